@@ -1,0 +1,280 @@
+//! What a task type says of itself: the answer of its `describe()`, checked.
+//!
+//! Keys that this host does not know are kept in `unknown` and shown as a warning: a newer
+//! task type runs on an older host unless it asks for something that must not be ignored.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ids::{Label, TypeId};
+
+/// What a component asks for and offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The type's id, the only source of it.
+    pub id: TypeId,
+    /// The author's version, for people.
+    pub version: String,
+    /// For people, one line.
+    pub title: String,
+    /// For people, a paragraph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema that params have to meet when a task is scheduled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params_schema: Option<Value>,
+    /// JSON Schema that the result has to meet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<Value>,
+    /// Whether a task of this type works on a stream.
+    #[serde(default)]
+    pub stream: StreamUse,
+    /// What a run may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Collections that the type owns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Label>,
+    /// How failures are tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Time between asking a run to stop and stopping it, in milliseconds.
+    #[serde(default = "default_grace_ms")]
+    pub grace_ms: u64,
+    /// How long a run that is not live is shown as `in_progress`, in seconds.
+    #[serde(default = "default_stale_after_s")]
+    pub stale_after_s: u64,
+    /// Keys that this host does not know.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Whether a type works on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUse {
+    /// Scheduling without one is refused.
+    Required,
+    /// With or without.
+    Optional,
+    /// Scheduling with one is refused.
+    #[default]
+    None,
+}
+
+/// What one attempt may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// All memories and tables together, in MiB.
+    pub memory_mib: u64,
+    /// The guest's own computing, in milliseconds.
+    pub cpu_ms: u64,
+    /// The attempt's wall-clock time from its first claim, in seconds.
+    pub wall_s: u64,
+    /// The result, in KiB.
+    pub output_kib: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_mib: 64,
+            cpu_ms: 10_000,
+            wall_s: 300,
+            output_kib: 1024,
+        }
+    }
+}
+
+/// How failures with `retryable` are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retry {
+    /// Attempts in all, the first one included.
+    pub attempts: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3 }
+    }
+}
+
+/// The most that a descriptor may ask for; an operator's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// See [`Limits::memory_mib`].
+    pub memory_mib: u64,
+    /// See [`Limits::cpu_ms`].
+    pub cpu_ms: u64,
+    /// See [`Limits::wall_s`].
+    pub wall_s: u64,
+    /// See [`Limits::output_kib`].
+    pub output_kib: u64,
+    /// See [`Retry::attempts`].
+    pub attempts: u32,
+    /// See [`Descriptor::grace_ms`].
+    pub grace_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            memory_mib: 1024,
+            cpu_ms: 3_600_000,
+            wall_s: 86_400,
+            output_kib: 8192,
+            attempts: 10,
+            grace_ms: 30_000,
+        }
+    }
+}
+
+/// The deepest nesting of a descriptor and of any other JSON from a guest.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+impl Descriptor {
+    /// Reads and checks what `describe()` returned.
+    ///
+    /// # Errors
+    /// Every mistake, each as a sentence that names the key.
+    pub fn parse(text: &str, bounds: &Bounds) -> Result<Self, Vec<String>> {
+        let descriptor: Self = serde_json::from_str(text)
+            .map_err(|error| vec![format!("describe() did not return a descriptor: {error}")])?;
+        let mistakes = descriptor.mistakes(bounds);
+        if mistakes.is_empty() {
+            Ok(descriptor)
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for (key, text, length_max) in [
+            ("version", Some(&self.version), 64),
+            ("title", Some(&self.title), 200),
+            ("description", self.description.as_ref(), 4000),
+        ] {
+            let Some(text) = text else { continue };
+            if text.trim().is_empty() {
+                mistakes.push(format!(
+                    "`{key}` is empty: say something that people can use"
+                ));
+            } else if text.len() > length_max {
+                mistakes.push(format!(
+                    "`{key}` has {} bytes, at most {length_max}",
+                    text.len()
+                ));
+            }
+        }
+        for (key, asked, most) in [
+            (
+                "limits.memory_mib",
+                self.limits.memory_mib,
+                bounds.memory_mib,
+            ),
+            ("limits.cpu_ms", self.limits.cpu_ms, bounds.cpu_ms),
+            ("limits.wall_s", self.limits.wall_s, bounds.wall_s),
+            (
+                "limits.output_kib",
+                self.limits.output_kib,
+                bounds.output_kib,
+            ),
+            (
+                "retry.attempts",
+                u64::from(self.retry.attempts),
+                u64::from(bounds.attempts),
+            ),
+        ] {
+            if asked == 0 {
+                mistakes.push(format!("`{key}` is 0: it has to be between 1 and {most}"));
+            } else if asked > most {
+                mistakes.push(too_large(key, asked, most));
+            }
+        }
+        if self.grace_ms > bounds.grace_ms {
+            mistakes.push(too_large("grace_ms", self.grace_ms, bounds.grace_ms));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for label in &self.collections {
+            if !seen.insert(label) {
+                mistakes.push(format!("`collections` names `{label}` twice"));
+            }
+        }
+        mistakes
+    }
+}
+
+fn too_large(key: &str, asked: u64, most: u64) -> String {
+    format!("`{key}` asks for {asked}, this host's settings allow at most {most}")
+}
+
+fn default_grace_ms() -> u64 {
+    5_000
+}
+
+fn default_stale_after_s() -> u64 {
+    300
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Descriptor, Vec<String>> {
+        Descriptor::parse(json, &Bounds::default())
+    }
+
+    #[test]
+    fn the_least_that_a_type_must_say() {
+        let descriptor = parse(r#"{"id":"hello","version":"1","title":"Hello"}"#).unwrap();
+        assert_eq!(descriptor.limits, Limits::default());
+        assert_eq!(descriptor.stream, StreamUse::None);
+        assert_eq!(descriptor.retry.attempts, 3);
+    }
+
+    #[test]
+    fn unknown_keys_are_kept() {
+        let text = r#"{"id":"hello","version":"1","title":"Hello","color":"red"}"#;
+        let descriptor = parse(text).unwrap();
+        assert_eq!(descriptor.unknown.get("color"), Some(&Value::from("red")));
+    }
+
+    #[test]
+    fn all_mistakes_at_once_each_naming_key_and_bound() {
+        let mistakes = parse(
+            r#"{"id":"hello","version":"","title":"Hello","grace_ms":60000,
+                "limits":{"memory_mib":4096,"cpu_ms":0},"collections":["a","a"]}"#,
+        )
+        .unwrap_err();
+        for part in [
+            "`version`",
+            "`grace_ms`",
+            "4096",
+            "at most 1024",
+            "`limits.cpu_ms`",
+            "`a`",
+        ] {
+            assert!(
+                mistakes.iter().any(|m| m.contains(part)),
+                "{part} in {mistakes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"id":"Hello!","version":"1","title":"x"}"#,
+            &deep,
+        ] {
+            assert!(parse(text).is_err());
+        }
+    }
+}

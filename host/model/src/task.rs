@@ -1,0 +1,280 @@
+//! The task document: one for each (space, id), so at most one live run.
+//!
+//! Params, payload and log are not here: they lie apart from the hot row, written once each.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TaskError;
+use crate::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskId, TaskKey, TypeId};
+use crate::status::{Phase, RunState, Status};
+use crate::time::Timestamp;
+
+/// How much priority is worth: a task of priority 1 goes before one of priority 0 that has
+/// waited a minute longer. Since the rank is fixed when queued, waiting is ageing.
+pub const PRIORITY_STEP_MS: i64 = 60_000;
+
+/// What is known of a task. `not_started` and `stale` are computed from it, never stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Unique in the space.
+    pub id: TaskId,
+    /// The task type.
+    #[serde(rename = "type")]
+    pub type_id: TypeId,
+    /// The space.
+    pub space: Space,
+    /// The stream that it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamName>,
+    /// The stored status.
+    pub status: Status,
+    /// Time of the latest scheduling.
+    pub created_at: Timestamp,
+    /// Kept when the task is scheduled again, like the other three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_completed_at: Option<Timestamp>,
+    /// See `last_completed_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_acknowledged_at: Option<Timestamp>,
+    /// See `last_completed_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_canceled_at: Option<Timestamp>,
+    /// See `last_completed_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failed_at: Option<Timestamp>,
+    /// Who scheduled it.
+    pub requested_by: String,
+    /// Who canceled this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canceled_by: Option<String>,
+    /// Who acknowledged this result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    /// Changes with status, schedule and result. Starts at 1; 0 means there is no document.
+    pub version: u64,
+    /// Changes with everything that a reader can see.
+    pub revision: u64,
+    /// Set on a tombstone, which is absent for every reader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
+    /// Runs that were replaced or deleted before they ended; while there are any, no new run
+    /// of this id is claimed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Lease>,
+    /// The latest run; stays after its end.
+    pub run: Run,
+    /// What the run last said of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// What the ended attempt used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Why it failed; of the last attempt while waiting to be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TaskError>,
+}
+
+/// One run of a task, over all its attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Made before the first write.
+    pub id: RunId,
+    /// 1 for the first. A run handed back or lost with its host keeps its number.
+    pub attempt: u32,
+    /// How many the type allows.
+    pub max_attempts: u32,
+    /// While the task is in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RunState>,
+    /// −100 to 100; higher goes first. See [`PRIORITY_STEP_MS`].
+    pub priority: i32,
+    /// Not claimed before.
+    pub due_at: Timestamp,
+    /// `due_at` − priority × [`PRIORITY_STEP_MS`], fixed when queued; the lowest goes first.
+    pub rank: i64,
+    /// Just before the guest's `run` was entered; until that is known, when it was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When this attempt must have ended: set by its first claim, kept through hand-back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Timestamp>,
+    /// Shortens the type's `wall_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Grows with every claim of this id, over all runs; older writers are fenced.
+    pub lease_number: u64,
+    /// The host that holds or held the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// That host's life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    /// The component, pinned at the first claim for the run's whole life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// When the cancel was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_requested_at: Option<Timestamp>,
+    /// What whoever canceled gave as reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_reason: Option<String>,
+    /// How many hosts were lost while running it.
+    #[serde(default)]
+    pub crashes: u32,
+}
+
+/// What a writer of a run must show: the run's id and the number of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    /// The run.
+    pub run: RunId,
+    /// The lease under which it runs.
+    pub lease_number: u64,
+}
+
+/// A run's hold on its task, by one life of one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The run and its number.
+    #[serde(flatten)]
+    pub fence: Fence,
+    /// The host's life.
+    pub incarnation: Incarnation,
+}
+
+/// What a run says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// For people; at most 1 KiB.
+    pub message: String,
+    /// The phase that the run is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// When it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// The guest's own computing, by the thread's CPU clock.
+    pub cpu_ms: u64,
+    /// Time that the guest waited in host calls.
+    pub host_wait_ms: u64,
+    /// Highest sum of all memories and tables.
+    pub peak_memory_bytes: u64,
+    /// Calls of host functions, WASI's not counted.
+    pub host_calls: u64,
+}
+
+/// One line of a run's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written.
+    pub at: Timestamp,
+    /// How serious it is.
+    pub level: LogLevel,
+    /// At most 8 KiB.
+    pub message: String,
+    /// Structured fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<serde_json::Value>,
+}
+
+/// Levels of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// For the author alone.
+    Trace,
+    /// For finding a fault.
+    Debug,
+    /// What went on.
+    Info,
+    /// What somebody should look at.
+    Warn,
+    /// What went wrong.
+    Error,
+}
+
+impl Task {
+    /// The task's address.
+    #[must_use]
+    pub fn key(&self) -> TaskKey {
+        TaskKey {
+            space: self.space.clone(),
+            id: self.id.clone(),
+        }
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        if self.deleted_at.is_some() {
+            return Phase::Absent;
+        }
+        match self.status {
+            Status::NotStarted => Phase::Absent,
+            Status::InProgress | Status::Stale => match self.run.state {
+                Some(RunState::Running) => Phase::Running,
+                Some(RunState::WaitingRetry) => Phase::WaitingRetry,
+                Some(RunState::Queued) | None => Phase::Queued,
+            },
+            Status::BeingCanceled => Phase::BeingCanceled,
+            Status::Canceled => Phase::Canceled,
+            Status::Failed => Phase::Failed,
+            Status::Completed => Phase::Completed,
+            Status::Acknowledged => Phase::Acknowledged,
+        }
+    }
+
+    /// The fence of the run's current lease.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        Fence {
+            run: self.run.id,
+            lease_number: self.run.lease_number,
+        }
+    }
+
+    /// The lease, while a guest may be alive under it.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease> {
+        match self.phase() {
+            Phase::Running | Phase::BeingCanceled => {
+                self.run.incarnation.map(|incarnation| Lease {
+                    fence: self.fence(),
+                    incarnation,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The rank of a run that is queued for `due_at`.
+#[must_use]
+pub fn rank(due_at: Timestamp, priority: i32) -> i64 {
+    due_at
+        .as_ms()
+        .saturating_sub(i64::from(priority).saturating_mul(PRIORITY_STEP_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_of_waiting_outweighs_one_step_of_priority() {
+        let old = rank(Timestamp::from_ms(1_000_000), 0);
+        let new_and_higher = rank(Timestamp::from_ms(1_060_001), 1);
+        assert!(old < new_and_higher);
+        assert!(rank(Timestamp::from_ms(1_000_000), 1) < old);
+    }
+}
