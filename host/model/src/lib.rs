@@ -10,6 +10,7 @@
 
 pub mod ids;
 pub mod time;
+pub mod requester;
 pub mod error;
 pub mod status;
 pub mod task;

@@ -1,1 +1,20 @@
-//! taskhost store.
+//! Where documents live: four traits with numbered guarantees, the backends behind them, and
+//! one conformance suite that every backend passes.
+//!
+//! # Guarantees
+//! 1. Accepted is durable: a write is answered after it is on disk.
+//! 2. Only [`apply::decide`] changes a status, and only as `model` allows.
+//! 3. Every write of a run carries its fence; a late writer changes nothing and is told so.
+//! 4. Callers see the traits alone; a backend is named in `open.rs` and in its tests.
+//!
+//! # Why traits over whole documents
+//! A backend decides and writes in one atomic unit of its own (a transaction of the embedded
+//! store, compare-and-set on a cluster) but asks the same pure function what to write.
+
+pub mod error;
+pub mod event;
+pub mod apply;
+pub mod tasks;
+pub mod documents;
+pub mod streams;
+pub mod components;

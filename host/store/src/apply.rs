@@ -1,0 +1,437 @@
+//! Moves one stored task to its next status. Every status change in the host goes through here.
+//!
+//! # Guarantees
+//! 1. The new status is what [`taskhost_model::status::Phase::next`] allows, or nothing is
+//!    written.
+//! 2. An event of another run or lease changes nothing: its writer is fenced.
+//! 3. An event that was applied before is recognized: a repeated write is harmless.
+//!
+//! # How it works
+//! [`decide`] is pure: from the stored document (or none) and the event it makes the document
+//! to write. A backend reads, decides and writes in one atomic unit of its own.
+//!
+//! # Why not let each backend update in place
+//! SQL and scripts would hold a second copy of the rules. The price is one read a change; a
+//! task changes a handful of times in its life.
+
+use std::sync::Arc;
+
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::ids::TaskKey;
+use taskhost_model::status::{Next, Phase, Refusal, RunState, Status, Trigger};
+use taskhost_model::task::{Fence, Run, Task, rank};
+use taskhost_model::time::Timestamp;
+
+use crate::event::{Claim, Event, NewRun, Outcome, RunEvent, RunReport, WriteCondition};
+
+/// What a backend has to do.
+#[derive(Debug)]
+pub enum Decision {
+    /// Write this document, and these texts beside it.
+    Write(Box<Write>),
+    /// Write nothing.
+    Nothing(Outcome),
+}
+
+/// A document to write.
+#[derive(Debug)]
+pub struct Write {
+    /// The whole document.
+    pub task: Task,
+    /// Params, when the task is scheduled; an empty task has none.
+    pub params: TextChange,
+    /// The result.
+    pub payload: TextChange,
+    /// The run's log.
+    pub log: TextChange,
+}
+
+/// What happens to a text that lies apart from the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextChange {
+    /// Stays as it is.
+    Keep,
+    /// Goes.
+    Clear,
+    /// Is replaced.
+    Set(Arc<str>),
+    /// Is added at the end.
+    Append(Arc<str>),
+}
+
+/// What `event` makes of the document `current`.
+#[must_use]
+pub fn decide(key: &TaskKey, current: Option<&Task>, event: &Event, now: Timestamp) -> Decision {
+    match event {
+        Event::Schedule(run) => schedule(key, current, run, now),
+        Event::Claim(claim) => match current {
+            Some(task) => take(task, claim, now),
+            None => refused(Refusal::Absent),
+        },
+        Event::Cancel { by, reason } => match current {
+            Some(task) => cancel(task, by, reason.as_deref(), now),
+            None => Decision::Nothing(Outcome::Unchanged),
+        },
+        Event::Acknowledge { by } => match current {
+            Some(task) => acknowledge(task, by, now),
+            None => refused(Refusal::NotCompleted),
+        },
+        Event::Delete => match current {
+            Some(task) => delete(task, now),
+            None => refused(Refusal::Absent),
+        },
+        Event::Run { fence, event } => match current {
+            Some(task) => run_speaks(task, *fence, event, now),
+            None => Decision::Nothing(Outcome::Fenced),
+        },
+        Event::HostLost { fence, crashes_max } => match current {
+            Some(task) => host_lost(task, *fence, *crashes_max, now),
+            None => Decision::Nothing(Outcome::Fenced),
+        },
+        Event::PreviousEnded { fence } => match current {
+            Some(task) => previous_ended(task, *fence),
+            None => Decision::Nothing(Outcome::Unchanged),
+        },
+    }
+}
+
+fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp) -> Decision {
+    if let Some(task) = current.filter(|task| task.run.id == new.id) {
+        let repeated = task.deleted_at.is_none();
+        return Decision::Nothing(if repeated {
+            Outcome::Repeated
+        } else {
+            Outcome::Fenced
+        });
+    }
+    let visible = current.filter(|task| task.deleted_at.is_none());
+    let holds = match new.condition {
+        None => true,
+        Some(WriteCondition::Absent) => visible.is_none(),
+        Some(WriteCondition::Version(version)) => {
+            visible.is_some_and(|task| task.version == version)
+        }
+    };
+    if !holds {
+        return Decision::Nothing(Outcome::VersionMismatch);
+    }
+    match current
+        .map_or(Phase::Absent, Task::phase)
+        .next(Trigger::Schedule)
+    {
+        Next::To(_) => {}
+        Next::Same => return Decision::Nothing(Outcome::Unchanged),
+        Next::Refused(refusal) => return refused(refusal),
+    }
+    // Versions start at the time, so that a task that was deleted and made again does not
+    // repeat one that somebody may still hold.
+    let first = u64::try_from(now.as_ms()).unwrap_or(1).max(1);
+    let last = |pick: fn(&Task) -> Option<Timestamp>| visible.and_then(pick);
+    let task = Task {
+        id: key.id.clone(),
+        type_id: new.type_id.clone(),
+        space: key.space.clone(),
+        stream: new.stream.clone(),
+        status: Status::InProgress,
+        created_at: now,
+        last_completed_at: last(|task| task.last_completed_at),
+        last_acknowledged_at: last(|task| task.last_acknowledged_at),
+        last_canceled_at: last(|task| task.last_canceled_at),
+        last_failed_at: last(|task| task.last_failed_at),
+        requested_by: new.requested_by.clone(),
+        canceled_by: None,
+        acknowledged_by: None,
+        version: current.map_or(first, |task| task.version + 1),
+        revision: current.map_or(first, |task| task.revision + 1),
+        deleted_at: None,
+        previous: current
+            .map(|task| task.previous.clone())
+            .unwrap_or_default(),
+        run: queued_run(new, current.map_or(0, |task| task.run.lease_number)),
+        progress: None,
+        usage: None,
+        error: None,
+    };
+    Decision::Write(Box::new(Write {
+        task,
+        params: TextChange::Set(Arc::clone(&new.params)),
+        payload: TextChange::Clear,
+        log: TextChange::Clear,
+    }))
+}
+
+fn queued_run(new: &NewRun, lease_number: u64) -> Run {
+    Run {
+        id: new.id,
+        attempt: 1,
+        max_attempts: new.max_attempts.max(1),
+        state: Some(RunState::Queued),
+        priority: new.priority,
+        due_at: new.due_at,
+        rank: rank(new.due_at, new.priority),
+        started_at: None,
+        deadline_at: None,
+        timeout_ms: new.timeout_ms,
+        lease_number,
+        host: None,
+        incarnation: None,
+        digest: None,
+        cancel_requested_at: None,
+        cancel_reason: None,
+        crashes: 0,
+    }
+}
+
+fn take(task: &Task, claim: &Claim, now: Timestamp) -> Decision {
+    let free = task.previous.is_empty() && task.run.due_at <= now;
+    let Next::To(phase) = task.phase().next(Trigger::Claim) else {
+        return refused(Refusal::NotExpected);
+    };
+    if !free {
+        return refused(Refusal::NotExpected);
+    }
+    let mut next = moved(task, phase, now);
+    let run = &mut next.run;
+    run.lease_number += 1;
+    run.host = Some(claim.host.clone());
+    run.incarnation = Some(claim.incarnation);
+    run.digest.get_or_insert_with(|| claim.digest.clone());
+    run.started_at = Some(now);
+    if run.deadline_at.is_none() {
+        let wall_ms = run.timeout_ms.unwrap_or(u64::MAX).min(claim.wall_ms);
+        run.deadline_at = Some(now.plus(std::time::Duration::from_millis(wall_ms)));
+    }
+    // Only the run's state moves: readers that wait for a status are not woken by a claim.
+    next.version = task.version;
+    write(next)
+}
+
+fn cancel(task: &Task, by: &str, reason: Option<&str>, now: Timestamp) -> Decision {
+    let phase = match task.phase().next(Trigger::Cancel) {
+        Next::To(phase) => phase,
+        Next::Same => return Decision::Nothing(Outcome::Unchanged),
+        Next::Refused(refusal) => return refused(refusal),
+    };
+    let mut next = moved(task, phase, now);
+    next.canceled_by = Some(by.to_owned());
+    next.run.cancel_requested_at = Some(now);
+    next.run.cancel_reason = reason.map(str::to_owned);
+    write(next)
+}
+
+fn acknowledge(task: &Task, by: &str, now: Timestamp) -> Decision {
+    match task.phase().next(Trigger::Acknowledge) {
+        Next::To(phase) => {
+            let mut next = moved(task, phase, now);
+            next.acknowledged_by = Some(by.to_owned());
+            write(next)
+        }
+        Next::Same => Decision::Nothing(Outcome::Unchanged),
+        Next::Refused(refusal) => refused(refusal),
+    }
+}
+
+/// The tombstone is the document itself, emptied. A run that has not ended stays in `previous`
+/// until its guest is gone, so that it cannot bring the document back.
+fn delete(task: &Task, now: Timestamp) -> Decision {
+    if let Next::Refused(refusal) = task.phase().next(Trigger::Delete) {
+        return refused(refusal);
+    }
+    let mut next = task.clone();
+    next.previous.extend(task.lease());
+    next.deleted_at = Some(now);
+    next.version += 1;
+    next.revision += 1;
+    next.run.state = None;
+    next.progress = None;
+    next.usage = None;
+    next.error = None;
+    Decision::Write(Box::new(Write {
+        task: next,
+        params: TextChange::Clear,
+        payload: TextChange::Clear,
+        log: TextChange::Clear,
+    }))
+}
+
+fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> Decision {
+    if task.fence() != fence || task.deleted_at.is_some() {
+        return Decision::Nothing(Outcome::Fenced);
+    }
+    let (trigger, report) = match event {
+        RunEvent::Progress(report) => return progress(task, report),
+        RunEvent::Completed { end, .. } => (Trigger::Complete, end),
+        RunEvent::Failed {
+            retry_at: None,
+            end,
+            ..
+        } => (Trigger::Fail, end),
+        RunEvent::Failed {
+            retry_at: Some(_),
+            end,
+            ..
+        } => (Trigger::Retry, end),
+        RunEvent::HandedBack { end } => (Trigger::HandBack, end),
+        RunEvent::Stopped { end } => (Trigger::Stop, end),
+    };
+    let Next::To(phase) = task.phase().next(trigger) else {
+        return Decision::Nothing(Outcome::Repeated);
+    };
+    let mut next = moved(task, phase, now);
+    take_report(&mut next, report);
+    let mut payload = TextChange::Keep;
+    match event {
+        RunEvent::Completed {
+            payload: result, ..
+        } if phase == Phase::Completed => {
+            payload = TextChange::Set(Arc::clone(result));
+            next.error = None;
+        }
+        RunEvent::Failed {
+            error, retry_at, ..
+        } if phase != Phase::Canceled => {
+            next.error = Some(error.clone());
+            if let Some(at) = retry_at {
+                wait_until(&mut next.run, *at);
+            }
+        }
+        RunEvent::Stopped { .. } if phase == Phase::Failed => {
+            next.error = Some(TaskError::of(
+                ErrorKind::Internal,
+                "stopped without a cancel",
+            ));
+        }
+        RunEvent::HandedBack { .. } if phase == Phase::Queued => back_to_queue(&mut next.run, now),
+        _ => next.error = None,
+    }
+    let log = report
+        .log
+        .clone()
+        .map_or(TextChange::Keep, TextChange::Append);
+    Decision::Write(Box::new(Write {
+        task: next,
+        params: TextChange::Keep,
+        payload,
+        log,
+    }))
+}
+
+fn progress(task: &Task, report: &RunReport) -> Decision {
+    if !matches!(task.phase(), Phase::Running | Phase::BeingCanceled) {
+        return Decision::Nothing(Outcome::Repeated);
+    }
+    let mut next = task.clone();
+    take_report(&mut next, report);
+    next.revision += 1;
+    let log = report
+        .log
+        .clone()
+        .map_or(TextChange::Keep, TextChange::Append);
+    let (params, payload) = (TextChange::Keep, TextChange::Keep);
+    Decision::Write(Box::new(Write {
+        task: next,
+        params,
+        payload,
+        log,
+    }))
+}
+
+fn take_report(task: &mut Task, report: &RunReport) {
+    if report.started_at.is_some() {
+        task.run.started_at = report.started_at;
+    }
+    if report.progress.is_some() {
+        task.progress.clone_from(&report.progress);
+    }
+    if report.usage.is_some() {
+        task.usage = report.usage;
+    }
+}
+
+/// The next attempt: its deadline counts from its own first claim.
+fn wait_until(run: &mut Run, at: Timestamp) {
+    run.attempt += 1;
+    run.due_at = at;
+    run.rank = rank(at, run.priority);
+    run.deadline_at = None;
+}
+
+/// The same attempt, at the place in the queue that it would have now.
+fn back_to_queue(run: &mut Run, now: Timestamp) {
+    run.due_at = now;
+    run.rank = rank(now, run.priority);
+}
+
+fn host_lost(task: &Task, fence: Fence, crashes_max: u32, now: Timestamp) -> Decision {
+    if task.deleted_at.is_some() || task.fence() != fence {
+        return previous_ended(task, fence);
+    }
+    let crashes = task.run.crashes + 1;
+    let for_good = crashes >= crashes_max;
+    let trigger = if for_good {
+        Trigger::HostLostForGood
+    } else {
+        Trigger::HostLost
+    };
+    let Next::To(phase) = task.phase().next(trigger) else {
+        return Decision::Nothing(Outcome::Repeated);
+    };
+    let mut next = moved(task, phase, now);
+    next.run.crashes = crashes;
+    match phase {
+        Phase::Queued => back_to_queue(&mut next.run, now),
+        Phase::Failed => {
+            let message = format!(
+                "the host stopped {crashes} times while it ran this task, so it is not tried \
+                 again: look at the host's log, then schedule the task anew"
+            );
+            next.error = Some(TaskError::of(ErrorKind::HostLost, message));
+        }
+        _ => {}
+    }
+    write(next)
+}
+
+fn previous_ended(task: &Task, fence: Fence) -> Decision {
+    if task.previous.iter().all(|lease| lease.fence != fence) {
+        return Decision::Nothing(Outcome::Unchanged);
+    }
+    let mut next = task.clone();
+    next.previous.retain(|lease| lease.fence != fence);
+    write(next)
+}
+
+/// The document in its next phase, with the times that go with it.
+fn moved(task: &Task, phase: Phase, now: Timestamp) -> Task {
+    let mut next = task.clone();
+    next.status = phase.status();
+    next.run.state = phase.run_state();
+    next.version += 1;
+    next.revision += 1;
+    match phase {
+        Phase::Completed => next.last_completed_at = Some(now),
+        Phase::Failed => next.last_failed_at = Some(now),
+        Phase::Canceled => next.last_canceled_at = Some(now),
+        Phase::Acknowledged => next.last_acknowledged_at = Some(now),
+        Phase::Absent
+        | Phase::Queued
+        | Phase::Running
+        | Phase::WaitingRetry
+        | Phase::BeingCanceled => {}
+    }
+    next
+}
+
+fn write(task: Task) -> Decision {
+    let (params, payload, log) = (TextChange::Keep, TextChange::Keep, TextChange::Keep);
+    Decision::Write(Box::new(Write {
+        task,
+        params,
+        payload,
+        log,
+    }))
+}
+
+fn refused(refusal: Refusal) -> Decision {
+    Decision::Nothing(Outcome::Refused(refusal))
+}

@@ -1,0 +1,143 @@
+//! The store of collections: documents that outlive the runs that wrote them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taskhost_model::condition::Condition;
+use taskhost_model::ids::{DocumentId, Label, Space, StreamName, TaskKey, TypeId};
+use taskhost_model::task::Fence;
+
+use crate::error::StoreError;
+
+/// The largest body of one document, in bytes.
+pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Documents in collections.
+///
+/// # Guarantees
+/// 1. A label belongs to the type that first took it, on the whole store; taking it again by
+///    the same type changes nothing.
+/// 2. A run's writes happen only while its fence is the task's and its guest may be alive
+///    (running or being canceled), checked in the same transaction; else [`StoreError::Fenced`]
+///    and nothing is written.
+/// 3. Changes stand alone, are applied in order, and each is answered.
+/// 4. A version never comes back: a document that was deleted and made again has another one.
+/// 5. `query` is ordered by id and complete over a cursor.
+#[async_trait]
+pub trait DocumentStore: Send + Sync + std::fmt::Debug {
+    /// Makes `owner` the owner of `label`, if nobody is; answers who is.
+    async fn take_label(&self, label: &Label, owner: &TypeId) -> Result<TypeId, StoreError>;
+
+    /// Who owns a label.
+    async fn label_owner(&self, label: &Label) -> Result<Option<TypeId>, StoreError>;
+
+    /// One document.
+    async fn get(&self, scope: &Scope, id: &DocumentId) -> Result<Option<Document>, StoreError>;
+
+    /// A page of documents, at most `limit` (1 to 1,000) and at most 4 MiB of bodies.
+    async fn query(
+        &self,
+        scope: &Scope,
+        condition: Option<&Condition>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<DocumentPage, StoreError>;
+
+    /// Applies changes in order.
+    async fn apply(
+        &self,
+        scope: &Scope,
+        writer: &Writer,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<String, ChangeRefused>>, StoreError>;
+}
+
+/// One collection of one stream, or of the space itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// The space.
+    pub space: Space,
+    /// The stream; none: the space's own.
+    pub stream: Option<StreamName>,
+    /// The label.
+    pub label: Label,
+}
+
+/// Who writes.
+#[derive(Debug, Clone)]
+pub enum Writer {
+    /// A run, under its lease.
+    Run {
+        /// The run's task.
+        task: TaskKey,
+        /// Its fence.
+        fence: Fence,
+    },
+    /// Somebody, through the interface.
+    Person(String),
+}
+
+/// A stored document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its id.
+    pub id: DocumentId,
+    /// Opaque; changes with every write.
+    pub version: String,
+    /// JSON text, a JSON object.
+    pub body: Arc<str>,
+}
+
+/// One page of a query.
+#[derive(Debug, Clone)]
+pub struct DocumentPage {
+    /// By id.
+    pub documents: Vec<Document>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Only when it does not exist.
+    Create {
+        /// The id.
+        id: DocumentId,
+        /// JSON text, a JSON object.
+        body: Arc<str>,
+    },
+    /// Whether or not it exists.
+    Put {
+        /// The id.
+        id: DocumentId,
+        /// JSON text, a JSON object.
+        body: Arc<str>,
+        /// Only when it has this version.
+        if_version: Option<String>,
+    },
+    /// Removes it.
+    Delete {
+        /// The id.
+        id: DocumentId,
+        /// Only when it has this version.
+        if_version: Option<String>,
+    },
+}
+
+/// Why one change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeRefused {
+    /// It exists, or has another version.
+    #[error("the document exists, or has another version")]
+    Conflict,
+    /// There is nothing to delete, or to put over with a version.
+    #[error("there is no such document")]
+    NotFound,
+    /// The body is above [`BODY_BYTES_MAX`].
+    #[error("the body has {bytes} bytes, at most {BODY_BYTES_MAX} are kept")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+}

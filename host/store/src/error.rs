@@ -1,0 +1,43 @@
+//! What can go wrong between the host and its store.
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or written now; the same call may succeed later.
+    #[error("the store is not available: {reason}")]
+    Unavailable {
+        /// What the backend said.
+        reason: String,
+    },
+    /// There is no space left on the device; nothing was written.
+    #[error("the disk is full: free some space, nothing was written")]
+    DiskFull,
+    /// A value is above its limit; nothing was written.
+    #[error("{what} has {bytes} bytes, at most {bytes_max} are kept")]
+    TooLarge {
+        /// Which value.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// A cursor that this store did not make.
+    #[error("the cursor is not one that a former answer gave")]
+    InvalidCursor,
+    /// No stream of this name.
+    #[error("there is no stream `{name}` in this space")]
+    UnknownStream {
+        /// The name.
+        name: String,
+    },
+    /// The writer's run or lease is no longer the document's.
+    #[error("the run is no longer the one that may write")]
+    Fenced,
+    /// What is stored cannot be read back: a damaged file, or one of a newer version.
+    #[error("stored data cannot be read: {reason}")]
+    Corrupt {
+        /// What the backend said.
+        reason: String,
+    },
+}

@@ -1,0 +1,172 @@
+//! What happens to a task, as the layers above tell the store, and what came of it.
+
+use std::sync::Arc;
+
+use taskhost_model::error::TaskError;
+use taskhost_model::ids::{Digest, Incarnation, RunId, StreamName, TypeId};
+use taskhost_model::status::Refusal;
+use taskhost_model::task::{Fence, Progress, Task, Usage};
+use taskhost_model::time::Timestamp;
+
+/// Anything that may change a task.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "an event is made, handed over and dropped")]
+pub enum Event {
+    /// Somebody wants it to run.
+    Schedule(Box<NewRun>),
+    /// A host takes the due run.
+    Claim(Claim),
+    /// Somebody wants it to stop.
+    Cancel {
+        /// Who.
+        by: String,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// Somebody has acted on the result.
+    Acknowledge {
+        /// Who.
+        by: String,
+    },
+    /// Somebody removes it.
+    Delete,
+    /// The run speaks, under its lease.
+    Run {
+        /// The speaker's run and lease.
+        fence: Fence,
+        /// What it says.
+        event: RunEvent,
+    },
+    /// The host that held this lease is gone.
+    HostLost {
+        /// The lease that is lost.
+        fence: Fence,
+        /// After so many lost hosts the task fails.
+        crashes_max: u32,
+    },
+    /// A run that was replaced or deleted is over: no guest is alive under this lease.
+    PreviousEnded {
+        /// Its lease.
+        fence: Fence,
+    },
+}
+
+/// A run as it is scheduled.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Made before the first write; a repeated write is recognized by it.
+    pub id: RunId,
+    /// The task type.
+    pub type_id: TypeId,
+    /// The stream that it works on.
+    pub stream: Option<StreamName>,
+    /// JSON text, already checked against the type's schema.
+    pub params: Arc<str>,
+    /// Who asks.
+    pub requested_by: String,
+    /// −100 to 100.
+    pub priority: i32,
+    /// Not before.
+    pub due_at: Timestamp,
+    /// Shortens the type's wall-clock limit.
+    pub timeout_ms: Option<u64>,
+    /// How many attempts the type allows.
+    pub max_attempts: u32,
+    /// Only when there is no task of this id, or only when it has this version.
+    pub condition: Option<WriteCondition>,
+}
+
+/// A precondition on the stored version (`If-Match`, `If-None-Match`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteCondition {
+    /// The task must be absent.
+    Absent,
+    /// The task must have this version.
+    Version(u64),
+}
+
+/// A claim by one life of one host.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The host's name.
+    pub host: String,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Pinned when the run has no digest yet.
+    pub digest: Digest,
+    /// The type's wall-clock limit; an attempt's deadline counts from its first claim.
+    pub wall_ms: u64,
+}
+
+/// What a run says.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    /// It moves.
+    Progress(RunReport),
+    /// It ended with a result.
+    Completed {
+        /// JSON text, already checked against the type's schema.
+        payload: Arc<str>,
+        /// What else there is to keep.
+        end: RunReport,
+    },
+    /// It ended with an error.
+    Failed {
+        /// Why.
+        error: TaskError,
+        /// When it will be tried again; `None`: never.
+        retry_at: Option<Timestamp>,
+        /// What else there is to keep.
+        end: RunReport,
+    },
+    /// It was stopped because the host stops; the same attempt goes back to the queue.
+    HandedBack {
+        /// What else there is to keep.
+        end: RunReport,
+    },
+    /// It was stopped because somebody canceled it.
+    Stopped {
+        /// What else there is to keep.
+        end: RunReport,
+    },
+}
+
+/// What is known of a run when it speaks.
+#[derive(Debug, Clone, Default)]
+pub struct RunReport {
+    /// Just before the guest's `run` was entered.
+    pub started_at: Option<Timestamp>,
+    /// The latest progress.
+    pub progress: Option<Progress>,
+    /// What the attempt used; only when it has ended.
+    pub usage: Option<Usage>,
+    /// Log lines since the last report: one JSON object a line (`model::task::LogLine`), each
+    /// ended by a newline. Appended to what the run has logged before.
+    pub log: Option<Arc<str>>,
+}
+
+/// What came of an event.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The document as it is stored now, a tombstone included; `None` when there is none.
+    pub task: Option<Task>,
+}
+
+/// What came of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The document was written.
+    Changed,
+    /// Nothing changed, and that is a fine answer.
+    Unchanged,
+    /// This very event was applied before; nothing changed.
+    Repeated,
+    /// Nothing changed; whoever asked has to be told why.
+    Refused(Refusal),
+    /// The writer's run or lease is not the document's: it must stop.
+    Fenced,
+    /// The precondition on the version does not hold.
+    VersionMismatch,
+}

@@ -1,0 +1,188 @@
+//! The store of stream data: documents with a time, written once and read in ranges.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taskhost_model::ids::{Space, StreamKey, StreamName};
+use taskhost_model::query::Query;
+use taskhost_model::requester::Requester;
+use taskhost_model::time::Timestamp;
+
+use crate::error::StoreError;
+
+/// Stream data.
+///
+/// # Guarantees
+/// 1. When `ingest` has answered, the documents are on disk; it commits at most 1 MiB or 5 ms
+///    of work at a time, so that others get their turn.
+/// 2. A read sees what the requester may see and nothing else.
+/// 3. A sample is random, without repetition, and the same again for the same seed over the
+///    same documents; its order is random too.
+/// 4. Ranges are `[from, to)`; conditions mean what `model::condition` says, to the letter.
+/// 5. Answers keep to the rows and bytes that were asked for; what was cut is said.
+/// 6. What a stream holds beyond its days or bytes goes, the oldest first.
+#[async_trait]
+pub trait StreamStore: Send + Sync + std::fmt::Debug {
+    /// Makes a stream or changes its settings; true when it was made.
+    async fn put(&self, key: &StreamKey, settings: &StreamSettings) -> Result<bool, StoreError>;
+
+    /// What is known of a stream.
+    async fn get(&self, key: &StreamKey) -> Result<Option<Stream>, StoreError>;
+
+    /// All streams of a space, by name.
+    async fn list(&self, space: &Space) -> Result<Vec<Stream>, StoreError>;
+
+    /// Removes a stream with its documents; false when there was none.
+    async fn delete(&self, key: &StreamKey) -> Result<bool, StoreError>;
+
+    /// Adds documents.
+    async fn ingest(
+        &self,
+        key: &StreamKey,
+        documents: Vec<StreamDocument>,
+    ) -> Result<(), StoreError>;
+
+    /// How many documents match, exactly.
+    async fn count(
+        &self,
+        requester: &Requester,
+        key: &StreamKey,
+        query: &Query,
+    ) -> Result<u64, StoreError>;
+
+    /// A random sample of what matches.
+    async fn sample(
+        &self,
+        requester: &Requester,
+        key: &StreamKey,
+        query: &Query,
+        bytes_max: u64,
+    ) -> Result<Batch, StoreError>;
+
+    /// What matches, ordered by time, over a cursor.
+    async fn search(
+        &self,
+        requester: &Requester,
+        key: &StreamKey,
+        query: &Query,
+        bytes_max: u64,
+    ) -> Result<Batch, StoreError>;
+
+    /// Statistics of the fields of what matches, over a random sample of `query.size`
+    /// documents (10,000 when left out).
+    async fn field_stats(
+        &self,
+        requester: &Requester,
+        key: &StreamKey,
+        query: &Query,
+    ) -> Result<FieldStats, StoreError>;
+
+    /// Removes what is beyond a stream's days or bytes; returns how many documents went.
+    async fn enforce_retention(&self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// What people set for a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamSettings {
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Documents older than this go.
+    pub retention_days: u32,
+    /// Beyond so many bytes of documents the oldest go.
+    pub max_bytes: u64,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            description: None,
+            retention_days: 30,
+            max_bytes: 10 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// What is known of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Its name.
+    pub name: StreamName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What people set.
+    #[serde(flatten)]
+    pub settings: StreamSettings,
+    /// How many documents it holds.
+    pub documents: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// Time of the oldest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<Timestamp>,
+    /// Time of the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<Timestamp>,
+}
+
+/// A document on its way in.
+#[derive(Debug, Clone)]
+pub struct StreamDocument {
+    /// Its `@timestamp`.
+    pub at: Timestamp,
+    /// JSON text, a JSON object that has `@timestamp`.
+    pub body: Arc<str>,
+}
+
+/// What a read found.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// JSON texts.
+    pub documents: Vec<String>,
+    /// How many match in all, where it is known.
+    pub matched: Option<u64>,
+    /// Whether rows or bytes cut it.
+    pub truncated: bool,
+    /// Where the next answer begins.
+    pub next: Option<String>,
+    /// Documents that were left out because each alone is above the bytes allowed.
+    pub left_out: u64,
+}
+
+/// Statistics of fields.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FieldStats {
+    /// How many documents were looked at.
+    pub documents: u64,
+    /// By name.
+    pub fields: Vec<FieldStat>,
+}
+
+/// Statistics of one field. Objects are taken apart: a nested field has its dotted path.
+#[derive(Debug, Clone, Serialize)]
+pub struct FieldStat {
+    /// Its dotted path.
+    pub field: String,
+    /// In how many documents it has a value.
+    pub present: u64,
+    /// How often each JSON type occurs: `string`, `number`, `boolean`.
+    pub types: std::collections::BTreeMap<&'static str, u64>,
+    /// How many different values.
+    pub distinct: u64,
+    /// Whether `distinct` is exact, or a lower bound because counting stopped.
+    pub distinct_exact: bool,
+    /// The most frequent values, most frequent first.
+    pub top: Vec<ValueCount>,
+}
+
+/// One value and how often it occurs.
+#[derive(Debug, Clone, Serialize)]
+pub struct ValueCount {
+    /// The value; a text is cut at 256 bytes.
+    pub value: Value,
+    /// How often.
+    pub count: u64,
+}

@@ -1,0 +1,155 @@
+//! The store of task documents.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taskhost_model::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskKey, TypeId};
+use taskhost_model::status::Status;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::event::{Applied, Event};
+
+/// Task documents, their params, payloads and logs.
+///
+/// # Guarantees
+/// 1. `apply` writes what [`crate::apply::decide`] says, or nothing, in one atomic unit; of two
+///    writers that read the same document one sees the other's write.
+/// 2. When `apply` or `claim` has answered, the write is on disk.
+/// 3. `claim` never gives one run to two callers, gives due runs only, of the wanted types
+///    only, none whose task has a `previous` run, and within a type in order of rank, then of
+///    `created_at`.
+/// 4. A claim costs the same however many tasks are finished, not yet due or of other types.
+/// 5. `get`, `read` and `list` see every write that was answered before they were called, and
+///    no tombstone.
+/// 6. `list` is newest first and complete over a cursor: what exists throughout is listed once.
+/// 7. Texts are stored exactly, or refused.
+#[async_trait]
+pub trait TaskStore: Send + Sync + std::fmt::Debug {
+    /// Applies an event to one task.
+    async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError>;
+
+    /// The document.
+    async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError>;
+
+    /// The document with its params and, once there is one, its payload.
+    async fn read(&self, key: &TaskKey) -> Result<Option<StoredTask>, StoreError>;
+
+    /// What the run has logged, as it was appended; `None` when `run` is not the latest run.
+    async fn log(&self, key: &TaskKey, run: RunId) -> Result<Option<String>, StoreError>;
+
+    /// A page of documents.
+    async fn list(&self, request: &ListRequest) -> Result<TaskPage, StoreError>;
+
+    /// Takes due runs.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError>;
+
+    /// When the next run of any type that is not due yet becomes due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Documents, tombstones included, under a lease or with a `previous` run: those that a
+    /// lost host may have left behind. At most `limit`.
+    async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError>;
+
+    /// Removes tombstones without a `previous` run; returns how many.
+    async fn remove_tombstones(&self) -> Result<u64, StoreError>;
+
+    /// How many unfinished runs are pinned to each component, and how many of each type are
+    /// unfinished.
+    async fn unfinished(&self) -> Result<Unfinished, StoreError>;
+}
+
+/// A document with what lies apart from it.
+#[derive(Debug, Clone)]
+pub struct StoredTask {
+    /// The document.
+    pub task: Task,
+    /// JSON text.
+    pub params: Arc<str>,
+    /// JSON text, of a completed or acknowledged task.
+    pub payload: Option<Arc<str>>,
+}
+
+/// Which documents to list.
+#[derive(Debug, Clone)]
+pub struct ListRequest {
+    /// In this space.
+    pub space: Space,
+    /// Of any of these stored statuses; all when empty.
+    pub statuses: Vec<Status>,
+    /// Of this type.
+    pub type_id: Option<TypeId>,
+    /// On this stream.
+    pub stream: Option<StreamName>,
+    /// Scheduled by.
+    pub requested_by: Option<String>,
+    /// Scheduled after, exclusive.
+    pub created_after: Option<Timestamp>,
+    /// With this text in the id, ASCII case ignored.
+    pub id_contains: Option<String>,
+    /// Where the last page ended.
+    pub cursor: Option<String>,
+    /// At most so many, 1 to 1,000.
+    pub limit: usize,
+}
+
+impl ListRequest {
+    /// Everything in a space, 100 a page.
+    #[must_use]
+    pub fn all(space: Space) -> Self {
+        Self {
+            space,
+            statuses: Vec::new(),
+            type_id: None,
+            stream: None,
+            requested_by: None,
+            created_after: None,
+            id_contains: None,
+            cursor: None,
+            limit: 100,
+        }
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct TaskPage {
+    /// Newest first.
+    pub tasks: Vec<Task>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Who claims what.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The host's name.
+    pub host: String,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Types that the host can run now, each with the component for runs that have none yet.
+    pub types: Vec<ClaimableType>,
+    /// At most so many runs.
+    pub limit: usize,
+}
+
+/// A type that can be claimed.
+#[derive(Debug, Clone)]
+pub struct ClaimableType {
+    /// The type.
+    pub type_id: TypeId,
+    /// Its active component.
+    pub digest: Digest,
+    /// Its wall-clock limit.
+    pub wall_ms: u64,
+}
+
+/// Counts of unfinished runs.
+#[derive(Debug, Clone, Default)]
+pub struct Unfinished {
+    /// Pinned to a component.
+    pub by_digest: Vec<(Digest, u64)>,
+    /// Of a type.
+    pub by_type: Vec<(TypeId, u64)>,
+}
