@@ -68,15 +68,22 @@ pub fn decide(key: &TaskKey, current: Option<&Task>, event: &Event, now: Timesta
             Some(task) => take(task, claim, now),
             None => refused(Refusal::Absent),
         },
-        Event::Cancel { by, reason } => match current {
+        Event::Cancel { if_version, .. }
+        | Event::Acknowledge { if_version, .. }
+        | Event::Delete { if_version }
+            if !has_version(current, *if_version) =>
+        {
+            Decision::Nothing(Outcome::VersionMismatch)
+        }
+        Event::Cancel { by, reason, .. } => match current {
             Some(task) => cancel(task, by, reason.as_deref(), now),
             None => Decision::Nothing(Outcome::Unchanged),
         },
-        Event::Acknowledge { by } => match current {
+        Event::Acknowledge { by, .. } => match current {
             Some(task) => acknowledge(task, by, now),
             None => refused(Refusal::NotCompleted),
         },
-        Event::Delete => match current {
+        Event::Delete { .. } => match current {
             Some(task) => delete(task, now),
             None => refused(Refusal::Absent),
         },
@@ -108,9 +115,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
     let holds = match new.condition {
         None => true,
         Some(WriteCondition::Absent) => visible.is_none(),
-        Some(WriteCondition::Version(version)) => {
-            visible.is_some_and(|task| task.version == version)
-        }
+        Some(WriteCondition::Version(version)) => has_version(current, Some(version)),
     };
     if !holds {
         return Decision::Nothing(Outcome::VersionMismatch);
@@ -158,6 +163,12 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         payload: TextChange::Clear,
         log: TextChange::Clear,
     }))
+}
+
+/// Whether the visible task has the version that the caller holds; no version: always.
+fn has_version(current: Option<&Task>, wanted: Option<u64>) -> bool {
+    let visible = current.filter(|task| task.deleted_at.is_none());
+    wanted.is_none_or(|version| visible.map_or(0, |task| task.version) == version)
 }
 
 fn queued_run(new: &NewRun, lease_number: u64) -> Run {

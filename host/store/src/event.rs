@@ -10,7 +10,10 @@ use taskhost_model::time::Timestamp;
 
 /// Anything that may change a task.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "an event is made, handed over and dropped")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is made, handed over and dropped"
+)]
 pub enum Event {
     /// Somebody wants it to run.
     Schedule(Box<NewRun>),
@@ -22,14 +25,21 @@ pub enum Event {
         by: String,
         /// In their words.
         reason: Option<String>,
+        /// Only when the task has this version.
+        if_version: Option<u64>,
     },
     /// Somebody has acted on the result.
     Acknowledge {
         /// Who.
         by: String,
+        /// Only when the task has this version.
+        if_version: Option<u64>,
     },
     /// Somebody removes it.
-    Delete,
+    Delete {
+        /// Only when the task has this version.
+        if_version: Option<u64>,
+    },
     /// The run speaks, under its lease.
     Run {
         /// The speaker's run and lease.
