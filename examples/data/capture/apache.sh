@@ -57,7 +57,7 @@ RewriteRule ^/rewrite/(.*) /wiki/\$1 [PT]
   Require user ada brook
 </Directory>
 CONF
-chmod -R a+rX "$LAB"
+chmod a+rx "$LAB"; chmod -R a+rX "$d"
 # In a session of its own: httpd signals its whole process group, which would be this script.
 setsid apache2 -f "$d/httpd.conf" -DFOREGROUND 2>/dev/null & pid=$!
 port_up 18081

@@ -28,7 +28,7 @@ http {
   }
 }
 CONF
-chmod -R a+rX "$LAB"
+chmod a+rx "$LAB"; chmod -R a+rX "$d"
 nginx -c "$d/nginx.conf" 2>/dev/null & pid=$!
 port_up 18080 && python3 "$HERE/web.py" shop 127.0.0.1 18080 1400 1
 stop $pid

@@ -71,7 +71,7 @@ import random, socket, time
 r = random.Random(6)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(2)
-for i in range(70):
+for i in range(40):
     name = r.choice(["www.lab.example", "db.lab.example", "printer.office.example", "print.office.example",
                      f"pc{i}.office.example", "news.example", "1.0.0.127.in-addr.arpa"])
     kind = 12 if name.endswith("arpa") else r.choice([1, 1, 28, 15])
@@ -79,10 +79,10 @@ for i in range(70):
         bytes([len(p)]) + p.encode() for p in name.split(".")) + b"\0" + kind.to_bytes(2, "big") + b"\0\1",
         ("127.0.0.1", 15353))
     s.recv(512)
-    time.sleep(0.8)
+    time.sleep(1.2)
 PY
 
-for i in $(seq 84); do
+for i in $(seq 72); do
   login "$i" & visits+=($!)
   sleep 0.8
   [ $((i % 13)) = 0 ] && { kill -HUP $sshd; sleep 0.5; }

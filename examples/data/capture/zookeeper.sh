@@ -33,19 +33,18 @@ zk() { # zk N - starts server N. Only a few system properties are logged, none o
 }
 zk 1; sleep 4; zk 2; sleep 3; zk 3
 for n in 1 2 3; do port_up 2218$n; done; sleep 3
-for round in $(seq 9); do
-  for w in ruok srvr stat mntr conf cons isro; do
+for round in $(seq 14); do
+  for w in ruok srvr stat mntr conf cons isro wchs crst ruok srvr mntr stat dirs envi ruok mntr srvr hash gtmk; do
     (exec 3<>/dev/tcp/127.0.0.1/22181 && echo -n $w >&3 && timeout 2 cat <&3) >/dev/null 2>&1
   done
   printf 'GET / HTTP/1.0\r\n\r\n' 2>/dev/null >/dev/tcp/127.0.0.1/22181 # Not its protocol: a stack trace.
-  for i in 1 2; do
-    printf '%s\n' "create /job$round$i x" "get /job$round$i" "delete /none" quit |
-      timeout 20 java -Xmx64m -cp /usr/share/java/zookeeper.jar org.apache.zookeeper.ZooKeeperMain \
-        -server 127.0.0.1:22181 >/dev/null 2>&1
-  done
-  away=$((round % 2 + 2)) # The leader in every other round.
-  stop "${zkpid[$away]}"; sleep 1
-  [ $round = 4 ] && { stop "${zkpid[5 - away]}"; sleep 2; zk $((5 - away)); sleep 2; }
+  printf '%s\n' "create /job$round x" "get /job$round" "delete /none" quit |
+    timeout 20 java -Xmx64m -cp /usr/share/java/zookeeper.jar org.apache.zookeeper.ZooKeeperMain \
+      -server 127.0.0.1:22181 >/dev/null 2>&1
+  [ $((round % 3)) = 0 ] || continue
+  away=$((round % 2 + 2)) # The leader in some rounds.
+  stop "${zkpid[$away]}"; sleep 0.3
+  [ $round = 9 ] && { stop "${zkpid[5 - away]}"; sleep 2; zk $((5 - away)); sleep 2; }
   zk $away; port_up 2218$away; sleep 2
 done
 stop "${zkpid[@]}"
