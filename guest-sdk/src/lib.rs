@@ -1,1 +1,123 @@
-//! guest-sdk.
+//! For authors of task types: a task is a Rust type with typed params and a typed result, and
+//! this crate makes it a component that a taskhost loads while it runs.
+//!
+//! # Five minutes
+//!
+//! **1. A crate.** A task type is a library of the kind `cdylib`:
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! taskhost-sdk = { path = "../guest-sdk" }
+//! schemars = "1"
+//! serde = { version = "1", features = ["derive"] }
+//! ```
+//!
+//! **2. A task.** Params and result are types of yours; the host checks every schedule and every
+//! result against the schemas that are derived from them. The comments on their fields become
+//! descriptions that people see.
+//!
+//! ```no_run
+//! use taskhost_sdk::{Clients, Condition, Descriptor, Error, Moment, Query, Task};
+//!
+//! /// What to count.
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Params {
+//!     /// Start of the range.
+//!     from: Moment,
+//!     /// End of the range, itself not included.
+//!     to: Moment,
+//!     /// Text to look for.
+//!     text: String,
+//! }
+//!
+//! #[derive(serde::Serialize, schemars::JsonSchema)]
+//! struct Found {
+//!     documents: u64,
+//! }
+//!
+//! struct CountText;
+//!
+//! impl Task for CountText {
+//!     type Params = Params;
+//!     type Result = Found;
+//!
+//!     fn descriptor() -> Descriptor {
+//!         Descriptor::new("count-text", "1.0.0")
+//!             .title("Count documents with a text")
+//!             .stream_required()
+//!             .cpu_ms(1_000)
+//!     }
+//!
+//!     fn run(params: Params, clients: &Clients) -> Result<Found, Error> {
+//!         let stream = clients.streams.own()?;
+//!         let query = Query::new(params.from, params.to)
+//!             .matching(Condition::contains("message", params.text));
+//!         clients.progress.phase("counting")?;
+//!         Ok(Found { documents: stream.count(&query)?.value })
+//!     }
+//! }
+//!
+//! taskhost_sdk::export!(CountText);
+//! # fn main() {}
+//! ```
+//!
+//! **3. A component.** `rustup target add wasm32-wasip2`, then
+//! `cargo build --release --target wasm32-wasip2`. The file in `target/wasm32-wasip2/release/` is
+//! the task type. Put it into the host's folder of task types, or `taskhost types push FILE`.
+//!
+//! **4. A run.** `taskhost schedule count-text --stream logs --params '{…}' --watch`.
+//!
+//! # What a task can do
+//!
+//! Everything is reached through [`Clients`]: [`Context`] (who asked, how long there is),
+//! [`Progress`], [`Log`], [`Streams`] (read the stream that the task was scheduled on) and
+//! [`Documents`] (keep documents in collections that the descriptor declares). Files, environment
+//! and network are not there: the standard library answers with errors or with nothing.
+//!
+//! # How a task ends
+//!
+//! - `Ok` completes it with the result.
+//! - `Err` fails it. [`Error::failed`] names a code and a message; with [`Error::retryable`] the
+//!   host may try again, as often as the descriptor says.
+//! - A panic fails it too, and its message reaches whoever scheduled the task.
+//! - **Cancel** arrives as an error from any client call, so `?` ends the run. Call
+//!   [`Progress::heartbeat`] in long computations. Documents can still be saved: that goes on
+//!   working until the descriptor's grace is over.
+//!
+//! # Tests
+//!
+//! A task crate also compiles for your own machine, so its functions can be tested with
+//! `cargo test`. Only what asks the host panics there; log lines go to standard error.
+
+pub mod bindings;
+mod error;
+mod json;
+mod descriptor;
+mod context;
+mod progress;
+mod log;
+mod query;
+mod streams;
+mod documents;
+mod clients;
+mod task;
+#[doc(hidden)]
+pub mod component;
+
+pub use clients::Clients;
+pub use context::Context;
+pub use descriptor::{Descriptor, StreamUse};
+pub use documents::{Change, Collection, Documents, Page, Stored};
+pub use error::Error;
+pub use log::{Level, Log, line};
+pub use progress::Progress;
+pub use query::{Moment, Query, Sort};
+pub use streams::{
+    Batch, Count, FieldStats, FieldSummary, Relation, Stream, StreamDescription, Streams,
+    ValueCount,
+};
+pub use task::Task;
+pub use taskhost_model::condition::{Condition, Range, Test};
