@@ -21,8 +21,7 @@ pub fn describe<T: Task>() -> String {
         .into_generator()
         .into_root_schema_for::<T::Result>();
     T::descriptor()
-        .with_schemas(params.into(), result.into())
-        .to_json()
+        .into_json(params.into(), result.into())
         .to_string()
 }
 

@@ -82,7 +82,7 @@ fn descriptors() {
         .attempts(2)
         .grace_ms(1_000)
         .stale_after_s(60)
-        .extra("homepage", "https://example.org")
+        .set("homepage", "https://example.org")
         .params_schema(json!({"type": "object"}))
         .result_schema(true)
         .to_json();
