@@ -1,1 +1,11 @@
-//! examples/feature-identification.
+//! The task type `streams_feature_identification`: finds the systems that write into a stream.
+
+pub mod hash;
+pub mod sets;
+pub mod stamp;
+pub mod line;
+pub mod words;
+pub mod shape;
+pub mod hosts;
+pub mod links;
+pub mod groups;

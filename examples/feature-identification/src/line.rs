@@ -1,0 +1,331 @@
+//! Takes one log line apart: its lead (what stands before and around the first timestamp) and
+//! the columns after it, each with a kind. The text of the message itself is not judged here.
+
+use crate::stamp::stamp_at;
+
+/// How many columns after the lead are looked at.
+pub const COLUMNS_MAX: usize = 5;
+/// A header does not reach further than this, in bytes.
+pub const HEADER_MAX: usize = 240;
+/// A timestamp that begins a header has at most this many fields before it.
+const FIELDS_BEFORE_STAMP_MAX: usize = 4;
+
+/// What a column looks like.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Another timestamp, of this format.
+    Stamp(String),
+    /// A log level, in brackets or not.
+    Level,
+    /// Anything else in square brackets.
+    Bracket,
+    /// Signs alone: `-`, `|`, `*`.
+    Signs,
+    /// A number or an address, with or without signs around it.
+    Number,
+    /// `key=value`, with the key.
+    Pair(String),
+    /// A word that introduces a message: `sshd[12]:`, `dfs.FSNamesystem:`.
+    Tag,
+    /// A plain word.
+    Word,
+    /// Whatever else.
+    Other,
+}
+
+/// One column: its kind and where it stands in the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// What it looks like.
+    pub kind: Kind,
+    /// Byte offset of its first byte.
+    pub start: usize,
+    /// Byte offset after its last byte.
+    pub end: usize,
+}
+
+/// A line's header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// How the line opens, up to and around its first timestamp; empty where there is none.
+    pub lead: String,
+    /// What follows the lead.
+    pub columns: Vec<Column>,
+    /// Byte ranges that hold timestamps.
+    pub stamps: Vec<(usize, usize)>,
+    /// Begins with white space or like a line of a stack trace: it continues another line.
+    pub continues: bool,
+}
+
+/// Takes a line apart.
+#[must_use]
+pub fn header(line: &str) -> Header {
+    let text = &line.as_bytes()[..line.len().min(HEADER_MAX)];
+    let mut header = Header {
+        lead: String::new(),
+        columns: Vec::new(),
+        stamps: Vec::new(),
+        continues: continues(text),
+    };
+    if header.continues {
+        return header;
+    }
+    if text.first() == Some(&b'{') {
+        header.lead.push_str("json");
+        return header;
+    }
+    let mut at = 0;
+    if let Some(lead) = lead(text) {
+        header.lead = lead.name;
+        header.stamps.push((lead.stamp_start, lead.stamp_end));
+        at = lead.end;
+    }
+    columns(text, at, &mut header);
+    if header.lead.is_empty() {
+        header.lead = opening(&header.columns);
+    }
+    header
+}
+
+/// The kind of one field of a line.
+#[must_use]
+pub fn kind(field: &[u8]) -> Kind {
+    let core = trimmed(field);
+    if core.is_empty() {
+        return Kind::Signs;
+    }
+    if is_level(core) || bracketed_level(field) {
+        return Kind::Level;
+    }
+    if field[0] == b'[' {
+        return Kind::Bracket;
+    }
+    if let Some(key) = pair_key(field) {
+        return Kind::Pair(key);
+    }
+    if is_number(core) {
+        return Kind::Number;
+    }
+    let last = field[field.len() - 1];
+    let starts_as_word = field[0].is_ascii_alphabetic() || matches!(field[0], b'_' | b'/' | b'%');
+    if starts_as_word && last == b':' && field.len() > 2 {
+        return Kind::Tag;
+    }
+    if starts_as_word && !matches!(last, b',' | b';' | b'.' | b'!' | b'?') {
+        return Kind::Word;
+    }
+    Kind::Other
+}
+
+/// Whether `word` is a log level.
+#[must_use]
+pub fn is_level(word: &[u8]) -> bool {
+    const LEVELS: [&str; 26] = [
+        "trace", "debug", "info", "information", "notice", "warn", "warning", "error", "err",
+        "crit", "critical", "fatal", "alert", "emerg", "emergency", "panic", "severe", "fine",
+        "finer", "finest", "config", "log", "verbose", "dbug", "statement", "detail",
+    ];
+    if word.len() == 1 {
+        return matches!(word[0], b'D' | b'I' | b'W' | b'E' | b'F' | b'V' | b'T' | b'N');
+    }
+    let upper = word.iter().all(u8::is_ascii_uppercase);
+    let lower = word.iter().all(u8::is_ascii_lowercase);
+    let capital = word[0].is_ascii_uppercase() && word[1..].iter().all(u8::is_ascii_lowercase);
+    (upper || lower || capital)
+        && LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level.as_bytes()))
+}
+
+struct Lead {
+    name: String,
+    stamp_start: usize,
+    stamp_end: usize,
+    end: usize,
+}
+
+/// Finds the first timestamp near the start and names what stands around it.
+fn lead(text: &[u8]) -> Option<Lead> {
+    let mut field = 0;
+    let mut at = priority(text);
+    while at < text.len() && field <= FIELDS_BEFORE_STAMP_MAX {
+        let end = field_end(text, at);
+        for start in stamp_starts(text, at, end) {
+            let Some(stamp) = stamp_at(text, start) else {
+                continue;
+            };
+            // A time of day alone is a header only where it opens the line.
+            if stamp.format.starts_with('h') && field > 0 {
+                continue;
+            }
+            let open = String::from_utf8_lossy(&text[at..start]);
+            let close = text[stamp.end..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_punctuation() && !matches!(**byte, b'[' | b'<'))
+                .take(2)
+                .count();
+            let closing = String::from_utf8_lossy(&text[stamp.end..stamp.end + close]);
+            let mark = if priority(text) > 0 { "<>" } else { "" };
+            return Some(Lead {
+                name: format!("{mark}{field} {open}{}{closing}", stamp.format),
+                stamp_start: start,
+                stamp_end: stamp.end,
+                end: stamp.end + close,
+            });
+        }
+        at = end + blanks(text, end);
+        field += 1;
+    }
+    None
+}
+
+/// `<34>` or `<34>1 ` of the syslog protocol: where the line goes on.
+fn priority(text: &[u8]) -> usize {
+    if text.first() != Some(&b'<') {
+        return 0;
+    }
+    let digits = text[1..].iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=3).contains(&digits) || text.get(1 + digits) != Some(&b'>') {
+        return 0;
+    }
+    let after = 2 + digits;
+    if text.get(after) == Some(&b'1') && text.get(after + 1) == Some(&b' ') {
+        return after + 2;
+    }
+    after
+}
+
+/// Where in a field a timestamp may begin: at once, after an opening sign, after `key=`.
+fn stamp_starts(text: &[u8], start: usize, end: usize) -> impl Iterator<Item = usize> {
+    let field = &text[start..end];
+    let signs = field
+        .iter()
+        .take(2)
+        .take_while(|byte| matches!(byte, b'[' | b'"' | b'(' | b'<' | b'*' | b'\'' | b'#'))
+        .count();
+    let key = field
+        .iter()
+        .take(24)
+        .position(|byte| *byte == b'=')
+        .filter(|at| *at > 0 && field[..*at].iter().all(u8::is_ascii_alphabetic))
+        .map(|at| at + 1 + usize::from(field.get(at + 1) == Some(&b'"')));
+    let offsets = [Some(0), (signs > 0).then_some(signs), key];
+    offsets.into_iter().flatten().map(move |offset| start + offset)
+}
+
+fn columns(text: &[u8], mut at: usize, header: &mut Header) {
+    while header.columns.len() < COLUMNS_MAX {
+        at += blanks(text, at);
+        if at >= text.len() {
+            return;
+        }
+        if let Some(stamp) = stamp_starts(text, at, field_end(text, at))
+            .find_map(|start| stamp_at(text, start).map(|stamp| (start, stamp)))
+            .filter(|(_, stamp)| !stamp.format.starts_with('h'))
+        {
+            let (start, stamp) = stamp;
+            header.stamps.push((start, stamp.end));
+            let end = stamp.end.max(field_end(text, stamp.end));
+            header.columns.push(Column {
+                kind: Kind::Stamp(stamp.format),
+                start: at,
+                end,
+            });
+            at = end;
+            continue;
+        }
+        let end = column_end(text, at);
+        header.columns.push(Column {
+            kind: kind(&text[at..end]),
+            start: at,
+            end,
+        });
+        at = end;
+    }
+}
+
+/// A column ends at white space; brackets and quotes hold theirs together.
+fn column_end(text: &[u8], at: usize) -> usize {
+    let close = match text[at] {
+        b'[' => b']',
+        b'"' => b'"',
+        _ => return field_end(text, at),
+    };
+    let mut depth = 0usize;
+    for (offset, byte) in text[at..].iter().enumerate().take(96) {
+        if *byte == close && offset > 0 {
+            depth = depth.saturating_sub(1);
+            if depth == 0 {
+                let end = at + offset + 1;
+                // `[a][b]` are two columns although no space parts them.
+                let glued = text.get(end) == Some(&b'[');
+                return if glued { end } else { field_end(text, end) };
+            }
+        } else if *byte == text[at] {
+            depth += 1;
+        }
+    }
+    field_end(text, at)
+}
+
+fn field_end(text: &[u8], at: usize) -> usize {
+    let rest = &text[at.min(text.len())..];
+    at + rest.iter().take_while(|byte| !byte.is_ascii_whitespace()).count()
+}
+
+fn blanks(text: &[u8], at: usize) -> usize {
+    let rest = &text[at.min(text.len())..];
+    rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// How a line without a timestamp opens: only what is formal counts, words do not.
+fn opening(columns: &[Column]) -> String {
+    match columns.first().map(|column| &column.kind) {
+        Some(Kind::Pair(key)) => format!("pair {key}"),
+        Some(Kind::Level) => "level".to_owned(),
+        Some(Kind::Number) => "number".to_owned(),
+        Some(Kind::Bracket) => "bracket".to_owned(),
+        Some(_) | None => "text".to_owned(),
+    }
+}
+
+fn continues(text: &[u8]) -> bool {
+    text.first().is_none_or(u8::is_ascii_whitespace)
+        || [&b"at "[..], b"Caused by:", b"... ", b"Traceback ", b"}", b")", b"Suppressed:"]
+            .iter()
+            .any(|start| text.starts_with(start))
+}
+
+fn trimmed(field: &[u8]) -> &[u8] {
+    let start = field.iter().position(|byte| !byte.is_ascii_punctuation());
+    let end = field.iter().rposition(|byte| !byte.is_ascii_punctuation());
+    match (start, end) {
+        (Some(start), Some(end)) => &field[start..=end],
+        _ => &[],
+    }
+}
+
+/// `[INFO ]`, `[ warn]`.
+fn bracketed_level(field: &[u8]) -> bool {
+    field[0] == b'[' && field.last() == Some(&b']') && {
+        let inner = trimmed(field).trim_ascii();
+        !inner.is_empty() && is_level(inner)
+    }
+}
+
+fn pair_key(field: &[u8]) -> Option<String> {
+    let at = field.iter().position(|byte| *byte == b'=')?;
+    let key = &field[..at];
+    let named = key.first()?.is_ascii_alphabetic()
+        && key.len() <= 24
+        && key
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    named.then(|| String::from_utf8_lossy(key).into_owned())
+}
+
+fn is_number(core: &[u8]) -> bool {
+    core[0].is_ascii_hexdigit()
+        && core.iter().any(u8::is_ascii_digit)
+        && core
+            .iter()
+            .all(|byte| byte.is_ascii_hexdigit() || byte.is_ascii_punctuation() || *byte == b'x')
+}

@@ -1,0 +1,197 @@
+//! Brings home what has no header of its own: lines that continue another line (stack traces,
+//! wrapped statements) and small groups that name the same things as a larger one.
+//!
+//! Evidence is shared vocabulary. A word counts for a group by how much more often it says it
+//! than the others; identifiers (`QuorumCnxManager`, `shop_orders`) count more than plain words.
+
+use std::collections::BTreeMap;
+
+use crate::hash::FastMap;
+use crate::line::Header;
+use crate::words::{TEXT_MAX, values, word_id, words};
+
+/// A group with less than this share of the lines may belong to a larger one.
+const SMALL_SHARE_MAX: f64 = 0.03;
+/// Share of a small group's lines that must name something of the larger one, and of no other.
+const NAMED_MIN: f64 = 0.5;
+/// By how much the best home must beat the next.
+const LEAD_MIN: f64 = 1.5;
+/// An identifier weighs as much as this many plain words.
+const IDENTIFIER_WEIGHT: f64 = 4.0;
+
+/// Which groups say a word: for each the share of its lines.
+type Speakers = Vec<(u32, f64)>;
+
+/// Moves continuing lines and small related groups to where they belong.
+#[must_use]
+pub fn settle(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let continues = |group: &Vec<u32>| headers[group[0] as usize].continues;
+    let (loose, mut homes): (Vec<_>, Vec<_>) = groups
+        .into_iter()
+        .filter(|group| !group.is_empty())
+        .partition(|group| continues(group));
+    homes = join_small(headers, texts, homes);
+    let vocabulary = vocabulary(texts, &homes);
+    let count = homes.len();
+    for style in loose.iter().flat_map(|lines| by_style(texts, lines)) {
+        let mut unclear = Vec::new();
+        let mut total = vec![0.0; count];
+        let mut moves = Vec::new();
+        for line in style {
+            let scores = scores(&vocabulary, texts[line as usize], count);
+            match best(&scores) {
+                Some(home) if scores[home] >= IDENTIFIER_WEIGHT => moves.push((home, line)),
+                _ => unclear.push(line),
+            }
+            total.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += score);
+        }
+        let home = if moves.is_empty() {
+            best(&total)
+        } else {
+            most_frequent(&moves, count)
+        };
+        for (home, line) in moves {
+            homes[home].push(line);
+        }
+        match home {
+            Some(home) => homes[home].extend(unclear),
+            None => homes.push(unclear),
+        }
+    }
+    for group in &mut homes {
+        group.sort_unstable();
+    }
+    homes.retain(|group| !group.is_empty());
+    homes
+}
+
+/// Joins small groups to the one larger group that names the same things.
+fn join_small(headers: &[Header], texts: &[&str], mut groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let total = texts.len() as f64;
+    let vocabulary = vocabulary(texts, &groups);
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by_key(|index| groups[*index].len());
+    let mut moves = Vec::new();
+    for index in order {
+        let lines = &groups[index];
+        let formal = headers[lines[0] as usize].lead.starts_with(|c: char| c.is_ascii_digit());
+        let limit = if formal { SMALL_SHARE_MAX / 2.0 } else { SMALL_SHARE_MAX };
+        if lines.len() as f64 >= limit * total {
+            continue;
+        }
+        let mut named = vec![0usize; groups.len()];
+        for line in lines {
+            let mut seen = identifiers(texts[*line as usize])
+                .filter_map(|word| only_other(vocabulary.get(&word)?, index))
+                .filter(|other| groups[*other].len() > 3 * lines.len())
+                .collect::<Vec<_>>();
+            seen.sort_unstable();
+            seen.dedup();
+            for other in seen {
+                named[other] += 1;
+            }
+        }
+        let Some(home) = (0..groups.len()).max_by_key(|home| named[*home]) else {
+            continue;
+        };
+        let next = named.iter().enumerate().filter(|(other, _)| *other != home);
+        let next = next.map(|(_, count)| *count).max().unwrap_or(0);
+        if named[home] as f64 >= NAMED_MIN * lines.len() as f64 && named[home] > 2 * next {
+            moves.push((index, home));
+        }
+    }
+    for (index, home) in moves {
+        let lines = std::mem::take(&mut groups[index]);
+        groups[home].extend(lines);
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+/// The one group besides `index` that says a word, if it is just one.
+fn only_other(speakers: &Speakers, index: usize) -> Option<usize> {
+    let mut others = speakers.iter().filter(|(group, _)| *group as usize != index);
+    let first = others.next()?;
+    others.next().is_none().then_some(first.0 as usize)
+}
+
+fn vocabulary(texts: &[&str], groups: &[Vec<u32>]) -> FastMap<u64, Speakers> {
+    let mut all: FastMap<u64, Speakers> = FastMap::default();
+    for (group, lines) in (0u32..).zip(groups) {
+        let weight = 1.0 / lines.len() as f64;
+        for line in lines {
+            let mut seen: Vec<u64> = tokens(texts[*line as usize]).map(|(word, _)| word).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            for word in seen {
+                let speakers = all.entry(word).or_default();
+                match speakers.last_mut() {
+                    Some((last, share)) if *last == group => *share += weight,
+                    _ => speakers.push((group, weight)),
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Words and values of a line, and whether each is an identifier.
+fn tokens(text: &str) -> impl Iterator<Item = (u64, bool)> {
+    let text = &text.as_bytes()[..text.len().min(TEXT_MAX)];
+    let plain = words(text).map(|word| (word_id(word), is_identifier(word)));
+    plain.chain(values(text).map(|value| (word_id(value), true)))
+}
+
+fn identifiers(text: &str) -> impl Iterator<Item = u64> {
+    tokens(text).filter(|(_, identifier)| *identifier).map(|(word, _)| word)
+}
+
+/// Not a word of a language: capitals or signs inside.
+fn is_identifier(word: &[u8]) -> bool {
+    let inner = &word[1..];
+    inner.iter().any(|byte| matches!(byte, b'_' | b'$'))
+        || (inner.iter().any(u8::is_ascii_uppercase) && word.iter().any(u8::is_ascii_lowercase))
+}
+
+fn scores(vocabulary: &FastMap<u64, Speakers>, text: &str, count: usize) -> Vec<f64> {
+    let mut scores = vec![0.0; count];
+    for (word, identifier) in tokens(text) {
+        let Some(speakers) = vocabulary.get(&word) else {
+            continue;
+        };
+        let sum: f64 = speakers.iter().map(|(_, share)| share).sum();
+        let weight = if identifier { IDENTIFIER_WEIGHT } else { 1.0 };
+        for (group, share) in speakers {
+            scores[*group as usize] += weight * share / sum;
+        }
+    }
+    scores
+}
+
+/// The clear winner, if there is one.
+fn best(scores: &[f64]) -> Option<usize> {
+    let winner = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]))?;
+    let next = scores.iter().enumerate().filter(|(other, _)| *other != winner);
+    let next = next.map(|(_, score)| *score).fold(0.0, f64::max);
+    (scores[winner] > 0.0 && scores[winner] >= LEAD_MIN * next).then_some(winner)
+}
+
+fn most_frequent(moves: &[(usize, u32)], count: usize) -> Option<usize> {
+    let mut sums = vec![0.0; count];
+    for (home, _) in moves {
+        sums[*home] += 1.0;
+    }
+    best(&sums)
+}
+
+/// Continuing lines of one style: the same indentation sign and, for traces, the same word.
+fn by_style(texts: &[&str], lines: &[u32]) -> Vec<Vec<u32>> {
+    let mut styles: BTreeMap<(u8, bool), Vec<u32>> = BTreeMap::new();
+    for line in lines {
+        let text = texts[*line as usize].as_bytes();
+        let indent = text.first().copied().filter(u8::is_ascii_whitespace).unwrap_or(0);
+        let trace = text.trim_ascii_start().starts_with(b"at ");
+        styles.entry((indent, trace)).or_default().push(*line);
+    }
+    styles.into_values().collect()
+}

@@ -1,0 +1,94 @@
+//! What a line says: its words, its values (names with digits in them), and its pattern, which
+//! is the line with everything that varies masked.
+
+use crate::hash::{Fnv, hash_of};
+use std::hash::Hasher;
+
+/// More text of one line than this is not read, in bytes.
+pub const TEXT_MAX: usize = 1_024;
+
+/// The words of a piece of text: runs of at least three letters (`_` and `$` count as such).
+pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| !(byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$')))
+        .filter(|word| word.len() >= 3)
+}
+
+/// The values of a piece of text: names of at least five characters with a digit in them.
+pub fn values(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/')))
+        .filter(|value| value.len() >= 5 && value.iter().any(u8::is_ascii_digit))
+}
+
+/// The hash of `text` with digits and hexadecimal names masked and runs of blanks as one.
+#[must_use]
+pub fn pattern(text: &[u8]) -> u64 {
+    let mut hasher = Fnv::default();
+    masked(text, |byte| hasher.write(&[byte]));
+    hasher.finish()
+}
+
+/// `text` with digits and hexadecimal names masked, as [`pattern`] sees it.
+#[must_use]
+pub fn masked_text(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    masked(text, |byte| out.push(byte));
+    out
+}
+
+/// A word's hash, the same wherever it stands.
+#[must_use]
+pub fn word_id(word: &[u8]) -> u64 {
+    hash_of(word)
+}
+
+fn masked(text: &[u8], mut emit: impl FnMut(u8)) {
+    let mut at = 0;
+    let mut last = 0u8;
+    while at < text.len() {
+        let run = text[at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric())
+            .count();
+        if run == 0 {
+            let byte = text[at];
+            if !(byte == b' ' && last == b' ') {
+                emit(byte);
+            }
+            last = byte;
+            at += 1;
+            continue;
+        }
+        let word = &text[at..at + run];
+        let digits = word.iter().any(u8::is_ascii_digit);
+        if digits && run >= 6 && word.iter().all(u8::is_ascii_hexdigit) {
+            emit(b'0');
+        } else {
+            let mut in_digits = false;
+            for byte in word {
+                let digit = byte.is_ascii_digit();
+                if !digit {
+                    emit(*byte);
+                } else if !in_digits {
+                    emit(b'0');
+                }
+                in_digits = digit;
+            }
+        }
+        last = b'0';
+        at += run;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_forgets_what_varies() {
+        let mask = |text: &str| String::from_utf8(masked_text(text.as_bytes())).unwrap();
+        assert_eq!(mask("blk_38865049064139 from 10.2.33.4"), "blk_0 from 0.0.0.0");
+        assert_eq!(mask("id=7fcd1ce2b4a0   x"), "id=0 x");
+        assert_eq!(pattern(b"a 12 b"), pattern(b"a 7 b"));
+        assert_ne!(pattern(b"a 12 b"), pattern(b"a x b"));
+    }
+}
