@@ -16,8 +16,8 @@ pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 ///
 /// # Guarantees
 /// 1. A component is known by its digest and never changes.
-/// 2. Of each type at most one version is active; activating one retires the former in the
-///    same write.
+/// 2. Of each type at most one version is active. Making one active, by `activate` or by a
+///    `put` whose state is `Active`, makes the former `Draining` in the same write.
 /// 3. When a write has answered, it is on disk.
 #[async_trait]
 pub trait ComponentStore: Send + Sync + std::fmt::Debug {
@@ -30,16 +30,18 @@ pub trait ComponentStore: Send + Sync + std::fmt::Debug {
     /// The component itself.
     async fn bytes(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
 
-    /// All versions, by type, newest first.
+    /// All versions, by type, newest upload first.
     async fn list(&self) -> Result<Vec<Version>, StoreError>;
 
-    /// Makes a version the active one of its type; the former becomes `draining`.
+    /// Makes a version the active one of its type; the former becomes `draining`. A digest that
+    /// is not known changes nothing.
     async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError>;
 
     /// Moves a `draining` version to `retired`.
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Removes a version and its component; false when there was none.
+    /// Removes a version and its component; false when there was none. With a type's last
+    /// version its labels are free again.
     async fn delete(&self, digest: &Digest) -> Result<bool, StoreError>;
 }
 

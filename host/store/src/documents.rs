@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use taskhost_model::condition::Condition;
-use taskhost_model::ids::{DocumentId, Label, Space, StreamName, TaskKey, TypeId};
-use taskhost_model::task::Fence;
+use taskhost_model::ids::{DocumentId, Label, Space, StreamKey, StreamName, TaskKey, TypeId};
+use taskhost_model::task::{Fence, Task};
 
 use crate::error::StoreError;
 
 /// The largest body of one document, in bytes.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
+/// The most bytes of bodies in one page of a query.
+pub const PAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Documents in collections.
 ///
 /// # Guarantees
-/// 1. A label belongs to the type that first took it, on the whole store; taking it again by
-///    the same type changes nothing.
+/// 1. A label belongs to the type that first took it, on the whole store, until that type's last
+///    version is deleted; taking it again by the same type changes nothing.
 /// 2. A run's writes happen only while its fence is the task's and its guest may be alive
 ///    (running or being canceled), checked in the same transaction; else [`StoreError::Fenced`]
 ///    and nothing is written.
@@ -50,6 +53,9 @@ pub trait DocumentStore: Send + Sync + std::fmt::Debug {
         writer: &Writer,
         changes: Vec<Change>,
     ) -> Result<Vec<Result<String, ChangeRefused>>, StoreError>;
+
+    /// Removes every collection of a stream; returns how many documents went.
+    async fn delete_stream(&self, key: &StreamKey) -> Result<u64, StoreError>;
 }
 
 /// One collection of one stream, or of the space itself.
@@ -89,7 +95,7 @@ pub struct Document {
 }
 
 /// One page of a query.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DocumentPage {
     /// By id.
     pub documents: Vec<Document>,
@@ -140,4 +146,12 @@ pub enum ChangeRefused {
         /// Its size.
         bytes: u64,
     },
+}
+
+/// Whether a run may write documents: its fence is the stored task's, and a guest may be alive
+/// under it.
+pub(crate) fn may_write(stored: Option<&Task>, fence: Fence) -> bool {
+    stored
+        .and_then(Task::lease)
+        .is_some_and(|lease| lease.fence == fence)
 }

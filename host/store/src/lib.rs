@@ -14,7 +14,16 @@
 pub mod error;
 pub mod event;
 pub mod apply;
+pub mod limits;
 pub mod tasks;
 pub mod documents;
 pub mod streams;
 pub mod components;
+mod place;
+mod cursor;
+mod matching;
+mod batch;
+mod fields;
+mod sample;
+pub mod memory;
+pub mod open;

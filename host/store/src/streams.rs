@@ -144,7 +144,7 @@ pub struct Batch {
     pub documents: Vec<String>,
     /// How many match in all, where it is known.
     pub matched: Option<u64>,
-    /// Whether rows or bytes cut it.
+    /// Whether the bytes cut it: there are fewer than asked for, though more match.
     pub truncated: bool,
     /// Where the next answer begins.
     pub next: Option<String>,
@@ -157,22 +157,27 @@ pub struct Batch {
 pub struct FieldStats {
     /// How many documents were looked at.
     pub documents: u64,
-    /// By name.
+    /// At most 1,000, most frequent first.
     pub fields: Vec<FieldStat>,
+    /// How many fields occur beyond those that are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fields_left_out: u64,
 }
 
-/// Statistics of one field. Objects are taken apart: a nested field has its dotted path.
+/// Statistics of one field. Objects are taken apart: a nested field has its dotted path. Of an
+/// array the elements are the values.
 #[derive(Debug, Clone, Serialize)]
 pub struct FieldStat {
     /// Its dotted path.
     pub field: String,
-    /// In how many documents it has a value.
+    /// How many documents have it, `null` included.
     pub present: u64,
-    /// How often each JSON type occurs: `string`, `number`, `boolean`.
+    /// How often it occurs as each JSON type: `string`, `number`, `boolean`, `array`, `null`, and
+    /// `object` for empty ones.
     pub types: std::collections::BTreeMap<&'static str, u64>,
-    /// How many different values.
+    /// How many different values (texts, numbers, booleans).
     pub distinct: u64,
-    /// Whether `distinct` is exact, or a lower bound because counting stopped.
+    /// Whether `distinct` is exact, or a lower bound because counting stopped at 10,000.
     pub distinct_exact: bool,
     /// The most frequent values, most frequent first.
     pub top: Vec<ValueCount>,
@@ -181,8 +186,22 @@ pub struct FieldStat {
 /// One value and how often it occurs.
 #[derive(Debug, Clone, Serialize)]
 pub struct ValueCount {
-    /// The value; a text is cut at 256 bytes.
+    /// The value; a text is cut at 256 characters.
     pub value: Value,
     /// How often.
     pub count: u64,
+}
+
+/// The time before which a stream's documents are too old.
+pub(crate) fn retained_since(now: Timestamp, settings: &StreamSettings) -> Timestamp {
+    let kept_ms = i64::from(settings.retention_days) * 24 * 60 * 60 * 1_000;
+    Timestamp::from_ms(now.as_ms().saturating_sub(kept_ms))
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

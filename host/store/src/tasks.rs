@@ -19,12 +19,15 @@ use crate::event::{Applied, Event};
 /// 2. When `apply` or `claim` has answered, the write is on disk.
 /// 3. `claim` never gives one run to two callers, gives due runs only, of the wanted types
 ///    only, none whose task has a `previous` run, and within a type in order of rank, then of
-///    `created_at`.
+///    `created_at`. It takes the types in turn, one run each (starting with the first in the
+///    request), so that a type with a long queue starves no other.
 /// 4. A claim costs the same however many tasks are finished, not yet due or of other types.
 /// 5. `get`, `read` and `list` see every write that was answered before they were called, and
 ///    no tombstone.
 /// 6. `list` is newest first and complete over a cursor: what exists throughout is listed once.
-/// 7. Texts are stored exactly, or refused.
+///    A task that is scheduled again counts as a new one.
+/// 7. Texts are stored exactly, or refused; of a log that reaches its limit the whole lines
+///    before it.
 #[async_trait]
 pub trait TaskStore: Send + Sync + std::fmt::Debug {
     /// Applies an event to one task.
@@ -45,7 +48,8 @@ pub trait TaskStore: Send + Sync + std::fmt::Debug {
     /// Takes due runs.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError>;
 
-    /// When the next run of any type that is not due yet becomes due.
+    /// When the next run of any type becomes due, of those that were not due at the last claim;
+    /// so nothing that becomes due between a claim and this call is missed.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Documents, tombstones included, under a lease or with a `previous` run: those that a

@@ -1,0 +1,88 @@
+//! The store in memory, for tests: the same traits, the same guarantees but durability, and a
+//! second opinion that the embedded store is compared with.
+
+mod components;
+mod documents;
+mod streams;
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
+use taskhost_model::task::Task;
+use taskhost_model::time::Clock;
+
+use crate::components::Version;
+use crate::documents::Scope;
+use crate::error::StoreError;
+use crate::limits::Limits;
+use crate::place::Place;
+use crate::streams::Stream;
+
+/// A store that is gone with the process.
+#[derive(Debug)]
+pub struct Memory {
+    clock: Clock,
+    limits: Limits,
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    tasks: BTreeMap<TaskKey, Entry>,
+    /// Grows with every new task; breaks ties in lists.
+    last_task: i64,
+    labels: BTreeMap<Label, TypeId>,
+    documents: BTreeMap<ScopeKey, BTreeMap<DocumentId, (u64, Arc<str>)>>,
+    last_version: u64,
+    streams: BTreeMap<StreamKey, StreamEntry>,
+    components: Vec<(Version, Arc<[u8]>)>,
+}
+
+/// `Scope` as a key that sorts.
+type ScopeKey = (String, Option<String>, String);
+
+#[derive(Debug)]
+struct Entry {
+    number: i64,
+    place: Place,
+    task: Task,
+    params: Option<Arc<str>>,
+    payload: Option<Arc<str>>,
+    log: String,
+}
+
+#[derive(Debug)]
+struct StreamEntry {
+    stream: Stream,
+    last_number: u64,
+    /// By time in milliseconds, then by arrival.
+    documents: BTreeMap<(i64, u64), Arc<str>>,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: Limits, clock: Clock) -> Self {
+        Self {
+            clock,
+            limits,
+            content: Mutex::default(),
+        }
+    }
+
+    fn content(&self) -> Result<MutexGuard<'_, Content>, StoreError> {
+        self.content.lock().map_err(|_| StoreError::Unavailable {
+            reason: "an earlier call has panicked".to_owned(),
+        })
+    }
+}
+
+fn scope_key(scope: &Scope) -> ScopeKey {
+    (
+        scope.space.to_string(),
+        scope.stream.as_ref().map(ToString::to_string),
+        scope.label.to_string(),
+    )
+}

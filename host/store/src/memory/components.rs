@@ -1,0 +1,117 @@
+//! Components in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taskhost_model::ids::Digest;
+use taskhost_model::time::Timestamp;
+
+use super::{Content, Memory};
+use crate::components::{COMPONENT_BYTES_MAX, ComponentStore, Version, VersionState};
+use crate::error::StoreError;
+use crate::limits::within;
+
+#[async_trait]
+impl ComponentStore for Memory {
+    async fn put(&self, version: &Version, bytes: Arc<[u8]>) -> Result<bool, StoreError> {
+        within("component", bytes.len(), COMPONENT_BYTES_MAX)?;
+        let mut content = self.content()?;
+        if content.version(&version.digest).is_some() {
+            return Ok(false);
+        }
+        if version.state == VersionState::Active {
+            content.make_room(version);
+        }
+        content.components.push((version.clone(), bytes));
+        Ok(true)
+    }
+
+    async fn get(&self, digest: &Digest) -> Result<Option<Version>, StoreError> {
+        Ok(self.content()?.version(digest).cloned())
+    }
+
+    async fn bytes(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let content = self.content()?;
+        let found = content
+            .components
+            .iter()
+            .find(|(version, _)| version.digest == *digest);
+        Ok(found.map(|(_, bytes)| Arc::clone(bytes)))
+    }
+
+    async fn list(&self) -> Result<Vec<Version>, StoreError> {
+        let content = self.content()?;
+        let versions = content
+            .components
+            .iter()
+            .map(|(version, _)| version.clone());
+        let mut versions: Vec<Version> = versions.collect();
+        versions.sort_by(|a, b| {
+            let newest_first = b.uploaded_at.cmp(&a.uploaded_at);
+            a.type_id
+                .cmp(&b.type_id)
+                .then(newest_first)
+                .then_with(|| a.digest.cmp(&b.digest))
+        });
+        Ok(versions)
+    }
+
+    async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
+        let mut content = self.content()?;
+        let Some(version) = content.version(digest).cloned() else {
+            return Ok(());
+        };
+        content.make_room(&version);
+        for (version, _) in &mut content.components {
+            if version.digest == *digest {
+                version.state = VersionState::Active;
+                version.activated_at = Some(at);
+            }
+        }
+        Ok(())
+    }
+
+    async fn retire(&self, digest: &Digest) -> Result<(), StoreError> {
+        for (version, _) in &mut self.content()?.components {
+            if version.digest == *digest && version.state == VersionState::Draining {
+                version.state = VersionState::Retired;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let mut content = self.content()?;
+        let Some(gone) = content.version(digest).cloned() else {
+            return Ok(false);
+        };
+        content
+            .components
+            .retain(|(version, _)| version.digest != *digest);
+        let last = content
+            .components
+            .iter()
+            .all(|(version, _)| version.type_id != gone.type_id);
+        if last {
+            content.labels.retain(|_, owner| *owner != gone.type_id);
+        }
+        Ok(true)
+    }
+}
+
+impl Content {
+    fn version(&self, digest: &Digest) -> Option<&Version> {
+        let mut versions = self.components.iter().map(|(version, _)| version);
+        versions.find(|version| version.digest == *digest)
+    }
+
+    /// The active version of the type, if it is another one, becomes draining.
+    fn make_room(&mut self, active: &Version) {
+        for (version, _) in &mut self.components {
+            let other = version.type_id == active.type_id && version.digest != active.digest;
+            if other && version.state == VersionState::Active {
+                version.state = VersionState::Draining;
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Tasks in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::status::Status;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+
+use super::{Content, Entry, Memory};
+use crate::apply::{Decision, TextChange, Write, decide};
+use crate::cursor;
+use crate::error::StoreError;
+use crate::event::{Applied, Claim, Event, Outcome};
+use crate::limits::Limits;
+use crate::place::{self, Place};
+use crate::tasks::{ClaimRequest, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+
+#[async_trait]
+impl TaskStore for Memory {
+    async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
+        self.limits.check(&event)?;
+        let now = self.clock.now();
+        Ok(self.content()?.apply(key, &event, &self.limits, now))
+    }
+
+    async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
+        let content = self.content()?;
+        Ok(content.visible(key).map(|entry| entry.task.clone()))
+    }
+
+    async fn read(&self, key: &TaskKey) -> Result<Option<StoredTask>, StoreError> {
+        Ok(self.content()?.visible(key).map(Entry::stored))
+    }
+
+    async fn log(&self, key: &TaskKey, run: RunId) -> Result<Option<String>, StoreError> {
+        let content = self.content()?;
+        let entry = content
+            .visible(key)
+            .filter(|entry| entry.task.run.id == run);
+        Ok(entry.map(|entry| entry.log.clone()))
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<TaskPage, StoreError> {
+        let after = request.cursor.as_deref();
+        let after = after
+            .map(|text| cursor::decode("tasks", text))
+            .transpose()?;
+        let content = self.content()?;
+        let order = |entry: &Entry| (entry.task.created_at.as_ms(), entry.number);
+        let mut found: Vec<&Entry> = content
+            .tasks
+            .values()
+            .filter(|entry| entry.task.deleted_at.is_none() && wanted(request, &entry.task))
+            .filter(|entry| after.is_none_or(|after| order(entry) < after))
+            .collect();
+        found.sort_by_key(|entry| std::cmp::Reverse(order(entry)));
+        let limit = request.limit.clamp(1, 1_000);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().filter(|_| more).map(|entry| order(entry));
+        Ok(TaskPage {
+            tasks: found.iter().map(|entry| entry.task.clone()).collect(),
+            next: last.map(|(created_ms, number)| cursor::encode("tasks", created_ms, number)),
+        })
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
+        let now = self.clock.now();
+        let mut content = self.content()?;
+        for entry in content.tasks.values_mut() {
+            if entry.place == Place::Waiting && entry.task.run.due_at <= now {
+                entry.place = Place::Ready;
+            }
+        }
+        let mut claimed = Vec::new();
+        for (key, claim) in content.in_turn(request) {
+            if claimed.len() >= request.limit {
+                break;
+            }
+            let applied = content.apply(&key, &Event::Claim(claim), &self.limits, now);
+            if applied.outcome == Outcome::Changed {
+                claimed.extend(content.visible(&key).map(Entry::stored));
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let content = self.content()?;
+        let waiting = content.at(Place::Waiting);
+        Ok(waiting.map(|entry| entry.task.run.due_at).min())
+    }
+
+    async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
+        let content = self.content()?;
+        let held = content.at(Place::Held).take(limit);
+        Ok(held.map(|entry| entry.task.clone()).collect())
+    }
+
+    async fn remove_tombstones(&self) -> Result<u64, StoreError> {
+        let mut content = self.content()?;
+        let before = content.tasks.len();
+        content
+            .tasks
+            .retain(|_, entry| entry.place != Place::Tombstone);
+        Ok((before - content.tasks.len()) as u64)
+    }
+
+    async fn unfinished(&self) -> Result<Unfinished, StoreError> {
+        let content = self.content()?;
+        let (mut by_digest, mut by_type) = (BTreeMap::new(), BTreeMap::new());
+        for Entry { task, .. } in content.tasks.values() {
+            if task.deleted_at.is_some() || task.status.is_terminal() {
+                continue;
+            }
+            *by_type.entry(task.type_id.clone()).or_default() += 1;
+            if let Some(digest) = &task.run.digest {
+                *by_digest.entry(digest.clone()).or_default() += 1;
+            }
+        }
+        Ok(Unfinished {
+            by_digest: by_digest.into_iter().collect(),
+            by_type: by_type.into_iter().collect(),
+        })
+    }
+}
+
+impl Content {
+    fn visible(&self, key: &TaskKey) -> Option<&Entry> {
+        self.tasks
+            .get(key)
+            .filter(|entry| entry.task.deleted_at.is_none())
+    }
+
+    fn at(&self, place: Place) -> impl Iterator<Item = &Entry> {
+        self.tasks
+            .values()
+            .filter(move |entry| entry.place == place)
+    }
+
+    fn apply(&mut self, key: &TaskKey, event: &Event, limits: &Limits, now: Timestamp) -> Applied {
+        let current = self.tasks.get(key).map(|entry| &entry.task);
+        let outcome = match decide(key, current, event, now) {
+            Decision::Nothing(outcome) => outcome,
+            Decision::Write(write) => {
+                self.write(key, *write, limits, now);
+                Outcome::Changed
+            }
+        };
+        let task = self.tasks.get(key).map(|entry| entry.task.clone());
+        Applied { outcome, task }
+    }
+
+    fn write(&mut self, key: &TaskKey, write: Write, limits: &Limits, now: Timestamp) {
+        let place = place::of(&write.task, now);
+        let last_task = &mut self.last_task;
+        let entry = self.tasks.entry(key.clone()).or_insert_with(|| {
+            *last_task += 1;
+            Entry {
+                number: *last_task,
+                place,
+                task: write.task.clone(),
+                params: None,
+                payload: None,
+                log: String::new(),
+            }
+        });
+        entry.place = place;
+        entry.task = write.task;
+        change(&mut entry.params, write.params);
+        change(&mut entry.payload, write.payload);
+        match write.log {
+            TextChange::Keep => {}
+            TextChange::Clear => entry.log.clear(),
+            TextChange::Set(text) | TextChange::Append(text) => {
+                let fits = limits.log_that_fits(entry.log.len() as u64, &text);
+                entry.log.push_str(fits);
+            }
+        }
+    }
+
+    /// What can be claimed: one of each type in turn, within a type in order.
+    fn in_turn(&self, request: &ClaimRequest) -> Vec<(TaskKey, Claim)> {
+        let mut found = Vec::new();
+        for (turn, wanted) in request.types.iter().enumerate() {
+            let of_type = self
+                .at(Place::Ready)
+                .filter(|entry| entry.task.type_id == wanted.type_id);
+            let mut ready: Vec<&Entry> = of_type.collect();
+            ready.sort_by_key(|e| (e.task.run.rank, e.task.created_at, e.number));
+            for (round, entry) in ready.into_iter().enumerate() {
+                let claim = Claim {
+                    host: request.host.clone(),
+                    incarnation: request.incarnation,
+                    digest: wanted.digest.clone(),
+                    wall_ms: wanted.wall_ms,
+                };
+                found.push(((round, turn), entry.task.key(), claim));
+            }
+        }
+        found.sort_by_key(|(order, ..)| *order);
+        found
+            .into_iter()
+            .map(|(_, key, claim)| (key, claim))
+            .collect()
+    }
+}
+
+impl Entry {
+    fn stored(&self) -> StoredTask {
+        let has_result = matches!(self.task.status, Status::Completed | Status::Acknowledged);
+        StoredTask {
+            task: self.task.clone(),
+            params: self.params.clone().unwrap_or_else(|| Arc::from("")),
+            payload: self.payload.clone().filter(|_| has_result),
+        }
+    }
+}
+
+fn change(text: &mut Option<Arc<str>>, change: TextChange) {
+    match change {
+        TextChange::Keep => {}
+        TextChange::Clear => *text = None,
+        TextChange::Set(new) | TextChange::Append(new) => *text = Some(new),
+    }
+}
+
+fn wanted(request: &ListRequest, task: &Task) -> bool {
+    let id_contains = |part: &str| {
+        let id = task.id.as_str().to_ascii_lowercase();
+        id.contains(&part.to_ascii_lowercase())
+    };
+    task.space == request.space
+        && (request.statuses.is_empty() || request.statuses.contains(&task.status))
+        && request
+            .type_id
+            .as_ref()
+            .is_none_or(|wanted| task.type_id == *wanted)
+        && request
+            .stream
+            .as_ref()
+            .is_none_or(|wanted| task.stream.as_ref() == Some(wanted))
+        && request
+            .requested_by
+            .as_ref()
+            .is_none_or(|wanted| task.requested_by == *wanted)
+        && request
+            .created_after
+            .is_none_or(|after| task.created_at > after)
+        && request.id_contains.as_deref().is_none_or(id_contains)
+}

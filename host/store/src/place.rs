@@ -1,0 +1,41 @@
+//! Where a task stands from the scheduler's point of view: one place each, so that each has a
+//! small index of its own and a claim never looks at what cannot be claimed.
+
+use taskhost_model::status::Phase;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+
+/// The place of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing will happen to it by itself.
+    Rest = 0,
+    /// It can be claimed.
+    Ready = 1,
+    /// It can be claimed later, at its `due_at`.
+    Waiting = 2,
+    /// A guest may be alive under its lease, or under the lease of a `previous` run.
+    Held = 3,
+    /// It was deleted, and nothing hangs on it.
+    Tombstone = 4,
+}
+
+/// Where `task` stands now.
+pub(crate) fn of(task: &Task, now: Timestamp) -> Place {
+    if !task.previous.is_empty() {
+        return Place::Held;
+    }
+    if task.deleted_at.is_some() {
+        return Place::Tombstone;
+    }
+    match task.phase() {
+        Phase::Running | Phase::BeingCanceled => Place::Held,
+        Phase::Queued | Phase::WaitingRetry if task.run.due_at <= now => Place::Ready,
+        Phase::Queued | Phase::WaitingRetry => Place::Waiting,
+        Phase::Absent
+        | Phase::Canceled
+        | Phase::Failed
+        | Phase::Completed
+        | Phase::Acknowledged => Place::Rest,
+    }
+}
