@@ -1,0 +1,119 @@
+//! The error that a client answers a guest with.
+
+use serde_json::{Value, json};
+use taskhost_store::error::StoreError;
+
+/// What kind of failure, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The run was not granted that.
+    Denied,
+    /// There is no such stream or document.
+    NotFound,
+    /// A document exists, or has another version.
+    Conflict,
+    /// An argument is not what the function takes.
+    Invalid,
+    /// An argument is above a limit.
+    TooLarge,
+    /// The run is asked to stop.
+    Canceled,
+    /// The run's time is up.
+    Deadline,
+    /// The store cannot answer now.
+    Unavailable,
+    /// The host's own fault.
+    Internal,
+}
+
+impl ErrorCode {
+    /// As a guest reads it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too-large",
+            Self::Canceled => "canceled",
+            Self::Deadline => "deadline",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a call did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{}: {message}", .code.as_str())]
+pub struct ClientError {
+    /// What kind of failure.
+    pub code: ErrorCode,
+    /// What happened, why, and what to do, for people.
+    pub message: String,
+    /// The same call may succeed later.
+    pub retryable: bool,
+    /// How long to wait before, in milliseconds, where that is known.
+    pub retry_after_ms: Option<u64>,
+    /// More for programs; an object.
+    pub details: Option<Value>,
+}
+
+impl ClientError {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            code,
+            message,
+            retryable: false,
+            retry_after_ms: None,
+            details: None,
+        }
+    }
+
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Denied, message)
+    }
+
+    /// An argument that is not what the function takes; `field` is empty for the whole.
+    pub(crate) fn invalid(field: &str, problem: &str) -> Self {
+        let message = if field.is_empty() {
+            problem.to_owned()
+        } else {
+            format!("`{field}` {problem}")
+        };
+        let details = json!({"errors": [{"field": field, "message": problem}]});
+        Self {
+            details: Some(details),
+            ..Self::new(ErrorCode::Invalid, message)
+        }
+    }
+
+    pub(crate) fn too_large(what: &str, size: usize, unit: &str, size_max: u64) -> Self {
+        let message = format!("{what} has {size} {unit}, at most {size_max} are accepted");
+        Self::new(ErrorCode::TooLarge, message)
+    }
+}
+
+impl From<StoreError> for ClientError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Unavailable { .. } | StoreError::DiskFull => Self {
+                retryable: true,
+                ..Self::new(ErrorCode::Unavailable, message)
+            },
+            StoreError::TooLarge { .. } => Self::new(ErrorCode::TooLarge, message),
+            StoreError::InvalidCursor => {
+                Self::invalid("cursor", "is not one that a former answer gave")
+            }
+            StoreError::UnknownStream { .. } => Self::new(ErrorCode::NotFound, message),
+            StoreError::Fenced => Self::new(ErrorCode::Canceled, message),
+            StoreError::Corrupt { .. } => {
+                tracing::error!(%error, "stored data cannot be read");
+                Self::new(ErrorCode::Internal, message)
+            }
+        }
+    }
+}

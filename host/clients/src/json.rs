@@ -1,0 +1,183 @@
+//! JSON that comes from a guest: checked before anything else looks at it.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use taskhost_model::descriptor::JSON_DEPTH_MAX;
+
+/// Why a text is not accepted as JSON. Reads on from "the result …".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJson {
+    /// It is none.
+    #[error("is not JSON: {0}")]
+    Syntax(String),
+    /// It is nested too deeply.
+    #[error("is nested deeper than {JSON_DEPTH_MAX} levels")]
+    TooDeep,
+    /// It is another kind of value.
+    #[error("has to be an object")]
+    NoObject,
+}
+
+/// Checks a value that is kept as text. It is refused when a part of it could not be read back
+/// as it is: numbers beyond any float, halves of surrogate pairs.
+///
+/// # Errors
+/// [`InvalidJson`].
+pub fn check(text: &str) -> Result<(), InvalidJson> {
+    check_depth(text)?;
+    let syntax = |error: serde_json::Error| InvalidJson::Syntax(error.to_string());
+    serde_json::from_str::<Readable>(text)
+        .map(|_| ())
+        .map_err(syntax)
+}
+
+/// As [`check`], for an object.
+///
+/// # Errors
+/// [`InvalidJson`].
+pub fn check_object(text: &str) -> Result<(), InvalidJson> {
+    check(text)?;
+    let is_object = text
+        .trim_start_matches([' ', '\t', '\r', '\n'])
+        .starts_with('{');
+    if is_object {
+        Ok(())
+    } else {
+        Err(InvalidJson::NoObject)
+    }
+}
+
+/// Reads a value.
+///
+/// # Errors
+/// [`InvalidJson`].
+pub fn parse(text: &str) -> Result<Value, InvalidJson> {
+    check_depth(text)?;
+    serde_json::from_str(text).map_err(|error| InvalidJson::Syntax(error.to_string()))
+}
+
+/// Looks at brackets outside of strings only; what is no JSON is found by the parser.
+fn check_depth(text: &str) -> Result<(), InvalidJson> {
+    let mut depth = 0_usize;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return Err(InvalidJson::TooDeep);
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Any value; nothing of it is kept.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadableVisitor)
+    }
+}
+
+struct ReadableVisitor;
+
+impl<'de> Visitor<'de> for ReadableVisitor {
+    type Value = Readable;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_unit<E>(self) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Readable, A::Error> {
+        while items.next_element::<Readable>()?.is_some() {}
+        Ok(Readable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Readable, A::Error> {
+        while entries.next_entry::<Readable, Readable>()?.is_some() {}
+        Ok(Readable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reads_back_is_accepted() {
+        let deep = format!("{}{}", "[".repeat(64), "]".repeat(64));
+        for good in [
+            "null",
+            r#" {"a":[1,-2,3.5e2,true,null,"\u0000 \ud83d\ude00 [[[ \" {"]} "#,
+            "12345678901234567890123",
+            &deep,
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+            assert!(parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_read_back_is_refused() {
+        let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+        assert_eq!(check(&deep), Err(InvalidJson::TooDeep));
+        assert_eq!(parse(&deep), Err(InvalidJson::TooDeep));
+        for bad in [
+            "",
+            "{",
+            "1e400",
+            r#""\ud800""#,
+            r#"{"\udc00":1}"#,
+            "{} {}",
+            "{1:2}",
+            "NaN",
+        ] {
+            assert!(matches!(check(bad), Err(InvalidJson::Syntax(_))), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_object(" [1]"), Err(InvalidJson::NoObject));
+        assert_eq!(check_object("\n{}"), Ok(()));
+    }
+}

@@ -1,0 +1,132 @@
+//! All clients of one run, built from what the service hands down.
+
+use std::sync::Arc;
+
+use taskhost_model::ids::{Label, StreamKey, StreamName};
+use taskhost_model::time::Clock;
+use taskhost_store::documents::DocumentStore;
+use taskhost_store::streams::StreamStore;
+
+pub use crate::context::RunInfo;
+
+use crate::context::Context;
+use crate::documents::{DocumentGrant, Documents};
+use crate::log::Log;
+use crate::progress::Progress;
+use crate::scope::Scope;
+use crate::sink::RunSink;
+use crate::stop::StopSignal;
+use crate::streams::{StreamGrant, Streams};
+
+/// What a run may reach beyond its own context, progress and log.
+#[derive(Debug, Clone, Default)]
+pub struct Grants {
+    /// The stream that the task was scheduled on.
+    pub stream: Option<StreamName>,
+    /// The collections that the task type owns.
+    pub collections: Vec<Label>,
+}
+
+/// What the clients of a run are built from.
+#[derive(Debug)]
+pub struct RunParts {
+    /// What the run knows of itself.
+    pub info: RunInfo,
+    /// What it may reach.
+    pub grants: Grants,
+    /// The run's memory limit: one answer takes at most a quarter of it.
+    pub memory_bytes: u64,
+    /// Asks it to stop.
+    pub stop: StopSignal,
+    /// Takes its progress and log.
+    pub sink: Arc<dyn RunSink>,
+    /// Stream data.
+    pub streams: Arc<dyn StreamStore>,
+    /// Collections.
+    pub documents: Arc<dyn DocumentStore>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The clients of one run. Clones are the same clients.
+#[derive(Debug, Clone)]
+pub struct RunClients {
+    /// Who asked for the run, what it is, how long it has.
+    pub context: Context,
+    /// How far it is.
+    pub progress: Progress,
+    /// Its log.
+    pub log: Log,
+    /// Its stream.
+    pub streams: Streams,
+    /// Its collections.
+    pub documents: Documents,
+    scope: Arc<Scope>,
+}
+
+impl RunClients {
+    /// The clients of a run.
+    #[must_use]
+    pub fn new(parts: RunParts) -> Self {
+        let RunParts {
+            info,
+            grants,
+            memory_bytes,
+            stop,
+            sink,
+            streams,
+            documents,
+            clock,
+        } = parts;
+        let scope = Arc::new(Scope::new(stop, clock, memory_bytes));
+        let info = Arc::new(info);
+        let stream = grants.stream.map(|name| StreamGrant {
+            store: streams,
+            key: StreamKey {
+                space: info.task.space.clone(),
+                name,
+            },
+            requester: info.requester.clone(),
+        });
+        let labels = grants.collections;
+        let collections = DocumentGrant {
+            store: documents,
+            labels,
+            info: Arc::clone(&info),
+        };
+        Self {
+            context: Context::new(Arc::clone(&scope), Some(info)),
+            progress: Progress::new(Arc::clone(&scope), Some(Arc::clone(&sink))),
+            log: Log::new(Arc::clone(&scope), Some(sink)),
+            streams: Streams::new(Arc::clone(&scope), stream),
+            documents: Documents::new(Arc::clone(&scope), Some(collections)),
+            scope,
+        }
+    }
+
+    /// Clients without a run, for `describe`: nothing is granted, progress and log do nothing,
+    /// the context is empty.
+    #[must_use]
+    pub fn describing() -> Self {
+        let scope = Arc::new(Scope::new(StopSignal::new(), Clock::System, 0));
+        Self {
+            context: Context::new(Arc::clone(&scope), None),
+            progress: Progress::new(Arc::clone(&scope), None),
+            log: Log::new(Arc::clone(&scope), None),
+            streams: Streams::new(Arc::clone(&scope), None),
+            documents: Documents::new(Arc::clone(&scope), None),
+            scope,
+        }
+    }
+
+    /// Calls so far.
+    #[must_use]
+    pub fn host_calls(&self) -> u64 {
+        self.scope.calls()
+    }
+
+    /// The run is over: the log says what it had to leave out.
+    pub fn finish(&self) {
+        self.log.finish();
+    }
+}

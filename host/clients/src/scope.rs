@@ -1,0 +1,75 @@
+//! What all clients of one run share: its signal to stop, its clock, and the count of its calls.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use taskhost_model::time::Clock;
+
+use crate::error::{ClientError, ErrorCode};
+use crate::stop::{StopReason, StopSignal};
+
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) stop: StopSignal,
+    pub(crate) clock: Clock,
+    pub(crate) memory_bytes: u64,
+    calls: AtomicU64,
+}
+
+impl Scope {
+    pub(crate) fn new(stop: StopSignal, clock: Clock, memory_bytes: u64) -> Self {
+        Self {
+            stop,
+            clock,
+            memory_bytes,
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// Every client method begins with this.
+    pub(crate) fn count(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Tells a run that is asked to stop so.
+    pub(crate) fn check(&self) -> Result<(), ClientError> {
+        self.stop
+            .asked()
+            .map_or(Ok(()), |reason| Err(self.told(reason)))
+    }
+
+    /// Does `work`, unless the run is asked to stop before it is done.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::select! {
+            biased;
+            reason = self.stop.until_asked() => Err(self.told(reason)),
+            done = work => done,
+        }
+    }
+
+    fn told(&self, reason: StopReason) -> ClientError {
+        self.stop.tell();
+        match reason {
+            StopReason::User => canceled("somebody canceled the task"),
+            StopReason::Drain => canceled("the host shuts down; the run goes on later"),
+            StopReason::Fenced => canceled("the run has lost its lease"),
+            StopReason::Deadline => {
+                ClientError::new(ErrorCode::Deadline, "the attempt's time is up")
+            }
+        }
+    }
+}
+
+fn canceled(why: &str) -> ClientError {
+    ClientError::new(
+        ErrorCode::Canceled,
+        format!("{why}: leave things in order and return"),
+    )
+}

@@ -1,0 +1,232 @@
+//! The documents of the run's stream, read with the rights of whoever asked for the run.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use taskhost_model::ids::StreamKey;
+use taskhost_model::requester::Requester;
+use taskhost_store::streams as store;
+use taskhost_store::streams::StreamStore;
+
+use crate::caps::{SAMPLES_MAX, batch_bytes_max};
+use crate::error::ClientError;
+use crate::request;
+use crate::scope::Scope;
+
+/// Samples of one `sample-many` that are drawn at once.
+const SAMPLES_AT_ONCE: usize = 4;
+
+/// Documents, and what had to stay out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// JSON texts.
+    pub documents: Vec<String>,
+    /// How many match in all, where it is known.
+    pub matched: Option<u64>,
+    /// Whether bytes cut it.
+    pub truncated: bool,
+    /// The cursor of the next batch.
+    pub next: Option<String>,
+    /// JSON text: what stayed out.
+    pub details: Option<String>,
+}
+
+/// The interface `streams`.
+#[derive(Debug, Clone)]
+pub struct Streams(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    scope: Arc<Scope>,
+    grant: Option<StreamGrant>,
+}
+
+/// One stream, and whose rights it is read with.
+#[derive(Debug)]
+pub(crate) struct StreamGrant {
+    pub(crate) store: Arc<dyn StreamStore>,
+    pub(crate) key: StreamKey,
+    pub(crate) requester: Requester,
+}
+
+impl Streams {
+    pub(crate) fn new(scope: Arc<Scope>, grant: Option<StreamGrant>) -> Self {
+        Self(Arc::new(Inner { scope, grant }))
+    }
+
+    /// What the stream is and holds, as JSON text.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `canceled`, `deadline`, `unavailable`, as everywhere here.
+    pub async fn describe(&self, name: &str) -> Result<String, ClientError> {
+        let grant = self.granted(name)?;
+        let read = async {
+            let stream = grant.store.get(&grant.key).await?;
+            let stream =
+                stream.ok_or_else(|| taskhost_store::error::StoreError::UnknownStream {
+                    name: name.to_owned(),
+                })?;
+            let mut about = json!({
+                "name": stream.name,
+                "documents": stream.documents,
+                "bytes": stream.bytes,
+            });
+            if let Some(text) = stream.settings.description {
+                about["description"] = json!(text);
+            }
+            if let Some(at) = stream.first_at {
+                about["first_ms"] = json!(at.as_ms());
+            }
+            if let Some(at) = stream.last_at {
+                about["last_ms"] = json!(at.as_ms());
+            }
+            Ok(about.to_string())
+        };
+        self.0.scope.unless_stopped(read).await
+    }
+
+    /// How many documents match, as JSON text.
+    ///
+    /// # Errors
+    /// Also `invalid` and `too-large` for the query.
+    pub async fn count(&self, name: &str, query: &str) -> Result<String, ClientError> {
+        let grant = self.granted(name)?;
+        let query = request::query(query)?;
+        let count = async {
+            let value = grant
+                .store
+                .count(&grant.requester, &grant.key, &query)
+                .await?;
+            Ok(json!({"value": value, "relation": "eq"}).to_string())
+        };
+        self.0.scope.unless_stopped(count).await
+    }
+
+    /// A random sample.
+    ///
+    /// # Errors
+    /// Also `invalid` and `too-large` for the request.
+    pub async fn sample(&self, name: &str, request: &str) -> Result<Batch, ClientError> {
+        let grant = self.granted(name)?;
+        self.0
+            .scope
+            .unless_stopped(grant.sample(request, self.bytes_max()))
+            .await
+    }
+
+    /// Several samples, answered in order, each for itself. They share the bytes of one.
+    ///
+    /// # Errors
+    /// Also `too-large` above 64 requests; each answer has errors of its own.
+    pub async fn sample_many(
+        &self,
+        name: &str,
+        requests: &[String],
+    ) -> Result<Vec<Result<Batch, ClientError>>, ClientError> {
+        let grant = self.granted(name)?;
+        if requests.len() > SAMPLES_MAX {
+            let what = "`sample-many`";
+            return Err(ClientError::too_large(
+                what,
+                requests.len(),
+                "requests",
+                SAMPLES_MAX as u64,
+            ));
+        }
+        let share = self.bytes_max() / requests.len().max(1) as u64;
+        let samples = stream::iter(requests.iter().map(|request| grant.sample(request, share)))
+            .buffered(SAMPLES_AT_ONCE)
+            .collect::<Vec<_>>();
+        self.0
+            .scope
+            .unless_stopped(async { Ok(samples.await) })
+            .await
+    }
+
+    /// Which fields there are, of what types, and their most frequent values, as JSON text.
+    ///
+    /// # Errors
+    /// Also `invalid` and `too-large` for the request, and `too-large` for the answer.
+    pub async fn field_stats(&self, name: &str, request: &str) -> Result<String, ClientError> {
+        let grant = self.granted(name)?;
+        let query = request::query(request)?;
+        let bytes_max = self.bytes_max();
+        let stats = async {
+            let stats = grant
+                .store
+                .field_stats(&grant.requester, &grant.key, &query)
+                .await?;
+            let text = json!(stats).to_string();
+            if text.len() as u64 > bytes_max {
+                let what = "the answer (ask for fewer `fields` or `max_values`)";
+                return Err(ClientError::too_large(what, text.len(), "bytes", bytes_max));
+            }
+            Ok(text)
+        };
+        self.0.scope.unless_stopped(stats).await
+    }
+
+    /// Documents in order of time.
+    ///
+    /// # Errors
+    /// Also `invalid` and `too-large` for the request.
+    pub async fn search(&self, name: &str, request: &str) -> Result<Batch, ClientError> {
+        let grant = self.granted(name)?;
+        let query = request::query(request)?;
+        let bytes_max = self.bytes_max();
+        let search = async {
+            let found = grant
+                .store
+                .search(&grant.requester, &grant.key, &query, bytes_max)
+                .await?;
+            Ok(found.into())
+        };
+        self.0.scope.unless_stopped(search).await
+    }
+
+    /// Every method begins with this.
+    fn granted(&self, name: &str) -> Result<&StreamGrant, ClientError> {
+        let Inner { scope, grant } = &*self.0;
+        scope.count();
+        let Some(grant) = grant else {
+            return Err(ClientError::denied(
+                "this run has no stream: schedule the task on one",
+            ));
+        };
+        if grant.key.name.as_str() != name {
+            let message = format!("this run may read the stream `{}` alone", grant.key.name);
+            return Err(ClientError::denied(message));
+        }
+        scope.check()?;
+        Ok(grant)
+    }
+
+    fn bytes_max(&self) -> u64 {
+        batch_bytes_max(self.0.scope.memory_bytes)
+    }
+}
+
+impl StreamGrant {
+    async fn sample(&self, request: &str, bytes_max: u64) -> Result<Batch, ClientError> {
+        let query = request::query(request)?;
+        Ok(self
+            .store
+            .sample(&self.requester, &self.key, &query, bytes_max)
+            .await?
+            .into())
+    }
+}
+
+impl From<store::Batch> for Batch {
+    fn from(batch: store::Batch) -> Self {
+        let details = (batch.left_out > 0).then(|| json!({"left_out": batch.left_out}).to_string());
+        Self {
+            documents: batch.documents,
+            matched: batch.matched,
+            truncated: batch.truncated,
+            next: batch.next,
+            details,
+        }
+    }
+}
