@@ -3,9 +3,16 @@
 pub mod hash;
 pub mod sets;
 pub mod stamp;
+pub mod pairs;
 pub mod line;
 pub mod words;
 pub mod shape;
 pub mod hosts;
 pub mod links;
 pub mod groups;
+pub mod bits;
+pub mod sample;
+pub mod atoms;
+pub mod cover;
+pub mod arrange;
+pub mod identify;

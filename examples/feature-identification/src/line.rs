@@ -1,12 +1,15 @@
 //! Takes one log line apart: its lead (what stands before and around the first timestamp) and
 //! the columns after it, each with a kind. The text of the message itself is not judged here.
 
+use crate::pairs::signature;
 use crate::stamp::stamp_at;
 
 /// How many columns after the lead are looked at.
 pub const COLUMNS_MAX: usize = 5;
 /// A header does not reach further than this, in bytes.
 pub const HEADER_MAX: usize = 240;
+/// Of a line of JSON this much is read, in bytes.
+const JSON_MAX: usize = 1_024;
 /// A timestamp that begins a header has at most this many fields before it.
 const FIELDS_BEFORE_STAMP_MAX: usize = 4;
 
@@ -53,6 +56,8 @@ pub struct Header {
     pub columns: Vec<Column>,
     /// Byte ranges that hold timestamps.
     pub stamps: Vec<(usize, usize)>,
+    /// The offset from UTC that the first timestamp tells: `+0200`.
+    pub zone: Option<(usize, usize)>,
     /// Begins with white space or like a line of a stack trace: it continues another line.
     pub continues: bool,
 }
@@ -65,19 +70,21 @@ pub fn header(line: &str) -> Header {
         lead: String::new(),
         columns: Vec::new(),
         stamps: Vec::new(),
+        zone: None,
         continues: continues(text),
     };
     if header.continues {
         return header;
     }
     if text.first() == Some(&b'{') {
-        header.lead.push_str("json");
+        header.lead = format!("json {}", signature(line, JSON_MAX));
         return header;
     }
     let mut at = 0;
     if let Some(lead) = lead(text) {
         header.lead = lead.name;
         header.stamps.push((lead.stamp_start, lead.stamp_end));
+        header.zone = lead.zone;
         at = lead.end;
     }
     columns(text, at, &mut header);
@@ -120,10 +127,10 @@ pub fn kind(field: &[u8]) -> Kind {
 /// Whether `word` is a log level.
 #[must_use]
 pub fn is_level(word: &[u8]) -> bool {
-    const LEVELS: [&str; 26] = [
+    const LEVELS: [&str; 25] = [
         "trace", "debug", "info", "information", "notice", "warn", "warning", "error", "err",
         "crit", "critical", "fatal", "alert", "emerg", "emergency", "panic", "severe", "fine",
-        "finer", "finest", "config", "log", "verbose", "dbug", "statement", "detail",
+        "finer", "finest", "config", "log", "verbose", "dbug", "note",
     ];
     if word.len() == 1 {
         return matches!(word[0], b'D' | b'I' | b'W' | b'E' | b'F' | b'V' | b'T' | b'N');
@@ -139,6 +146,7 @@ struct Lead {
     name: String,
     stamp_start: usize,
     stamp_end: usize,
+    zone: Option<(usize, usize)>,
     end: usize,
 }
 
@@ -168,6 +176,7 @@ fn lead(text: &[u8]) -> Option<Lead> {
                 name: format!("{mark}{field} {open}{}{closing}", stamp.format),
                 stamp_start: start,
                 stamp_end: stamp.end,
+                zone: stamp.zone,
                 end: stamp.end + close,
             });
         }
@@ -287,11 +296,34 @@ fn opening(columns: &[Column]) -> String {
     }
 }
 
+/// Begins like a line that goes on from another one, by the habits of many languages.
 fn continues(text: &[u8]) -> bool {
+    const STARTS: [&[u8]; 9] = [
+        b"at ",
+        b"Caused by:",
+        b"... ",
+        b"Traceback (",
+        b"Suppressed:",
+        b"Exception in thread",
+        b"During handling of",
+        b"}",
+        b")",
+    ];
     text.first().is_none_or(u8::is_ascii_whitespace)
-        || [&b"at "[..], b"Caused by:", b"... ", b"Traceback ", b"}", b")", b"Suppressed:"]
-            .iter()
-            .any(|start| text.starts_with(start))
+        || STARTS.iter().any(|start| text.starts_with(start))
+        || names_exception(text)
+}
+
+/// `java.net.ConnectException: Connection refused`, `ValueError: bad`.
+fn names_exception(text: &[u8]) -> bool {
+    let end = text
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$')))
+        .unwrap_or(text.len());
+    let name = &text[..end];
+    let ends = |suffix: &[u8]| name.len() > suffix.len() + 2 && name.ends_with(suffix);
+    matches!(text.get(end), None | Some(b':' | b' '))
+        && (ends(b"Exception") || ends(b"Error") || ends(b"Throwable"))
 }
 
 fn trimmed(field: &[u8]) -> &[u8] {

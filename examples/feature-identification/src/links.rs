@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::hash::FastMap;
 use crate::line::Header;
-use crate::words::{TEXT_MAX, values, word_id, words};
+use crate::shape::Lines;
+use crate::words::{TEXT_MAX, pattern, values, word_id, words};
 
 /// A group with less than this share of the lines may belong to a larger one.
 const SMALL_SHARE_MAX: f64 = 0.03;
@@ -16,6 +17,8 @@ const SMALL_SHARE_MAX: f64 = 0.03;
 const NAMED_MIN: f64 = 0.5;
 /// By how much the best home must beat the next.
 const LEAD_MIN: f64 = 1.5;
+/// A fragment is at least this many times smaller than the group it belongs to.
+const FRAGMENT_FACTOR: usize = 10;
 /// An identifier weighs as much as this many plain words.
 const IDENTIFIER_WEIGHT: f64 = 4.0;
 
@@ -24,13 +27,15 @@ type Speakers = Vec<(u32, f64)>;
 
 /// Moves continuing lines and small related groups to where they belong.
 #[must_use]
-pub fn settle(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+pub fn settle(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let Lines { headers, texts } = all;
     let continues = |group: &Vec<u32>| headers[group[0] as usize].continues;
     let (loose, mut homes): (Vec<_>, Vec<_>) = groups
         .into_iter()
         .filter(|group| !group.is_empty())
         .partition(|group| continues(group));
     homes = join_small(headers, texts, homes);
+    homes = join_fragments(headers, texts, homes);
     let vocabulary = vocabulary(texts, &homes);
     let count = homes.len();
     for style in loose.iter().flat_map(|lines| by_style(texts, lines)) {
@@ -45,10 +50,9 @@ pub fn settle(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> Vec<
             }
             total.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += score);
         }
-        let home = if moves.is_empty() {
-            best(&total)
-        } else {
-            most_frequent(&moves, count)
+        let home = match count {
+            1 => Some(0),
+            _ => best(&total).or_else(|| most_frequent(&moves, count)),
         };
         for (home, line) in moves {
             homes[home].push(line);
@@ -106,6 +110,33 @@ fn join_small(headers: &[Header], texts: &[&str], mut groups: Vec<Vec<u32>>) -> 
     }
     groups.retain(|group| !group.is_empty());
     groups
+}
+
+/// A few lines of one or two patterns without a header are part of what else has no header.
+fn join_fragments(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let bare = |group: &Vec<u32>| {
+        !headers[group[0] as usize].lead.starts_with(|c: char| c.is_ascii_digit())
+            && !headers[group[0] as usize].lead.starts_with("json")
+    };
+    let (mut bares, mut formal): (Vec<_>, Vec<_>) = groups.into_iter().partition(bare);
+    bares.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    let mut kept: Vec<Vec<u32>> = Vec::new();
+    for group in bares {
+        let largest = kept.first().map_or(0, Vec::len);
+        let few = group.len() * FRAGMENT_FACTOR <= largest && {
+            let mut patterns: Vec<u64> =
+                group.iter().map(|line| pattern(texts[*line as usize].as_bytes())).collect();
+            patterns.sort_unstable();
+            patterns.dedup();
+            patterns.len() <= 2
+        };
+        match kept.first_mut() {
+            Some(first) if few => first.extend(group),
+            _ => kept.push(group),
+        }
+    }
+    formal.extend(kept);
+    formal
 }
 
 /// The one group besides `index` that says a word, if it is just one.
@@ -184,14 +215,15 @@ fn most_frequent(moves: &[(usize, u32)], count: usize) -> Option<usize> {
     best(&sums)
 }
 
-/// Continuing lines of one style: the same indentation sign and, for traces, the same word.
+/// Continuing lines of one style: stack traces, or the same indentation sign.
 fn by_style(texts: &[&str], lines: &[u32]) -> Vec<Vec<u32>> {
-    let mut styles: BTreeMap<(u8, bool), Vec<u32>> = BTreeMap::new();
+    let mut styles: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
     for line in lines {
         let text = texts[*line as usize].as_bytes();
         let indent = text.first().copied().filter(u8::is_ascii_whitespace).unwrap_or(0);
-        let trace = text.trim_ascii_start().starts_with(b"at ");
-        styles.entry((indent, trace)).or_default().push(*line);
+        let inner = text.trim_ascii_start();
+        let trace = [&b"at "[..], b"... ", b"Caused by:"].iter().any(|word| inner.starts_with(word));
+        styles.entry(if trace { 0 } else { indent }).or_default().push(*line);
     }
     styles.into_values().collect()
 }

@@ -5,28 +5,149 @@
 use std::collections::BTreeMap;
 
 use crate::line::{COLUMNS_MAX, Header, Kind};
+use crate::pairs::pairs;
+use crate::sets::Sets;
+use crate::words::masked_text;
 
 /// Smaller parts of a piece than this share stay with its largest part.
 const PART_SHARE_MIN: f64 = 0.01;
 /// A part needs this many lines to stand alone.
 const PART_LINES_MIN: usize = 4;
+/// How much two parts must agree on what follows to be one after all.
+const AGREEMENT_MIN: f64 = 0.5;
+/// Names that are read of a line of JSON.
+const KEYS_MAX: usize = 24;
+
+/// Lines that are looked at together.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    /// Their headers.
+    pub headers: &'a [Header],
+    /// Their texts.
+    pub texts: &'a [&'a str],
+}
 
 /// Groups the lines by lead and by formal columns. Every line is in exactly one group.
 #[must_use]
-pub fn by_shape(headers: &[Header]) -> Vec<Vec<u32>> {
+pub fn by_shape(all: Lines<'_>) -> Vec<Vec<u32>> {
     let mut leads: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    for (index, header) in (0u32..).zip(headers) {
+    for (index, header) in (0u32..).zip(all.headers) {
         leads.entry(&header.lead).or_default().push(index);
     }
-    let mut done = Vec::new();
+    let (mut done, mut json) = (Vec::new(), Vec::new());
     for (lead, lines) in leads {
-        if lead.is_empty() || lead == "json" || !lead.starts_with(|c: char| c.is_ascii_digit()) {
-            done.push(lines);
+        if lead.starts_with("json") {
+            json.push(lines);
+        } else if lead.starts_with(|c: char| c.is_ascii_digit()) {
+            for lines in by_zone(all, lines) {
+                for lines in by_quotes(all, lines) {
+                    split(all, lines, 0, 0, &mut done);
+                }
+            }
         } else {
-            split(headers, lines, 0, 0, &mut done);
+            done.push(lines);
         }
     }
+    done.extend(by_keys(all, json));
     done
+}
+
+/// Objects that have most of their names in common are one group, however they open.
+fn by_keys(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let keys: Vec<BTreeMap<&str, f64>> = groups
+        .iter()
+        .map(|lines| {
+            shares(lines, |line, count| {
+                for pair in pairs(all.texts[line as usize], 1_024, KEYS_MAX) {
+                    count(pair.key);
+                }
+            })
+        })
+        .collect();
+    merge_similar(groups, |a, b| {
+        let common = overlap(&keys[a], &keys[b]);
+        let most = keys[a].values().sum::<f64>().max(keys[b].values().sum());
+        common >= AGREEMENT_MIN * most
+    })
+}
+
+/// The share of the lines that each text stands in.
+fn shares<K: Ord>(
+    lines: &[u32],
+    mut read: impl FnMut(u32, &mut dyn FnMut(K)),
+) -> BTreeMap<K, f64> {
+    let mut shares = BTreeMap::new();
+    for line in lines {
+        read(*line, &mut |key| {
+            *shares.entry(key).or_insert(0.0) += 1.0 / lines.len() as f64;
+        });
+    }
+    shares
+}
+
+fn overlap<K: Ord>(a: &BTreeMap<K, f64>, b: &BTreeMap<K, f64>) -> f64 {
+    a.iter().filter_map(|(key, share)| Some(share.min(*b.get(key)?))).sum()
+}
+
+fn merge_similar(
+    groups: Vec<Vec<u32>>,
+    similar: impl Fn(usize, usize) -> bool,
+) -> Vec<Vec<u32>> {
+    let mut sets = Sets::new(groups.len());
+    for first in 0..groups.len() {
+        for second in first + 1..groups.len() {
+            if similar(first, second) {
+                sets.join(first, second);
+            }
+        }
+    }
+    let mut merged: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (index, lines) in groups.into_iter().enumerate() {
+        merged.entry(sets.find(index)).or_default().extend(lines);
+    }
+    let sorted = |mut lines: Vec<u32>| {
+        lines.sort_unstable();
+        lines
+    };
+    merged.into_values().map(sorted).collect()
+}
+
+/// Machines in different zones write different offsets; summer time alone is no difference.
+fn by_zone(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
+    let minutes = |line: u32| {
+        let (start, end) = all.headers[line as usize].zone?;
+        let text = all.texts[line as usize].get(start..end)?;
+        let digits: i32 = text[1..].replace(':', "").parse().ok()?;
+        let total = digits / 100 * 60 + digits % 100;
+        Some(if text.starts_with('-') { -total } else { total })
+    };
+    let parts = parts_of(&lines, |line| minutes(line).unwrap_or(0));
+    let zones: Vec<i32> = parts.iter().map(|(zone, _)| *zone).collect();
+    let groups = parts.into_iter().map(|(_, part)| part).collect();
+    merge_similar(groups, |a, b| (zones[a] - zones[b]).abs() <= 60)
+}
+
+/// Where a quoted text follows the timestamp, the number of quoted texts is part of the layout.
+fn by_quotes(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
+    let text = |line: u32| all.texts[line as usize].as_bytes();
+    let opens = |line: &&u32| {
+        let first = all.headers[**line as usize].columns.first();
+        first.is_some_and(|column| text(**line)[column.start] == b'"')
+    };
+    if lines.iter().filter(opens).count() * 10 < lines.len() * 9 {
+        return vec![lines];
+    }
+    let quotes = |line: u32| text(line).iter().filter(|byte| **byte == b'"').count();
+    parts_of(&lines, quotes).into_iter().map(|(_, part)| part).collect()
+}
+
+/// Parts by a key; those that are too small go with the largest.
+fn parts_of<K: Ord + Clone>(lines: &[u32], key: impl Fn(u32) -> K) -> Vec<(K, Vec<u32>)> {
+    let mut parts: BTreeMap<K, Vec<u32>> = BTreeMap::new();
+    for line in lines {
+        parts.entry(key(*line)).or_default().push(*line);
+    }
+    keep_large(parts, lines.len())
 }
 
 /// A kind as far as it matters for the layout.
@@ -43,33 +164,30 @@ enum Form {
 }
 
 fn form(headers: &[Header], line: u32, column: usize) -> Form {
-    match headers[line as usize].columns.get(column).map(|c| &c.kind) {
+    let columns = &headers[line as usize].columns;
+    // The last word of a line is what it says, even if it says `error`.
+    let last = columns.len() <= column + 1;
+    match columns.get(column).map(|c| &c.kind) {
         Some(Kind::Stamp(format)) => Form::Stamp(format.clone()),
-        Some(Kind::Level) => Form::Level,
+        Some(Kind::Level) if !last => Form::Level,
         Some(Kind::Bracket) => Form::Bracket,
         Some(Kind::Signs) => Form::Signs,
         Some(Kind::Number) => Form::Number,
         Some(Kind::Pair(_)) => Form::Pair,
         Some(Kind::Tag) => Form::Tag,
-        Some(Kind::Word | Kind::Other) | None => Form::Text,
+        Some(Kind::Word | Kind::Other | Kind::Level) | None => Form::Text,
     }
 }
 
 /// Splits at `column` and goes on with the next; `passed` counts columns of plain text passed.
-fn split(
-    headers: &[Header],
-    lines: Vec<u32>,
-    column: usize,
-    passed: usize,
-    done: &mut Vec<Vec<u32>>,
-) {
+fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &mut Vec<Vec<u32>>) {
     if column >= COLUMNS_MAX || passed > 2 || lines.len() < 2 * PART_LINES_MIN {
         done.push(lines);
         return;
     }
     let mut parts: BTreeMap<Form, Vec<u32>> = BTreeMap::new();
     for line in &lines {
-        parts.entry(form(headers, *line, column)).or_default().push(*line);
+        parts.entry(form(all.headers, *line, column)).or_default().push(*line);
     }
     let stamped: usize = parts
         .iter()
@@ -78,12 +196,35 @@ fn split(
         .sum();
     // Behind a word only timestamps still say something about the layout.
     if passed > 0 && stamped * 10 < lines.len() * 9 {
-        return split(headers, lines, column + 1, passed + 1, done);
+        return split(all, lines, column + 1, passed + 1, done);
     }
-    for (form, part) in merge_parts(parts, lines.len(), column) {
+    let parts = merge_parts(parts, lines.len(), column);
+    if let [(form, _)] = parts.as_slice() {
         let text = matches!(form, Form::Text | Form::Tag);
-        split(headers, part, column + 1, passed + usize::from(text), done);
+        return split(all, lines, column + 1, passed + usize::from(text), done);
     }
+    let follow: Vec<BTreeMap<Vec<u8>, f64>> =
+        parts.iter().map(|(_, part)| following(all, part, column)).collect();
+    let texts: Vec<bool> =
+        parts.iter().map(|(form, _)| matches!(form, Form::Text | Form::Tag)).collect();
+    let count = parts.len();
+    let groups = parts.into_iter().map(|(_, part)| part).collect();
+    let merged = merge_similar(groups, |a, b| overlap(&follow[a], &follow[b]) >= AGREEMENT_MIN);
+    let mixed = merged.len() < count || texts.iter().any(|text| *text);
+    for part in merged {
+        split(all, part, column + 1, passed + usize::from(mixed), done);
+    }
+}
+
+/// What stands in the next column that is neither a level nor a sign nor a number.
+fn following(all: Lines<'_>, lines: &[u32], column: usize) -> BTreeMap<Vec<u8>, f64> {
+    shares(lines, |line, count| {
+        let columns = all.headers[line as usize].columns.iter().skip(column + 1);
+        let formal = |kind: &Kind| matches!(kind, Kind::Level | Kind::Signs | Kind::Number);
+        if let Some(next) = columns.into_iter().find(|column| !formal(&column.kind)) {
+            count(masked_text(&all.texts[line as usize].as_bytes()[next.start..next.end]));
+        }
+    })
 }
 
 fn merge_parts(
@@ -107,24 +248,31 @@ fn merge_parts(
             parts.entry(Form::Text).or_default().extend(part);
         }
     }
+    keep_large(parts, total)
+}
+
+fn keep_large<K: Ord + Clone>(
+    parts: BTreeMap<K, Vec<u32>>,
+    total: usize,
+) -> Vec<(K, Vec<u32>)> {
     let Some(largest) = parts
         .iter()
         .max_by_key(|(_, part)| part.len())
-        .map(|(form, _)| form.clone())
+        .map(|(key, _)| key.clone())
     else {
         return Vec::new();
     };
     let (mut kept, mut small) = (Vec::new(), Vec::new());
-    for (form, part) in parts {
+    for (key, part) in parts {
         let enough = part.len() >= PART_LINES_MIN
             && part.len() as f64 >= PART_SHARE_MIN * total as f64;
-        if enough || form == largest {
-            kept.push((form, part));
+        if enough || key == largest {
+            kept.push((key, part));
         } else {
             small.extend(part);
         }
     }
-    if let Some((_, part)) = kept.iter_mut().find(|(form, _)| *form == largest) {
+    if let Some((_, part)) = kept.iter_mut().find(|(key, _)| *key == largest) {
         part.extend(small);
         part.sort_unstable();
     }

@@ -11,6 +11,8 @@ pub struct Stamp {
     pub end: usize,
     /// How it is written: `Mon d h:m:s`, `E.f` for an epoch with a fraction, and so on.
     pub format: String,
+    /// The offset from UTC, if one is written in digits: `+0200`.
+    pub zone: Option<(usize, usize)>,
 }
 
 /// Reads a timestamp that starts exactly at `at`.
@@ -20,6 +22,7 @@ pub fn stamp_at(text: &[u8], at: usize) -> Option<Stamp> {
         text,
         at,
         format: String::new(),
+        zone: None,
     };
     let found = reader.uptime()
         || reader.epoch()
@@ -30,6 +33,7 @@ pub fn stamp_at(text: &[u8], at: usize) -> Option<Stamp> {
     ended.then_some(Stamp {
         end: reader.at,
         format: reader.format,
+        zone: reader.zone,
     })
 }
 
@@ -83,6 +87,7 @@ struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     format: String,
+    zone: Option<(usize, usize)>,
 }
 
 impl Reader<'_> {
@@ -326,17 +331,23 @@ impl Reader<'_> {
             return true;
         }
         let sep = self.byte(self.at + hour);
-        if !matches!(hour, 1 | 2) || !matches!(sep, b':' | b'.') {
+        let dotted = sep == b'.' && self.format.ends_with('-');
+        if !matches!(hour, 1 | 2) || !(sep == b':' || dotted) {
             return false;
         }
-        if self.digits(self.at + hour + 1) != 2 {
+        let minute_at = self.at + hour + 1;
+        let minute = self.digits(minute_at);
+        // Some programs do not pad: `0:7:20`.
+        let fits = |length: usize| length == 2 || (length == 1 && after_date);
+        if !fits(minute) || number(&self.text[self.at..self.at + hour]) > 24 {
             return false;
         }
-        let mut end = self.at + hour + 3;
-        let seconds = self.byte(end) == sep && self.digits(end + 1) == 2;
+        let mut end = minute_at + minute;
+        let second = self.digits(end + 1);
+        let seconds = self.byte(end) == sep && fits(second);
         if seconds {
-            end += 3;
-        } else if !after_date || sep == b'.' {
+            end += 1 + second;
+        } else if !after_date || dotted || minute != 2 {
             return false;
         }
         self.format.push_str(if seconds { "h:m:s" } else { "h:m" });
@@ -376,7 +387,9 @@ impl Reader<'_> {
         let digits = self.digits(hours);
         let colon = digits == 2 && self.byte(hours + 2) == b':' && self.digits(hours + 3) == 2;
         if digits == 4 || colon {
-            self.at = hours + if colon { 5 } else { 4 };
+            let end = hours + if colon { 5 } else { 4 };
+            self.zone = Some((hours - 1, end));
+            self.at = end;
             self.format.push('z');
         }
     }
@@ -433,6 +446,7 @@ mod tests {
             ("03-17 16:13:38.811  1702", "m-d h:m:s.f"),
             ("10.30 16:49:06] chrome", "m.d h:m:s"),
             ("20171223-22:15:29:606|Step", "Yymd-h:m:s:f"),
+            ("20171224-0:7:20:444|Step", "Yymd-h:m:s:f"),
             ("081109 203615 148 INFO", "ymd hms"),
             ("2005-06-03-15.42.50.363779 R02", "Y-m-d-h:m:s.f"),
             ("2005.06.03 R02", "Y.m-d"),
@@ -460,6 +474,7 @@ mod tests {
             "1.2.3",
             "12:30",
             "2005 files",
+            "58.56.49.133 - -",
             "",
         ] {
             assert_eq!(stamp_at(text.as_bytes(), 0), None, "{text}");
