@@ -1,1 +1,10 @@
-//! taskhost server.
+//! The outside of the host: settings, the HTTP interface, the watched folder, the command line.
+//!
+//! # Guarantees
+//! 1. A handler decides nothing: it parses, makes one call of the service, and converts.
+//! 2. Every answer that is no success is a problem document (RFC 9457).
+//! 3. [`app`] alone builds things from every layer below.
+//!
+//! The modules are listed in reading order; each uses only those above it.
+
+pub mod settings;

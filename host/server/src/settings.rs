@@ -1,0 +1,399 @@
+//! The host's settings: flags win over `TASKHOST_*` in the environment, which wins over the
+//! settings file, which wins over the defaults.
+//!
+//! Each part of the host gets a checked struct of its own; all mistakes are told at once.
+
+mod reader;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use taskhost_model::descriptor::Bounds;
+
+use reader::Reader;
+pub use reader::{Environment, File, Mistake};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The HTTP interface.
+    pub http: HttpSettings,
+    /// The folder of the embedded store.
+    pub data: PathBuf,
+    /// The watched folder.
+    pub folder: FolderSettings,
+    /// Where compiled components are kept.
+    pub component_cache: PathBuf,
+    /// How long runs get when the host is asked to stop; cuts every type's own grace.
+    pub shutdown_grace: Duration,
+    /// How tasks are run.
+    pub runs: RunSettings,
+    /// How large what is kept may be.
+    pub limits: LimitSettings,
+    /// The most that a task type's descriptor may ask for.
+    pub bounds: Bounds,
+}
+
+/// The HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Where to listen; always loopback. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// Time for a request's head to arrive.
+    pub header_timeout: Duration,
+    /// Time for the next part of a request's body to arrive.
+    pub body_timeout: Duration,
+}
+
+/// The watched folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderSettings {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// It is the default one, which is made when it is missing.
+    pub is_default: bool,
+    /// How often the folder is looked through, besides what the system tells.
+    pub rescan_interval: Duration,
+}
+
+/// How tasks are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Runs at once.
+    pub slots: usize,
+    /// Wait before the second attempt.
+    pub retry_backoff: Duration,
+    /// The longest wait between two attempts.
+    pub retry_backoff_max: Duration,
+    /// So many lost hosts make a task fail.
+    pub crashes_max: u32,
+    /// How often is looked for what was left behind.
+    pub sweep_interval: Duration,
+    /// Retired versions that are kept of each type.
+    pub retired_versions_kept: usize,
+}
+
+/// How large what is kept may be, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Params of one task.
+    pub params_bytes_max: u64,
+    /// Log of one run.
+    pub log_bytes_max: u64,
+    /// One document of a stream.
+    pub document_bytes_max: u64,
+}
+
+/// What the command line says; it wins over everything else.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--data`
+    pub data: Option<String>,
+    /// `--task-types`
+    pub task_types: Option<String>,
+}
+
+const DAY_S: u64 = 86_400;
+
+impl Settings {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Every mistake, with its place.
+    pub fn read(
+        file: Option<&File>,
+        environment: Environment<'_>,
+        flags: Flags,
+    ) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::new(file, environment, given(flags));
+        let settings = Self::from_reader(&mut reader);
+        let mistakes = reader.finish();
+        if mistakes.is_empty() {
+            Ok(settings)
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// Every key, with its section: `runs.slots`.
+    #[must_use]
+    pub fn keys() -> Vec<&'static str> {
+        let nothing = |_: &str| None;
+        let mut reader = Reader::new(None, &nothing, Vec::new());
+        Self::from_reader(&mut reader);
+        reader.asked()
+    }
+
+    fn from_reader(reader: &mut Reader<'_>) -> Self {
+        let data = PathBuf::from(reader.text("data", "./taskhost-data"));
+        Self {
+            http: HttpSettings::from_reader(reader),
+            folder: FolderSettings::from_reader(reader, &data),
+            data,
+            component_cache: component_cache(reader),
+            shutdown_grace: seconds(reader, "shutdown_grace_s", 10, 3600),
+            runs: RunSettings::from_reader(reader),
+            limits: LimitSettings::from_reader(reader),
+            bounds: bounds(reader),
+        }
+    }
+}
+
+impl HttpSettings {
+    fn from_reader(reader: &mut Reader<'_>) -> Self {
+        Self {
+            listen: reader.loopback("listen", SocketAddr::from(([127, 0, 0, 1], 7700))),
+            connections_max: size(reader, "http.connections_max", 1024, 100_000),
+            header_timeout: seconds(reader, "http.header_timeout_s", 10, 3600),
+            body_timeout: seconds(reader, "http.body_timeout_s", 30, 3600),
+        }
+    }
+}
+
+impl FolderSettings {
+    fn from_reader(reader: &mut Reader<'_>, data: &Path) -> Self {
+        let default = data.join("task-types");
+        let folder = PathBuf::from(reader.text("task_types", &default.to_string_lossy()));
+        Self {
+            is_default: folder == default,
+            folder,
+            rescan_interval: seconds(reader, "task_types_rescan_s", 5, 3600),
+        }
+    }
+}
+
+impl RunSettings {
+    fn from_reader(reader: &mut Reader<'_>) -> Self {
+        let settings = Self {
+            slots: size(reader, "runs.slots", 64, 10_000),
+            retry_backoff: Duration::from_millis(reader.number(
+                "runs.retry_backoff_ms",
+                1_000,
+                1..=DAY_S * 1000,
+            )),
+            retry_backoff_max: seconds(reader, "runs.retry_backoff_max_s", 300, DAY_S),
+            crashes_max: narrow(reader.number("runs.crashes_max", 5, 1..=100)),
+            sweep_interval: seconds(reader, "runs.sweep_interval_s", 10, 3600),
+            retired_versions_kept: size(reader, "runs.retired_versions_kept", 5, 100),
+        };
+        if settings.retry_backoff > settings.retry_backoff_max {
+            let problem = "is longer than `runs.retry_backoff_max_s`".to_owned();
+            reader.contradiction("runs.retry_backoff_ms", problem);
+        }
+        settings
+    }
+}
+
+impl LimitSettings {
+    fn from_reader(reader: &mut Reader<'_>) -> Self {
+        let mut kib = |key, default, most| reader.number(key, default, 1..=most) * 1024;
+        Self {
+            params_bytes_max: kib("limits.params_kib", 1024, 16 * 1024),
+            log_bytes_max: kib("limits.log_kib", 1024, 64 * 1024),
+            document_bytes_max: kib("limits.document_kib", 1024, 16 * 1024),
+        }
+    }
+}
+
+fn bounds(reader: &mut Reader<'_>) -> Bounds {
+    let default = Bounds::default();
+    let mut bound = |key, default, most| reader.number(key, default, 1..=most);
+    Bounds {
+        memory_mib: bound("task_type_limits.memory_mib", default.memory_mib, 4096),
+        cpu_ms: bound("task_type_limits.cpu_ms", default.cpu_ms, DAY_S * 1000),
+        wall_s: bound("task_type_limits.wall_s", default.wall_s, 30 * DAY_S),
+        output_kib: bound("task_type_limits.output_kib", default.output_kib, 64 * 1024),
+        attempts: narrow(bound(
+            "task_type_limits.attempts",
+            default.attempts.into(),
+            100,
+        )),
+        grace_ms: bound("task_type_limits.grace_ms", default.grace_ms, 3_600_000),
+    }
+}
+
+/// `user` is the user's own cache folder, so that a new data folder is no cold start.
+fn component_cache(reader: &mut Reader<'_>) -> PathBuf {
+    match reader.text("component_cache", "user").as_str() {
+        "user" => directories::ProjectDirs::from("", "", "taskhost").map_or_else(
+            || std::env::temp_dir().join("taskhost-cache"),
+            |folders| folders.cache_dir().join("components"),
+        ),
+        folder => PathBuf::from(folder),
+    }
+}
+
+fn given(flags: Flags) -> Vec<(&'static str, &'static str, String)> {
+    let all = [
+        ("listen", "--listen", flags.listen),
+        ("data", "--data", flags.data),
+        ("task_types", "--task-types", flags.task_types),
+    ];
+    all.into_iter()
+        .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+        .collect()
+}
+
+fn seconds(reader: &mut Reader<'_>, key: &'static str, default: u64, most: u64) -> Duration {
+    Duration::from_secs(reader.number(key, default, 1..=most))
+}
+
+fn size(reader: &mut Reader<'_>, key: &'static str, default: u64, most: u64) -> usize {
+    usize::try_from(reader.number(key, default, 1..=most)).unwrap_or(usize::MAX)
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../examples/taskhost.toml");
+
+    fn read(
+        text: &str,
+        environment: &[(&str, &str)],
+        flags: Flags,
+    ) -> Result<Settings, Vec<String>> {
+        let file = File {
+            name: "t.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        let variable = |name: &str| {
+            let found = environment.iter().find(|(of, _)| *of == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::read(Some(&file), &variable, flags)
+            .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+    }
+
+    fn default() -> Settings {
+        Settings::read(None, &|_| None, Flags::default()).unwrap()
+    }
+
+    /// The example with its keys made effective.
+    fn uncommented() -> String {
+        let line = |line: &'static str| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => key,
+            _ => line,
+        };
+        EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_changes_nothing_and_states_every_key_with_its_default() {
+        assert_eq!(read(EXAMPLE, &[], Flags::default()).unwrap(), default());
+        let text = uncommented();
+        assert_eq!(read(&text, &[], Flags::default()).unwrap(), default());
+        let table: toml::Table = text.parse().unwrap();
+        for key in Settings::keys() {
+            let value = match key.split_once('.') {
+                Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
+                None => table.get(key),
+            };
+            assert!(
+                value.is_some(),
+                "examples/taskhost.toml does not have `{key}`"
+            );
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_example_is_commented() {
+        let lines: Vec<&str> = EXAMPLE.lines().collect();
+        for pair in lines.windows(2) {
+            let is_key = |line: &str| {
+                line.strip_prefix('#')
+                    .is_some_and(|l| l.starts_with(|c: char| c.is_lowercase()))
+            };
+            if is_key(pair[1]) {
+                assert!(pair[0].starts_with("# "), "no comment above: {}", pair[1]);
+            }
+        }
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_default() {
+        let text = "data = \"file\"\nlisten = \"127.0.0.1:1\"\ntask_types = \"file-types\"\n";
+        let environment = [("TASKHOST_DATA", "env"), ("TASKHOST_LISTEN", "localhost:2")];
+        let flags = Flags {
+            data: Some("flag".to_owned()),
+            ..Flags::default()
+        };
+        let settings = read(text, &environment, flags).unwrap();
+        assert_eq!(settings.data, Path::new("flag"));
+        assert_eq!(settings.http.listen.port(), 2);
+        assert_eq!(settings.folder.folder, Path::new("file-types"));
+        assert_eq!(settings.runs.slots, 64);
+    }
+
+    #[test]
+    fn the_default_folder_of_task_types_follows_the_data_folder() {
+        let settings = read("data = \"d\"", &[], Flags::default()).unwrap();
+        assert_eq!(settings.folder.folder, Path::new("d/task-types"));
+        assert!(settings.folder.is_default);
+        assert!(
+            !read("task_types = \"t\"", &[], Flags::default())
+                .unwrap()
+                .folder
+                .is_default
+        );
+    }
+
+    #[test]
+    fn all_mistakes_at_once_each_with_line_and_key() {
+        let text = "listen = \"0.0.0.0:7700\"\ndatta = 1\n\n[runs]\nslots = 0\ncrashes_max = \"x\"\n\
+                    [http]\nconnections_max = 99999999999999999999999\n[limits]\nslots = 1\n\
+                    [nonsense]\na = 1\n[[task_type_limits]]\n";
+        let environment = [("TASKHOST_RUNS_SWEEP_INTERVAL_S", "soon")];
+        let mistakes = read(text, &environment, Flags::default()).unwrap_err();
+        let expected = [
+            "TASKHOST_RUNS_SWEEP_INTERVAL_S: `runs.sweep_interval_s`",
+            "t.toml:1: `listen` is 0.0.0.0:7700, which other machines can reach",
+            "t.toml:2: `datta` is no setting: did you mean `data`?",
+            "t.toml:5: `runs.slots` has to be a whole number from 1 to 10000, and is 0",
+            "t.toml:6: `runs.crashes_max` has to be a whole number from 1 to 100, and is \"x\"",
+            "t.toml:8: `http.connections_max`",
+            "t.toml:10: `limits.slots` is no setting: did you mean `runs.slots`?",
+            "t.toml:11: `nonsense` is no setting",
+            "t.toml:13: `task_type_limits` is a section",
+        ];
+        assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+        for (mistake, expected) in mistakes.iter().zip(expected) {
+            assert!(
+                mistake.starts_with(expected),
+                "{mistake}\nis not\n{expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_of_syntax_stand_beside_the_others() {
+        let text = "listen = \"127.0.0.1:1\ndata = 7\n[runs]\nslots = = 3\nslots = 0\n";
+        let mistakes = read(text, &[], Flags::default()).unwrap_err();
+        assert!(
+            mistakes[0].starts_with("t.toml:1: is not TOML"),
+            "{mistakes:#?}"
+        );
+        let of = |line: &str| mistakes.iter().filter(|m| m.starts_with(line)).count();
+        assert_eq!(of("t.toml:2: `data`"), 1, "{mistakes:#?}");
+        assert!(of("t.toml:4: is not TOML") >= 1, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn contradictions_between_keys_are_told() {
+        let text = "[runs]\nretry_backoff_ms = 5000\nretry_backoff_max_s = 1\n";
+        let mistakes = read(text, &[], Flags::default()).unwrap_err();
+        assert_eq!(
+            mistakes,
+            ["t.toml:2: `runs.retry_backoff_ms` is longer than `runs.retry_backoff_max_s`"]
+        );
+    }
+}
