@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Runs everything that holds this project together, and closes with one line:
+#
+#     N passed, N failed
+#
+# Above it stands what each step took. A step's output is shown when it fails, and kept in
+# target/test-logs in any case.
+#
+#   tests/run.sh          what a change has to pass; under 2 minutes when nothing is to be built
+#   tests/run.sh --full   the same and the quality report with its baseline; what CI runs
+#   tests/run.sh --all    the same and the long proofs; what an issue closes on
+set -euo pipefail
+
+mode=quick
+case "${1:-}" in
+    "") ;;
+    --full) mode=full ;;
+    --all) mode=all ;;
+    *)
+        echo "usage: tests/run.sh [--full | --all]" >&2
+        exit 2
+        ;;
+esac
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$top"
+logs=target/test-logs
+mkdir -p "$logs"
+passed=0
+failed=0
+
+# Everything is built below target/, and nothing of the user's own is read or changed.
+export CARGO_TARGET_DIR="$top/target" CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+
+# Makes sure of what a fresh machine with rustup lacks.
+prepare() {
+    if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
+        . "$HOME/.cargo/env"
+    fi
+    if ! command -v cargo >/dev/null; then
+        echo "tests/run.sh: there is no cargo: install rustup from https://rustup.rs" >&2
+        exit 2
+    fi
+    if ! command -v cc >/dev/null; then
+        if [ "$(id -u)" != 0 ]; then
+            echo "tests/run.sh: there is no C compiler: apt-get install gcc libc6-dev" >&2
+            exit 2
+        fi
+        apt-get update -q >"$logs/apt.log" 2>&1
+        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+            gcc libc6-dev >>"$logs/apt.log" 2>&1
+    fi
+    # rust-toolchain.toml says which; rustup fetches it when it is first used, or is told to.
+    if command -v rustup >/dev/null && ! cargo fmt --version >/dev/null 2>&1; then
+        rustup toolchain install >"$logs/rustup.log" 2>&1 || rustup show >>"$logs/rustup.log" 2>&1
+    fi
+}
+
+# step NAME COMMAND…: runs it, and says what it took.
+step() {
+    local name=$1 log="$logs/${1// /-}.log" begun=${EPOCHREALTIME/[.,]/} status=0
+    shift
+    [ ! -t 1 ] || printf '         %s …\r' "$name"
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    local tenths=$(((${EPOCHREALTIME/[.,]/} - begun) / 100000))
+    local result
+    result=$(count "$log")
+    local fine=${result% *} wrong=${result#* }
+    # What fails without a failed test (a lint, a compiler, a test program that died) is one.
+    [ "$status" = 0 ] || [ "$wrong" != 0 ] || wrong=1
+    passed=$((passed + fine))
+    failed=$((failed + wrong))
+    local words=""
+    [ "$fine$wrong" = 00 ] || words="$fine passed, $wrong failed"
+    [ "$wrong" = 0 ] || sed "s/^/    | /" "$log"
+    printf '%5d.%d s  %-22s %s\n' $((tenths / 10)) $((tenths % 10)) "$name" "$words"
+}
+
+# Sums what the test programs in a log say of themselves: "PASSED FAILED".
+count() {
+    awk '/^test result: / { p += $4; f += $6 } END { print p + 0, f + 0 }' "$1"
+}
+
+prepare
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --quiet --workspace --all-targets -- -D warnings
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+step "host and examples" examples/build.sh
+step "guests" cargo build --quiet --profile component --target wasm32-wasip2 \
+    -p taskhost-guests --examples
+if [ "$mode" = all ]; then
+    # Read by proptest, and by tests/e2e/src/lib.rs.
+    export PROPTEST_CASES=5000 TASKHOST_LONG=1
+fi
+step "house rules" cargo test --quiet -p taskhost-tidy --no-fail-fast
+step "tests" cargo test --quiet --workspace --no-fail-fast \
+    --exclude taskhost-tidy --exclude taskhost-e2e --exclude taskhost-guests
+step "end to end" cargo test --quiet -p taskhost-e2e --no-fail-fast
+
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
