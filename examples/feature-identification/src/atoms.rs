@@ -22,6 +22,13 @@ const DIGITS_SHARE_MIN: f64 = 0.3;
 /// A bare number is a constant where this share has it.
 const NUMBER_SHARE_MIN: f64 = 0.9;
 
+/// A piece that fewer of a group's lines have is not looked at.
+const PIECE_SHARE_MIN: f64 = 0.004;
+/// More letters make a piece no more telling.
+const LETTERS_ENOUGH: usize = 6;
+/// Candidates that are weighed against each other.
+const CANDIDATES_MAX: usize = 3_000;
+
 /// One test of the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Atom {
@@ -62,7 +69,7 @@ pub fn propose(sample: &Sample<'_>) -> Vec<Vec<Atom>> {
         .enumerate()
         .map(|(group, items)| {
             let mut atoms = starts(sample, items);
-            atoms.extend(shortlist(&pieces, group, &lines));
+            atoms.extend(shortlist(sample, &pieces, group, &lines));
             atoms
         })
         .collect()
@@ -86,6 +93,11 @@ impl Piece {
             self.rows.push(key);
             self.offsets += offset;
         }
+    }
+
+    /// How far from the start of a line it stands, in bytes on average.
+    fn place(&self) -> f64 {
+        self.offsets as f64 / self.rows.len().max(1) as f64
     }
 
     fn of_group(&self, group: usize) -> impl Iterator<Item = usize> {
@@ -218,16 +230,19 @@ fn collect(
     }
 }
 
-/// A piece says something: a letter or two signs, and it is no fragment.
+/// A piece says something: letters, or signs that stand together.
 fn is_telling(piece: &str) -> bool {
     let letters = piece.bytes().filter(u8::is_ascii_alphanumeric).count();
     let signs = piece.bytes().filter(u8::is_ascii_punctuation).count();
-    letters + 2 * signs >= 3 && piece.len() >= 3 || (letters >= 1 && signs >= 1)
+    piece.len() >= 2 && letters + 2 * signs >= 3
+        || (letters >= 1 && signs >= 1)
+        || (letters >= 1 && piece.len() >= letters + 2)
 }
 
 /// How the lines open, if they share that: the text before the first thing that varies.
 fn starts(sample: &Sample<'_>, items: &[usize]) -> Vec<Atom> {
-    let mut counts: FastMap<&str, usize> = FastMap::default();
+    let total: f64 = items.iter().map(|item| sample.items[*item].weight).sum();
+    let mut counts: FastMap<&str, f64> = FastMap::default();
     for item in items {
         let text = sample.text(*item);
         let stamps = sample.stamps(*item);
@@ -238,88 +253,112 @@ fn starts(sample: &Sample<'_>, items: &[usize]) -> Vec<Atom> {
                 _ => None,
             });
         for end in fixed.take(PIECE_TOKENS_MAX) {
-            *counts.entry(&text[..end]).or_insert(0) += 1;
+            *counts.entry(&text[..end]).or_insert(0.0) += sample.items[*item].weight;
         }
     }
-    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(text, count)| (std::cmp::Reverse(*count), *text));
-    let enough = |count: usize| count >= 3 && count * 25 >= items.len();
-    counts
-        .into_iter()
-        .filter(|(_, count)| enough(*count))
-        .take(16)
-        .map(|(text, _)| Atom::Starts(text.to_owned()))
-        .collect()
+    let mut counts: Vec<(&str, f64)> = counts.into_iter().collect();
+    counts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    counts.retain(|(_, weight)| *weight >= 3.0 && *weight >= 0.02 * total);
+    let starts = counts.into_iter().take(16);
+    starts.map(|(text, _)| Atom::Starts(text.to_owned())).collect()
+}
+
+/// A piece under consideration for one group.
+struct Candidate<'p> {
+    rows: Bits,
+    /// The share of the group's lines that have it.
+    share: f64,
+    /// The sum of the shares of the other groups' lines that have it.
+    foreign: f64,
+    piece: &'p Piece,
 }
 
 /// Picks pieces that cover the group: those that others lack, and those that nearly all have.
-fn shortlist(pieces: &[Piece], group: usize, lines: &[Vec<usize>]) -> Vec<Atom> {
-    let own = lines[group].len();
-    let mut candidates: Vec<(Bits, f64, f64, &Piece)> = Vec::new();
+fn shortlist(
+    sample: &Sample<'_>,
+    pieces: &[Piece],
+    group: usize,
+    lines: &[Vec<usize>],
+) -> Vec<Atom> {
+    let weights: Vec<Vec<f64>> = lines
+        .iter()
+        .map(|items| {
+            let total: f64 = items.iter().map(|item| sample.items[*item].weight).sum();
+            items.iter().map(|item| sample.items[*item].weight / total).collect()
+        })
+        .collect();
+    let least = (2.0 / sample.sizes[group]).max(PIECE_SHARE_MIN);
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for piece in pieces {
-        let count = piece.of_group(group).count();
-        if count < 2.min(own) || count * 100 < own {
+        let share: f64 = piece.of_group(group).map(|row| weights[group][row]).sum();
+        if share < least {
             continue;
         }
-        let mut rows = Bits::new(own);
+        let mut rows = Bits::new(lines[group].len());
         piece.of_group(group).for_each(|row| rows.set(row));
-        let mut elsewhere = vec![0usize; lines.len()];
-        for (other, _) in &piece.rows {
-            elsewhere[*other as usize] += 1;
-        }
-        let foreign = elsewhere
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != group)
-            .map(|(other, count)| *count as f64 / lines[other].len().max(1) as f64)
-            .sum::<f64>();
-        let share = count as f64 / own as f64;
-        candidates.push((rows, share, foreign, piece));
+        let others = piece.rows.iter().filter(|(other, _)| *other as usize != group);
+        candidates.push(Candidate {
+            rows,
+            share,
+            foreign: others.map(|(other, row)| weights[*other as usize][*row as usize]).sum(),
+            piece,
+        });
     }
-    let place = |piece: &Piece| piece.offsets as f64 / piece.rows.len().max(1) as f64;
-    // The share first; then what stands early; then what is short.
     candidates.sort_by(|a, b| {
-        b.1.total_cmp(&a.1)
-            .then(place(a.3).total_cmp(&place(b.3)))
-            .then(a.3.text.len().cmp(&b.3.text.len()))
-            .then(a.3.text.cmp(&b.3.text))
+        b.share
+            .total_cmp(&a.share)
+            .then(worth(&b.piece.text).cmp(&worth(&a.piece.text)))
+            .then(a.piece.place().total_cmp(&b.piece.place()))
+            .then(a.piece.text.len().cmp(&b.piece.text.len()))
+            .then(a.piece.text.cmp(&b.piece.text))
     });
     let mut picked: Vec<&Piece> = Vec::new();
-    for limit in [0.0, 0.05, 0.4] {
-        let pure = candidates.iter().filter(|(_, share, foreign, _)| *foreign <= limit * share);
-        pick(pure, own, if limit == 0.0 { 20 } else { 10 }, &mut picked);
+    for (limit, count) in [(0.0, 24), (0.05, 10), (0.4, 10), (f64::INFINITY, 10)] {
+        let pure = candidates.iter().filter(|one| one.foreign <= limit * one.share);
+        pick(pure, &weights[group], count, &mut picked);
     }
-    pick(candidates.iter(), own, 12, &mut picked);
-    for (_, share, _, piece) in candidates.iter().take(8) {
-        if *share > 0.5 && !picked.iter().any(|p| p.text == piece.text) {
-            picked.push(piece);
+    for one in candidates.iter().take(8).filter(|one| one.share > 0.5) {
+        if !picked.iter().any(|piece| piece.text == one.piece.text) {
+            picked.push(one.piece);
         }
     }
     picked.into_iter().map(|piece| Atom::Contains(piece.text.clone())).collect()
 }
 
+/// How well a piece reads and keeps: enough letters to be no accident, whole words.
+fn worth(piece: &str) -> (usize, usize) {
+    let letters = piece.bytes().filter(u8::is_ascii_alphabetic).count();
+    let edge = |byte: Option<u8>| byte.is_some_and(|byte| !byte.is_ascii_alphanumeric());
+    let closed = usize::from(edge(piece.bytes().next())) + usize::from(edge(piece.bytes().last()));
+    (letters.min(LETTERS_ENOUGH), closed)
+}
+
 /// Greedy cover of the group's lines.
 fn pick<'p>(
-    candidates: impl Iterator<Item = &'p (Bits, f64, f64, &'p Piece)>,
-    own: usize,
+    candidates: impl Iterator<Item = &'p Candidate<'p>>,
+    weights: &[f64],
     count: usize,
     picked: &mut Vec<&'p Piece>,
 ) {
-    let candidates: Vec<_> = candidates.take(4_000).collect();
-    let mut covered = Bits::new(own);
+    let candidates: Vec<_> = candidates.take(CANDIDATES_MAX).collect();
+    let mut covered = Bits::new(weights.len());
     for _ in 0..count {
-        let gain = |rows: &Bits| rows.minus(&covered).iter().count();
-        let Some((rows, .., piece)) = candidates
+        let gain = |one: &Candidate<'_>| -> f64 {
+            one.rows.minus(&covered).iter().map(|row| weights[row]).sum()
+        };
+        // Of equals the first: `max_by` keeps the last.
+        let Some((best, _)) = candidates
             .iter()
+            .map(|one| (*one, gain(one)))
             .rev()
-            .max_by_key(|(rows, ..)| gain(rows))
-            .filter(|(rows, ..)| gain(rows) > 0)
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .filter(|(_, gain)| *gain > 0.0)
         else {
             return;
         };
-        covered = covered.or(rows);
-        if !picked.iter().any(|p| p.text == piece.text) {
-            picked.push(piece);
+        covered = covered.or(&best.rows);
+        if !picked.iter().any(|piece| piece.text == best.piece.text) {
+            picked.push(best.piece);
         }
     }
 }

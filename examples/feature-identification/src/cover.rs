@@ -125,6 +125,9 @@ impl<'s, 'm> Search<'s, 'm> {
     fn draft(&self, field: &str) -> Draft {
         let size = self.sample.sizes[self.group];
         let candidates = self.terms();
+        if std::env::var("DBG").is_ok_and(|g| g == self.group.to_string()) {
+            for c in &candidates { eprintln!("{:?} {:?} own {} value {}", c.all.iter().map(|m| &m.atom).collect::<Vec<_>>(), c.none.iter().map(|m| &m.atom).collect::<Vec<_>>(), self.sample.weight(&c.items.and(&self.sample.members[self.group])), self.value(&c.items)); }
+        }
         let mut covered = Bits::new(self.sample.items.len());
         let mut chosen: Vec<Term<'m>> = Vec::new();
         while chosen.len() < TERMS_MAX {

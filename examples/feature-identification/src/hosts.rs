@@ -72,6 +72,10 @@ fn host_column(all: Lines<'_>, lines: &[u32]) -> Option<Place> {
     };
     let kind = |header: &Header, column: usize| header.columns.get(column).map(|c| c.kind.clone());
     let column = (0..3).find(|column| share(&|h| kind(h, *column) == Some(Kind::Word)) >= 0.95)?;
+    // A level comes after the name of the source; a word behind it belongs to the message.
+    if (0..column).any(|before| share(&|h| kind(h, before) == Some(Kind::Level)) >= 0.5) {
+        return None;
+    }
     let tagged = share(&|h| kind(h, column + 1) == Some(Kind::Tag));
     let leveled = share(&|h| kind(h, column + 1) == Some(Kind::Level));
     let numbered = share(&|h| {

@@ -8,6 +8,7 @@ pub mod line;
 pub mod words;
 pub mod shape;
 pub mod hosts;
+pub mod apps;
 pub mod links;
 pub mod groups;
 pub mod bits;

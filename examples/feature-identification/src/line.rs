@@ -89,7 +89,7 @@ pub fn header(line: &str) -> Header {
     }
     columns(text, at, &mut header);
     if header.lead.is_empty() {
-        header.lead = opening(&header.columns);
+        header.lead = opening(text, &header.columns);
     }
     header
 }
@@ -286,13 +286,19 @@ fn blanks(text: &[u8], at: usize) -> usize {
 }
 
 /// How a line without a timestamp opens: only what is formal counts, words do not.
-fn opening(columns: &[Column]) -> String {
+fn opening(text: &[u8], columns: &[Column]) -> String {
+    let letters = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let after = text.get(letters).copied().unwrap_or(0);
+    if letters > 1 && matches!(after, b':' | b'|' | b']') && is_level(&text[..letters]) {
+        return "level".to_owned();
+    }
     match columns.first().map(|column| &column.kind) {
         Some(Kind::Pair(key)) => format!("pair {key}"),
         Some(Kind::Level) => "level".to_owned(),
         Some(Kind::Number) => "number".to_owned(),
         Some(Kind::Bracket) => "bracket".to_owned(),
-        Some(_) | None => "text".to_owned(),
+        _ if text.first() == Some(&b'<') => "markup".to_owned(),
+        _ => "text".to_owned(),
     }
 }
 

@@ -13,6 +13,8 @@ use crate::words::{TEXT_MAX, pattern, values, word_id, words};
 
 /// A group with less than this share of the lines may belong to a larger one.
 const SMALL_SHARE_MAX: f64 = 0.03;
+/// The same for a group with a header of its own.
+const FORMAL_SHARE_MAX: f64 = 0.005;
 /// Share of a small group's lines that must name something of the larger one, and of no other.
 const NAMED_MIN: f64 = 0.5;
 /// By how much the best home must beat the next.
@@ -22,45 +24,60 @@ const FRAGMENT_FACTOR: usize = 10;
 /// An identifier weighs as much as this many plain words.
 const IDENTIFIER_WEIGHT: f64 = 4.0;
 
+/// Words that every code base has.
+const PACKAGES: [&[u8]; 7] = [b"com", b"org", b"net", b"java", b"javax", b"lang", b"util"];
+
+/// Lines that belong together so far.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The lines.
+    pub lines: Vec<u32>,
+    /// Told apart from others of the same layout by a name: a machine, an application.
+    pub named: bool,
+}
+
 /// Which groups say a word: for each the share of its lines.
 type Speakers = Vec<(u32, f64)>;
 
 /// Moves continuing lines and small related groups to where they belong.
 #[must_use]
-pub fn settle(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+pub fn settle(all: Lines<'_>, groups: Vec<Source>) -> Vec<Vec<u32>> {
     let Lines { headers, texts } = all;
     let continues = |group: &Vec<u32>| headers[group[0] as usize].continues;
-    let (loose, mut homes): (Vec<_>, Vec<_>) = groups
+    let (loose, homes): (Vec<_>, Vec<_>) = groups
         .into_iter()
-        .filter(|group| !group.is_empty())
-        .partition(|group| continues(group));
-    homes = join_small(headers, texts, homes);
+        .filter(|group| !group.lines.is_empty())
+        .partition(|group| continues(&group.lines));
+    let mut homes = join_small(headers, texts, homes);
     homes = join_fragments(headers, texts, homes);
     let vocabulary = vocabulary(texts, &homes);
     let count = homes.len();
-    for style in loose.iter().flat_map(|lines| by_style(texts, lines)) {
-        let mut unclear = Vec::new();
+    // A program that writes objects puts its traces inside them.
+    let takes: Vec<bool> = homes
+        .iter()
+        .map(|group| !headers[group[0] as usize].lead.starts_with("json"))
+        .collect();
+    let mut homeless = Vec::new();
+    let mut taken = vec![0.0; count];
+    for (plain, style) in loose.iter().flat_map(|group| by_style(texts, &group.lines)) {
         let mut total = vec![0.0; count];
-        let mut moves = Vec::new();
-        for line in style {
-            let scores = scores(&vocabulary, texts[line as usize], count);
-            match best(&scores) {
-                Some(home) if scores[home] >= IDENTIFIER_WEIGHT => moves.push((home, line)),
-                _ => unclear.push(line),
-            }
+        for line in &style {
+            let scores = scores(&vocabulary, texts[*line as usize], count, plain);
             total.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += score);
         }
-        let home = match count {
-            1 => Some(0),
-            _ => best(&total).or_else(|| most_frequent(&moves, count)),
-        };
-        for (home, line) in moves {
-            homes[home].push(line);
+        total.iter_mut().zip(&takes).filter(|(_, takes)| !**takes).for_each(|(sum, _)| *sum = 0.0);
+        match if count == 1 { Some(0) } else { best(&total) } {
+            Some(home) => {
+                taken[home] += style.len() as f64;
+                homes[home].extend(style);
+            }
+            None => homeless.extend(style),
         }
-        match home {
-            Some(home) => homes[home].extend(unclear),
-            None => homes.push(unclear),
-        }
+    }
+    // What names nothing of its own, like frames of the language's library, follows the rest.
+    match best(&taken) {
+        Some(home) => homes[home].extend(homeless),
+        None => homes.push(homeless),
     }
     for group in &mut homes {
         group.sort_unstable();
@@ -70,17 +87,21 @@ pub fn settle(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
 }
 
 /// Joins small groups to the one larger group that names the same things.
-fn join_small(headers: &[Header], texts: &[&str], mut groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+fn join_small(headers: &[Header], texts: &[&str], sources: Vec<Source>) -> Vec<Vec<u32>> {
     let total = texts.len() as f64;
+    let named_apart: Vec<bool> = sources.iter().map(|source| source.named).collect();
+    let mut groups: Vec<Vec<u32>> = sources.into_iter().map(|source| source.lines).collect();
     let vocabulary = vocabulary(texts, &groups);
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|index| groups[*index].len());
     let mut moves = Vec::new();
     for index in order {
         let lines = &groups[index];
-        let formal = headers[lines[0] as usize].lead.starts_with(|c: char| c.is_ascii_digit());
-        let limit = if formal { SMALL_SHARE_MAX / 2.0 } else { SMALL_SHARE_MAX };
-        if lines.len() as f64 >= limit * total {
+        let lead = &headers[lines[0] as usize].lead;
+        let formal = lead.starts_with(|c: char| c.is_ascii_digit());
+        let limit = if formal { FORMAL_SHARE_MAX } else { SMALL_SHARE_MAX };
+        let apart = named_apart[index] || lead.starts_with("json");
+        if apart || lines.len() as f64 >= limit * total {
             continue;
         }
         let mut named = vec![0usize; groups.len()];
@@ -169,7 +190,7 @@ fn vocabulary(texts: &[&str], groups: &[Vec<u32>]) -> FastMap<u64, Speakers> {
 /// Words and values of a line, and whether each is an identifier.
 fn tokens(text: &str) -> impl Iterator<Item = (u64, bool)> {
     let text = &text.as_bytes()[..text.len().min(TEXT_MAX)];
-    let plain = words(text).map(|word| (word_id(word), is_identifier(word)));
+    let plain = words(text).filter(|word| !PACKAGES.contains(word)).map(|word| (word_id(word), is_identifier(word)));
     plain.chain(values(text).map(|value| (word_id(value), true)))
 }
 
@@ -184,9 +205,15 @@ fn is_identifier(word: &[u8]) -> bool {
         || (inner.iter().any(u8::is_ascii_uppercase) && word.iter().any(u8::is_ascii_lowercase))
 }
 
-fn scores(vocabulary: &FastMap<u64, Speakers>, text: &str, count: usize) -> Vec<f64> {
+/// How much a line speaks for each group; by its identifiers alone or by `plain` words as well.
+fn scores(
+    vocabulary: &FastMap<u64, Speakers>,
+    text: &str,
+    count: usize,
+    plain: bool,
+) -> Vec<f64> {
     let mut scores = vec![0.0; count];
-    for (word, identifier) in tokens(text) {
+    for (word, identifier) in tokens(text).filter(|(_, identifier)| plain || *identifier) {
         let Some(speakers) = vocabulary.get(&word) else {
             continue;
         };
@@ -207,23 +234,26 @@ fn best(scores: &[f64]) -> Option<usize> {
     (scores[winner] > 0.0 && scores[winner] >= LEAD_MIN * next).then_some(winner)
 }
 
-fn most_frequent(moves: &[(usize, u32)], count: usize) -> Option<usize> {
-    let mut sums = vec![0.0; count];
-    for (home, _) in moves {
-        sums[*home] += 1.0;
-    }
-    best(&sums)
-}
-
-/// Continuing lines of one style: stack traces, or the same indentation sign.
-fn by_style(texts: &[&str], lines: &[u32]) -> Vec<Vec<u32>> {
-    let mut styles: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+/// Continuing lines of one style: frames of a stack trace in one code base, the lines between
+/// frames, or lines with the same indentation sign; and whether plain words tell their home.
+fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
+    let mut styles: BTreeMap<(bool, u8, &[u8]), Vec<u32>> = BTreeMap::new();
     for line in lines {
         let text = texts[*line as usize].as_bytes();
         let indent = text.first().copied().filter(u8::is_ascii_whitespace).unwrap_or(0);
         let inner = text.trim_ascii_start();
-        let trace = [&b"at "[..], b"... ", b"Caused by:"].iter().any(|word| inner.starts_with(word));
-        styles.entry(if trace { 0 } else { indent }).or_default().push(*line);
+        let key = match inner.strip_prefix(b"at ") {
+            Some(frame) => (true, 0, code_base(frame)),
+            None if indent == 0 || inner.starts_with(b"... ") => (false, 0, &[][..]),
+            None => (true, indent, &[][..]),
+        };
+        styles.entry(key).or_default().push(*line);
     }
-    styles.into_values().collect()
+    styles.into_iter().map(|((plain, ..), lines)| (plain, lines)).collect()
+}
+
+/// The first two parts of a dotted name.
+fn code_base(frame: &[u8]) -> &[u8] {
+    let mut dots = frame.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+    dots.nth(1).map_or(frame, |(at, _)| &frame[..at])
 }
