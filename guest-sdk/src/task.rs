@@ -88,25 +88,37 @@ pub trait Task {
 #[macro_export]
 macro_rules! export {
     ($task:ty) => {
+        // Full paths and an odd name: the author's own names must not be shadowed.
         const _: () = {
-            use $crate::bindings::exports::taskhost::task::task::{Error, Guest};
+            struct TaskhostComponent;
 
-            struct Component;
-
-            impl Guest for Component {
+            impl $crate::bindings::exports::taskhost::task::task::Guest for TaskhostComponent {
                 fn describe() -> ::std::string::String {
                     $crate::component::describe::<$task>()
                 }
 
                 fn run(
                     params: ::std::string::String,
-                ) -> ::std::result::Result<::std::string::String, Error> {
+                ) -> ::std::result::Result<
+                    ::std::string::String,
+                    $crate::bindings::taskhost::task::types::Error,
+                > {
                     $crate::component::run::<$task>(&params)
                 }
             }
 
             #[cfg(target_family = "wasm")]
-    $crate::bindings::export!(Component with_types_in $crate::bindings);
+            $crate::bindings::export! { TaskhostComponent with_types_in $crate::bindings }
+
+            #[cfg(not(target_family = "wasm"))]
+            #[allow(
+                dead_code,
+                reason = "natively nothing is exported, and still it is not unused"
+            )]
+            fn natively() {
+                let _ = $crate::component::describe::<$task>;
+                let _ = $crate::component::run::<$task>;
+            }
         };
     };
 }

@@ -1,0 +1,36 @@
+//! Goes on whatever it is told: computing, reporting or sleeping. It says `started` first.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use taskhost_sdk::{Clients, Error};
+
+#[derive(Deserialize, JsonSchema)]
+struct Params {
+    how: How,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    Spin,
+    Report,
+    Sleep,
+}
+
+fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
+    clients.progress.report(0, None, "started")?;
+    let mut number = 0_u64;
+    loop {
+        number = std::hint::black_box(number.wrapping_add(1));
+        match params.how {
+            How::Spin => {}
+            How::Report => drop(clients.progress.report(number, None, "still here")),
+            How::Sleep => drop(clients.context.sleep(Duration::from_secs(3600))),
+        }
+    }
+}
+
+taskhost_guests::guest!("ignores-cancel", Params, run, |it| it.grace_ms(100));

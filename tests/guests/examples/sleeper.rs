@@ -1,0 +1,22 @@
+//! Sleeps as long as it is told, without using CPU time, and completes.
+
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use taskhost_sdk::{Clients, Error};
+
+#[derive(Deserialize, JsonSchema)]
+struct Params {
+    ms: u64,
+}
+
+fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
+    let start = Instant::now();
+    clients.context.sleep(Duration::from_millis(params.ms))?;
+    let slept_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(json!({"slept_ms": slept_ms}))
+}
+
+taskhost_guests::guest!("sleeper", Params, run);
