@@ -1,1 +1,25 @@
-//! tests/e2e.
+//! What end-to-end tests stand on: the real binary in a folder of its own, spoken to over HTTP and
+//! from the command line.
+//!
+//! A test makes a [`home::Home`], puts task types into its watched folder, starts a
+//! [`host::Host`], and waits for what can be observed. Nothing here knows how the host works.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a harness has no caller to hand an error to: it fails the test"
+)]
+
+pub mod places;
+pub mod answer;
+pub mod events;
+pub mod component;
+pub mod home;
+pub mod host;
+pub mod tasks;
+
+/// Whether the long proofs are asked for (`tests/run.sh --all`).
+#[must_use]
+pub fn long() -> bool {
+    std::env::var_os("TASKHOST_LONG").is_some()
+}
