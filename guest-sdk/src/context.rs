@@ -110,7 +110,8 @@ impl Context {
         context::cancel_requested()
     }
 
-    /// Why it is asked to stop: `user`, `drain` (the host shuts down), `deadline`; an open set.
+    /// Why it is asked to stop: `user`, `drain` (the host shuts down), `deadline` or `fenced` (the
+    /// run has lost its lease); an open set.
     #[must_use]
     pub fn cancel_reason(&self) -> Option<String> {
         ask_host("context.cancel_reason");

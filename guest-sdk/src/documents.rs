@@ -205,7 +205,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stored<T> {
-    /// Unique in the collection; 1 to 512 bytes.
+    /// Unique in the collection: `[A-Za-z0-9][A-Za-z0-9_.-]{0,254}`.
     pub id: String,
     /// Another one after each change.
     pub version: String,
