@@ -46,7 +46,10 @@ fn hear_of_panics() {
     std::panic::set_hook(Box::new(|panic| {
         use std::io::Write;
         let line = panic_line(panic.payload_as_str(), panic.location());
-        crate::log::line(crate::log::Level::Error, line.trim_end());
+        crate::log::line(
+            crate::log::Level::Error,
+            line.trim_start_matches("taskhost-").trim_end(),
+        );
         // One write, so that nothing comes between; it cannot be reported if it fails.
         drop(std::io::stderr().write_all(line.as_bytes()));
     }));
