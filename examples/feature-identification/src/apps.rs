@@ -15,6 +15,8 @@ const APPLICATION_SHARE_MIN: f64 = 0.2;
 const LOGGERS_SHARE_MIN: f64 = 0.05;
 /// And with fewer lines than this.
 const LOGGERS_LINES_MIN: usize = 8;
+/// More families than this are no loggers.
+const FAMILIES_MAX: usize = 256;
 /// Share of the smaller family's lines on threads of the other that makes them one application.
 const THREADS_SHARED_MIN: f64 = 0.1;
 
@@ -74,22 +76,15 @@ struct Loggers {
 
 /// Families of loggers that never run on the same threads.
 fn unrelated(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
-    let most = |column: usize, test: &dyn Fn(&Kind) -> bool| {
-        share(lines, |line| kind(all, line, column).is_some_and(test)) >= 0.8
-    };
-    let level = (0..3).find(|at| most(*at, &|kind| *kind == Kind::Level))?;
-    let thread = (0..4).find(|at| *at != level && most(*at, &|kind| *kind == Kind::Bracket))?;
-    let logger = (level.max(thread) + 1..5).find(|column| {
-        share(lines, |line| {
-            let named = matches!(kind(all, line, *column), Some(Kind::Tag | Kind::Word));
-            named && text(all, line, *column).contains(&b'.')
-        }) >= 0.8
-    })?;
+    let (thread, logger) = thread_and_logger(all, lines)?;
     let mut families: BTreeMap<Vec<u8>, Loggers> = BTreeMap::new();
     for line in lines {
         let family = families.entry(family(text(all, *line, logger)).to_vec()).or_default();
         family.lines.push(*line);
         *family.threads.entry(masked_text(text(all, *line, thread))).or_insert(0) += 1;
+    }
+    if families.len() > FAMILIES_MAX {
+        return None;
     }
     let families: Vec<Loggers> = families.into_values().collect();
     let mut sets = Sets::new(families.len());
@@ -102,6 +97,41 @@ fn unrelated(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
         part.sort_unstable();
     }
     (parts.len() > 1).then(|| parts.into_values().collect())
+}
+
+/// What most loggers of a group have in common, if its lines name loggers.
+#[must_use]
+pub fn main_logger(all: Lines<'_>, lines: &[u32]) -> Option<String> {
+    let level = level_column(all, lines)?;
+    let logger = logger_column(all, lines, level + 1)?;
+    let mut families: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for line in lines {
+        let name = text(all, *line, logger);
+        let name = name.strip_suffix(b":").unwrap_or(name);
+        *families.entry(family(name)).or_insert(0) += 1;
+    }
+    let (family, count) = families.into_iter().max_by_key(|(_, count)| *count)?;
+    (2 * count >= lines.len()).then(|| String::from_utf8_lossy(family).into_owned())
+}
+
+fn level_column(all: Lines<'_>, lines: &[u32]) -> Option<usize> {
+    let leveled = |at: usize| share(lines, |line| kind(all, line, at) == Some(&Kind::Level));
+    (0..3).find(|at| leveled(*at) >= 0.8)
+}
+
+fn logger_column(all: Lines<'_>, lines: &[u32], from: usize) -> Option<usize> {
+    let dotted = |line: u32, column: usize| {
+        let word = matches!(kind(all, line, column), Some(Kind::Tag | Kind::Word));
+        word && text(all, line, column).contains(&b'.')
+    };
+    (from..5).find(|column| share(lines, |line| dotted(line, *column)) >= 0.8)
+}
+
+fn thread_and_logger(all: Lines<'_>, lines: &[u32]) -> Option<(usize, usize)> {
+    let level = level_column(all, lines)?;
+    let bracketed = |at: usize| share(lines, |line| kind(all, line, at) == Some(&Kind::Bracket));
+    let thread = (0..4).find(|at| *at != level && bracketed(*at) >= 0.8)?;
+    Some((thread, logger_column(all, lines, level.max(thread) + 1)?))
 }
 
 fn join(families: &[Loggers], total: usize, sets: &mut Sets) {
@@ -154,6 +184,7 @@ mod tests {
         let all = Lines {
             headers: &headers,
             texts: &texts,
+            labels: &[],
         };
         by_application(all, (0..texts.len() as u32).collect())
     }

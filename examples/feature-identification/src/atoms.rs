@@ -4,13 +4,20 @@
 //! names with digits unless most of the group has them. What is proposed here is only likely to
 //! be good; [`crate::cover`] measures it on the whole sample.
 
+use std::collections::BTreeMap;
+
 use crate::bits::Bits;
 use crate::hash::{FastMap, hash_of};
 use crate::sample::Sample;
 use crate::stamp::is_calendar_word;
+use crate::watch::{Stopped, Watch};
 
-/// Lines of each group that are read for pieces.
+/// Lines that are read for pieces, over all groups; and of each group at least and at most.
+const LINES_OF_ALL: usize = 2_400;
+const LINES_MIN: usize = 40;
 const LINES_MAX: usize = 192;
+/// A label's value is of use where this share of the group's lines has it.
+const LABEL_SHARE_MIN: f64 = 0.05;
 /// Tokens of each line that are read, from its start.
 const TOKENS_MAX: usize = 56;
 /// Tokens in one piece at most.
@@ -36,6 +43,8 @@ pub enum Atom {
     Contains(String),
     /// The text begins with this.
     Starts(String),
+    /// This label of the document has this value.
+    Label(usize, String),
 }
 
 /// An atom and the items that satisfy it.
@@ -48,31 +57,84 @@ pub struct Measured {
 }
 
 /// Per group the atoms worth a try.
-#[must_use]
-pub fn propose(sample: &Sample<'_>) -> Vec<Vec<Atom>> {
-    let lines: Vec<Vec<usize>> = (0..sample.members.len())
-        .map(|group| chosen_lines(sample, group))
-        .collect();
-    let mut pieces: FastMap<u64, Piece> = FastMap::default();
+///
+/// # Errors
+/// [`Stopped`] when the watch says so.
+pub fn propose(sample: &Sample<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<Atom>>, Stopped> {
+    let count = sample.members.len();
+    let share = (LINES_OF_ALL / count.max(1)).clamp(LINES_MIN, LINES_MAX);
+    let lines: Vec<Vec<usize>> =
+        (0..count).map(|group| chosen_lines(sample, group, share)).collect();
+    // Most pieces occur once: those that are rare in every group are dropped before they cost.
+    let mut frequent: FastMap<u64, Piece> = FastMap::default();
+    for (group, items) in lines.iter().enumerate() {
+        let weights = weights(sample, items);
+        let constants = constants(sample, items);
+        let mut shares: FastMap<u64, f64> = FastMap::default();
+        for (row, item) in items.iter().enumerate() {
+            watch.step(group)?;
+            let mut seen = Vec::new();
+            collect(sample, *item, &constants, &mut |text, _| seen.push(hash_of(text.as_bytes())));
+            seen.sort_unstable();
+            seen.dedup();
+            for piece in seen {
+                *shares.entry(piece).or_insert(0.0) += weights[row];
+            }
+        }
+        let least = least_share(sample, group);
+        let kept = shares.into_iter().filter(|(_, share)| *share >= least);
+        frequent.extend(kept.map(|(piece, _)| (piece, Piece::default())));
+    }
     for (group, items) in lines.iter().enumerate() {
         let constants = constants(sample, items);
         for (row, item) in items.iter().enumerate() {
+            watch.step(group)?;
             collect(sample, *item, &constants, &mut |text, offset| {
-                pieces.entry(hash_of(text.as_bytes())).or_default().add(group, row, offset, text);
+                if let Some(piece) = frequent.get_mut(&hash_of(text.as_bytes())) {
+                    piece.add(group, row, offset, text);
+                }
             });
         }
     }
-    let mut pieces: Vec<Piece> = pieces.into_values().collect();
+    let mut pieces: Vec<Piece> = frequent.into_values().collect();
     pieces.sort_by(|a, b| a.text.cmp(&b.text));
-    lines
-        .iter()
-        .enumerate()
-        .map(|(group, items)| {
-            let mut atoms = starts(sample, items);
-            atoms.extend(shortlist(sample, &pieces, group, &lines));
-            atoms
-        })
-        .collect()
+    let mut proposed = Vec::with_capacity(count);
+    for (group, items) in lines.iter().enumerate() {
+        watch.step(group)?;
+        let mut atoms = labels(sample, group);
+        atoms.extend(starts(sample, items));
+        atoms.extend(shortlist(sample, &pieces, group, &lines));
+        proposed.push(atoms);
+    }
+    Ok(proposed)
+}
+
+fn least_share(sample: &Sample<'_>, group: usize) -> f64 {
+    (2.0 / sample.sizes[group]).max(PIECE_SHARE_MIN)
+}
+
+/// The share of the chosen lines that each of them stands for.
+fn weights(sample: &Sample<'_>, items: &[usize]) -> Vec<f64> {
+    let total: f64 = items.iter().map(|item| sample.items[*item].weight).sum();
+    items.iter().map(|item| sample.items[*item].weight / total).collect()
+}
+
+/// Values of labels that a good part of the group has.
+fn labels(sample: &Sample<'_>, group: usize) -> Vec<Atom> {
+    let mut atoms = Vec::new();
+    for label in 0..sample.all.labels.len() {
+        let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
+        for item in sample.members[group].iter() {
+            if let Some(value) = sample.label(label, item) {
+                *counts.entry(value).or_insert(0.0) += sample.items[item].weight;
+            }
+        }
+        let frequent = counts.into_iter().filter(|(_, weight)| {
+            *weight >= 3.0 && *weight >= LABEL_SHARE_MIN * sample.sizes[group]
+        });
+        atoms.extend(frequent.map(|(value, _)| Atom::Label(label, value.to_owned())));
+    }
+    atoms
 }
 
 /// A piece of text and the lines that have it.
@@ -107,14 +169,14 @@ impl Piece {
 }
 
 /// The heaviest items of a group and, between them, a spread of the others.
-fn chosen_lines(sample: &Sample<'_>, group: usize) -> Vec<usize> {
+fn chosen_lines(sample: &Sample<'_>, group: usize, most: usize) -> Vec<usize> {
     let mut items: Vec<usize> = sample.members[group].iter().collect();
-    if items.len() <= LINES_MAX {
+    if items.len() <= most {
         return items;
     }
     items.sort_by(|a, b| sample.items[*b].weight.total_cmp(&sample.items[*a].weight));
-    let (heavy, rest) = items.split_at(LINES_MAX / 2);
-    let step = rest.len().div_ceil(LINES_MAX / 2).max(1);
+    let (heavy, rest) = items.split_at(most / 2);
+    let step = rest.len().div_ceil(most / 2).max(1);
     heavy.iter().chain(rest.iter().step_by(step)).copied().collect()
 }
 
@@ -124,7 +186,7 @@ fn constants(sample: &Sample<'_>, items: &[usize]) -> FastMap<u64, ()> {
     for item in items {
         let stamps = sample.stamps(*item);
         let mut seen = Vec::new();
-        for token in tokens(sample.text(*item), &stamps) {
+        for token in tokens(sample.text(*item), stamps) {
             if let Token::Digits(start, end) = token {
                 let word = &sample.text(*item).as_bytes()[start..end];
                 seen.push((hash_of(word), word.iter().all(u8::is_ascii_digit)));
@@ -203,7 +265,7 @@ fn collect(
     emit: &mut dyn FnMut(&str, usize),
 ) {
     let text = sample.text(item);
-    let tokens = tokens(text, &sample.stamps(item));
+    let tokens = tokens(text, sample.stamps(item));
     let span = |token: Token| match token {
         Token::Fixed(start, end) => Some((start, end)),
         Token::Digits(start, end) => {
@@ -246,7 +308,7 @@ fn starts(sample: &Sample<'_>, items: &[usize]) -> Vec<Atom> {
     for item in items {
         let text = sample.text(*item);
         let stamps = sample.stamps(*item);
-        let fixed = tokens(text, &stamps)
+        let fixed = tokens(text, stamps)
             .into_iter()
             .map_while(|token| match token {
                 Token::Fixed(_, end) if end <= PIECE_BYTES_MAX => Some(end),
@@ -280,14 +342,8 @@ fn shortlist(
     group: usize,
     lines: &[Vec<usize>],
 ) -> Vec<Atom> {
-    let weights: Vec<Vec<f64>> = lines
-        .iter()
-        .map(|items| {
-            let total: f64 = items.iter().map(|item| sample.items[*item].weight).sum();
-            items.iter().map(|item| sample.items[*item].weight / total).collect()
-        })
-        .collect();
-    let least = (2.0 / sample.sizes[group]).max(PIECE_SHARE_MIN);
+    let weights: Vec<Vec<f64>> = lines.iter().map(|items| weights(sample, items)).collect();
+    let least = least_share(sample, group);
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for piece in pieces {
         let share: f64 = piece.of_group(group).map(|row| weights[group][row]).sum();

@@ -5,10 +5,16 @@ use taskhost_sdk::Condition;
 
 use crate::atoms::{Atom, Measured, propose};
 use crate::bits::Bits;
+use crate::fields::Fields;
 use crate::sample::Sample;
+use crate::watch::{Stopped, Watch};
 
 /// Terms of one filter at most.
 const TERMS_MAX: usize = 12;
+/// Atoms of another group that a filter may exclude.
+const NEGATIVES_MAX: usize = 8;
+/// Terms of two or more atoms that are weighed, the best of them.
+const PAIRS_MAX: usize = 120;
 /// A line of another group costs this many of the own lines.
 const FOREIGN_COST: f64 = 2.0;
 /// What each further atom has to be worth, as a share of the group's lines.
@@ -27,37 +33,51 @@ pub struct Draft {
     pub atoms: Vec<Atom>,
 }
 
-/// A filter for each group, over the field `field`.
-#[must_use]
-pub fn drafts(sample: &Sample<'_>, field: &str) -> Vec<Draft> {
-    let measured: Vec<Vec<Measured>> = propose(sample)
-        .into_iter()
-        .map(|atoms| atoms.into_iter().map(|atom| measure(sample, atom)).collect())
-        .collect();
+/// A filter for each group.
+///
+/// # Errors
+/// [`Stopped`] when the watch says so.
+pub fn drafts(
+    sample: &Sample<'_>,
+    fields: &Fields,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Draft>, Stopped> {
+    watch.phase("features", sample.members.len())?;
+    let mut measured: Vec<Vec<Measured>> = Vec::new();
+    for atoms in propose(sample, watch)? {
+        let mut group = Vec::with_capacity(atoms.len());
+        for atom in atoms {
+            watch.step(measured.len())?;
+            group.push(measure(sample, atom));
+        }
+        measured.push(group);
+    }
     let negatives: Vec<Vec<&Measured>> = measured
         .iter()
         .enumerate()
         .map(|(group, atoms)| telling(sample, group, atoms))
         .collect();
-    (0..measured.len())
-        .map(|group| {
-            let against: Vec<&Measured> = negatives
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != group)
-                .flat_map(|(_, atoms)| atoms.iter().copied())
-                .collect();
-            Search::new(sample, group, &measured[group], &against).draft(field)
-        })
-        .collect()
+    let mut drafts = Vec::with_capacity(measured.len());
+    for (group, atoms) in measured.iter().enumerate() {
+        let others = negatives.iter().enumerate().filter(|(other, _)| *other != group);
+        let against: Vec<&Measured> = others.flat_map(|(_, atoms)| atoms.iter().copied()).collect();
+        let search = Search::new(sample, group, atoms, &against);
+        drafts.push(search.draft(fields, watch)?);
+    }
+    Ok(drafts)
 }
 
 /// The condition that an atom stands for.
 #[must_use]
-pub fn condition_of(atom: &Atom, field: &str) -> Condition {
+pub fn condition_of(atom: &Atom, fields: &Fields) -> Condition {
+    let field = || fields.text.clone().unwrap_or_default();
     match atom {
-        Atom::Contains(text) => Condition::contains(field, text.as_str()),
-        Atom::Starts(text) => Condition::starts_with(field, text.as_str()),
+        Atom::Contains(text) => Condition::contains(field(), text.as_str()),
+        Atom::Starts(text) => Condition::starts_with(field(), text.as_str()),
+        Atom::Label(label, value) => {
+            let name = fields.labels.get(*label).cloned().unwrap_or_default();
+            Condition::eq(name, value.as_str())
+        }
     }
 }
 
@@ -65,6 +85,7 @@ fn measure(sample: &Sample<'_>, atom: Atom) -> Measured {
     let items = match &atom {
         Atom::Contains(text) => sample.containing(text),
         Atom::Starts(text) => sample.starting(text),
+        Atom::Label(label, value) => sample.labeled(*label, value),
     };
     Measured { atom, items }
 }
@@ -75,7 +96,7 @@ fn telling<'m>(sample: &Sample<'_>, group: usize, atoms: &'m [Measured]) -> Vec<
     let mut best: Vec<(f64, &Measured)> = atoms.iter().map(|one| (own(one), one)).collect();
     best.retain(|(share, _)| *share >= 0.2 * sample.sizes[group]);
     best.sort_by(|a, b| b.0.total_cmp(&a.0));
-    best.into_iter().take(12).map(|(_, one)| one).collect()
+    best.into_iter().take(NEGATIVES_MAX).map(|(_, one)| one).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -122,15 +143,13 @@ impl<'s, 'm> Search<'s, 'm> {
         }
     }
 
-    fn draft(&self, field: &str) -> Draft {
+    fn draft(&self, fields: &Fields, watch: &mut dyn Watch) -> Result<Draft, Stopped> {
         let size = self.sample.sizes[self.group];
-        let candidates = self.terms();
-        if std::env::var("DBG").is_ok_and(|g| g == self.group.to_string()) {
-            for c in &candidates { eprintln!("{:?} {:?} own {} value {}", c.all.iter().map(|m| &m.atom).collect::<Vec<_>>(), c.none.iter().map(|m| &m.atom).collect::<Vec<_>>(), self.sample.weight(&c.items.and(&self.sample.members[self.group])), self.value(&c.items)); }
-        }
+        let candidates = self.terms(watch)?;
         let mut covered = Bits::new(self.sample.items.len());
         let mut chosen: Vec<Term<'m>> = Vec::new();
         while chosen.len() < TERMS_MAX {
+            watch.step(self.group)?;
             let gain = |term: &Term<'m>| {
                 let cost = ATOM_COST * (term.all.len() + 2 * term.none.len()) as f64;
                 self.value(&term.items.minus(&covered)) - cost * size
@@ -149,11 +168,11 @@ impl<'s, 'm> Search<'s, 'm> {
             covered = covered.or(&term.items);
             chosen.push(term.clone());
         }
-        self.finish(chosen, field)
+        Ok(self.finish(chosen, fields))
     }
 
     /// Single atoms, pairs, and atoms without another.
-    fn terms(&self) -> Vec<Term<'m>> {
+    fn terms(&self, watch: &mut dyn Watch) -> Result<Vec<Term<'m>>, Stopped> {
         let mut terms: Vec<Term<'m>> = self
             .atoms
             .iter()
@@ -164,7 +183,8 @@ impl<'s, 'm> Search<'s, 'm> {
             })
             .collect();
         let own = &self.sample.members[self.group];
-        let share = |items: &Bits| self.sample.weight(&items.and(own)) / self.sample.sizes[self.group];
+        let size = self.sample.sizes[self.group];
+        let share = |items: &Bits| self.sample.weight(&items.and(own)) / size;
         // Only a broad atom that takes in others is worth a second test.
         let mut broad: Vec<(f64, &'m Measured)> = self
             .atoms
@@ -173,27 +193,40 @@ impl<'s, 'm> Search<'s, 'm> {
             .filter(|(share, one)| *share >= 0.05 && one.items.minus(own).iter().next().is_some())
             .collect();
         broad.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut pairs: Vec<(f64, Term<'m>)> = Vec::new();
         for (_, one) in broad.into_iter().take(16) {
             for other in self.atoms.iter().filter(|other| other.atom != one.atom) {
-                terms.push(Term {
+                let items = one.items.and(&other.items);
+                let term = Term {
                     all: vec![one, other],
                     none: Vec::new(),
-                    items: one.items.and(&other.items),
-                });
+                    items,
+                };
+                pairs.push((self.value(&term.items), term));
             }
-            terms.push(self.without_others(one));
+            watch.step(self.group)?;
+            let term = self.without_others(one, watch)?;
+            pairs.push((self.value(&term.items), term));
         }
-        terms
+        pairs.retain(|(value, _)| *value > 0.0);
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        terms.extend(pairs.into_iter().take(PAIRS_MAX).map(|(_, term)| term));
+        Ok(terms)
     }
 
     /// The atom without whatever excludes the most foreign lines, again and again.
-    fn without_others(&self, one: &'m Measured) -> Term<'m> {
+    fn without_others(
+        &self,
+        one: &'m Measured,
+        watch: &mut dyn Watch,
+    ) -> Result<Term<'m>, Stopped> {
         let mut term = Term {
             all: vec![one],
             none: Vec::new(),
             items: one.items.clone(),
         };
         while term.none.len() < 6 {
+            watch.step(self.group)?;
             let now = self.value(&term.items);
             let best = self
                 .against
@@ -207,14 +240,14 @@ impl<'s, 'm> Search<'s, 'm> {
             term.items = term.items.minus(&other.items);
             term.none.push(other);
         }
-        term
+        Ok(term)
     }
 
     fn value(&self, items: &Bits) -> f64 {
         items.iter().map(|item| self.values[item]).sum()
     }
 
-    fn finish(&self, mut chosen: Vec<Term<'m>>, field: &str) -> Draft {
+    fn finish(&self, mut chosen: Vec<Term<'m>>, fields: &Fields) -> Draft {
         // A later term may have made an earlier one superfluous.
         let mut index = 0;
         while index < chosen.len() {
@@ -232,7 +265,7 @@ impl<'s, 'm> Search<'s, 'm> {
             .flat_map(|term| term.all.iter().map(|one| one.atom.clone()))
             .collect();
         let mut conditions: Vec<Condition> =
-            chosen.iter().map(|term| term_condition(term, field)).collect();
+            chosen.iter().map(|term| term_condition(term, fields)).collect();
         let condition = match conditions.len() {
             0 => Condition::never(),
             1 => conditions.remove(0),
@@ -253,13 +286,13 @@ impl<'s, 'm> Search<'s, 'm> {
     }
 }
 
-fn term_condition(term: &Term<'_>, field: &str) -> Condition {
+fn term_condition(term: &Term<'_>, fields: &Fields) -> Condition {
     let mut parts: Vec<Condition> = term
         .all
         .iter()
-        .map(|one| condition_of(&one.atom, field))
+        .map(|one| condition_of(&one.atom, fields))
         .collect();
-    let none = term.none.iter().map(|one| condition_of(&one.atom, field));
+    let none = term.none.iter().map(|one| condition_of(&one.atom, fields));
     parts.extend(none.map(Condition::not));
     if parts.len() == 1 {
         return parts.remove(0);

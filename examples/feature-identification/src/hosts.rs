@@ -12,7 +12,7 @@ use crate::line::{Header, Kind};
 use crate::pairs::pairs;
 use crate::sets::Sets;
 use crate::shape::Lines;
-use crate::words::{masked_text, pattern};
+use crate::words::{TEXT_MAX, masked_text, pattern};
 
 /// This many spellings that differ in their digits alone are a family.
 const FAMILY_MIN: usize = 3;
@@ -25,16 +25,62 @@ const OVERLAP_MIN: f64 = 0.4;
 /// Named values of a line that are read, and in how many bytes.
 const PAIRS_MAX: usize = 24;
 const PAIRS_BYTES_MAX: usize = 1_024;
+/// Names of fields that rank higher are those of applications.
+const APPLICATION_RANK: usize = 5;
 /// Share of a value's `program[number]` tags that another one also has, to be one machine.
 const PROCESS_OVERLAP_MIN: f64 = 0.3;
 
 /// Splits one group of lines; gives it back whole where nothing names sources.
 #[must_use]
 pub fn by_source(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
-    let Some(place) = host_column(all, &lines).or_else(|| named_value(all, &lines)) else {
-        return vec![lines];
+    let place = host_column(all, &lines).or_else(|| named_value(all, &lines));
+    let mut parts = match place {
+        Some(place) => by_place(all, lines, &place),
+        None => vec![lines],
     };
-    let values = values(all, &lines, &place);
+    for label in 0..all.labels.len() {
+        let place = Place::Label(label);
+        parts = parts.into_iter().flat_map(|part| by_place(all, part, &place)).collect();
+    }
+    parts
+}
+
+/// The host that a group's lines name, and its programs with their shares, the largest first.
+#[must_use]
+pub fn host_and_programs(all: Lines<'_>, lines: &[u32]) -> Option<(String, Vec<(String, f64)>)> {
+    let Place::Host(column) = host_column(all, lines)? else {
+        return None;
+    };
+    let mut hosts: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let mut programs: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for line in lines {
+        let text = all.texts[*line as usize].as_bytes();
+        let columns = &all.headers[*line as usize].columns;
+        if let Some(host) = columns.get(column) {
+            *hosts.entry(&text[host.start..host.end]).or_insert(0) += 1;
+        }
+        if let Some(tag) = columns.get(column + 1) {
+            let tag = &text[tag.start..tag.end];
+            let name = tag.iter().take_while(|byte| !matches!(byte, b'[' | b'(' | b':')).count();
+            *programs.entry(&tag[..name]).or_insert(0) += 1;
+        }
+    }
+    let (host, count) = hosts.into_iter().max_by_key(|(_, count)| *count)?;
+    if (count as f64) < 0.5 * lines.len() as f64 {
+        return None;
+    }
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let mut programs: Vec<(String, f64)> = programs
+        .into_iter()
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, count)| (text(name), count as f64 / lines.len() as f64))
+        .collect();
+    programs.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    Some((text(host), programs))
+}
+
+fn by_place(all: Lines<'_>, lines: Vec<u32>, place: &Place) -> Vec<Vec<u32>> {
+    let values = values(all, &lines, place);
     if values.len() < 2 || values.len() > VALUES_MAX {
         return vec![lines];
     }
@@ -62,6 +108,8 @@ enum Place {
     Column(usize),
     /// It is the value of this name.
     Named(String),
+    /// It is this label of the documents, and not in the text.
+    Label(usize),
 }
 
 /// The first column of words, if what follows it is the start of a message by some program.
@@ -111,6 +159,12 @@ pub fn names_source(key: &str) -> bool {
     rank(key) > 0
 }
 
+/// Whether a field of this name tells the application, and not just the machine.
+#[must_use]
+pub fn names_application(key: &str) -> bool {
+    rank(key) > APPLICATION_RANK
+}
+
 /// How well a name of a field suits the name of a source; 0: not at all.
 fn rank(key: &str) -> usize {
     const PARTS: [&str; 12] = [
@@ -126,20 +180,28 @@ fn rank(key: &str) -> usize {
     best.map_or(0, |at| at + 1)
 }
 
-/// The span of the source's name in a line.
-fn span(all: Lines<'_>, line: u32, place: &Place) -> Option<(usize, usize)> {
+/// The source's name, and the text of the line before and after it.
+fn named<'a>(all: Lines<'a>, line: u32, place: &Place) -> Option<[&'a [u8]; 3]> {
+    let text = all.texts[line as usize].as_bytes();
+    let limit = text.len().min(TEXT_MAX);
     match place {
         Place::Host(column) | Place::Column(column) => {
-            let column = all.headers[line as usize].columns.get(*column)?;
-            Some((column.start, column.end))
+            let at = all.headers[line as usize].columns.get(*column)?;
+            // What stands before is the timestamp.
+            Some([&text[at.start..at.end], &[], &text[at.end..limit.max(at.end)]])
         }
         Place::Named(key) => {
-            let text = all.texts[line as usize];
-            let pair = pairs(text, PAIRS_BYTES_MAX, PAIRS_MAX)
+            let whole = all.texts[line as usize];
+            let pair = pairs(whole, PAIRS_BYTES_MAX, PAIRS_MAX)
                 .into_iter()
                 .find(|pair| pair.key == key)?;
-            let start = pair.value.as_ptr() as usize - text.as_ptr() as usize;
-            Some((start, start + pair.value.len()))
+            let start = pair.value.as_ptr() as usize - whole.as_ptr() as usize;
+            let end = start + pair.value.len();
+            Some([&text[start..end], &text[..start], &text[end..limit.max(end)]])
+        }
+        Place::Label(label) => {
+            let name = all.labels[*label].get(line as usize).copied().flatten()?;
+            Some([name.as_bytes(), &[], &text[..limit]])
         }
     }
 }
@@ -153,25 +215,23 @@ struct Value {
 }
 
 fn values(all: Lines<'_>, lines: &[u32], place: &Place) -> Vec<Value> {
-    type Found = (u32, (usize, usize));
-    let mut spellings: BTreeMap<Vec<u8>, BTreeMap<&[u8], Vec<Found>>> = BTreeMap::new();
+    let mut spellings: BTreeMap<Vec<u8>, BTreeMap<&[u8], Vec<Found<'_>>>> = BTreeMap::new();
     let mut nameless = Vec::new();
     for line in lines {
-        let Some((start, end)) = span(all, *line, place) else {
+        let Some([name, before, after]) = named(all, *line, place) else {
             nameless.push(*line);
             continue;
         };
-        let name = &all.texts[*line as usize].as_bytes()[start..end];
         let spelled = spellings.entry(masked_text(name)).or_default();
-        spelled.entry(name).or_default().push((*line, (start, end)));
+        spelled.entry(name).or_default().push((*line, before, after));
     }
     let mut values = Vec::new();
     for spelled in spellings.into_values() {
         if spelled.len() >= FAMILY_MIN {
-            let found: Vec<Found> = spelled.into_values().flatten().collect();
-            values.push(value(all, &found, place, true));
+            let found: Vec<Found<'_>> = spelled.into_values().flatten().collect();
+            values.push(value(&found, place, true));
         } else {
-            values.extend(spelled.into_values().map(|found| value(all, &found, place, false)));
+            values.extend(spelled.into_values().map(|found| value(&found, place, false)));
         }
     }
     // Lines without a name go with the largest value.
@@ -181,16 +241,15 @@ fn values(all: Lines<'_>, lines: &[u32], place: &Place) -> Vec<Value> {
     values
 }
 
-fn value(all: Lines<'_>, found: &[(u32, (usize, usize))], place: &Place, family: bool) -> Value {
+/// A line, and its text before and after the name.
+type Found<'a> = (u32, &'a [u8], &'a [u8]);
+
+fn value(found: &[Found<'_>], place: &Place, family: bool) -> Value {
     let (mut patterns, mut processes) = (FastMap::default(), FastMap::default());
-    for (line, (start, end)) in found {
-        let text = all.texts[*line as usize].as_bytes();
-        let mut rest = pattern(&text[*end..]);
-        if matches!(place, Place::Named(_)) {
-            rest ^= pattern(&text[..*start]).rotate_left(1);
-        }
+    for (_, before, after) in found {
+        let rest = pattern(after) ^ pattern(before).rotate_left(1);
         *patterns.entry(rest).or_insert(0) += 1;
-        let tag = text[*end..].trim_ascii_start();
+        let tag = after.trim_ascii_start();
         let tag = &tag[..tag.iter().take_while(|byte| **byte != b' ').count()];
         // Numbers below ten belong to every machine: `init[1]`, `kernel[0]`.
         let digits = tag.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -199,7 +258,7 @@ fn value(all: Lines<'_>, found: &[(u32, (usize, usize))], place: &Place, family:
         }
     }
     Value {
-        lines: found.iter().map(|(line, _)| *line).collect(),
+        lines: found.iter().map(|(line, ..)| *line).collect(),
         family,
         patterns,
         processes,

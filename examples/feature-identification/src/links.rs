@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use crate::hash::FastMap;
 use crate::line::Header;
 use crate::shape::Lines;
+use crate::watch::{Stopped, Watch};
 use crate::words::{TEXT_MAX, pattern, values, word_id, words};
 
 /// A group with less than this share of the lines may belong to a larger one.
-const SMALL_SHARE_MAX: f64 = 0.03;
+const SMALL_SHARE_MAX: f64 = 0.01;
 /// The same for a group with a header of its own.
 const FORMAL_SHARE_MAX: f64 = 0.005;
 /// Share of a small group's lines that must name something of the larger one, and of no other.
@@ -21,6 +22,8 @@ const NAMED_MIN: f64 = 0.5;
 const LEAD_MIN: f64 = 1.5;
 /// A fragment is at least this many times smaller than the group it belongs to.
 const FRAGMENT_FACTOR: usize = 10;
+/// Lines between two looks at the watch.
+const BEAT_LINES: usize = 64;
 /// An identifier weighs as much as this many plain words.
 const IDENTIFIER_WEIGHT: f64 = 4.0;
 
@@ -40,17 +43,23 @@ pub struct Source {
 type Speakers = Vec<(u32, f64)>;
 
 /// Moves continuing lines and small related groups to where they belong.
-#[must_use]
-pub fn settle(all: Lines<'_>, groups: Vec<Source>) -> Vec<Vec<u32>> {
-    let Lines { headers, texts } = all;
+///
+/// # Errors
+/// [`Stopped`] when the watch says so.
+pub fn settle(
+    all: Lines<'_>,
+    groups: Vec<Source>,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Vec<u32>>, Stopped> {
+    let Lines { headers, texts, .. } = all;
     let continues = |group: &Vec<u32>| headers[group[0] as usize].continues;
     let (loose, homes): (Vec<_>, Vec<_>) = groups
         .into_iter()
         .filter(|group| !group.lines.is_empty())
         .partition(|group| continues(&group.lines));
-    let mut homes = join_small(headers, texts, homes);
+    let mut homes = join_small(headers, texts, homes, watch)?;
     homes = join_fragments(headers, texts, homes);
-    let vocabulary = vocabulary(texts, &homes);
+    let vocabulary = vocabulary(texts, &homes, watch)?;
     let count = homes.len();
     // A program that writes objects puts its traces inside them.
     let takes: Vec<bool> = homes
@@ -61,7 +70,10 @@ pub fn settle(all: Lines<'_>, groups: Vec<Source>) -> Vec<Vec<u32>> {
     let mut taken = vec![0.0; count];
     for (plain, style) in loose.iter().flat_map(|group| by_style(texts, &group.lines)) {
         let mut total = vec![0.0; count];
-        for line in &style {
+        for (index, line) in style.iter().enumerate() {
+            if index % BEAT_LINES == 0 {
+                watch.step(0)?;
+            }
             let scores = scores(&vocabulary, texts[*line as usize], count, plain);
             total.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += score);
         }
@@ -83,15 +95,20 @@ pub fn settle(all: Lines<'_>, groups: Vec<Source>) -> Vec<Vec<u32>> {
         group.sort_unstable();
     }
     homes.retain(|group| !group.is_empty());
-    homes
+    Ok(homes)
 }
 
 /// Joins small groups to the one larger group that names the same things.
-fn join_small(headers: &[Header], texts: &[&str], sources: Vec<Source>) -> Vec<Vec<u32>> {
+fn join_small(
+    headers: &[Header],
+    texts: &[&str],
+    sources: Vec<Source>,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Vec<u32>>, Stopped> {
     let total = texts.len() as f64;
     let named_apart: Vec<bool> = sources.iter().map(|source| source.named).collect();
     let mut groups: Vec<Vec<u32>> = sources.into_iter().map(|source| source.lines).collect();
-    let vocabulary = vocabulary(texts, &groups);
+    let vocabulary = vocabulary(texts, &groups, watch)?;
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|index| groups[*index].len());
     let mut moves = Vec::new();
@@ -130,7 +147,7 @@ fn join_small(headers: &[Header], texts: &[&str], sources: Vec<Source>) -> Vec<V
         groups[home].extend(lines);
     }
     groups.retain(|group| !group.is_empty());
-    groups
+    Ok(groups)
 }
 
 /// A few lines of one or two patterns without a header are part of what else has no header.
@@ -167,11 +184,18 @@ fn only_other(speakers: &Speakers, index: usize) -> Option<usize> {
     others.next().is_none().then_some(first.0 as usize)
 }
 
-fn vocabulary(texts: &[&str], groups: &[Vec<u32>]) -> FastMap<u64, Speakers> {
+fn vocabulary(
+    texts: &[&str],
+    groups: &[Vec<u32>],
+    watch: &mut dyn Watch,
+) -> Result<FastMap<u64, Speakers>, Stopped> {
     let mut all: FastMap<u64, Speakers> = FastMap::default();
     for (group, lines) in (0u32..).zip(groups) {
         let weight = 1.0 / lines.len() as f64;
-        for line in lines {
+        for (index, line) in lines.iter().enumerate() {
+            if index % BEAT_LINES == 0 {
+                watch.step(0)?;
+            }
             let mut seen: Vec<u64> = tokens(texts[*line as usize]).map(|(word, _)| word).collect();
             seen.sort_unstable();
             seen.dedup();
@@ -184,7 +208,7 @@ fn vocabulary(texts: &[&str], groups: &[Vec<u32>]) -> FastMap<u64, Speakers> {
             }
         }
     }
-    all
+    Ok(all)
 }
 
 /// Words and values of a line, and whether each is an identifier.
@@ -243,6 +267,7 @@ fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
         let indent = text.first().copied().filter(u8::is_ascii_whitespace).unwrap_or(0);
         let inner = text.trim_ascii_start();
         let key = match inner.strip_prefix(b"at ") {
+            Some(frame) if of_runtime(frame) => (false, 0, &[][..]),
             Some(frame) => (true, 0, code_base(frame)),
             None if indent == 0 || inner.starts_with(b"... ") => (false, 0, &[][..]),
             None => (true, indent, &[][..]),
@@ -250,6 +275,13 @@ fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
         styles.entry(key).or_default().push(*line);
     }
     styles.into_iter().map(|((plain, ..), lines)| (plain, lines)).collect()
+}
+
+/// A frame of the language's own library, which every program has.
+fn of_runtime(frame: &[u8]) -> bool {
+    [&b"java."[..], b"javax.", b"jdk.", b"sun.", b"com.sun.", b"scala.", b"kotlin."]
+        .iter()
+        .any(|base| frame.starts_with(base))
 }
 
 /// The first two parts of a dotted name.

@@ -2,8 +2,9 @@
 //! item with a weight, so that thousands of documents cost as much as hundreds.
 
 use crate::bits::Bits;
-use crate::hash::FastMap;
-use crate::line::header;
+use crate::hash::{FastMap, hash_of};
+use crate::shape::Lines;
+use crate::watch::{Stopped, Watch};
 use crate::words::{TEXT_MAX, pattern};
 
 /// Lines of one group and one pattern.
@@ -17,11 +18,17 @@ pub struct Item {
     pub group: usize,
 }
 
+/// Of a longer text only so much is searched, in bytes. What is found is measured on whole
+/// documents later.
+const SEARCHED_MAX: usize = 2_048;
+/// Lines between two looks at the watch.
+const BEAT_LINES: usize = 128;
+
 /// The sample, ready to be searched.
 #[derive(Debug)]
 pub struct Sample<'a> {
-    /// The text of every line.
-    pub texts: &'a [&'a str],
+    /// The lines.
+    pub all: Lines<'a>,
     /// The items, group by group.
     pub items: Vec<Item>,
     /// Per group its items.
@@ -33,14 +40,27 @@ pub struct Sample<'a> {
 
 impl<'a> Sample<'a> {
     /// Makes items of the lines of each group.
-    #[must_use]
-    pub fn new(texts: &'a [&'a str], groups: &[Vec<u32>]) -> Self {
+    ///
+    /// # Errors
+    /// [`Stopped`] when the watch says so.
+    pub fn new(
+        all: Lines<'a>,
+        groups: &[Vec<u32>],
+        watch: &mut dyn Watch,
+    ) -> Result<Self, Stopped> {
         let mut items: Vec<Item> = Vec::new();
         for (group, lines) in groups.iter().enumerate() {
             let mut seen: FastMap<u64, usize> = FastMap::default();
-            for line in lines {
-                let text = texts[*line as usize].as_bytes();
-                let key = pattern(&text[..text.len().min(TEXT_MAX)]);
+            for (index, line) in lines.iter().enumerate() {
+                if index % BEAT_LINES == 0 {
+                    watch.step(0)?;
+                }
+                let text = all.texts[*line as usize].as_bytes();
+                let mut key = pattern(&text[..text.len().min(TEXT_MAX)]);
+                for label in all.labels {
+                    let value = label.get(*line as usize).copied().flatten();
+                    key = key.rotate_left(7) ^ hash_of(value.unwrap_or("").as_bytes());
+                }
                 let at = *seen.entry(key).or_insert(items.len());
                 if at == items.len() {
                     items.push(Item {
@@ -58,22 +78,22 @@ impl<'a> Sample<'a> {
         }
         let lower = items
             .iter()
-            .map(|item| texts[item.line as usize].to_ascii_lowercase())
+            .map(|item| head(all.texts[item.line as usize]).to_ascii_lowercase())
             .collect();
         let sizes = groups.iter().map(|lines| lines.len() as f64).collect();
-        Self {
-            texts,
+        Ok(Self {
+            all,
             items,
             members,
             sizes,
             lower,
-        }
+        })
     }
 
     /// The text of an item.
     #[must_use]
     pub fn text(&self, item: usize) -> &'a str {
-        self.texts[self.items[item].line as usize]
+        head(self.all.texts[self.items[item].line as usize])
     }
 
     /// Items whose text has `part` within it, ASCII case ignored.
@@ -89,6 +109,19 @@ impl<'a> Sample<'a> {
         self.where_text(|item| self.text(item).starts_with(start))
     }
 
+    /// Items whose documents have `value` for a label.
+    #[must_use]
+    pub fn labeled(&self, label: usize, value: &str) -> Bits {
+        self.where_text(|item| self.label(label, item) == Some(value))
+    }
+
+    /// The value that an item's documents have for a label.
+    #[must_use]
+    pub fn label(&self, label: usize, item: usize) -> Option<&'a str> {
+        let values = self.all.labels.get(label)?;
+        values.get(self.items[item].line as usize).copied().flatten()
+    }
+
     /// How many lines the items of a set stand for.
     #[must_use]
     pub fn weight(&self, set: &Bits) -> f64 {
@@ -97,8 +130,8 @@ impl<'a> Sample<'a> {
 
     /// Where timestamps stand in the text of an item.
     #[must_use]
-    pub fn stamps(&self, item: usize) -> Vec<(usize, usize)> {
-        header(self.text(item)).stamps
+    pub fn stamps(&self, item: usize) -> &'a [(usize, usize)] {
+        &self.all.headers[self.items[item].line as usize].stamps
     }
 
     fn where_text(&self, test: impl Fn(usize) -> bool) -> Bits {
@@ -108,4 +141,12 @@ impl<'a> Sample<'a> {
             .for_each(|item| bits.set(item));
         bits
     }
+}
+
+fn head(text: &str) -> &str {
+    let mut end = text.len().min(SEARCHED_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::line::{COLUMNS_MAX, Header, Kind};
 use crate::pairs::pairs;
 use crate::sets::Sets;
+use crate::watch::{Stopped, Watch};
 use crate::words::masked_text;
 
 /// Smaller parts of a piece than this share stay with its largest part.
@@ -15,6 +16,8 @@ const PART_SHARE_MIN: f64 = 0.01;
 const PART_LINES_MIN: usize = 4;
 /// How much two parts must agree on what follows to be one after all.
 const AGREEMENT_MIN: f64 = 0.5;
+/// More ways to open a line of JSON than this are not compared.
+const OPENINGS_MAX: usize = 128;
 /// Names that are read of a line of JSON.
 const KEYS_MAX: usize = 24;
 
@@ -25,17 +28,23 @@ pub struct Lines<'a> {
     pub headers: &'a [Header],
     /// Their texts.
     pub texts: &'a [&'a str],
+    /// What else their documents say about where they come from: per label the values.
+    pub labels: &'a [Vec<Option<&'a str>>],
 }
 
 /// Groups the lines by lead and by formal columns. Every line is in exactly one group.
 #[must_use]
-pub fn by_shape(all: Lines<'_>) -> Vec<Vec<u32>> {
+///
+/// # Errors
+/// [`Stopped`] when the watch says so.
+pub fn by_shape(all: Lines<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<u32>>, Stopped> {
     let mut leads: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for (index, header) in (0u32..).zip(all.headers) {
         leads.entry(&header.lead).or_default().push(index);
     }
     let (mut done, mut json) = (Vec::new(), Vec::new());
     for (lead, lines) in leads {
+        watch.step(0)?;
         if lead.starts_with("json") {
             json.push(lines);
         } else if lead.starts_with(|c: char| c.is_ascii_digit()) {
@@ -49,11 +58,16 @@ pub fn by_shape(all: Lines<'_>) -> Vec<Vec<u32>> {
         }
     }
     done.extend(by_keys(all, json));
-    done
+    Ok(done)
 }
 
 /// Objects that have most of their names in common are one group, however they open.
-fn by_keys(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+fn by_keys(all: Lines<'_>, mut groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    groups.sort_by_key(|lines| std::cmp::Reverse(lines.len()));
+    if groups.len() > OPENINGS_MAX {
+        let rest = groups.split_off(OPENINGS_MAX).concat();
+        groups.push(rest);
+    }
     let keys: Vec<BTreeMap<&str, f64>> = groups
         .iter()
         .map(|lines| {

@@ -1,0 +1,285 @@
+//! Names groups after what sets them apart, and says in sentences what is known of them.
+
+use std::collections::BTreeMap;
+
+use crate::apps::main_logger;
+use crate::hosts::host_and_programs;
+use crate::line::is_level;
+use crate::sample::Sample;
+use crate::stamp::is_calendar_word;
+use crate::watch::{Stopped, Watch};
+
+/// Lines of a group that are shown.
+const EVIDENCE_MAX: usize = 4;
+/// Of a shown line at most so many characters.
+const EVIDENCE_CHARS: usize = 160;
+/// Words that name a group at most.
+const NAME_WORDS_MAX: usize = 3;
+/// A word names a group when it is this much of the best word.
+const WORD_SHARE_MIN: f64 = 0.4;
+/// Text of a line that is read for words, in bytes.
+const WORDS_BYTES_MAX: usize = 400;
+/// Words without meaning of their own.
+const EMPTY_WORDS: [&str; 22] = [
+    "the", "and", "for", "from", "with", "not", "was", "are", "has", "have", "this", "that",
+    "null", "true", "false", "utc", "gmt", "http", "https", "com", "org", "www",
+];
+
+/// What people read about a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Story {
+    /// What it is called.
+    pub name: String,
+    /// The name in a few words.
+    pub title: String,
+    /// What is known.
+    pub description: String,
+    /// Frequent lines, with shares.
+    pub evidence: Vec<String>,
+}
+
+/// The stories of all groups.
+///
+/// # Errors
+/// [`Stopped`] when the watch says so.
+pub fn stories(
+    sample: &Sample<'_>,
+    groups: &[Vec<u32>],
+    watch: &mut dyn Watch,
+) -> Result<Vec<Story>, Stopped> {
+    let mut words: Vec<BTreeMap<&str, f64>> = Vec::new();
+    for group in 0..groups.len() {
+        watch.step(group)?;
+        words.push(word_shares(sample, group, watch)?);
+    }
+    let mut stories = Vec::new();
+    for (group, lines) in groups.iter().enumerate() {
+        watch.step(group)?;
+        stories.push(story(sample, group, lines, &words));
+    }
+    Ok(stories)
+}
+
+/// `ftpd on combo` → `ftpd-on-combo`; what is taken gets a number.
+#[must_use]
+pub fn slug(name: &str, taken: &mut Vec<String>) -> String {
+    let mut slug = String::new();
+    for letter in name.chars().take(60) {
+        if letter.is_ascii_alphanumeric() {
+            slug.push(letter.to_ascii_lowercase());
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+    }
+    let slug = match slug.trim_end_matches('-') {
+        "" => "system",
+        slug => slug,
+    };
+    let numbered = (2..).map(|number| format!("{slug}-{number}"));
+    let free = std::iter::once(slug.to_owned())
+        .chain(numbered)
+        .find(|candidate| !taken.contains(candidate))
+        .unwrap_or_default();
+    taken.push(free.clone());
+    free
+}
+
+fn story(
+    sample: &Sample<'_>,
+    group: usize,
+    lines: &[u32],
+    words: &[BTreeMap<&str, f64>],
+) -> Story {
+    let telling = telling_words(group, words);
+    let host = host_and_programs(sample.all, lines);
+    let logger = main_logger(sample.all, lines);
+    let label = label(sample, lines);
+    let (name, title) = if let Some(label) = label {
+        (label.clone(), label)
+    } else if let Some((host, programs)) = &host {
+        match programs.first() {
+            Some((program, share)) if *share >= 0.8 => {
+                let name = format!("{program} on {host}");
+                (name.clone(), name)
+            }
+            _ => {
+                let names: Vec<&str> =
+                    programs.iter().take(3).map(|(name, _)| name.as_str()).collect();
+                (host.clone(), format!("{host}: {}", names.join(", ")))
+            }
+        }
+    } else if let Some(logger) = &logger {
+        (logger.clone(), format!("Application {logger}"))
+    } else if telling.is_empty() {
+        (format!("system {}", group + 1), format!("System {}", group + 1))
+    } else {
+        let name = telling[..telling.len().min(NAME_WORDS_MAX)].join(" ");
+        (name, format!("Lines with {}", quoted(&telling)))
+    };
+    let mut parts = vec![opening(sample, group)];
+    if let Some((host, programs)) = &host {
+        let listed = programs.iter().filter(|(_, share)| *share >= 0.01).take(6);
+        let listed: Vec<String> = listed
+            .map(|(name, share)| format!("{name} ({})", percent(*share)))
+            .collect();
+        parts.push(format!("The host is {host}; programs: {}.", listed.join(", ")));
+    }
+    if let Some(logger) = logger {
+        parts.push(format!("Most of its loggers begin with {logger}."));
+    }
+    if !telling.is_empty() {
+        parts.push(format!("Words that others do not write: {}.", quoted(&telling)));
+    }
+    Story {
+        name,
+        title,
+        description: parts.join(" "),
+        evidence: evidence(sample, group),
+    }
+}
+
+/// The value of a label that nearly all lines have.
+fn label(sample: &Sample<'_>, lines: &[u32]) -> Option<String> {
+    sample.all.labels.iter().find_map(|values| {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in lines {
+            if let Some(value) = values.get(*line as usize).copied().flatten() {
+                *counts.entry(value).or_insert(0) += 1;
+            }
+        }
+        let (value, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let whole = values.iter().filter(|one| **one == Some(value)).count();
+        // A label that others share as well does not set the group apart.
+        (10 * count >= 9 * lines.len() && 10 * count >= 9 * whole).then(|| value.to_owned())
+    })
+}
+
+fn opening(sample: &Sample<'_>, group: usize) -> String {
+    let Some(item) = heaviest(sample, group).next() else {
+        return String::new();
+    };
+    match sample.stamps(item).first() {
+        Some((start, end)) => {
+            let stamp = sample.text(item).get(*start..*end).unwrap_or("");
+            format!("Its lines have timestamps like `{stamp}`.")
+        }
+        None => "Its lines have no timestamp of their own.".to_owned(),
+    }
+}
+
+/// The items of a group, the most frequent first.
+fn heaviest(sample: &Sample<'_>, group: usize) -> impl Iterator<Item = usize> {
+    let mut items: Vec<usize> = sample.members[group].iter().collect();
+    items.sort_by(|a, b| {
+        let (a, b) = (&sample.items[*a], &sample.items[*b]);
+        b.weight.total_cmp(&a.weight).then(a.line.cmp(&b.line))
+    });
+    items.into_iter()
+}
+
+fn evidence(sample: &Sample<'_>, group: usize) -> Vec<String> {
+    heaviest(sample, group)
+        .take(EVIDENCE_MAX)
+        .map(|item| {
+            let share = sample.items[item].weight / sample.sizes[group];
+            let text = sample.text(item).trim();
+            let mut shown: String = text.chars().take(EVIDENCE_CHARS).collect();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            format!("{} like: {shown}", percent(share))
+        })
+        .collect()
+}
+
+fn word_shares<'a>(
+    sample: &Sample<'a>,
+    group: usize,
+    watch: &mut dyn Watch,
+) -> Result<BTreeMap<&'a str, f64>, Stopped> {
+    let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
+    for (index, item) in heaviest(sample, group).take(500).enumerate() {
+        if index % 64 == 0 {
+            watch.step(group)?;
+        }
+        let mut seen = name_words(sample.text(item));
+        seen.sort_unstable();
+        seen.dedup();
+        for word in seen {
+            *shares.entry(word).or_insert(0.0) += sample.items[item].weight / sample.sizes[group];
+        }
+    }
+    Ok(shares)
+}
+
+/// Words that could name something.
+fn name_words(text: &str) -> Vec<&str> {
+    let mut end = text.len().min(WORDS_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end]
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '$')))
+        .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic()))
+        .filter(|word| {
+            let digits = word.bytes().filter(u8::is_ascii_digit).count();
+            (3..=40).contains(&word.len())
+                && digits <= 2
+                && !is_level(word.as_bytes())
+                && !is_calendar_word(word.as_bytes())
+                && !EMPTY_WORDS.contains(&word.to_ascii_lowercase().as_str())
+        })
+        .collect()
+}
+
+/// The words that a group writes often and the others seldom, the best first.
+fn telling_words(group: usize, words: &[BTreeMap<&str, f64>]) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = words[group]
+        .iter()
+        .map(|(word, share)| {
+            let others = words.iter().enumerate().filter(|(other, _)| *other != group);
+            let elsewhere = others.filter_map(|(_, shares)| shares.get(word).copied());
+            let elsewhere = elsewhere.fold(0.0, f64::max);
+            (share - 2.0 * elsewhere, *word)
+        })
+        .filter(|(score, _)| *score > 0.02)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    scored
+        .into_iter()
+        .take_while(|(score, _)| *score >= WORD_SHARE_MIN * best)
+        .take(NAME_WORDS_MAX)
+        .map(|(_, word)| word.to_owned())
+        .collect()
+}
+
+fn quoted(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("“{word}”")).collect();
+    quoted.join(", ")
+}
+
+fn percent(share: f64) -> String {
+    if share < 0.01 {
+        return format!("{:.1} %", share * 100.0);
+    }
+    format!("{:.0} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_unique_and_plain() {
+        let mut taken = Vec::new();
+        assert_eq!(slug("sshd on LabSZ", &mut taken), "sshd-on-labsz");
+        assert_eq!(slug("sshd on LabSZ", &mut taken), "sshd-on-labsz-2");
+        assert_eq!(slug("…", &mut taken), "system");
+    }
+
+    #[test]
+    fn names_are_words_and_no_numbers_or_levels() {
+        assert_eq!(name_words("INFO Jan http 12345 org.acme.Cart: 10.0.0.1 a_b"), ["org.acme.Cart", "a_b"]);
+    }
+}
