@@ -1,4 +1,7 @@
 //! The task type `streams_feature_identification`: finds the systems that write into a stream.
+//!
+//! [`identify::identify`] is the algorithm, a pure function from documents to what was found;
+//! its header says how it works. [`run`] is the task around it.
 
 pub mod watch;
 pub mod hash;
@@ -21,3 +24,8 @@ pub mod arrange;
 pub mod naming;
 pub mod identify;
 pub mod feature;
+pub mod reconcile;
+pub mod moment;
+pub mod run;
+
+taskhost_sdk::export!(run::FeatureIdentification);

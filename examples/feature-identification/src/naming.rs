@@ -212,14 +212,19 @@ fn word_shares<'a>(
     Ok(shares)
 }
 
-/// Words that could name something.
+/// Words that could name something; names of values (`key=`, `"key":`) do not.
 fn name_words(text: &str) -> Vec<&str> {
     let mut end = text.len().min(WORDS_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end]
-        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '$')))
+    let text = &text[..end];
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '$');
+    text.split(|c: char| !part(c))
+        .filter(|word| {
+            let after = &text[word.as_ptr() as usize - text.as_ptr() as usize + word.len()..];
+            !after.starts_with('=') && !after.starts_with("\":")
+        })
         .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic()))
         .filter(|word| {
             let digits = word.bytes().filter(u8::is_ascii_digit).count();
@@ -280,6 +285,7 @@ mod tests {
 
     #[test]
     fn names_are_words_and_no_numbers_or_levels() {
-        assert_eq!(name_words("INFO Jan http 12345 org.acme.Cart: 10.0.0.1 a_b"), ["org.acme.Cart", "a_b"]);
+        let words = name_words("INFO Jan http 12345 org.acme.Cart: 10.0.0.1 a_b key=val");
+        assert_eq!(words, ["org.acme.Cart", "a_b", "val"]);
     }
 }

@@ -1,0 +1,184 @@
+//! Recognizes systems that the stream already has as features: the same system keeps its uuid
+//! and its id, whatever it is called now.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::feature::Feature;
+use crate::identify::{Found, evaluate};
+use crate::naming::slug;
+use crate::watch::{Stopped, Watch};
+
+/// Two filters are one system when this share of the documents that either selects, both do.
+const OVERLAP_MIN: f64 = 0.5;
+/// Uuids of new features are made of their filters, below this one.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f0b_64e3_5c0c_4e4f_9a53_7d1f_0f6c_1b2e);
+
+/// When features were seen, and until when they are kept; RFC 3339.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// Now.
+    pub last_seen: String,
+    /// Later.
+    pub expires_at: String,
+}
+
+/// Makes features of what was found, in the same order; `counts` has one number each.
+///
+/// # Errors
+/// [`Stopped`] when the watch says so.
+pub fn reconcile(
+    found: &[Found],
+    counts: &[u64],
+    existing: &[Feature],
+    documents: &[Value],
+    times: &Times,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Feature>, Stopped> {
+    watch.phase("known features", existing.len() * documents.len())?;
+    let mut pairs = Vec::new();
+    for (index, feature) in existing.iter().enumerate() {
+        let done = index * documents.len();
+        let matched = evaluate(&feature.filter, documents, done, watch)?;
+        for (at, one) in found.iter().enumerate() {
+            let overlap = if one.filter == feature.filter {
+                1.0
+            } else {
+                overlap(&one.matched, &matched)
+            };
+            if overlap >= OVERLAP_MIN {
+                pairs.push((overlap, at, index));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let mut known: Vec<Option<&Feature>> = vec![None; found.len()];
+    let mut used = vec![false; existing.len()];
+    for (_, at, index) in pairs {
+        if known[at].is_none() && !used[index] {
+            known[at] = Some(&existing[index]);
+            used[index] = true;
+        }
+    }
+    let mut uuids: Vec<String> = existing.iter().map(|one| one.uuid.clone()).collect();
+    let mut ids: Vec<String> = existing.iter().map(|one| one.id.clone()).collect();
+    Ok(found
+        .iter()
+        .enumerate()
+        .map(|(at, one)| {
+            let (uuid, id) = match known[at] {
+                Some(feature) => (feature.uuid.clone(), feature.id.clone()),
+                None => (new_uuid(one, &mut uuids), slug(&one.story.name, &mut ids)),
+            };
+            feature(one, counts.get(at).copied().unwrap_or(0), uuid, id, times)
+        })
+        .collect())
+}
+
+fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -> Feature {
+    let story = &found.story;
+    Feature {
+        uuid,
+        id,
+        kind: "system".to_owned(),
+        name: story.name.clone(),
+        title: story.title.clone(),
+        description: story.description.clone(),
+        filter: found.filter.clone(),
+        confidence: found.confidence,
+        evidence: story.evidence.clone(),
+        precision: found.precision,
+        recall: found.recall,
+        count,
+        last_seen: times.last_seen.clone(),
+        expires_at: times.expires_at.clone(),
+    }
+}
+
+/// Of the documents that either selects, the share that both do.
+fn overlap(first: &[bool], second: &[bool]) -> f64 {
+    let count = |test: fn(bool, bool) -> bool| {
+        first.iter().zip(second).filter(|(a, b)| test(**a, **b)).count() as f64
+    };
+    count(|a, b| a && b) / count(|a, b| a || b).max(1.0)
+}
+
+/// The same filter makes the same uuid, unless an older feature still has it.
+fn new_uuid(found: &Found, taken: &mut Vec<String>) -> String {
+    let filter = found.filter.to_json().to_string();
+    let uuid = (0..)
+        .map(|salt: u32| {
+            let name = format!("{salt} {filter}");
+            Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+        })
+        .find(|uuid| !taken.contains(uuid))
+        .unwrap_or_default();
+    taken.push(uuid.clone());
+    uuid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::naming::Story;
+    use crate::watch::Unwatched;
+    use serde_json::json;
+    use taskhost_sdk::Condition;
+
+    fn found(name: &str, text: &str, documents: &[Value]) -> Found {
+        let filter = Condition::contains("message", text);
+        Found {
+            matched: documents.iter().map(|document| filter.matches(document)).collect(),
+            filter,
+            story: Story {
+                name: name.to_owned(),
+                ..Story::default()
+            },
+            precision: 1.0,
+            recall: 1.0,
+            confidence: 90,
+        }
+    }
+
+    fn run(found: &[Found], existing: &[Feature], documents: &[Value], now: &str) -> Vec<Feature> {
+        let times = Times {
+            last_seen: now.to_owned(),
+            expires_at: format!("{now} + 7"),
+        };
+        reconcile(found, &[3], existing, documents, &times, &mut Unwatched).unwrap()
+    }
+
+    #[test]
+    fn the_same_system_keeps_its_uuid_under_another_name_and_filter() {
+        let documents: Vec<Value> = (0..30)
+            .map(|n| json!({"message": if n < 20 { "vm sshd[1]: a" } else { "nginx b" }}))
+            .collect();
+        let first = run(
+            &[found("sshd", "sshd[", &documents), found("nginx", "nginx", &documents)],
+            &[],
+            &documents,
+            "monday",
+        );
+        assert_ne!(first[0].uuid, first[1].uuid);
+        assert_eq!((first[0].count, first[0].kind.as_str()), (3, "system"));
+        let second = run(
+            &[found("web", "b", &documents), found("sshd on vm", "vm sshd", &documents)],
+            &first,
+            &documents,
+            "tuesday",
+        );
+        assert_eq!((&second[0].uuid, &second[0].id), (&first[1].uuid, &first[1].id));
+        assert_eq!(second[1].uuid, first[0].uuid);
+        assert_eq!(second[1].name, "sshd on vm");
+        assert_eq!(second[1].expires_at, "tuesday + 7");
+    }
+
+    #[test]
+    fn a_name_alone_makes_no_system() {
+        let documents = [json!({"message": "alpha"}), json!({"message": "beta"})];
+        let first = run(&[found("x", "alpha", &documents)], &[], &documents, "monday");
+        let second = run(&[found("x", "beta", &documents)], &first, &documents, "tuesday");
+        assert_ne!(second[0].uuid, first[0].uuid);
+        assert_eq!(second[0].id, "x-2");
+    }
+}
