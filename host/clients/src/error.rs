@@ -61,7 +61,9 @@ pub struct ClientError {
 }
 
 impl ClientError {
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    /// An error that will not go away by itself.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
             code,

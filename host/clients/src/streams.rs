@@ -135,7 +135,11 @@ impl Streams {
             ));
         }
         let share = self.bytes_max() / requests.len().max(1) as u64;
-        let samples = stream::iter(requests.iter().map(|request| grant.sample(request, share)))
+        let samples: Vec<_> = requests
+            .iter()
+            .map(|request| grant.sample(request, share))
+            .collect();
+        let samples = stream::iter(samples)
             .buffered(SAMPLES_AT_ONCE)
             .collect::<Vec<_>>();
         self.0

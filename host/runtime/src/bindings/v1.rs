@@ -1,0 +1,317 @@
+//! `wit/v1`: turns calls of the contract into calls of clients, and holds nothing else.
+
+use taskhost_clients::documents as clients;
+use taskhost_clients::error::{ClientError, ErrorCode};
+use taskhost_clients::streams::Batch;
+use taskhost_model::task::LogLevel;
+use wasmtime::Result;
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTableError};
+
+use crate::state::GuestState;
+
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::too_many_lines,
+    reason = "written by a macro; the WIT has the documentation"
+)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v1",
+        world: "task-type",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        trappable_error_type: { "taskhost:task/types.error" => taskhost_clients::error::ClientError },
+        with: {
+            "taskhost:task/documents.collection": taskhost_clients::documents::Collection,
+        },
+        include_component_type: true,
+    });
+}
+
+pub(crate) use generated::taskhost::task::types::Error as GuestError;
+pub(crate) use generated::{COMPONENT_TYPE, TaskTypePre};
+
+use generated::taskhost::task::{context, documents, log, progress, streams, types};
+
+/// Makes the contract available to components.
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
+    generated::TaskType::add_to_linker::<_, HasSelf<GuestState>>(linker, |state| state)
+}
+
+impl From<ClientError> for types::Error {
+    fn from(error: ClientError) -> Self {
+        Self {
+            code: error.code.as_str().to_owned(),
+            message: error.message,
+            retryable: error.retryable,
+            retry_after_ms: error.retry_after_ms,
+            details: error.details.map(|details| details.to_string()),
+        }
+    }
+}
+
+impl types::Host for GuestState {
+    fn convert_error(&mut self, error: ClientError) -> Result<types::Error> {
+        Ok(error.into())
+    }
+}
+
+impl context::Host for GuestState {
+    async fn task_id(&mut self) -> Result<String> {
+        Ok(self.clients.context.task_id())
+    }
+
+    async fn task_type(&mut self) -> Result<String> {
+        Ok(self.clients.context.task_type())
+    }
+
+    async fn run_id(&mut self) -> Result<String> {
+        Ok(self.clients.context.run_id())
+    }
+
+    async fn attempt(&mut self) -> Result<u32> {
+        Ok(self.clients.context.attempt())
+    }
+
+    async fn space(&mut self) -> Result<String> {
+        Ok(self.clients.context.space())
+    }
+
+    async fn stream(&mut self) -> Result<Option<String>> {
+        Ok(self.clients.context.stream())
+    }
+
+    async fn requested_by(&mut self) -> Result<String> {
+        Ok(self.clients.context.requested_by())
+    }
+
+    async fn scheduled_at_ms(&mut self) -> Result<u64> {
+        Ok(self.clients.context.scheduled_at_ms())
+    }
+
+    async fn remaining_ms(&mut self) -> Result<u64> {
+        Ok(self.clients.context.remaining_ms())
+    }
+
+    async fn cancel_requested(&mut self) -> Result<bool> {
+        Ok(self.clients.context.cancel_requested())
+    }
+
+    async fn cancel_reason(&mut self) -> Result<Option<String>> {
+        Ok(self.clients.context.cancel_reason())
+    }
+
+    async fn sleep(&mut self, ms: u64) -> Result<(), ClientError> {
+        self.meter.in_host(self.clients.context.sleep(ms)).await
+    }
+
+    async fn trace_parent(&mut self) -> Result<Option<String>> {
+        Ok(self.clients.context.trace_parent())
+    }
+}
+
+impl progress::Host for GuestState {
+    async fn report(
+        &mut self,
+        done: u64,
+        total: Option<u64>,
+        message: String,
+    ) -> Result<(), ClientError> {
+        self.clients.progress.report(done, total, &message)
+    }
+
+    async fn phase(&mut self, name: String) -> Result<(), ClientError> {
+        self.clients.progress.phase(&name)
+    }
+
+    async fn heartbeat(&mut self) -> Result<(), ClientError> {
+        self.clients.progress.heartbeat()
+    }
+}
+
+impl log::Host for GuestState {
+    async fn log(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Option<String>,
+    ) -> Result<()> {
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.clients.log.log(level, &message, fields.as_deref());
+        Ok(())
+    }
+}
+
+impl From<Batch> for streams::Batch {
+    fn from(batch: Batch) -> Self {
+        let Batch {
+            documents,
+            matched,
+            truncated,
+            next,
+            details,
+        } = batch;
+        Self {
+            documents,
+            matched,
+            truncated,
+            next,
+            details,
+        }
+    }
+}
+
+impl streams::Host for GuestState {
+    async fn describe(&mut self, name: String) -> Result<String, ClientError> {
+        self.meter
+            .in_host(self.clients.streams.describe(&name))
+            .await
+    }
+
+    async fn count(&mut self, name: String, query: String) -> Result<String, ClientError> {
+        self.meter
+            .in_host(self.clients.streams.count(&name, &query))
+            .await
+    }
+
+    async fn sample(
+        &mut self,
+        name: String,
+        request: String,
+    ) -> Result<streams::Batch, ClientError> {
+        let sample = self.clients.streams.sample(&name, &request);
+        self.meter.in_host(sample).await.map(Into::into)
+    }
+
+    async fn sample_many(
+        &mut self,
+        name: String,
+        requests: Vec<String>,
+    ) -> Result<Vec<Result<streams::Batch, types::Error>>, ClientError> {
+        let samples = self.clients.streams.sample_many(&name, &requests);
+        let samples = self.meter.in_host(samples).await?;
+        let each = samples
+            .into_iter()
+            .map(|one| one.map(Into::into).map_err(Into::into));
+        Ok(each.collect())
+    }
+
+    async fn field_stats(&mut self, name: String, request: String) -> Result<String, ClientError> {
+        self.meter
+            .in_host(self.clients.streams.field_stats(&name, &request))
+            .await
+    }
+
+    async fn search(
+        &mut self,
+        name: String,
+        request: String,
+    ) -> Result<streams::Batch, ClientError> {
+        let search = self.clients.streams.search(&name, &request);
+        self.meter.in_host(search).await.map(Into::into)
+    }
+}
+
+impl From<clients::Document> for documents::Document {
+    fn from(document: clients::Document) -> Self {
+        let clients::Document { id, version, body } = document;
+        Self { id, version, body }
+    }
+}
+
+impl From<documents::Change> for clients::Change {
+    fn from(change: documents::Change) -> Self {
+        use documents::{Change, Create, Delete, Put};
+        match change {
+            Change::Create(Create { id, body }) => Self::Create { id, body },
+            Change::Put(Put {
+                id,
+                body,
+                if_version,
+            }) => Self::Put {
+                id,
+                body,
+                if_version,
+            },
+            Change::Delete(Delete { id, if_version }) => Self::Delete { id, if_version },
+        }
+    }
+}
+
+impl documents::Host for GuestState {}
+
+impl documents::HostCollection for GuestState {
+    async fn open(
+        &mut self,
+        label: String,
+        options: Option<String>,
+    ) -> Result<Resource<clients::Collection>, ClientError> {
+        let collection = self.clients.documents.open(&label, options.as_deref())?;
+        self.table.push(collection).map_err(no_room)
+    }
+
+    async fn get(
+        &mut self,
+        collection: Resource<clients::Collection>,
+        id: String,
+    ) -> Result<Option<documents::Document>, ClientError> {
+        let collection = self.table.get(&collection).map_err(not_open)?;
+        let found = self.meter.in_host(collection.get(&id)).await?;
+        Ok(found.map(Into::into))
+    }
+
+    async fn query(
+        &mut self,
+        collection: Resource<clients::Collection>,
+        filter: Option<String>,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<documents::Page, ClientError> {
+        let collection = self.table.get(&collection).map_err(not_open)?;
+        let page = collection.query(filter.as_deref(), cursor.as_deref(), limit);
+        let clients::Page { documents, next } = self.meter.in_host(page).await?;
+        Ok(documents::Page {
+            documents: documents.into_iter().map(Into::into).collect(),
+            next,
+        })
+    }
+
+    async fn apply(
+        &mut self,
+        collection: Resource<clients::Collection>,
+        changes: Vec<documents::Change>,
+    ) -> Result<Vec<Result<String, types::Error>>, ClientError> {
+        let collection = self.table.get(&collection).map_err(not_open)?;
+        let changes = changes.into_iter().map(Into::into).collect();
+        let answers = self.meter.in_host(collection.apply(changes)).await?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.map_err(Into::into))
+            .collect())
+    }
+
+    async fn drop(&mut self, collection: Resource<clients::Collection>) -> Result<()> {
+        self.table.delete(collection)?;
+        Ok(())
+    }
+}
+
+fn no_room(_: ResourceTableError) -> ClientError {
+    ClientError::new(
+        ErrorCode::TooLarge,
+        "the instance holds too many resources: drop some",
+    )
+}
+
+fn not_open(_: ResourceTableError) -> ClientError {
+    ClientError::new(ErrorCode::Invalid, "the collection is not open")
+}

@@ -1,0 +1,190 @@
+//! Calls one component: starts its guest, watches its time, and says how it ended.
+//!
+//! # Guarantees
+//! 1. Every way out is a [`RunExit`]: a result, an error with its kind and words, or the reason
+//!    for which the run was stopped. A panic of the host within a run is an `internal` error of
+//!    that run and of nothing else.
+//! 2. When its wall-clock time is up the run is asked to stop; a run that is asked to stop, for
+//!    whatever reason, is ended when its grace is over.
+//! 3. Once a guest has been told to stop, nothing that it returns is a result. One that was
+//!    never told and returns in time completes.
+//! 4. Dropping the call ends the guest.
+//!
+//! # How it works
+//! The guest is a task of the executor for guests. A guest that computes is reached by the epoch
+//! check, which the ticker forces every millisecond: it ends the guest or gives the thread to
+//! the next one. A guest that waits in the host is a future that is dropped. Both look at the
+//! same signal. The clock for deadline and grace runs on the caller's executor.
+//!
+//! # Why this way
+//! Guests may keep every thread of their executor busy; whoever has to end them must not need
+//! one of those threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskhost_clients::run::RunClients;
+use taskhost_clients::stop::{StopReason, StopSignal};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::bindings::v1::TaskTypePre;
+use crate::exit::{ExitOutcome, GuestEnd, LimitsOwner, RunExit, internal};
+use crate::guest::{Entry, Guest};
+use crate::meter::Meter;
+use crate::settings::RunLimits;
+use crate::state::GuestState;
+
+/// How many guests a thread gives a turn before it looks for timers and messages. A turn lasts
+/// up to a millisecond, so the executor's default (61) would make every guest's timers late.
+const TURNS_BETWEEN_EVENTS: u32 = 3;
+
+/// The executor for guests.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// Taken when dropped.
+    executor: Option<tokio::runtime::Runtime>,
+    free_slots: Arc<Semaphore>,
+}
+
+/// A call that is to be made.
+pub(crate) struct Call {
+    pub(crate) code: TaskTypePre<GuestState>,
+    pub(crate) slots: u32,
+    pub(crate) entry: Entry,
+    pub(crate) clients: RunClients,
+    pub(crate) limits: RunLimits,
+    pub(crate) stop: StopSignal,
+}
+
+impl Caller {
+    pub(crate) fn start(workers: usize, free_slots: Arc<Semaphore>) -> std::io::Result<Self> {
+        let executor = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers.max(1))
+            .thread_name("taskhost-guest")
+            .event_interval(TURNS_BETWEEN_EVENTS)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            executor: Some(executor),
+            free_slots,
+        })
+    }
+
+    /// Calls a component and waits for its end.
+    pub(crate) async fn call(&self, call: Call) -> RunExit {
+        let Call {
+            code,
+            slots,
+            entry,
+            clients,
+            limits,
+            stop,
+        } = call;
+        let meter = Arc::new(Meter::new(limits.cpu));
+        let owner = match entry {
+            Entry::Describe => LimitsOwner::Host,
+            Entry::Run { .. } => LimitsOwner::Descriptor,
+        };
+        let guest = Guest {
+            code,
+            slots,
+            entry,
+            clients: clients.clone(),
+            limits,
+            stop: stop.clone(),
+            meter: Arc::clone(&meter),
+        };
+        let end = match &self.executor {
+            Some(executor) => {
+                let running = executor.spawn(guest.run(Arc::clone(&self.free_slots)));
+                watched(Running(running), &stop, &limits).await
+            }
+            None => Ok(GuestEnd::Interrupted),
+        };
+        clients.finish();
+        let outcome = outcome(end, &stop, |end| end.outcome(&limits, owner));
+        RunExit {
+            outcome,
+            usage: meter.usage(clients.host_calls()),
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(executor) = self.executor.take() {
+            // Waiting for guests is not for whoever drops the runtime, maybe on an executor.
+            executor.shutdown_background();
+        }
+    }
+}
+
+/// A guest on its executor; ended when dropped.
+struct Running(JoinHandle<GuestEnd>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Waits for the guest's end and sees to it that there is one.
+async fn watched(
+    mut running: Running,
+    stop: &StopSignal,
+    limits: &RunLimits,
+) -> Result<GuestEnd, JoinError> {
+    let time = async {
+        tokio::select! {
+            _ = stop.until_asked() => {}
+            () = tokio::time::sleep(limits.wall) => stop.ask(StopReason::Deadline),
+        }
+        // What a run does that has lost its lease counts for nothing.
+        let is_fenced = stop.asked() == Some(StopReason::Fenced);
+        tokio::time::sleep(if is_fenced {
+            Duration::ZERO
+        } else {
+            limits.grace
+        })
+        .await;
+        stop.interrupt();
+    };
+    tokio::select! {
+        biased;
+        end = &mut running.0 => return end,
+        () = time => {}
+    }
+    (&mut running.0).await
+}
+
+fn outcome(
+    end: Result<GuestEnd, JoinError>,
+    stop: &StopSignal,
+    by_itself: impl FnOnce(GuestEnd) -> ExitOutcome,
+) -> ExitOutcome {
+    let asked = stop.asked();
+    match end {
+        Ok(end) => match asked {
+            Some(reason) if stop.told() || end.is_interrupted() => ExitOutcome::Stopped(reason),
+            // Interrupted without a reason: by whoever has ended the executor.
+            None if end.is_interrupted() => ExitOutcome::Stopped(StopReason::Drain),
+            _ => by_itself(end),
+        },
+        Err(error) if error.is_panic() => {
+            let panic = error.into_panic();
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("without a message");
+            tracing::error!(panic = message, "the host panicked within a run");
+            let error = internal(format!("the host failed within this run: {message}"));
+            ExitOutcome::Failed {
+                error,
+                retry_after: None,
+            }
+        }
+        Err(_) => ExitOutcome::Stopped(asked.unwrap_or(StopReason::Drain)),
+    }
+}

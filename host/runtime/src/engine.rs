@@ -1,0 +1,144 @@
+//! The engine: how components are compiled, where their instances live, and how many fit.
+//!
+//! The host and the process that compiles for it build their engine from one function, since
+//! the cache finds compiled code by the engine's configuration.
+
+use std::path::Path;
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
+    PoolingAllocationConfig,
+};
+
+use crate::error::RuntimeError;
+
+/// Stack of compiled code; what is deeper traps.
+const WASM_STACK_BYTES: usize = 1024 * 1024;
+/// Stack of a run: host functions have what compiled code leaves.
+const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Kept from one instance to the next in the same slot: it is zeroed instead of mapped anew,
+/// which makes a fresh instance four times as fast (measured on small Rust components).
+const MEMORY_KEPT_BYTES: usize = 1024 * 1024;
+const TABLE_KEPT_BYTES: usize = 64 * 1024;
+
+/// Memory maps of the process that one instance takes (measured: 6 in the pool, 6.75 outside).
+const MAPS_PER_INSTANCE: usize = 7;
+/// Where the system does not say how many maps a process may have: Linux's default.
+const MAPS_DEFAULT: usize = 65_530;
+
+/// Memories of one slot. A component with more takes several slots.
+pub(crate) const MEMORIES_PER_SLOT: u32 = 1;
+/// Tables of one slot.
+pub(crate) const TABLES_PER_SLOT: u32 = 4;
+/// Core instances of one slot.
+pub(crate) const CORE_INSTANCES_PER_SLOT: u32 = 32;
+/// The most slots that one component may take.
+pub(crate) const SLOTS_MAX: u32 = 8;
+/// Elements of a table.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// An engine and how many slots it has.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) engine: Engine,
+    pub(crate) slots: usize,
+}
+
+/// The engine that runs guests. Instances live in a pool; where the address space for it is
+/// refused, each is mapped by itself.
+pub(crate) fn start(cache: Cache, instances_max: usize) -> Result<Started, RuntimeError> {
+    let slots = instances_max.clamp(SLOTS_MAX as usize, slots_max(maps_max()));
+    let mut pooled = config(cache.clone());
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    let engine = Engine::new(&pooled).or_else(|error| {
+        tracing::warn!(error = %format!("{error:#}"), slots, "the pool for instances is refused");
+        Engine::new(&config(cache))
+    });
+    let engine = engine.map_err(|error| RuntimeError::Engine {
+        reason: format!("{error:#}"),
+    })?;
+    Ok(Started { engine, slots })
+}
+
+/// An engine that compiles and runs nothing.
+pub(crate) fn for_compiling(cache: Cache) -> Result<Engine, RuntimeError> {
+    let engine = Engine::new(&config(cache));
+    engine.map_err(|error| RuntimeError::Engine {
+        reason: format!("{error:#}"),
+    })
+}
+
+/// Opens the folder of compiled code.
+pub(crate) fn cache(dir: &Path) -> Result<Cache, RuntimeError> {
+    let refused = |reason: String| RuntimeError::Cache { reason };
+    let describe = |error: std::io::Error| refused(format!("{}: {error}", dir.display()));
+    std::fs::create_dir_all(dir).map_err(describe)?;
+    let dir = std::fs::canonicalize(dir).map_err(describe)?;
+    let mut settings = CacheConfig::new();
+    settings.with_directory(dir);
+    Cache::new(settings).map_err(|error| refused(format!("{error:#}")))
+}
+
+fn config(cache: Cache) -> Config {
+    let mut config = Config::new();
+    config
+        .cache(Some(cache))
+        .epoch_interruption(true)
+        .wasm_memory64(false)
+        .concurrency_support(false)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES);
+    config
+}
+
+fn pool(slots: usize) -> PoolingAllocationConfig {
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_stacks(slots)
+        .total_memories(slots.saturating_mul(MEMORIES_PER_SLOT))
+        .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_SLOT))
+        .max_memories_per_component(SLOTS_MAX * MEMORIES_PER_SLOT)
+        .max_tables_per_component(SLOTS_MAX * TABLES_PER_SLOT)
+        .max_core_instances_per_component(SLOTS_MAX * CORE_INSTANCES_PER_SLOT)
+        .max_memories_per_module(SLOTS_MAX * MEMORIES_PER_SLOT)
+        .max_tables_per_module(SLOTS_MAX * TABLES_PER_SLOT)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .table_keep_resident(TABLE_KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// A quarter of the maps is left to the rest of the host: at the limit an ordinary allocation
+/// fails, and with it the process.
+fn slots_max(maps_max: usize) -> usize {
+    (maps_max / 4 * 3 / MAPS_PER_INSTANCE).max(SLOTS_MAX as usize)
+}
+
+fn maps_max() -> usize {
+    let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+    setting
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(MAPS_DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_leave_maps_to_the_host() {
+        assert_eq!(slots_max(65_530), 7_020);
+        assert_eq!(slots_max(0), 8);
+    }
+
+    #[test]
+    fn more_slots_than_maps_allow_are_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let started = start(cache(dir.path()).unwrap(), usize::MAX).unwrap();
+        assert_eq!(started.slots, slots_max(maps_max()));
+    }
+}

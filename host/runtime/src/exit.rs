@@ -1,0 +1,274 @@
+//! How a run ended, as a value, with words that say what happened, why, and what to do.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taskhost_clients::json;
+use taskhost_clients::stop::StopReason;
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::task::Usage;
+use wasmtime::{Error, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::bindings::v1::GuestError;
+use crate::settings::RunLimits;
+
+const MIB: u64 = 1024 * 1024;
+const CODE_BYTES_MAX: usize = 64;
+const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+const DETAILS_BYTES_MAX: usize = 64 * 1024;
+const FRAMES_MAX: usize = 16;
+
+/// How a run ended, and what it used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunExit {
+    /// How.
+    pub outcome: ExitOutcome,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExitOutcome {
+    /// With a result: JSON text, within its size and depth.
+    Completed(String),
+    /// With an error.
+    Failed {
+        /// Why.
+        error: TaskError,
+        /// How long the guest wants to wait before it is tried again.
+        retry_after: Option<Duration>,
+    },
+    /// It was told to stop, or ended for that reason, whatever the guest returned.
+    Stopped(StopReason),
+}
+
+/// Who has set the limits, and can raise them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitsOwner {
+    /// The host; nobody can.
+    Host,
+    /// The type's descriptor.
+    Descriptor,
+}
+
+/// Why the host ends a guest: what an epoch check answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Halt {
+    #[error("the run is interrupted")]
+    Interrupted,
+    #[error("the run has computed longer than it may")]
+    OutOfCpu,
+}
+
+/// What became of a guest.
+#[derive(Debug)]
+pub(crate) enum GuestEnd {
+    /// It returned.
+    Returned(Result<String, GuestError>),
+    /// It was ended, or ended itself, within its code.
+    Trapped(Trapped),
+    /// It was ended between two stretches of its code, or never begun.
+    Interrupted,
+    /// The host could not give it an instance.
+    NotStarted(Error),
+}
+
+/// A guest that did not return.
+#[derive(Debug)]
+pub(crate) struct Trapped {
+    pub(crate) error: Error,
+    /// Whether it has wanted more memory than it could get.
+    pub(crate) is_out_of_memory: bool,
+    /// What the guest said of its panic.
+    pub(crate) panic: Option<String>,
+}
+
+impl GuestEnd {
+    pub(crate) fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Trapped(trapped) => trapped.error.downcast_ref() == Some(&Halt::Interrupted),
+            _ => false,
+        }
+    }
+
+    /// The outcome, for a guest that was not stopped.
+    pub(crate) fn outcome(self, limits: &RunLimits, owner: LimitsOwner) -> ExitOutcome {
+        let error = match self {
+            Self::Returned(Ok(result)) => match checked(&result, limits.output_bytes, owner) {
+                Ok(()) => return ExitOutcome::Completed(result),
+                Err(message) => TaskError::of(ErrorKind::InvalidResult, message),
+            },
+            Self::Returned(Err(error)) => {
+                let retry_after = error.retry_after_ms.map(Duration::from_millis);
+                return ExitOutcome::Failed {
+                    error: own_error(error),
+                    retry_after,
+                };
+            }
+            Self::Trapped(trapped) => trapped.explained(limits, owner),
+            Self::Interrupted => internal("the run was ended and nobody had asked for it"),
+            Self::NotStarted(error) => {
+                tracing::error!(error = %format!("{error:#}"), "no instance for a run");
+                internal(format!("the host could not make an instance: {error:#}"))
+            }
+        };
+        ExitOutcome::Failed {
+            error,
+            retry_after: None,
+        }
+    }
+}
+
+impl LimitsOwner {
+    fn or_raise(self, limit: &str) -> String {
+        match self {
+            Self::Host => String::new(),
+            Self::Descriptor => format!(", or raise `limits.{limit}` in the type's descriptor"),
+        }
+    }
+}
+
+impl Trapped {
+    fn explained(self, limits: &RunLimits, owner: LimitsOwner) -> TaskError {
+        if self.error.downcast_ref() == Some(&Halt::OutOfCpu) {
+            let message = format!(
+                "it computed longer than its limit of {} ms: give it less to do{}",
+                limits.cpu.as_millis(),
+                owner.or_raise("cpu_ms")
+            );
+            return TaskError::of(ErrorKind::OutOfCpu, message);
+        }
+        if self.is_out_of_memory {
+            let message = format!(
+                "it wanted more memory than its limit of {} MiB: let it hold less at a time{}",
+                limits.memory_bytes / MIB,
+                owner.or_raise("memory_mib")
+            );
+            return TaskError::of(ErrorKind::OutOfMemory, message);
+        }
+        let message = match self.panic {
+            Some(panic) => format!("the component panicked: {panic}"),
+            None => trap_message(&self.error),
+        };
+        let mut error = TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX));
+        error.details = frames(&self.error);
+        error
+    }
+}
+
+/// The host's own fault.
+pub(crate) fn internal(message: impl Into<String>) -> TaskError {
+    TaskError::of(ErrorKind::Internal, message)
+}
+
+/// Checks a result.
+fn checked(result: &str, bytes_max: u64, owner: LimitsOwner) -> Result<(), String> {
+    if result.len() as u64 > bytes_max {
+        return Err(format!(
+            "the component's result has {} bytes, at most {bytes_max} are kept: return less{}",
+            result.len(),
+            owner.or_raise("output_kib")
+        ));
+    }
+    json::check(result).map_err(|error| format!("the component's result {error}"))
+}
+
+/// An error that the component itself returned, within the limits of the contract.
+fn own_error(error: GuestError) -> TaskError {
+    let mut message = cut(error.message, MESSAGE_BYTES_MAX);
+    let is_code = (1..=CODE_BYTES_MAX).contains(&error.code.len())
+        && error
+            .code
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    let details = error.details.map(|details| {
+        let object = (details.len() <= DETAILS_BYTES_MAX).then(|| json::parse(&details).ok());
+        object.flatten().filter(Value::is_object)
+    });
+    if details == Some(None) {
+        message.push_str(" (its details were no JSON object of at most 64 KiB, and are dropped)");
+    }
+    TaskError {
+        kind: ErrorKind::Task,
+        code: if is_code {
+            error.code
+        } else {
+            "task".to_owned()
+        },
+        message,
+        retryable: error.retryable,
+        details: details.flatten(),
+    }
+}
+
+fn trap_message(error: &Error) -> String {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return format!("the component called exit with status {status}: `run` has to return");
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        let hint = match trap {
+            Trap::StackOverflow => ": its calls are nested too deeply",
+            Trap::UnreachableCodeReached => ": it aborted, which a panic does",
+            _ => "",
+        };
+        return format!("the component trapped: {trap}{hint}");
+    }
+    format!("the component was ended: {}", error.root_cause())
+}
+
+/// The innermost functions, where the component has kept their names.
+fn frames(error: &Error) -> Option<Value> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    let names: Vec<_> = backtrace
+        .frames()
+        .iter()
+        .filter_map(|frame| frame.func_name())
+        .take(FRAMES_MAX)
+        .map(|name| cut(name.to_owned(), 256))
+        .collect();
+    (!names.is_empty()).then(|| json!({"frames": names}))
+}
+
+fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest_error(code: &str, details: Option<&str>) -> GuestError {
+        GuestError {
+            code: code.to_owned(),
+            message: "m".repeat(10_000),
+            retryable: true,
+            retry_after_ms: Some(7),
+            details: details.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_tasks_own_error_is_kept_within_the_contract() {
+        let error = own_error(guest_error("no-data", Some(r#"{"a":1}"#)));
+        assert_eq!((error.code.as_str(), error.retryable), ("no-data", true));
+        assert_eq!(error.details, Some(json!({"a": 1})));
+        assert_eq!(error.message.len(), MESSAGE_BYTES_MAX);
+        for code in ["", "No", "a b", &"x".repeat(65)] {
+            assert_eq!(own_error(guest_error(code, None)).code, "task", "{code}");
+        }
+        let error = own_error(guest_error("a", Some("[1]")));
+        assert!(error.details.is_none() && error.message.ends_with("dropped)"));
+    }
+
+    #[test]
+    fn results_are_json_within_their_size() {
+        let checked = |text| checked(text, 2, LimitsOwner::Descriptor);
+        assert_eq!(checked("{}"), Ok(()));
+        assert!(checked("{} ").unwrap_err().contains("`limits.output_kib`"));
+        assert!(checked("{").unwrap_err().contains("is not JSON"));
+    }
+}

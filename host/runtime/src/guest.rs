@@ -1,0 +1,130 @@
+//! One guest in an instance of its own, driven on the executor for guests.
+
+use std::sync::Arc;
+
+use taskhost_clients::run::RunClients;
+use taskhost_clients::stop::StopSignal;
+use tokio::sync::Semaphore;
+use wasmtime::{Error, Store, UpdateDeadline};
+
+use crate::bindings::v1::{GuestError, TaskTypePre};
+use crate::exit::{GuestEnd, Halt, Trapped};
+use crate::meter::{Meter, Metered};
+use crate::settings::RunLimits;
+use crate::state::GuestState;
+
+/// What a guest may make the host copy in one call: an `apply` of 16 MiB and what surrounds it.
+const CALL_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Handles that an instance may hold, its own resources included.
+const HANDLES_MAX: usize = 4096;
+
+/// Which function of the contract is called.
+pub(crate) enum Entry {
+    Describe,
+    Run {
+        params: String,
+        on_start: Box<dyn FnOnce() + Send>,
+    },
+}
+
+/// A guest that is to be run.
+pub(crate) struct Guest {
+    pub(crate) code: TaskTypePre<GuestState>,
+    pub(crate) slots: u32,
+    pub(crate) entry: Entry,
+    pub(crate) clients: RunClients,
+    pub(crate) limits: RunLimits,
+    pub(crate) stop: StopSignal,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Guest {
+    /// Runs the guest to its end.
+    pub(crate) async fn run(self, free_slots: Arc<Semaphore>) -> GuestEnd {
+        // A run that is asked to stop before it has an instance needs none.
+        let permit = tokio::select! {
+            biased;
+            _ = self.stop.until_asked() => return GuestEnd::Interrupted,
+            () = self.stop.until_interrupted() => return GuestEnd::Interrupted,
+            permit = free_slots.acquire_many_owned(self.slots) => permit,
+        };
+        let Ok(_permit) = permit else {
+            return GuestEnd::Interrupted;
+        };
+        let (stop, meter) = (self.stop.clone(), Arc::clone(&self.meter));
+        let mut store = match self.store() {
+            Ok(store) => store,
+            Err(error) => return GuestEnd::NotStarted(error),
+        };
+        let mut is_entered = false;
+        let driven = {
+            let called = call(&mut store, &self.code, self.entry, &mut is_entered);
+            let guest = Metered::new(&meter, called);
+            tokio::select! {
+                biased;
+                done = guest => Some(done),
+                () = stop.until_interrupted() => None,
+            }
+        };
+        let state = store.data();
+        let panic = state.finish_output();
+        let is_out_of_memory = state.memory.is_exceeded();
+        match driven {
+            None => GuestEnd::Interrupted,
+            Some(Ok(returned)) => GuestEnd::Returned(returned),
+            Some(Err(error)) if is_entered || is_guests_own(&error) || is_out_of_memory => {
+                GuestEnd::Trapped(Trapped {
+                    error,
+                    is_out_of_memory,
+                    panic,
+                })
+            }
+            Some(Err(error)) => GuestEnd::NotStarted(error),
+        }
+    }
+
+    fn store(&self) -> Result<Store<GuestState>, Error> {
+        let memory_bytes = self.limits.memory_bytes;
+        let state = GuestState::new(self.clients.clone(), Arc::clone(&self.meter), memory_bytes);
+        let mut store = Store::try_new(self.code.engine(), state)?;
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(CALL_BYTES_MAX);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.set_epoch_deadline(1);
+        let (stop, meter) = (self.stop.clone(), Arc::clone(&self.meter));
+        store.epoch_deadline_callback(move |_| {
+            if stop.interrupted() {
+                return Err(Halt::Interrupted.into());
+            }
+            if meter.is_over() {
+                return Err(Halt::OutOfCpu.into());
+            }
+            // Every tick is another guest's turn.
+            Ok(UpdateDeadline::Yield(1))
+        });
+        Ok(store)
+    }
+}
+
+async fn call(
+    store: &mut Store<GuestState>,
+    code: &TaskTypePre<GuestState>,
+    entry: Entry,
+    is_entered: &mut bool,
+) -> Result<Result<String, GuestError>, Error> {
+    let instance = code.instantiate_async(&mut *store).await?;
+    let task = instance.taskhost_task_task();
+    *is_entered = true;
+    match entry {
+        Entry::Describe => Ok(Ok(task.call_describe(store).await?)),
+        Entry::Run { params, on_start } => {
+            on_start();
+            task.call_run(store, &params).await
+        }
+    }
+}
+
+/// Whether an instance could not be made for a reason that lies in the component.
+fn is_guests_own(error: &Error) -> bool {
+    error.is::<wasmtime::Trap>() || error.is::<Halt>() || error.is::<wasmtime_wasi::I32Exit>()
+}

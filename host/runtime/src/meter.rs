@@ -1,0 +1,168 @@
+//! What a run uses: the guest's own computing, its waiting in the host, its memory.
+//!
+//! Computing is what the polls of the guest take by the clock of the thread that polls, without
+//! the host functions in between. So a guest pays for nothing that others do.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use taskhost_model::task::Usage;
+
+/// Shared by the run, its host functions and its epoch checks; all on one thread at a time.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    cpu_limit_ns: u64,
+    cpu_ns: AtomicU64,
+    /// The thread's CPU time at which the guest's current stretch began.
+    since_ns: AtomicU64,
+    in_host: AtomicBool,
+    host_wait_ns: AtomicU64,
+    memory_peak_bytes: AtomicU64,
+}
+
+impl Meter {
+    pub(crate) fn new(cpu_limit: Duration) -> Self {
+        Self {
+            cpu_limit_ns: u64::try_from(cpu_limit.as_nanos()).unwrap_or(u64::MAX),
+            cpu_ns: AtomicU64::new(0),
+            since_ns: AtomicU64::new(0),
+            in_host: AtomicBool::new(false),
+            host_wait_ns: AtomicU64::new(0),
+            memory_peak_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Runs a host function that may take long: what it computes is not the guest's.
+    pub(crate) async fn in_host<T>(&self, work: impl Future<Output = T>) -> T {
+        let entered = Instant::now();
+        self.pause();
+        self.in_host.store(true, Ordering::Relaxed);
+        let done = work.await;
+        self.in_host.store(false, Ordering::Relaxed);
+        self.resume();
+        let waited_ns = u64::try_from(entered.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.host_wait_ns.fetch_add(waited_ns, Ordering::Relaxed);
+        done
+    }
+
+    /// Whether the guest has computed longer than it may. Called while it computes.
+    pub(crate) fn is_over(&self) -> bool {
+        self.pause();
+        self.resume();
+        self.cpu_ns.load(Ordering::Relaxed) > self.cpu_limit_ns
+    }
+
+    pub(crate) fn note_memory(&self, bytes: u64) {
+        self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self, host_calls: u64) -> Usage {
+        Usage {
+            cpu_ms: self.cpu_ns.load(Ordering::Relaxed).div_ceil(1_000_000),
+            host_wait_ms: self.host_wait_ns.load(Ordering::Relaxed) / 1_000_000,
+            peak_memory_bytes: self.memory_peak_bytes.load(Ordering::Relaxed),
+            host_calls,
+        }
+    }
+
+    fn pause(&self) {
+        let spent = thread_cpu_ns().saturating_sub(self.since_ns.load(Ordering::Relaxed));
+        self.cpu_ns.fetch_add(spent, Ordering::Relaxed);
+    }
+
+    fn resume(&self) {
+        self.since_ns.store(thread_cpu_ns(), Ordering::Relaxed);
+    }
+}
+
+/// A guest's future, each poll of it metered.
+#[derive(Debug)]
+pub(crate) struct Metered<'a, F> {
+    meter: &'a Meter,
+    guest: Pin<Box<F>>,
+}
+
+impl<'a, F: Future> Metered<'a, F> {
+    pub(crate) fn new(meter: &'a Meter, guest: F) -> Self {
+        Self {
+            meter,
+            guest: Box::pin(guest),
+        }
+    }
+}
+
+impl<F: Future> Future for Metered<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // The guest may enter or leave a host function within a poll.
+        if !self.meter.in_host.load(Ordering::Relaxed) {
+            self.meter.resume();
+        }
+        let polled = self.guest.as_mut().poll(cx);
+        if !self.meter.in_host.load(Ordering::Relaxed) {
+            self.meter.pause();
+        }
+        polled
+    }
+}
+
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compute(duration: Duration) {
+        let until = thread_cpu_ns() + u64::try_from(duration.as_nanos()).unwrap();
+        while thread_cpu_ns() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_host_is_not_counted() {
+        let meter = Meter::new(Duration::from_millis(20));
+        let guest = async {
+            compute(Duration::from_millis(5));
+            meter
+                .in_host(async {
+                    compute(Duration::from_millis(50));
+                    tokio::task::yield_now().await;
+                    compute(Duration::from_millis(50));
+                })
+                .await;
+            tokio::task::yield_now().await;
+            compute(Duration::from_millis(5));
+            meter.is_over()
+        };
+        assert!(!Metered::new(&meter, guest).await);
+        let usage = meter.usage(0);
+        assert!((10..20).contains(&usage.cpu_ms), "{usage:?}");
+        assert!(usage.host_wait_ms >= 100, "{usage:?}");
+    }
+
+    #[tokio::test]
+    async fn what_others_do_between_polls_is_not_counted() {
+        let meter = Meter::new(Duration::from_millis(20));
+        let guest = Metered::new(&meter, async {
+            tokio::task::yield_now().await;
+            compute(Duration::from_millis(25));
+            meter.is_over()
+        });
+        let other = async { compute(Duration::from_millis(40)) };
+        let (is_over, ()) = tokio::join!(guest, other);
+        assert!(is_over);
+        assert!((25..40).contains(&meter.usage(0).cpu_ms));
+    }
+}

@@ -1,0 +1,262 @@
+//! The runtime as its callers know it: check, load, describe, run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskhost_clients::run::RunClients;
+use taskhost_clients::stop::StopSignal;
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::ids::Digest;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Cache, Engine};
+
+use crate::bindings::v1;
+use crate::call::{Call, Caller};
+use crate::contract::Contract;
+use crate::engine::{CORE_INSTANCES_PER_SLOT, MEMORIES_PER_SLOT, SLOTS_MAX, TABLES_PER_SLOT};
+use crate::error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
+use crate::exit::{ExitOutcome, RunExit};
+use crate::guest::Entry;
+use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
+use crate::state::GuestState;
+use crate::ticker::Ticker;
+use crate::{check, compile, engine};
+
+/// What `describe` may use.
+const DESCRIBE: RunLimits = RunLimits {
+    memory_bytes: 256 * 1024 * 1024,
+    cpu: Duration::from_secs(2),
+    wall: Duration::from_secs(10),
+    output_bytes: 256 * 1024,
+    grace: Duration::ZERO,
+};
+
+/// Runs components. Ends its threads, and every guest with them, when dropped.
+pub struct Runtime {
+    engine: Engine,
+    cache: Cache,
+    linker: Linker<GuestState>,
+    contract: Contract,
+    compile: Option<CompileCommand>,
+    compiling: tokio::sync::Mutex<()>,
+    caller: Caller,
+    slots: usize,
+    ticker: Ticker,
+}
+
+/// A component, compiled and linked. Cheap to clone.
+#[derive(Clone)]
+pub struct Component {
+    code: v1::TaskTypePre<GuestState>,
+    slots: u32,
+    digest: Digest,
+}
+
+/// A run that is to be made.
+pub struct RunRequest {
+    /// JSON text.
+    pub params: String,
+    /// What the run may reach.
+    pub clients: RunClients,
+    /// What it may use.
+    pub limits: RunLimits,
+    /// The signal that `clients` were built with.
+    pub stop: StopSignal,
+    /// Called on a guest's thread just before the component's `run` is entered.
+    pub on_start: Box<dyn FnOnce() + Send>,
+}
+
+impl Runtime {
+    /// Starts the engine, its epoch and the threads for guests.
+    ///
+    /// # Errors
+    /// When the folder, the engine or a thread is refused.
+    pub fn start(settings: RuntimeSettings) -> Result<Self, RuntimeError> {
+        let refused = |reason: String| RuntimeError::Engine { reason };
+        let cache = engine::cache(&settings.cache_dir)?;
+        let engine::Started { engine, slots } =
+            engine::start(cache.clone(), settings.instances_max)?;
+        let contract = Contract::read(v1::COMPONENT_TYPE).map_err(refused)?;
+        let linker = linker(&engine).map_err(|error| refused(format!("{error:#}")))?;
+        let threads = |error: std::io::Error| RuntimeError::Threads {
+            reason: error.to_string(),
+        };
+        let ticker = Ticker::start(engine.clone()).map_err(threads)?;
+        let free_slots = Arc::new(Semaphore::new(slots));
+        let caller = Caller::start(settings.workers, free_slots).map_err(threads)?;
+        Ok(Self {
+            engine,
+            cache,
+            linker,
+            contract,
+            compile: settings.compile,
+            compiling: tokio::sync::Mutex::new(()),
+            caller,
+            slots,
+            ticker,
+        })
+    }
+
+    /// Instances that can be alive at once.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.slots
+    }
+
+    /// Whether the bytes are a component that this host can load. Parses all of them: call it
+    /// where blocking for a while is no harm.
+    ///
+    /// # Errors
+    /// Every mistake, in words that the component's author can use.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), InvalidComponent> {
+        check::check(bytes, self.engine.get_wasm_features(), &self.contract)
+    }
+
+    /// Compiles a checked component, or finds it in the cache. One at a time.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(&self, digest: &Digest, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
+        let _one_at_a_time = self.compiling.lock().await;
+        let hits = self.cache.cache_hits();
+        if let Some(command) = &self.compile {
+            compile::in_child(command, &bytes).await?;
+        }
+        let component = compile::on_thread(&self.engine, bytes).await?;
+        if self.compile.is_some() && self.cache.cache_hits() == hits {
+            tracing::warn!(%digest, "the compiled component was not found in the cache");
+        }
+        let refused = |error: wasmtime::Error| LoadError::Refused {
+            reason: format!("{error:#}"),
+        };
+        let slots = slots_of(&component)?;
+        let code = self.linker.instantiate_pre(&component).map_err(refused)?;
+        let code = v1::TaskTypePre::new(code).map_err(refused)?;
+        Ok(Component {
+            code,
+            slots,
+            digest: digest.clone(),
+        })
+    }
+
+    /// Asks a component what it is, in a fresh instance with nothing granted: at most 2 s of
+    /// CPU time, 256 MiB of memory, 256 KiB of JSON.
+    ///
+    /// # Errors
+    /// Why it gave no answer.
+    pub async fn describe(&self, component: &Component) -> Result<String, RunFailure> {
+        let stop = StopSignal::new();
+        let clients = RunClients::describing();
+        let exit = self
+            .call(component, Entry::Describe, clients, DESCRIBE, stop)
+            .await;
+        match exit.outcome {
+            ExitOutcome::Completed(descriptor) => Ok(descriptor),
+            ExitOutcome::Failed { error, .. } => Err(RunFailure(error)),
+            ExitOutcome::Stopped(_) => {
+                let message = format!("it gave no answer within {} s", DESCRIBE.wall.as_secs());
+                Err(RunFailure(TaskError::of(ErrorKind::Deadline, message)))
+            }
+        }
+    }
+
+    /// Runs a component to its end. Dropped before, the guest is ended.
+    pub async fn run(&self, component: &Component, request: RunRequest) -> RunExit {
+        let RunRequest {
+            params,
+            clients,
+            limits,
+            stop,
+            on_start,
+        } = request;
+        let entry = Entry::Run { params, on_start };
+        self.call(component, entry, clients, limits, stop).await
+    }
+
+    async fn call(
+        &self,
+        component: &Component,
+        entry: Entry,
+        clients: RunClients,
+        limits: RunLimits,
+        stop: StopSignal,
+    ) -> RunExit {
+        let _ticking = self.ticker.tick();
+        let (code, slots) = (component.code.clone(), component.slots);
+        self.caller
+            .call(Call {
+                code,
+                slots,
+                entry,
+                clients,
+                limits,
+                stop,
+            })
+            .await
+    }
+}
+
+impl Component {
+    /// The digest that it was loaded under.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RunRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunRequest")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The contract, and all of WASI 0.2: languages import it whether they use it or not.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    v1::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// How many slots of the pool one instance takes.
+fn slots_of(component: &wasmtime::component::Component) -> Result<u32, LoadError> {
+    let refused = |reason: String| LoadError::Refused { reason };
+    let needs = component
+        .resources_required()
+        .ok_or_else(|| refused("imports a core module: link it into the component".to_owned()))?;
+    let slots = needs
+        .num_memories
+        .div_ceil(MEMORIES_PER_SLOT)
+        .max(needs.num_tables.div_ceil(TABLES_PER_SLOT))
+        .max(1);
+    if slots > SLOTS_MAX {
+        return Err(refused(format!(
+            "has {} memories and {} tables, at most {} and {} are accepted (and {} core instances)",
+            needs.num_memories,
+            needs.num_tables,
+            SLOTS_MAX * MEMORIES_PER_SLOT,
+            SLOTS_MAX * TABLES_PER_SLOT,
+            SLOTS_MAX * CORE_INSTANCES_PER_SLOT
+        )));
+    }
+    Ok(slots)
+}

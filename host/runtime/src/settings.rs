@@ -1,0 +1,59 @@
+//! What the runtime is told when it starts, and what each run may use.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the runtime works.
+#[derive(Debug, Clone)]
+pub struct RuntimeSettings {
+    /// Compiled components are kept here. The folder belongs to the host: what is in it is
+    /// executed.
+    pub cache_dir: PathBuf,
+    /// Threads that run guests.
+    pub workers: usize,
+    /// Instances alive at once, at most; the machine's limit on memory maps may allow fewer.
+    pub instances_max: usize,
+    /// Compiles in a process of its own, with limits of its own. Without it this process
+    /// compiles, on a thread of low priority.
+    pub compile: Option<CompileCommand>,
+}
+
+impl RuntimeSettings {
+    /// As many threads as there are cores, 1,000 instances, compiling in this process.
+    #[must_use]
+    pub fn new(cache_dir: PathBuf) -> Self {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            cache_dir,
+            workers,
+            instances_max: 1000,
+            compile: None,
+        }
+    }
+}
+
+/// A program that reads a component from its standard input and hands it to
+/// [`crate::compile_child`], with the folder of [`RuntimeSettings::cache_dir`].
+#[derive(Debug, Clone)]
+pub struct CompileCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+/// What one run may use.
+#[derive(Debug, Clone, Copy)]
+pub struct RunLimits {
+    /// All memories and tables together.
+    pub memory_bytes: u64,
+    /// The guest's own computing.
+    pub cpu: Duration,
+    /// From now until the run is asked to stop because its time is up.
+    pub wall: Duration,
+    /// The result.
+    pub output_bytes: u64,
+    /// Between asking a run to stop and ending it wherever it is.
+    pub grace: Duration,
+}
