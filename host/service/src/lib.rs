@@ -1,1 +1,45 @@
-//! taskhost service.
+//! The task service: schedule, get, cancel, acknowledge, delete and list tasks; run them on
+//! components that are loaded while the host runs.
+//!
+//! # Guarantees
+//! 1. What `schedule` has answered is on disk, and ends in a terminal status, whatever happens
+//!    to its component or to this process.
+//! 2. Nothing is polled: a scheduled, freed or newly runnable task wakes the scheduler.
+//! 3. Every run that ends is written once; a writer that lost its lease changes nothing.
+//!
+//! # How it works
+//! One verb a file. `schedule` writes and wakes `scheduler`, which claims what is due for the
+//! free slots and hands each claim to `runner`: pin the version, run the component, turn its
+//! exit into an event, apply it. `changes` tells readers who wait; `sweeper` finishes what a
+//! lost host or a failed write left behind.
+//!
+//! # Why this way
+//! The document is both queue entry and state, so there is nothing that could disagree.
+
+pub mod settings;
+pub mod error;
+pub mod view;
+mod background;
+mod changes;
+mod live;
+pub mod types;
+mod core;
+mod schedule;
+mod get;
+mod cancel;
+mod acknowledge;
+mod delete;
+mod list;
+mod report;
+mod outcome;
+mod runner;
+mod scheduler;
+mod sweeper;
+pub mod streams;
+pub mod collections;
+mod service;
+
+pub use changes::{Change, ChangeKind, Lagged, Watch};
+pub use core::Tasks;
+pub use schedule::{ScheduleRequest, Scheduled};
+pub use service::{Health, Parts, Service};

@@ -1,0 +1,95 @@
+//! What the verbs share: the stores, the types, and the one way to apply an event.
+
+use std::sync::Arc;
+
+use taskhost_model::ids::{Space, TaskKey};
+use taskhost_model::task::Task;
+use taskhost_model::time::Clock;
+use taskhost_store::documents::DocumentStore;
+use taskhost_store::error::StoreError;
+use taskhost_store::event::{Applied, Event, Outcome};
+use taskhost_store::streams::StreamStore;
+use taskhost_store::tasks::TaskStore;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::changes::{ChangeKind, Changes, Watch};
+use crate::error::ServiceError;
+use crate::live::Live;
+use crate::settings::Settings;
+use crate::types::TaskTypes;
+
+/// The task service's verbs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tasks(pub(crate) Arc<Core>);
+
+/// What the verbs and the loops share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) tasks: Arc<dyn TaskStore>,
+    pub(crate) streams: Arc<dyn StreamStore>,
+    pub(crate) documents: Arc<dyn DocumentStore>,
+    pub(crate) types: TaskTypes,
+    pub(crate) live: Arc<Live>,
+    pub(crate) changes: Changes,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    /// Wakes the scheduler: something became claimable, or a slot became free.
+    pub(crate) wake: Arc<Notify>,
+    /// Set when the host stops: nothing new is taken.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Core {
+    /// Applies an event and tells whoever watches.
+    pub(crate) async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
+        let is_progress = matches!(
+            &event,
+            Event::Run {
+                event: taskhost_store::event::RunEvent::Progress(_),
+                ..
+            }
+        );
+        let applied = self.tasks.apply(key, event).await?;
+        if applied.outcome == Outcome::Changed
+            && let Some(task) = &applied.task
+        {
+            let kind = if task.deleted_at.is_some() {
+                ChangeKind::Deleted
+            } else if is_progress {
+                ChangeKind::Progress
+            } else {
+                ChangeKind::Status
+            };
+            self.changes.publish(task, kind);
+        }
+        Ok(applied)
+    }
+
+    /// A document that readers may see; a tombstone is none.
+    pub(crate) fn visible(applied: Applied) -> Option<Task> {
+        applied.task.filter(|task| task.deleted_at.is_none())
+    }
+}
+
+impl Tasks {
+    /// Changes of one task, from now on.
+    #[must_use]
+    pub fn watch(&self, key: &TaskKey) -> Watch {
+        self.0.changes.watch(key)
+    }
+
+    /// Changes of all tasks of a space, from now on.
+    #[must_use]
+    pub fn watch_space(&self, space: &Space) -> Watch {
+        self.0.changes.watch_space(space)
+    }
+
+    pub(crate) fn check_running(&self) -> Result<(), ServiceError> {
+        if self.0.stopping.is_cancelled() {
+            Err(ServiceError::Stopping)
+        } else {
+            Ok(())
+        }
+    }
+}

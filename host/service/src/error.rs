@@ -1,0 +1,145 @@
+//! What the service answers when it does not do what was asked. The texts are for people.
+
+use taskhost_model::ids::TypeId;
+use taskhost_model::status::Status;
+use taskhost_store::error::StoreError;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The request is wrong; each mistake names its field.
+    #[error("the request is not valid: {}", listed(.errors))]
+    Invalid {
+        /// Every mistake.
+        errors: Vec<FieldError>,
+    },
+    /// No component of this type is loaded.
+    #[error(
+        "no task type `{type_id}` is loaded: push its component with `taskhost types push FILE`, \
+         or look at `taskhost types list`"
+    )]
+    UnknownTaskType {
+        /// The type.
+        type_id: TypeId,
+    },
+    /// No such stream.
+    #[error(
+        "there is no stream `{name}` in this space: create it with PUT, or with `taskhost ingest`"
+    )]
+    UnknownStream {
+        /// Its name.
+        name: String,
+    },
+    /// Something else that does not exist.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// Scheduling while a cancel is under way.
+    #[error("the task is still being canceled: wait until its status is `canceled`, then schedule")]
+    CancellationInProgress,
+    /// Acknowledging what is not completed.
+    #[error("only a completed task can be acknowledged; this one is `{}`", .status.as_str())]
+    NotCompleted {
+        /// The true status.
+        status: Status,
+    },
+    /// `If-Match` or `If-None-Match` does not hold.
+    #[error("the task has changed since you read it: read it again and decide anew")]
+    VersionMismatch,
+    /// The id is kept for something else.
+    #[error("the id is not available: {reason}")]
+    IdNotAvailable {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// An upload that is no component for this host.
+    #[error("the component is refused: {}", .mistakes.join("; "))]
+    InvalidComponent {
+        /// Every mistake, in words that its author can use.
+        mistakes: Vec<String>,
+    },
+    /// A value above its limit.
+    #[error("{what} has {bytes} bytes, at most {bytes_max} are accepted")]
+    TooLarge {
+        /// Which value.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The host is about to stop.
+    #[error("the host is stopping and takes no new tasks: try again in a moment")]
+    Stopping,
+    /// The store cannot be used now.
+    #[error("the store is not available: {reason}")]
+    Unavailable {
+        /// What the store said.
+        reason: String,
+    },
+    /// The disk is full.
+    #[error("the disk is full: free some space; nothing was written")]
+    DiskFull,
+    /// The host's own fault.
+    #[error("the host failed: {reason}")]
+    Internal {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// One mistake in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: a path like `params.start`.
+    pub field: String,
+    /// What is wrong, and what is accepted.
+    pub problem: String,
+}
+
+impl ServiceError {
+    /// One mistake in one field.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        let error = FieldError {
+            field: field.into(),
+            problem: problem.into(),
+        };
+        Self::Invalid {
+            errors: vec![error],
+        }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { reason } => Self::Unavailable { reason },
+            StoreError::DiskFull => Self::DiskFull,
+            StoreError::TooLarge {
+                what,
+                bytes,
+                bytes_max,
+            } => Self::TooLarge {
+                what,
+                bytes,
+                bytes_max,
+            },
+            StoreError::InvalidCursor => {
+                Self::invalid("cursor", "is not one that a former answer gave")
+            }
+            StoreError::UnknownStream { name } => Self::UnknownStream { name },
+            StoreError::Fenced => Self::VersionMismatch,
+            StoreError::Corrupt { reason } => Self::Internal { reason },
+        }
+    }
+}
+
+fn listed(errors: &[FieldError]) -> String {
+    let each = errors
+        .iter()
+        .map(|error| format!("`{}` {}", error.field, error.problem));
+    each.collect::<Vec<_>>().join("; ")
+}

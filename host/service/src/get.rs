@@ -1,0 +1,68 @@
+//! Reads a task, at once or when it changes.
+
+use std::time::Duration;
+
+use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::requester::Requester;
+
+use crate::core::Tasks;
+use crate::error::ServiceError;
+use crate::view::TaskView;
+
+impl Tasks {
+    /// The task with its payload; an unknown id is `not_started`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn get(&self, _by: &Requester, key: &TaskKey) -> Result<TaskView, ServiceError> {
+        let stored = self.0.tasks.read(key).await?;
+        Ok(stored.map_or_else(
+            || TaskView::not_started(key.clone()),
+            TaskView::with_payload,
+        ))
+    }
+
+    /// The task as soon as its revision is not `since`, waiting at most `wait`; `None` when it
+    /// is still the same, or when the host stops.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn wait(
+        &self,
+        by: &Requester,
+        key: &TaskKey,
+        since: u64,
+        wait: Duration,
+    ) -> Result<Option<TaskView>, ServiceError> {
+        // Watched before it is read: a change between the two is seen.
+        let mut watch = self.watch(key);
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let view = self.get(by, key).await?;
+            if view.revision() != since {
+                return Ok(Some(view));
+            }
+            tokio::select! {
+                _changed_or_lagged = watch.next() => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(None),
+                () = self.0.stopping.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    /// What the task's latest run has logged: one JSON object a line.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] when `run` is not the task's latest run.
+    pub async fn log(
+        &self,
+        _by: &Requester,
+        key: &TaskKey,
+        run: RunId,
+    ) -> Result<String, ServiceError> {
+        let log = self.0.tasks.log(key, run).await?;
+        log.ok_or_else(|| ServiceError::NotFound {
+            what: format!("log of the run {run}"),
+        })
+    }
+}

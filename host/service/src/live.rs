@@ -1,0 +1,147 @@
+//! The runs that this host has claimed, and how to stop them.
+//!
+//! A cancel may be stored after a claim was committed and before the scheduler has heard of it.
+//! So a stop for a run that is not known yet is kept, and found by the run when it registers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use taskhost_clients::stop::{StopReason, StopSignal};
+use taskhost_model::task::Fence;
+
+/// All runs of this host.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    runs: Mutex<HashMap<Fence, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stop: StopSignal,
+    running: bool,
+}
+
+/// A registered run; forgotten when dropped.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    live: Arc<Live>,
+    fence: Fence,
+    pub(crate) stop: StopSignal,
+}
+
+impl Live {
+    /// Registers a run that starts. The signal may have been asked already.
+    pub(crate) fn register(self: &Arc<Self>, fence: Fence) -> Registered {
+        let mut runs = self.lock();
+        let entry = runs.entry(fence).or_insert_with(Entry::new);
+        entry.running = true;
+        Registered {
+            live: Arc::clone(self),
+            fence,
+            stop: entry.stop.clone(),
+        }
+    }
+
+    /// Asks a run to stop, now or when it registers.
+    pub(crate) fn ask(&self, fence: Fence, reason: StopReason) {
+        self.lock()
+            .entry(fence)
+            .or_insert_with(Entry::new)
+            .stop
+            .ask(reason);
+    }
+
+    /// Stops a run's guest now.
+    pub(crate) fn interrupt(&self, fence: Fence, reason: StopReason) {
+        let mut runs = self.lock();
+        let entry = runs.entry(fence).or_insert_with(Entry::new);
+        entry.stop.ask(reason);
+        entry.stop.interrupt();
+    }
+
+    /// Asks every run to stop.
+    pub(crate) fn ask_all(&self, reason: StopReason) {
+        self.lock()
+            .values()
+            .for_each(|entry| entry.stop.ask(reason));
+    }
+
+    /// Stops every guest now.
+    pub(crate) fn interrupt_all(&self) {
+        self.lock()
+            .values()
+            .for_each(|entry| entry.stop.interrupt());
+    }
+
+    /// Whether a run is registered here.
+    pub(crate) fn has(&self, fence: Fence) -> bool {
+        self.lock().get(&fence).is_some_and(|entry| entry.running)
+    }
+
+    /// How many runs are registered.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().values().filter(|entry| entry.running).count()
+    }
+
+    /// Forgets stops for runs that never registered, except those that `is_expected`.
+    pub(crate) fn forget_unclaimed(&self, is_expected: impl Fn(Fence) -> bool) {
+        self.lock()
+            .retain(|fence, entry| entry.running || is_expected(*fence));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Fence, Entry>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self {
+            stop: StopSignal::new(),
+            running: false,
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.live.lock().remove(&self.fence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskhost_model::ids::RunId;
+
+    fn fence() -> Fence {
+        Fence {
+            run: RunId::new(),
+            lease_number: 1,
+        }
+    }
+
+    #[test]
+    fn a_stop_before_the_run_registers_is_not_lost() {
+        let live = Arc::new(Live::default());
+        let fence = fence();
+        live.ask(fence, StopReason::User);
+        let run = live.register(fence);
+        assert_eq!(run.stop.asked(), Some(StopReason::User));
+        drop(run);
+        assert!(!live.has(fence));
+    }
+
+    #[test]
+    fn unclaimed_stops_are_forgotten_and_runs_are_not() {
+        let live = Arc::new(Live::default());
+        let (running, expected, gone) = (fence(), fence(), fence());
+        let _run = live.register(running);
+        live.ask(expected, StopReason::User);
+        live.ask(gone, StopReason::User);
+        live.forget_unclaimed(|fence| fence == expected);
+        assert!(live.has(running));
+        assert_eq!(live.register(expected).stop.asked(), Some(StopReason::User));
+        assert_eq!(live.register(gone).stop.asked(), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! From how a component ended to what is written of it. Pure but for the jitter of retries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskhost_clients::stop::StopReason;
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::task::{Run, Usage};
+use taskhost_model::time::Timestamp;
+use taskhost_runtime::{ExitOutcome, RunExit};
+use taskhost_store::event::{RunEvent, RunReport};
+
+use crate::settings::Settings;
+use crate::types::LoadedVersion;
+
+/// What is written of a run that has ended; `None` when it has lost its lease.
+pub(crate) fn event_of(
+    exit: RunExit,
+    report: RunReport,
+    run: &Run,
+    version: &LoadedVersion,
+    settings: &Settings,
+    now: Timestamp,
+) -> Option<RunEvent> {
+    let end = RunReport {
+        usage: Some(exit.usage),
+        ..report
+    };
+    Some(match exit.outcome {
+        ExitOutcome::Completed(payload) => match result_mistake(version, &payload) {
+            None => RunEvent::Completed {
+                payload: Arc::from(payload),
+                end,
+            },
+            Some(mistake) => failed_for_good(TaskError::of(ErrorKind::InvalidResult, mistake), end),
+        },
+        ExitOutcome::Failed { error, retry_after } => {
+            let retry_at = retry_at(&error, retry_after, run, settings, now);
+            RunEvent::Failed {
+                error,
+                retry_at,
+                end,
+            }
+        }
+        ExitOutcome::Stopped(StopReason::User) => RunEvent::Stopped { end },
+        ExitOutcome::Stopped(StopReason::Drain) => RunEvent::HandedBack { end },
+        ExitOutcome::Stopped(StopReason::Deadline) => {
+            failed_for_good(deadline(run, end.started_at, now), end)
+        }
+        ExitOutcome::Stopped(StopReason::Fenced) => return None,
+    })
+}
+
+/// What is written of a run that could not be started.
+pub(crate) fn event_without_run(error: TaskError) -> RunEvent {
+    failed_for_good(
+        error,
+        RunReport {
+            usage: Some(Usage::default()),
+            ..RunReport::default()
+        },
+    )
+}
+
+fn failed_for_good(error: TaskError, end: RunReport) -> RunEvent {
+    RunEvent::Failed {
+        error,
+        retry_at: None,
+        end,
+    }
+}
+
+fn deadline(run: &Run, started_at: Option<Timestamp>, now: Timestamp) -> TaskError {
+    let took_ms = started_at.map_or(0, |at| now.since(at).as_millis());
+    let whose = match run.timeout_ms {
+        Some(timeout_ms) => format!("the {timeout_ms} ms that the request allowed"),
+        None => "the wall-clock limit of its type".to_owned(),
+    };
+    let message = format!(
+        "the attempt was stopped after {took_ms} ms, at {whose}: schedule it with less to do, or \
+         give it more time"
+    );
+    TaskError::of(ErrorKind::Deadline, message)
+}
+
+/// Why a result is none, if it is none.
+fn result_mistake(version: &LoadedVersion, payload: &str) -> Option<String> {
+    let schema = version.result.as_ref()?;
+    let value = match serde_json::from_str(payload) {
+        Ok(value) => value,
+        Err(error) => return Some(format!("the component's result is not JSON: {error}")),
+    };
+    let mistakes = schema.mistakes("result", &value);
+    let first = mistakes.first()?;
+    Some(format!(
+        "the component's result is against its own schema: `{}` {} ({} in all)",
+        first.field,
+        first.problem,
+        mistakes.len()
+    ))
+}
+
+/// When the next attempt comes; `None`: there is none.
+fn retry_at(
+    error: &TaskError,
+    retry_after: Option<Duration>,
+    run: &Run,
+    settings: &Settings,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let may = error.kind == ErrorKind::Task && error.retryable && run.attempt < run.max_attempts;
+    may.then(|| {
+        let wait = backoff(run.attempt, rand::random(), settings);
+        now.plus(wait.max(retry_after.unwrap_or_default()))
+    })
+}
+
+/// Exponential with half of it jitter: between half and the whole of base × 2^(attempt − 1).
+fn backoff(attempt: u32, jitter: f64, settings: &Settings) -> Duration {
+    let doubled = settings
+        .retry_backoff
+        .saturating_mul(1 << (attempt.clamp(1, 30) - 1));
+    doubled
+        .min(settings.retry_backoff_max)
+        .mul_f64(0.5 + 0.5 * jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_to_its_cap() {
+        let settings = Settings::default();
+        let wait = |attempt, jitter| backoff(attempt, jitter, &settings);
+        assert_eq!(wait(1, 1.0), settings.retry_backoff);
+        assert_eq!(wait(1, 0.0), settings.retry_backoff / 2);
+        assert_eq!(wait(3, 1.0), settings.retry_backoff * 4);
+        assert_eq!(wait(u32::MAX, 1.0), settings.retry_backoff_max);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a run says while it goes on: kept, written to the document now and then, and told to
+//! whoever watches.
+//!
+//! A run's writes are bounded: the first comes a moment after there is something to write, so
+//! that a short run needs none, and then at most two a second.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use taskhost_clients::sink::RunSink;
+use taskhost_clients::stop::{StopReason, StopSignal};
+use taskhost_model::task::{Fence, LogLine, Progress, Task};
+use taskhost_model::time::Timestamp;
+use taskhost_store::event::{Event, Outcome, RunEvent, RunReport};
+use tokio::sync::Notify;
+
+use crate::changes::ChangeKind;
+use crate::core::Core;
+
+/// From the first thing to write until it is written.
+const FIRST_WRITE_AFTER: Duration = Duration::from_millis(50);
+/// Between two writes.
+const WRITE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Collects what a run says. Shared by the run's clients and its runner.
+#[derive(Debug, Default)]
+pub(crate) struct Reporter {
+    said: Mutex<Said>,
+    something: Notify,
+    finished: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    started_at: Option<Timestamp>,
+    progress: Option<Progress>,
+    lines: Vec<LogLine>,
+    is_new: bool,
+}
+
+impl RunSink for Reporter {
+    fn progress(&self, progress: Progress) {
+        let mut said = self.lock();
+        said.progress = Some(progress);
+        said.is_new = true;
+        drop(said);
+        self.something.notify_one();
+    }
+
+    fn log(&self, line: LogLine) {
+        let mut said = self.lock();
+        said.lines.push(line);
+        said.is_new = true;
+        drop(said);
+        self.something.notify_one();
+    }
+}
+
+impl Reporter {
+    /// The guest's `run` is about to be entered.
+    pub(crate) fn started(&self, at: Timestamp) {
+        self.lock().started_at = Some(at);
+    }
+
+    /// The run is over: [`Self::write_along`] ends.
+    pub(crate) fn finish(&self) {
+        self.finished.notify_one();
+    }
+
+    /// What has not been written yet, for the run's last write.
+    pub(crate) fn take(&self, core: &Core, task: &Task) -> RunReport {
+        let (report, lines) = self.drain();
+        publish_log(core, task, lines);
+        report
+    }
+
+    /// Writes what the run says, until it is finished. A run that has lost its lease is stopped.
+    pub(crate) async fn write_along(&self, core: &Core, task: &Task, stop: &StopSignal) {
+        let mut pause = FIRST_WRITE_AFTER;
+        loop {
+            let next = async {
+                self.something.notified().await;
+                tokio::time::sleep(pause).await;
+            };
+            tokio::select! {
+                () = self.finished.notified() => return,
+                () = next => {}
+            }
+            pause = WRITE_INTERVAL;
+            if self.lock().is_new {
+                self.write(core, task, task.fence(), stop).await;
+            }
+        }
+    }
+
+    async fn write(&self, core: &Core, task: &Task, fence: Fence, stop: &StopSignal) {
+        let (report, lines) = self.drain();
+        publish_log(core, task, lines);
+        let event = Event::Run {
+            fence,
+            event: RunEvent::Progress(report.clone()),
+        };
+        match core.apply(&task.key(), event).await {
+            Ok(applied) if applied.outcome == Outcome::Fenced => {
+                stop.ask(StopReason::Fenced);
+                stop.interrupt();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, task = %task.id, "progress could not be written yet");
+                self.put_back(report);
+            }
+        }
+    }
+
+    fn drain(&self) -> (RunReport, Vec<LogLine>) {
+        let mut said = self.lock();
+        said.is_new = false;
+        let lines = std::mem::take(&mut said.lines);
+        let report = RunReport {
+            started_at: said.started_at,
+            progress: said.progress.clone(),
+            usage: None,
+            log: (!lines.is_empty()).then(|| ndjson(&lines)),
+        };
+        (report, lines)
+    }
+
+    /// Log lines that could not be written go with the next write.
+    fn put_back(&self, report: RunReport) {
+        let Some(log) = report.log else { return };
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let mut said = self.lock();
+        let newer = std::mem::take(&mut said.lines);
+        said.lines = lines.chain(newer).collect();
+        said.is_new = true;
+        drop(said);
+        self.something.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn publish_log(core: &Core, task: &Task, lines: Vec<LogLine>) {
+    if !lines.is_empty() {
+        core.changes.publish(task, ChangeKind::Log(lines));
+    }
+}
+
+fn ndjson(lines: &[LogLine]) -> Arc<str> {
+    let mut text = String::new();
+    for line in lines {
+        if let Ok(json) = serde_json::to_string(line) {
+            text.push_str(&json);
+            text.push('\n');
+        }
+    }
+    Arc::from(text)
+}

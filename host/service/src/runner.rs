@@ -1,0 +1,211 @@
+//! Runs one claimed task to its end: pin the version, build the clients, run the component,
+//! write what came of it.
+//!
+//! # Guarantees
+//! 1. Every way out writes an end, or finds that the run has lost its lease.
+//! 2. An end that cannot be written is kept and tried again until it is written or fenced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
+use taskhost_clients::stop::StopSignal;
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::requester::Requester;
+use taskhost_model::task::Task;
+use taskhost_runtime::{RunLimits, RunRequest, Runtime};
+use taskhost_store::event::{Event, Outcome, RunEvent};
+use taskhost_store::tasks::StoredTask;
+
+use crate::core::Core;
+use crate::error::ServiceError;
+use crate::outcome::{event_of, event_without_run};
+use crate::report::Reporter;
+use crate::types::LoadedVersion;
+
+/// Between two tries to write an end, while the store is away.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Runs a claimed task to its end.
+pub(crate) async fn run_claimed(core: &Arc<Core>, runtime: &Runtime, claimed: StoredTask) {
+    let registered = core.live.register(claimed.task.fence());
+    let event = run(core, runtime, &claimed, &registered.stop).await;
+    write_end(core, &claimed.task, event).await;
+}
+
+/// `None` when the run has lost its lease.
+async fn run(
+    core: &Arc<Core>,
+    runtime: &Runtime,
+    claimed: &StoredTask,
+    stop: &StopSignal,
+) -> Option<RunEvent> {
+    let version = match pinned(core, &claimed.task).await {
+        Ok(version) => version,
+        Err(error) => return Some(event_without_run(not_loaded(&error))),
+    };
+    if let Some(error) = incompatible(&version, claimed) {
+        return Some(event_without_run(error));
+    }
+    let component = match core.types.component(&version).await {
+        Ok(component) => component,
+        Err(error) => return Some(event_without_run(not_loaded(&error))),
+    };
+    let reporter = Arc::new(Reporter::default());
+    let request = RunRequest {
+        params: claimed.params.to_string(),
+        clients: clients(core, claimed, &version, stop, &reporter),
+        limits: limits(core, &claimed.task, &version),
+        stop: stop.clone(),
+        on_start: started_callback(core, &reporter),
+    };
+    let running = async {
+        let exit = runtime.run(component, request).await;
+        reporter.finish();
+        exit
+    };
+    let (exit, ()) = tokio::join!(running, reporter.write_along(core, &claimed.task, stop));
+    let report = reporter.take(core, &claimed.task);
+    let now = core.clock.now();
+    event_of(
+        exit,
+        report,
+        &claimed.task.run,
+        &version,
+        &core.settings,
+        now,
+    )
+}
+
+async fn pinned(core: &Core, task: &Task) -> Result<Arc<LoadedVersion>, ServiceError> {
+    let digest = task.run.digest.as_ref();
+    let missing = || ServiceError::Internal {
+        reason: "the run has no digest".to_owned(),
+    };
+    core.types.pinned(digest.ok_or_else(missing)?).await
+}
+
+fn not_loaded(error: &ServiceError) -> TaskError {
+    tracing::error!(%error, "a task type could not be loaded");
+    TaskError::of(
+        ErrorKind::Internal,
+        format!("the task type could not be loaded: {error}"),
+    )
+}
+
+/// Params were checked against the version that was active when the task was scheduled; if
+/// another one is pinned, they are checked again.
+fn incompatible(version: &LoadedVersion, claimed: &StoredTask) -> Option<TaskError> {
+    let activated_at = version.version.activated_at?;
+    if activated_at < claimed.task.created_at {
+        return None;
+    }
+    let params = match serde_json::from_str(&claimed.params) {
+        Ok(params) => params,
+        Err(error) => return Some(TaskError::of(ErrorKind::Internal, error.to_string())),
+    };
+    let mistakes = version.params_mistakes(&params);
+    let first = mistakes.first()?;
+    let message = format!(
+        "version {} of the task type became active after this task was scheduled, and its params \
+         do not fit it: `{}` {}. Schedule the task again with params that fit",
+        version.descriptor.version, first.field, first.problem
+    );
+    Some(TaskError::of(ErrorKind::Incompatible, message))
+}
+
+fn clients(
+    core: &Core,
+    claimed: &StoredTask,
+    version: &LoadedVersion,
+    stop: &StopSignal,
+    reporter: &Arc<Reporter>,
+) -> RunClients {
+    let task = &claimed.task;
+    RunClients::new(RunParts {
+        info: RunInfo {
+            task: task.key(),
+            type_id: task.type_id.clone(),
+            fence: task.fence(),
+            attempt: task.run.attempt,
+            stream: task.stream.clone(),
+            // Whoever scheduled it: in single-user mode everybody is the same person.
+            requester: Requester {
+                name: task.requested_by.clone(),
+                ..Requester::single_user()
+            },
+            scheduled_at: task.created_at,
+            deadline_at: task.run.deadline_at,
+        },
+        grants: Grants {
+            stream: task.stream.clone(),
+            collections: version.descriptor.collections.clone(),
+        },
+        memory_bytes: memory_bytes(version),
+        stop: stop.clone(),
+        sink: Arc::clone(reporter) as _,
+        streams: Arc::clone(&core.streams),
+        documents: Arc::clone(&core.documents),
+        clock: core.clock.clone(),
+    })
+}
+
+fn limits(core: &Core, task: &Task, version: &LoadedVersion) -> RunLimits {
+    let descriptor = &version.descriptor;
+    let left = task.run.deadline_at.map(|at| at.since(core.clock.now()));
+    RunLimits {
+        memory_bytes: memory_bytes(version),
+        cpu: Duration::from_millis(descriptor.limits.cpu_ms),
+        wall: left.unwrap_or(Duration::from_millis(version.wall_ms())),
+        output_bytes: descriptor.limits.output_kib.saturating_mul(1024),
+        grace: Duration::from_millis(descriptor.grace_ms),
+    }
+}
+
+fn memory_bytes(version: &LoadedVersion) -> u64 {
+    version
+        .descriptor
+        .limits
+        .memory_mib
+        .saturating_mul(1024 * 1024)
+}
+
+fn started_callback(core: &Arc<Core>, reporter: &Arc<Reporter>) -> Box<dyn FnOnce() + Send> {
+    let (reporter, clock) = (Arc::clone(reporter), core.clock.clone());
+    Box::new(move || reporter.started(clock.now()))
+}
+
+/// Writes the end of a run, however long the store is away: a result is not lost because the
+/// disk was full for a while.
+async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>) {
+    let key = task.key();
+    let fence = task.fence();
+    let mut is_fenced = event.is_none();
+    if let Some(event) = event {
+        loop {
+            match core
+                .apply(
+                    &key,
+                    Event::Run {
+                        fence,
+                        event: event.clone(),
+                    },
+                )
+                .await
+            {
+                Ok(applied) => {
+                    is_fenced = applied.outcome == Outcome::Fenced;
+                    break;
+                }
+                Err(error) => {
+                    tracing::error!(%error, task = %task.id, "the end of a run is not written yet");
+                    tokio::time::sleep(WRITE_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+    // A deleted or replaced run leaves its lease in `previous`; it is over now.
+    if is_fenced && let Err(error) = core.apply(&key, Event::PreviousEnded { fence }).await {
+        tracing::warn!(%error, task = %task.id, "a fenced run is left to the sweeper");
+    }
+}

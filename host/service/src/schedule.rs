@@ -1,0 +1,251 @@
+//! Schedules a task: checks everything that can be checked, writes once, wakes the scheduler.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use taskhost_model::descriptor::{JSON_DEPTH_MAX, StreamUse};
+use taskhost_model::ids::{RunId, StreamKey, StreamName, TaskKey, TypeId};
+use taskhost_model::requester::Requester;
+use taskhost_model::status::Refusal;
+use taskhost_model::time::Timestamp;
+use taskhost_store::event::{Event, NewRun, Outcome, WriteCondition};
+
+use crate::core::{Core, Tasks};
+use crate::error::ServiceError;
+use crate::types::LoadedVersion;
+use crate::view::TaskView;
+
+/// Priorities go from −100 to 100.
+const PRIORITY_MAX: i32 = 100;
+
+/// Ids that begin with this belong to the type of the same name, with the rest as the stream:
+/// Kibana's clients compose them so.
+const RESERVED_PREFIX: &str = "streams_feature_identification_";
+
+/// A wish to run a task.
+#[derive(Debug, Clone)]
+pub struct ScheduleRequest {
+    /// The task type.
+    pub type_id: TypeId,
+    /// The stream to work on.
+    pub stream: Option<StreamName>,
+    /// Against the type's schema.
+    pub params: Value,
+    /// −100 to 100, 0 when left out; higher goes first.
+    pub priority: Option<i32>,
+    /// Not before.
+    pub run_at: Option<Timestamp>,
+    /// Shortens the type's wall-clock limit.
+    pub timeout_ms: Option<u64>,
+    /// Only when the task is absent, or has a version.
+    pub condition: Option<WriteCondition>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub enum Scheduled {
+    /// The task is new, or scheduled again.
+    New(TaskView),
+    /// A run with the same params is live.
+    AlreadyRunning(TaskView),
+    /// A run with other params is live.
+    AlreadyRunningOther(TaskView),
+}
+
+impl Tasks {
+    /// Schedules a task; when it answers, the task is on disk.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`], [`ServiceError::UnknownTaskType`],
+    /// [`ServiceError::UnknownStream`], [`ServiceError::CancellationInProgress`],
+    /// [`ServiceError::VersionMismatch`], or what the store says.
+    pub async fn schedule(
+        &self,
+        by: &Requester,
+        key: TaskKey,
+        request: ScheduleRequest,
+    ) -> Result<Scheduled, ServiceError> {
+        self.check_running()?;
+        let version = self.0.types.active(&request.type_id)?;
+        check_id(&key, &request)?;
+        self.check_stream(&key, &request, &version).await?;
+        let params = self.check_params(&request, &version)?;
+        check_numbers(&request)?;
+        let now = self.0.clock.now();
+        let run = NewRun {
+            id: RunId::new(),
+            type_id: request.type_id,
+            stream: request.stream,
+            params: Arc::clone(&params),
+            requested_by: by.name.clone(),
+            priority: request.priority.unwrap_or(0),
+            due_at: request.run_at.unwrap_or(now).max(now),
+            timeout_ms: request.timeout_ms,
+            max_attempts: version.descriptor.retry.attempts,
+            condition: request.condition,
+        };
+        let applied = self.0.apply(&key, Event::Schedule(Box::new(run))).await?;
+        let outcome = applied.outcome;
+        let view =
+            Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
+        match outcome {
+            Outcome::Changed | Outcome::Repeated => {
+                self.0.wake.notify_one();
+                Ok(Scheduled::New(view))
+            }
+            Outcome::Unchanged => self.already_running(&key, &params, view).await,
+            Outcome::Refused(Refusal::CancellationInProgress) => {
+                Err(ServiceError::CancellationInProgress)
+            }
+            Outcome::VersionMismatch => Err(ServiceError::VersionMismatch),
+            Outcome::Refused(_) | Outcome::Fenced => Err(ServiceError::Internal {
+                reason: "the store refused a schedule that nothing stands against".to_owned(),
+            }),
+        }
+    }
+
+    async fn already_running(
+        &self,
+        key: &TaskKey,
+        params: &str,
+        view: TaskView,
+    ) -> Result<Scheduled, ServiceError> {
+        // Between the write and this read the run may have ended; its params are the same.
+        let stored = self.0.tasks.read(key).await?;
+        let same = stored.is_some_and(|stored| same_json(&stored.params, params));
+        Ok(if same {
+            Scheduled::AlreadyRunning(view)
+        } else {
+            Scheduled::AlreadyRunningOther(view)
+        })
+    }
+
+    async fn check_stream(
+        &self,
+        key: &TaskKey,
+        request: &ScheduleRequest,
+        version: &LoadedVersion,
+    ) -> Result<(), ServiceError> {
+        let type_id = &request.type_id;
+        match (version.descriptor.stream, &request.stream) {
+            (StreamUse::Required, None) => Err(ServiceError::invalid(
+                "stream",
+                format!("is missing: tasks of type `{type_id}` work on a stream"),
+            )),
+            (StreamUse::None, Some(_)) => Err(ServiceError::invalid(
+                "stream",
+                format!("is not wanted: tasks of type `{type_id}` work on no stream"),
+            )),
+            (_, None) => Ok(()),
+            (StreamUse::Required | StreamUse::Optional, Some(name)) => {
+                let stream = StreamKey {
+                    space: key.space.clone(),
+                    name: name.clone(),
+                };
+                match self.0.streams.get(&stream).await? {
+                    Some(_) => Ok(()),
+                    None => Err(ServiceError::UnknownStream {
+                        name: name.to_string(),
+                    }),
+                }
+            }
+        }
+    }
+
+    fn check_params(
+        &self,
+        request: &ScheduleRequest,
+        version: &LoadedVersion,
+    ) -> Result<Arc<str>, ServiceError> {
+        if is_deeper_than(&request.params, JSON_DEPTH_MAX) {
+            let problem = format!("is nested deeper than {JSON_DEPTH_MAX}");
+            return Err(ServiceError::invalid("params", problem));
+        }
+        let errors = version.params_mistakes(&request.params);
+        if !errors.is_empty() {
+            return Err(ServiceError::Invalid { errors });
+        }
+        let params = request.params.to_string();
+        let (bytes, bytes_max) = (params.len() as u64, self.0.settings.params_bytes_max as u64);
+        if bytes > bytes_max {
+            return Err(ServiceError::TooLarge {
+                what: "params",
+                bytes,
+                bytes_max,
+            });
+        }
+        Ok(Arc::from(params))
+    }
+}
+
+fn check_id(key: &TaskKey, request: &ScheduleRequest) -> Result<(), ServiceError> {
+    let Some(stream) = key.id.as_str().strip_prefix(RESERVED_PREFIX) else {
+        return Ok(());
+    };
+    let type_fits = RESERVED_PREFIX.strip_suffix('_') == Some(request.type_id.as_str());
+    let stream_fits = request
+        .stream
+        .as_ref()
+        .is_some_and(|name| name.as_str() == stream);
+    if type_fits && stream_fits {
+        return Ok(());
+    }
+    let reason = format!(
+        "ids that begin with `{RESERVED_PREFIX}` belong to the type \
+         `streams_feature_identification` on the stream that the rest names: choose another id"
+    );
+    Err(ServiceError::IdNotAvailable { reason })
+}
+
+fn check_numbers(request: &ScheduleRequest) -> Result<(), ServiceError> {
+    if request
+        .priority
+        .is_some_and(|priority| !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority))
+    {
+        let problem = format!("has to be between -{PRIORITY_MAX} and {PRIORITY_MAX}");
+        return Err(ServiceError::invalid("priority", problem));
+    }
+    if request.timeout_ms == Some(0) {
+        return Err(ServiceError::invalid("timeout_ms", "has to be at least 1"));
+    }
+    Ok(())
+}
+
+/// Whether two JSON texts say the same; the order of keys does not matter.
+fn same_json(a: &str, b: &str) -> bool {
+    let parsed = |text| serde_json::from_str::<Value>(text).ok();
+    a == b || (parsed(a).is_some() && parsed(a) == parsed(b))
+}
+
+/// Whether arrays and objects are nested deeper than `depth`.
+pub(crate) fn is_deeper_than(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => {
+            depth == 0 || items.iter().any(|item| is_deeper_than(item, depth - 1))
+        }
+        Value::Object(entries) => {
+            depth == 0 || entries.values().any(|item| is_deeper_than(item, depth - 1))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nesting_is_counted_in_arrays_and_objects() {
+        assert!(!is_deeper_than(&json!(1), 0));
+        assert!(is_deeper_than(&json!([]), 0));
+        assert!(!is_deeper_than(&json!({"a": [1]}), 2));
+        assert!(is_deeper_than(&json!({"a": [[1]]}), 2));
+    }
+
+    #[test]
+    fn the_same_params_in_another_order_are_the_same() {
+        assert!(same_json(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#));
+        assert!(!same_json(r#"{"a":1}"#, r#"{"a":2}"#));
+    }
+}

@@ -1,0 +1,182 @@
+//! Puts the service together, and takes it down.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use taskhost_clients::stop::StopReason;
+use taskhost_model::ids::Incarnation;
+use taskhost_model::time::Clock;
+use taskhost_runtime::Runtime;
+use taskhost_store::open::Stores;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::background::Background;
+use crate::changes::Changes;
+use crate::collections::Collections;
+use crate::core::{Core, Tasks};
+use crate::error::ServiceError;
+use crate::live::Live;
+use crate::scheduler::Scheduler;
+use crate::settings::Settings;
+use crate::streams::Streams;
+use crate::sweeper::Sweeper;
+use crate::types::{TaskTypes, TypeParts};
+
+/// Time for interrupted guests to be gone and their ends to be written.
+const AFTER_INTERRUPT: Duration = Duration::from_secs(2);
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where documents live.
+    pub stores: Stores,
+    /// What runs components.
+    pub runtime: Arc<Runtime>,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// How it behaves.
+    pub settings: Settings,
+    /// This host's name, for people.
+    pub host: String,
+}
+
+/// The running service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Tasks.
+    pub tasks: Tasks,
+    /// Task types.
+    pub types: TaskTypes,
+    /// Streams.
+    pub streams: Streams,
+    /// Collections.
+    pub collections: Collections,
+    loops: Arc<Loops>,
+}
+
+/// Whether the service does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Health {
+    /// The loop that claims runs is alive.
+    pub claiming: bool,
+    /// Runs at this moment.
+    pub running: usize,
+}
+
+#[derive(Debug)]
+struct Loops {
+    scheduler: Mutex<Option<Background>>,
+    sweeper: Mutex<Option<Background>>,
+    runs: TaskTracker,
+}
+
+impl Service {
+    /// Requeues what an earlier process was running, then starts to claim.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
+        let incarnation = Incarnation::new();
+        let wake = Arc::new(Notify::new());
+        let types = TaskTypes::open(TypeParts {
+            components: Arc::clone(&parts.stores.components),
+            documents: Arc::clone(&parts.stores.documents),
+            tasks: Arc::clone(&parts.stores.tasks),
+            runtime: Arc::clone(&parts.runtime),
+            bounds: parts.settings.bounds,
+            retired_versions_kept: parts.settings.retired_versions_kept,
+            clock: parts.clock.clone(),
+            wake: Arc::clone(&wake),
+        })
+        .await?;
+        let slots = Arc::new(Semaphore::new(parts.settings.slots));
+        let core = Arc::new(Core {
+            tasks: parts.stores.tasks,
+            streams: parts.stores.streams,
+            documents: parts.stores.documents,
+            types: types.clone(),
+            live: Arc::new(Live::default()),
+            changes: Changes::default(),
+            clock: parts.clock,
+            settings: parts.settings,
+            wake,
+            stopping: CancellationToken::new(),
+        });
+        let mut sweeper = Sweeper::new(Arc::clone(&core), incarnation);
+        let lost = sweeper.reclaim().await?;
+        if lost > 0 {
+            tracing::info!(
+                runs = lost,
+                "runs of an earlier process go back to the queue"
+            );
+        }
+        let runs = TaskTracker::new();
+        let scheduler = Scheduler {
+            core: Arc::clone(&core),
+            runtime: parts.runtime,
+            host: parts.host,
+            incarnation,
+            slots,
+            runs: runs.clone(),
+            turn: 0,
+        };
+        let loops = Loops {
+            scheduler: Mutex::new(Some(Background::start(|stop| scheduler.run(stop)))),
+            sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
+            runs,
+        };
+        Ok(Self {
+            tasks: Tasks(Arc::clone(&core)),
+            types,
+            streams: Streams(Arc::clone(&core)),
+            collections: Collections(core),
+            loops: Arc::new(loops),
+        })
+    }
+
+    /// Stops: claims nothing more, gives runs at most `grace`, then hands back what is left.
+    /// When it returns no guest is alive and every end is written.
+    pub async fn drain(&self, grace: Duration) {
+        let core = &self.tasks.0;
+        core.stopping.cancel();
+        for name in [&self.loops.scheduler, &self.loops.sweeper] {
+            let background = name.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(background) = background {
+                background.stop().await;
+            }
+        }
+        self.loops.runs.close();
+        core.live.ask_all(StopReason::Drain);
+        if tokio::time::timeout(grace, self.loops.runs.wait())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        core.live.interrupt_all();
+        if tokio::time::timeout(AFTER_INTERRUPT, self.loops.runs.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("some runs could not be handed back; the next start requeues them");
+        }
+    }
+
+    /// Whether the service does its work.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let scheduler = self
+            .loops
+            .scheduler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Health {
+            claiming: scheduler.as_ref().is_some_and(Background::is_alive),
+            running: self.tasks.0.live.count(),
+        }
+    }
+}

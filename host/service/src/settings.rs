@@ -1,0 +1,41 @@
+//! The service's own settings, checked by whoever reads them.
+
+use std::time::Duration;
+
+use taskhost_model::descriptor::Bounds;
+
+/// How the service behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Runs at once.
+    pub slots: usize,
+    /// The most that a descriptor may ask for.
+    pub bounds: Bounds,
+    /// The largest params, in bytes.
+    pub params_bytes_max: usize,
+    /// The wait before the second attempt; doubled for each one after, with jitter.
+    pub retry_backoff: Duration,
+    /// The longest wait between two attempts.
+    pub retry_backoff_max: Duration,
+    /// A task whose hosts were lost so often fails.
+    pub crashes_max: u32,
+    /// How often the sweeper looks for what was left behind.
+    pub sweep_interval: Duration,
+    /// Of a type's retired versions that nothing is pinned to, so many newest are kept.
+    pub retired_versions_kept: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            slots: 64,
+            bounds: Bounds::default(),
+            params_bytes_max: 1024 * 1024,
+            retry_backoff: Duration::from_secs(1),
+            retry_backoff_max: Duration::from_secs(300),
+            crashes_max: 5,
+            sweep_interval: Duration::from_secs(10),
+            retired_versions_kept: 5,
+        }
+    }
+}

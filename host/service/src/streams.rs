@@ -1,0 +1,241 @@
+//! Streams, as people see them: settings, documents in, and what a task would read.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use taskhost_model::ids::{Space, StreamKey};
+use taskhost_model::query::Query;
+use taskhost_model::requester::Requester;
+use taskhost_model::time::Timestamp;
+use taskhost_store::streams::{Batch, Stream, StreamDocument, StreamSettings};
+
+use crate::core::Core;
+use crate::error::ServiceError;
+
+/// Bytes of documents in one answer to a person.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Rejected lines that are listed; the rest is only counted.
+const REJECTED_MAX: usize = 100;
+/// The largest document, in bytes.
+const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Stream data for people. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Streams(pub(crate) Arc<Core>);
+
+/// What became of the lines of an ingest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Ingested {
+    /// Lines that are on disk now.
+    pub accepted: u64,
+    /// Lines that are not; at most the first 100.
+    pub rejected: Vec<RejectedLine>,
+    /// How many there are beyond those.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_rejected: u64,
+}
+
+/// A line that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RejectedLine {
+    /// Counted from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+}
+
+impl Streams {
+    /// Makes a stream or changes its settings; true when it was made.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn put(
+        &self,
+        _by: &Requester,
+        key: &StreamKey,
+        settings: &StreamSettings,
+    ) -> Result<bool, ServiceError> {
+        if settings.retention_days == 0 {
+            return Err(ServiceError::invalid(
+                "retention_days",
+                "has to be at least 1",
+            ));
+        }
+        Ok(self.0.streams.put(key, settings).await?)
+    }
+
+    /// One stream.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], or what the store says.
+    pub async fn get(&self, _by: &Requester, key: &StreamKey) -> Result<Stream, ServiceError> {
+        self.0.streams.get(key).await?.ok_or_else(|| unknown(key))
+    }
+
+    /// All streams of a space, by name.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn list(&self, _by: &Requester, space: &Space) -> Result<Vec<Stream>, ServiceError> {
+        Ok(self.0.streams.list(space).await?)
+    }
+
+    /// Removes a stream with its documents and collections.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], or what the store says.
+    pub async fn delete(&self, _by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
+        if !self.0.streams.delete(key).await? {
+            return Err(unknown(key));
+        }
+        self.0.documents.delete_stream(key).await?;
+        Ok(())
+    }
+
+    /// Adds documents, one JSON object a line; each line stands alone.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], or what the store says.
+    pub async fn ingest(
+        &self,
+        _by: &Requester,
+        key: &StreamKey,
+        body: &[u8],
+    ) -> Result<Ingested, ServiceError> {
+        let now = self.0.clock.now();
+        let mut ingested = Ingested::default();
+        let mut documents = Vec::new();
+        for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            match document(line, now) {
+                Ok(document) => documents.push(document),
+                Err(_) if ingested.rejected.len() >= REJECTED_MAX => ingested.more_rejected += 1,
+                Err(reason) => {
+                    let line = index as u64 + 1;
+                    ingested.rejected.push(RejectedLine { line, reason });
+                }
+            }
+        }
+        ingested.accepted = documents.len() as u64;
+        if documents.is_empty() {
+            self.0.streams.get(key).await?.ok_or_else(|| unknown(key))?;
+        } else {
+            self.0.streams.ingest(key, documents).await?;
+        }
+        Ok(ingested)
+    }
+
+    /// How many documents match.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], [`ServiceError::Invalid`], or what the store says.
+    pub async fn count(
+        &self,
+        by: &Requester,
+        key: &StreamKey,
+        query: &Query,
+    ) -> Result<u64, ServiceError> {
+        check(query)?;
+        Ok(self.0.streams.count(by, key, query).await?)
+    }
+
+    /// A random sample of what matches.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], [`ServiceError::Invalid`], or what the store says.
+    pub async fn sample(
+        &self,
+        by: &Requester,
+        key: &StreamKey,
+        query: &Query,
+    ) -> Result<Batch, ServiceError> {
+        check(query)?;
+        let bytes_max = query
+            .max_bytes
+            .unwrap_or(ANSWER_BYTES_MAX)
+            .min(ANSWER_BYTES_MAX);
+        Ok(self.0.streams.sample(by, key, query, bytes_max).await?)
+    }
+}
+
+fn check(query: &Query) -> Result<(), ServiceError> {
+    query
+        .check()
+        .map_err(|error| ServiceError::invalid(error.field, error.problem))
+}
+
+fn unknown(key: &StreamKey) -> ServiceError {
+    ServiceError::UnknownStream {
+        name: key.name.to_string(),
+    }
+}
+
+/// A document from a line. One without `@timestamp` gets the time of its arrival; a time in
+/// another form is written as RFC 3339.
+fn document(line: &[u8], now: Timestamp) -> Result<StreamDocument, String> {
+    if line.len() > DOCUMENT_BYTES_MAX {
+        return Err(format!(
+            "has {} bytes, at most {DOCUMENT_BYTES_MAX}",
+            line.len()
+        ));
+    }
+    let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let Value::Object(mut object) = value else {
+        return Err("is not a JSON object".to_owned());
+    };
+    let at = match object.get("@timestamp") {
+        None | Some(Value::Null) => now,
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|error| format!("`@timestamp`: {error}"))?,
+    };
+    object.insert("@timestamp".to_owned(), Value::String(at.to_string()));
+    Ok(StreamDocument {
+        at,
+        body: Arc::from(Value::Object(object).to_string()),
+    })
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_documents_with_a_time() {
+        let now = Timestamp::from_ms(5);
+        let read = |line: &str| document(line.as_bytes(), now);
+        let given = read(r#"{"message":"x","@timestamp":1000}"#).unwrap();
+        assert_eq!(given.at.as_ms(), 1000);
+        assert!(
+            given.body.contains("1970-01-01T00:00:01.000Z"),
+            "{}",
+            given.body
+        );
+        assert_eq!(read("{}").unwrap().at, now);
+        for bad in [
+            "",
+            "[]",
+            "1",
+            "{",
+            "{\"@timestamp\":\"noon\"}",
+            "{\"a\":1e400}",
+            "\u{0}",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(
+            document(b"{\"a\":\"\xff\"}", now)
+                .unwrap_err()
+                .contains("UTF-8")
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Finishes what a lost host or a failed write left behind: no document stays unfinished
+//! without a run behind it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use taskhost_model::ids::Incarnation;
+use taskhost_model::task::{Fence, Lease, Task};
+use taskhost_store::error::StoreError;
+use taskhost_store::event::{Event, Outcome};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+use crate::error::ServiceError;
+use crate::settings::Settings;
+
+/// Documents looked at in one go.
+const BATCH: usize = 1_000;
+
+/// What one sweep did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub(crate) lost_runs: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) stream_documents: u64,
+}
+
+/// What a held document needs.
+#[derive(Debug, PartialEq, Eq)]
+enum Need {
+    /// Its run is over without a word.
+    Lost(Lease),
+    /// A run that was replaced or deleted is over.
+    PreviousEnded(Lease),
+}
+
+/// The sweeper. What this process holds without a run is only a suspect at first, since a claim
+/// that was committed a moment ago may not have been heard of yet; at the next sweep it is lost.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    core: Arc<Core>,
+    own: Incarnation,
+    suspects: HashSet<Fence>,
+}
+
+impl Sweeper {
+    pub(crate) fn new(core: Arc<Core>, own: Incarnation) -> Self {
+        Self {
+            core,
+            own,
+            suspects: HashSet::new(),
+        }
+    }
+
+    /// Makes every run of an earlier process lost. Called before anything is claimed or
+    /// answered; the folder's lock proves that no earlier process is alive.
+    pub(crate) async fn reclaim(&mut self) -> Result<u64, StoreError> {
+        let mut lost = 0;
+        loop {
+            match self.sweep_held().await? {
+                0 => return Ok(lost),
+                swept => lost += swept,
+            }
+        }
+    }
+
+    /// Sweeps every now and then until it is stopped.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.core.settings.sweep_interval) => {}
+                () = stop.cancelled() => return,
+            }
+            match self.run_once().await {
+                Ok(swept) if swept == Swept::default() => {}
+                Ok(swept) => tracing::debug!(?swept, "swept"),
+                Err(error) => tracing::warn!(%error, "the sweep was not finished"),
+            }
+        }
+    }
+
+    /// One sweep.
+    pub(crate) async fn run_once(&mut self) -> Result<Swept, ServiceError> {
+        let lost_runs = self.sweep_held().await?;
+        let core = &self.core;
+        let tombstones = core.tasks.remove_tombstones().await?;
+        let stream_documents = core.streams.enforce_retention(core.clock.now()).await?;
+        core.types.retire_unused().await?;
+        Ok(Swept {
+            lost_runs,
+            tombstones,
+            stream_documents,
+        })
+    }
+
+    async fn sweep_held(&mut self) -> Result<u64, StoreError> {
+        let core = Arc::clone(&self.core);
+        let held = core.tasks.held(BATCH).await?;
+        let fences: HashSet<Fence> = held
+            .iter()
+            .flat_map(|task| {
+                task.lease()
+                    .into_iter()
+                    .chain(task.previous.iter().copied())
+            })
+            .map(|lease| lease.fence)
+            .collect();
+        core.live.forget_unclaimed(|fence| fences.contains(&fence));
+        let mut suspects = HashSet::new();
+        let mut lost = 0;
+        for task in &held {
+            for need in needs(task, |lease| core.live.has(lease.fence)) {
+                let lease = need.lease();
+                if lease.incarnation == self.own && !self.suspects.contains(&lease.fence) {
+                    suspects.insert(lease.fence);
+                    continue;
+                }
+                let applied = core.apply(&task.key(), need.event(&core.settings)).await?;
+                lost += u64::from(applied.outcome == Outcome::Changed);
+            }
+        }
+        self.suspects = suspects;
+        if lost > 0 {
+            core.wake.notify_one();
+        }
+        Ok(lost)
+    }
+}
+
+impl Need {
+    fn lease(&self) -> Lease {
+        match self {
+            Self::Lost(lease) | Self::PreviousEnded(lease) => *lease,
+        }
+    }
+
+    fn event(&self, settings: &Settings) -> Event {
+        match *self {
+            Self::Lost(Lease { fence, .. }) => Event::HostLost {
+                fence,
+                crashes_max: settings.crashes_max,
+            },
+            Self::PreviousEnded(Lease { fence, .. }) => Event::PreviousEnded { fence },
+        }
+    }
+}
+
+/// What a held document needs, given which leases have a run here.
+fn needs(task: &Task, is_live: impl Fn(&Lease) -> bool) -> Vec<Need> {
+    let lost = task.lease().filter(|lease| !is_live(lease)).map(Need::Lost);
+    let previous = task.previous.iter().filter(|lease| !is_live(lease));
+    lost.into_iter()
+        .chain(previous.copied().map(Need::PreviousEnded))
+        .collect()
+}

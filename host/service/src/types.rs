@@ -1,0 +1,224 @@
+//! Task types: components that are loaded while the host runs.
+//!
+//! A version's descriptor and schemas are kept in memory while it is active or a run is pinned
+//! to it; its code is loaded at first use, through the runtime's cache.
+
+mod catalog;
+mod push;
+pub(crate) mod schema;
+mod view;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use taskhost_model::descriptor::{Bounds, Descriptor};
+use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::time::{Clock, Timestamp};
+use taskhost_runtime::{Component, Runtime};
+use taskhost_store::components::{ComponentStore, Version};
+use taskhost_store::documents::DocumentStore;
+use taskhost_store::tasks::{ClaimableType, TaskStore};
+use tokio::sync::{Notify, OnceCell};
+
+use crate::error::{FieldError, ServiceError};
+use catalog::Catalog;
+use schema::Schema;
+
+pub use push::Pushed;
+pub use view::{TypeView, VersionView};
+
+/// Loads, lists and hands out task types. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TaskTypes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    components: Arc<dyn ComponentStore>,
+    documents: Arc<dyn DocumentStore>,
+    tasks: Arc<dyn TaskStore>,
+    runtime: Arc<Runtime>,
+    bounds: Bounds,
+    retired_versions_kept: usize,
+    clock: Clock,
+    catalog: Catalog,
+    rejected: Mutex<Vec<Rejected>>,
+    /// One upload at a time: of two for one type the later one is the active one.
+    uploading: tokio::sync::Mutex<()>,
+    wake: Arc<Notify>,
+}
+
+/// A file that was refused; kept for display alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its name.
+    pub file: String,
+    /// Why, in words that its author can use.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What the types need.
+#[derive(Debug)]
+pub(crate) struct TypeParts {
+    pub(crate) components: Arc<dyn ComponentStore>,
+    pub(crate) documents: Arc<dyn DocumentStore>,
+    pub(crate) tasks: Arc<dyn TaskStore>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) bounds: Bounds,
+    pub(crate) retired_versions_kept: usize,
+    pub(crate) clock: Clock,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// A version with everything that scheduling and running need.
+#[derive(Debug)]
+pub(crate) struct LoadedVersion {
+    pub(crate) version: Version,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) params: Option<Schema>,
+    pub(crate) result: Option<Schema>,
+    component: OnceCell<Component>,
+}
+
+impl LoadedVersion {
+    /// Reads a version's descriptor and compiles its schemas. The mistakes are for its author.
+    pub(crate) fn read(version: Version, bounds: &Bounds) -> Result<Self, Vec<String>> {
+        let descriptor = Descriptor::parse(&version.descriptor, bounds)?;
+        let mut mistakes = Vec::new();
+        let mut compile = |key: &str, schema: &Option<serde_json::Value>| {
+            let compiled = Schema::compile(schema.as_ref()?);
+            compiled
+                .map_err(|why| mistakes.push(format!("`{key}` is no JSON Schema: {why}")))
+                .ok()
+        };
+        let params = compile("params_schema", &descriptor.params_schema);
+        let result = compile("result_schema", &descriptor.result_schema);
+        if mistakes.is_empty() {
+            Ok(Self {
+                version,
+                descriptor,
+                params,
+                result,
+                component: OnceCell::new(),
+            })
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// Mistakes of params against the type's schema.
+    pub(crate) fn params_mistakes(&self, params: &serde_json::Value) -> Vec<FieldError> {
+        self.params
+            .as_ref()
+            .map(|schema| schema.mistakes("params", params))
+            .unwrap_or_default()
+    }
+
+    /// The type's wall-clock limit.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.descriptor.limits.wall_s.saturating_mul(1000)
+    }
+}
+
+impl TaskTypes {
+    /// Reads what is known of the active versions. Code is loaded at first use.
+    pub(crate) async fn open(parts: TypeParts) -> Result<Self, ServiceError> {
+        let inner = Inner {
+            components: parts.components,
+            documents: parts.documents,
+            tasks: parts.tasks,
+            runtime: parts.runtime,
+            bounds: parts.bounds,
+            retired_versions_kept: parts.retired_versions_kept,
+            clock: parts.clock,
+            catalog: Catalog::default(),
+            rejected: Mutex::new(Vec::new()),
+            uploading: tokio::sync::Mutex::new(()),
+            wake: parts.wake,
+        };
+        inner
+            .catalog
+            .read_active(&*inner.components, &inner.bounds)
+            .await?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Whether a component was accepted once, whatever its state now.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn known(&self, digest: &Digest) -> Result<bool, ServiceError> {
+        Ok(self.0.components.get(digest).await?.is_some())
+    }
+
+    /// Keeps a refusal for display; a newer one of the same file takes its place.
+    pub fn note_rejected(&self, rejected: Rejected) {
+        let mut all = self
+            .0
+            .rejected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.file != rejected.file);
+        all.push(rejected);
+    }
+
+    /// Files that were refused and have not been replaced.
+    #[must_use]
+    pub fn rejected(&self) -> Vec<Rejected> {
+        self.0
+            .rejected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Forgets a refusal: the file has been accepted, or is gone.
+    pub fn forget_rejected(&self, file: &str) {
+        let mut all = self
+            .0
+            .rejected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.file != file);
+    }
+
+    /// The active version of a type.
+    pub(crate) fn active(&self, type_id: &TypeId) -> Result<Arc<LoadedVersion>, ServiceError> {
+        let unknown = || ServiceError::UnknownTaskType {
+            type_id: type_id.clone(),
+        };
+        self.0.catalog.active(type_id).ok_or_else(unknown)
+    }
+
+    /// A version that a run is pinned to.
+    pub(crate) async fn pinned(&self, digest: &Digest) -> Result<Arc<LoadedVersion>, ServiceError> {
+        self.0
+            .catalog
+            .pinned(digest, &*self.0.components, &self.0.bounds)
+            .await
+    }
+
+    /// A version's code, loaded at first use.
+    pub(crate) async fn component<'a>(
+        &self,
+        version: &'a LoadedVersion,
+    ) -> Result<&'a Component, ServiceError> {
+        let load = || async {
+            let digest = &version.version.digest;
+            let missing = || ServiceError::Internal {
+                reason: format!("the component {digest} is not in the store any more"),
+            };
+            let bytes = self.0.components.bytes(digest).await?.ok_or_else(missing)?;
+            let loaded = self.0.runtime.load(digest, bytes).await;
+            loaded.map_err(|error| ServiceError::Internal {
+                reason: error.to_string(),
+            })
+        };
+        version.component.get_or_try_init(load).await
+    }
+
+    /// What this host can claim now.
+    pub(crate) fn claimable(&self) -> Vec<ClaimableType> {
+        self.0.catalog.claimable()
+    }
+}

@@ -1,0 +1,118 @@
+//! The versions that are in memory: the active one of each type, and those that runs use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use taskhost_model::descriptor::Bounds;
+use taskhost_model::ids::{Digest, TypeId};
+use taskhost_store::components::{ComponentStore, VersionState};
+use taskhost_store::tasks::ClaimableType;
+
+use super::LoadedVersion;
+use crate::error::ServiceError;
+
+/// The versions in memory. A version that is not active stays while a run holds it.
+#[derive(Debug, Default)]
+pub(super) struct Catalog(RwLock<Versions>);
+
+#[derive(Debug, Default)]
+struct Versions {
+    active: HashMap<TypeId, Arc<LoadedVersion>>,
+    draining: HashMap<Digest, Weak<LoadedVersion>>,
+}
+
+impl Catalog {
+    /// Reads the active versions from the store. One that cannot be read, since the settings
+    /// are narrower than when it was accepted, is left out and its tasks wait.
+    pub(super) async fn read_active(
+        &self,
+        components: &dyn ComponentStore,
+        bounds: &Bounds,
+    ) -> Result<(), ServiceError> {
+        for version in components.list().await? {
+            if version.state != VersionState::Active {
+                continue;
+            }
+            let (digest, type_id) = (version.digest.clone(), version.type_id.clone());
+            match LoadedVersion::read(version, bounds) {
+                Ok(version) => self.activate(Arc::new(version)),
+                Err(mistakes) => tracing::error!(
+                    %digest, %type_id, mistakes = mistakes.join("; "),
+                    "a known task type is against the settings and is not offered"
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn active(&self, type_id: &TypeId) -> Option<Arc<LoadedVersion>> {
+        self.read().active.get(type_id).cloned()
+    }
+
+    /// Makes a version the active one of its type.
+    pub(super) fn activate(&self, version: Arc<LoadedVersion>) {
+        let mut versions = self.write();
+        versions
+            .draining
+            .retain(|_, version| version.strong_count() > 0);
+        let former = versions
+            .active
+            .insert(version.version.type_id.clone(), version);
+        if let Some(former) = former {
+            versions
+                .draining
+                .insert(former.version.digest.clone(), Arc::downgrade(&former));
+        }
+    }
+
+    /// A version that a run is pinned to: in memory, or read from the store.
+    pub(super) async fn pinned(
+        &self,
+        digest: &Digest,
+        components: &dyn ComponentStore,
+        bounds: &Bounds,
+    ) -> Result<Arc<LoadedVersion>, ServiceError> {
+        if let Some(version) = self.in_memory(digest) {
+            return Ok(version);
+        }
+        let gone = |why: String| ServiceError::Internal { reason: why };
+        let stored = components.get(digest).await?;
+        let stored =
+            stored.ok_or_else(|| gone(format!("the version {digest} is not in the store")))?;
+        let version = LoadedVersion::read(stored, bounds)
+            .map_err(|mistakes| gone(format!("the version {digest}: {}", mistakes.join("; "))))?;
+        let version = Arc::new(version);
+        self.write()
+            .draining
+            .insert(digest.clone(), Arc::downgrade(&version));
+        Ok(version)
+    }
+
+    pub(super) fn claimable(&self) -> Vec<ClaimableType> {
+        let claimable = |version: &Arc<LoadedVersion>| ClaimableType {
+            type_id: version.version.type_id.clone(),
+            digest: version.version.digest.clone(),
+            wall_ms: version.wall_ms(),
+        };
+        self.read().active.values().map(claimable).collect()
+    }
+
+    fn in_memory(&self, digest: &Digest) -> Option<Arc<LoadedVersion>> {
+        let versions = self.read();
+        let active = versions
+            .active
+            .values()
+            .find(|version| version.version.digest == *digest);
+        active
+            .cloned()
+            .or_else(|| versions.draining.get(digest)?.upgrade())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Versions> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Versions> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,172 @@
+//! Takes in a component: checked, compiled, asked what it is, kept, and made the active version
+//! of its type. A broken one changes nothing.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use taskhost_model::descriptor::Descriptor;
+use taskhost_model::ids::{Digest, TypeId};
+use taskhost_store::components::{COMPONENT_BYTES_MAX, Version, VersionState};
+
+use super::view::{changes_between, warnings};
+use super::{LoadedVersion, TaskTypes};
+use crate::error::ServiceError;
+
+/// An accepted component.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pushed {
+    /// The component's sha256.
+    pub digest: Digest,
+    /// Its type.
+    #[serde(rename = "id")]
+    pub type_id: TypeId,
+    /// Its author's version.
+    pub version: String,
+    /// Where it is in its life.
+    pub state: VersionState,
+    /// False when this very component was known already.
+    #[serde(skip)]
+    pub created: bool,
+    /// What differs from the version that was active before, for people.
+    pub changes: Vec<String>,
+    /// Keys of the descriptor that this host ignores, for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl TaskTypes {
+    /// Takes in a component. The same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`], or
+    /// what the store says.
+    pub async fn push(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
+        let size = bytes.len() as u64;
+        if size > COMPONENT_BYTES_MAX {
+            let (what, bytes_max) = ("the component", COMPONENT_BYTES_MAX);
+            return Err(ServiceError::TooLarge {
+                what,
+                bytes: size,
+                bytes_max,
+            });
+        }
+        let _one_at_a_time = self.0.uploading.lock().await;
+        let digest = digest_of(&bytes);
+        if let Some(version) = self.0.components.get(&digest).await? {
+            return known(version);
+        }
+        let descriptor = self.describe(&digest, &bytes).await?;
+        let now = self.0.clock.now();
+        let version = Version {
+            digest: digest.clone(),
+            type_id: Descriptor::parse(&descriptor, &self.0.bounds)
+                .map_err(invalid)?
+                .id,
+            descriptor,
+            state: VersionState::Active,
+            bytes: size,
+            uploaded_at: now,
+            activated_at: Some(now),
+        };
+        let loaded = LoadedVersion::read(version.clone(), &self.0.bounds).map_err(invalid)?;
+        self.take_labels(&loaded.descriptor).await?;
+        // Kept and made active in one write: a crash leaves all of it or nothing.
+        self.0.components.put(&version, bytes).await?;
+        let before = self.0.catalog.active(&version.type_id);
+        let pushed = Pushed {
+            digest,
+            type_id: version.type_id,
+            version: loaded.descriptor.version.clone(),
+            state: VersionState::Active,
+            created: true,
+            changes: changes_between(before.as_deref().map(|v| &v.descriptor), &loaded.descriptor),
+            warnings: warnings(&loaded.version.descriptor, &loaded.descriptor),
+        };
+        self.0.catalog.activate(Arc::new(loaded));
+        self.retire_unused().await?;
+        self.0.wake.notify_one();
+        Ok(pushed)
+    }
+
+    /// Retires what nothing is pinned to any more, and forgets the oldest of what is retired.
+    pub(crate) async fn retire_unused(&self) -> Result<(), ServiceError> {
+        let pinned = self.0.tasks.unfinished().await?.by_digest;
+        let is_pinned = |digest: &Digest| pinned.iter().any(|(other, _)| other == digest);
+        let mut kept = std::collections::HashMap::<TypeId, usize>::new();
+        for version in self.0.components.list().await? {
+            if version.state == VersionState::Active || is_pinned(&version.digest) {
+                continue;
+            }
+            if version.state == VersionState::Draining {
+                self.0.components.retire(&version.digest).await?;
+            }
+            let kept = kept.entry(version.type_id).or_default();
+            *kept += 1;
+            if *kept > self.0.retired_versions_kept {
+                self.0.components.delete(&version.digest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn describe(&self, digest: &Digest, bytes: &Arc<[u8]>) -> Result<String, ServiceError> {
+        let (runtime, checked) = (Arc::clone(&self.0.runtime), Arc::clone(bytes));
+        let check = tokio::task::spawn_blocking(move || runtime.check(&checked)).await;
+        check
+            .map_err(|error| ServiceError::Internal {
+                reason: error.to_string(),
+            })?
+            .map_err(|error| invalid(vec![error.to_string()]))?;
+        let component = self.0.runtime.load(digest, Arc::clone(bytes)).await;
+        let component = component.map_err(|error| invalid(vec![error.to_string()]))?;
+        let described = self.0.runtime.describe(&component).await;
+        described.map_err(|error| invalid(vec![format!("describe() failed: {error}")]))
+    }
+
+    async fn take_labels(&self, descriptor: &Descriptor) -> Result<(), ServiceError> {
+        for label in &descriptor.collections {
+            let owner = self.0.documents.label_owner(label).await?;
+            if let Some(owner) = owner.filter(|owner| *owner != descriptor.id) {
+                return Err(invalid(vec![format!(
+                    "the collection `{label}` belongs to the task type `{owner}`: choose another \
+                     label"
+                )]));
+            }
+        }
+        for label in &descriptor.collections {
+            self.0.documents.take_label(label, &descriptor.id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The sha256 of a component.
+fn digest_of(bytes: &[u8]) -> Digest {
+    let hex: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Digest::parse(&hex).unwrap_or_else(|_| unreachable!("a sha256 has 64 hexadecimal digits"))
+}
+
+fn known(version: Version) -> Result<Pushed, ServiceError> {
+    // The bounds of the settings do not matter here: it was accepted once.
+    let descriptor: Descriptor =
+        serde_json::from_str(&version.descriptor).map_err(|error| ServiceError::Internal {
+            reason: error.to_string(),
+        })?;
+    Ok(Pushed {
+        digest: version.digest,
+        type_id: version.type_id,
+        version: descriptor.version,
+        state: version.state,
+        created: false,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+fn invalid(mistakes: Vec<String>) -> ServiceError {
+    ServiceError::InvalidComponent { mistakes }
+}

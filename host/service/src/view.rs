@@ -1,0 +1,68 @@
+//! What readers are shown of a task.
+
+use std::sync::Arc;
+
+use taskhost_model::ids::TaskKey;
+use taskhost_model::status::Status;
+use taskhost_model::task::Task;
+use taskhost_store::tasks::StoredTask;
+
+/// A task as a reader sees it.
+#[derive(Debug, Clone)]
+pub struct TaskView {
+    /// Its address; known even when there is no document.
+    pub key: TaskKey,
+    /// The computed status.
+    pub status: Status,
+    /// The document, if there is one.
+    pub task: Option<Task>,
+    /// JSON text, of a completed or acknowledged task.
+    pub payload: Option<Arc<str>>,
+}
+
+impl TaskView {
+    /// What is shown of an id without a document.
+    #[must_use]
+    pub fn not_started(key: TaskKey) -> Self {
+        Self {
+            key,
+            status: Status::NotStarted,
+            task: None,
+            payload: None,
+        }
+    }
+
+    /// What is shown of a document. On the embedded store a run is always live: the folder's
+    /// lock makes every run of an earlier process lost, and requeued, before anybody can read;
+    /// so `stale` is never shown there.
+    #[must_use]
+    pub fn of(task: Task) -> Self {
+        Self {
+            key: task.key(),
+            status: task.phase().status(),
+            task: Some(task),
+            payload: None,
+        }
+    }
+
+    /// A document with its payload.
+    #[must_use]
+    pub fn with_payload(stored: StoredTask) -> Self {
+        Self {
+            payload: stored.payload,
+            ..Self::of(stored.task)
+        }
+    }
+
+    /// Opaque; `0` when there is no document.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.task.as_ref().map_or(0, |task| task.version)
+    }
+
+    /// Counts everything that a reader can see; `0` when there is no document.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.task.as_ref().map_or(0, |task| task.revision)
+    }
+}
