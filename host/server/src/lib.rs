@@ -8,3 +8,4 @@
 //! The modules are listed in reading order; each uses only those above it.
 
 pub mod settings;
+pub mod http;

@@ -1,0 +1,53 @@
+//! The HTTP interface. A handler parses, makes one call of the service, and converts.
+
+mod codes;
+mod answer;
+mod problem;
+mod guard;
+mod request;
+mod state;
+mod tasks;
+mod events;
+mod types;
+mod streams;
+mod collections;
+mod kibana;
+mod health;
+mod serve;
+
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::HttpSettings;
+
+pub use state::{About, State};
+
+/// The largest body of documents that a stream takes at once, in bytes.
+pub(crate) const INGEST_BYTES_MAX: u64 = streams::INGEST_BYTES_MAX;
+
+/// Every route.
+fn router(state: State) -> Router {
+    Router::new()
+        .merge(tasks::routes())
+        .merge(events::routes())
+        .merge(types::routes())
+        .merge(streams::routes())
+        .merge(collections::routes())
+        .merge(kibana::routes())
+        .merge(health::routes())
+        .with_state(state)
+}
+
+/// Serves until `stop` is canceled; requests that are being answered then get `grace`.
+pub async fn serve(
+    listener: TcpListener,
+    state: State,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+    grace: Duration,
+) {
+    serve::serve(listener, router(state), settings, stop, grace).await;
+}

@@ -1,0 +1,161 @@
+//! The table of status codes: every problem that the interface answers, with its HTTP status,
+//! its code and its title. Clients outside this repository rely on statuses and codes.
+
+use axum::http::StatusCode;
+use taskhost_service::error::ServiceError;
+
+/// What kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    Invalid,
+    HostNotAllowed,
+    OriginNotAllowed,
+    IdNotAvailable,
+    UnknownTaskType,
+    UnknownStream,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    AlreadyRunning,
+    CancellationInProgress,
+    NotCompleted,
+    VersionMismatch,
+    TooLarge,
+    UnsupportedMediaType,
+    InvalidComponent,
+    Internal,
+    Unavailable,
+    Stopping,
+    DiskFull,
+    NotReady,
+}
+
+/// One row: status, code, title, and after how many seconds another try makes sense.
+pub(crate) struct Row(
+    pub(crate) StatusCode,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) Option<u32>,
+);
+
+impl Code {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 21] = [
+        Self::Invalid,
+        Self::HostNotAllowed,
+        Self::OriginNotAllowed,
+        Self::IdNotAvailable,
+        Self::UnknownTaskType,
+        Self::UnknownStream,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::AlreadyRunning,
+        Self::CancellationInProgress,
+        Self::NotCompleted,
+        Self::VersionMismatch,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidComponent,
+        Self::Internal,
+        Self::Unavailable,
+        Self::Stopping,
+        Self::DiskFull,
+        Self::NotReady,
+    ];
+
+    /// The table.
+    #[rustfmt::skip]
+    pub(crate) fn row(self) -> Row {
+        use StatusCode as S;
+        let (status, code, title, retry_after_s) = match self {
+            Self::Invalid => (S::BAD_REQUEST, "invalid", "The request is not valid", None),
+            Self::HostNotAllowed => (S::FORBIDDEN, "host-not-allowed", "Not a loopback host", None),
+            Self::OriginNotAllowed => (S::FORBIDDEN, "origin-not-allowed", "Foreign origin", None),
+            Self::IdNotAvailable => (S::FORBIDDEN, "id-not-available", "The id is not available", None),
+            Self::UnknownTaskType => (S::NOT_FOUND, "unknown-task-type", "Unknown task type", None),
+            Self::UnknownStream => (S::NOT_FOUND, "unknown-stream", "Unknown stream", None),
+            Self::NotFound => (S::NOT_FOUND, "not-found", "Not found", None),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", None),
+            Self::RequestTimeout => (S::REQUEST_TIMEOUT, "request-timeout", "The body did not arrive", Some(1)),
+            Self::AlreadyRunning => (S::CONFLICT, "already-running", "A run with other params is live", None),
+            Self::CancellationInProgress => (S::CONFLICT, "cancellation-in-progress", "The task is being canceled", Some(1)),
+            Self::NotCompleted => (S::CONFLICT, "not-completed", "The task is not completed", None),
+            Self::VersionMismatch => (S::PRECONDITION_FAILED, "version-mismatch", "The task has changed", None),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Too large", None),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", None),
+            Self::InvalidComponent => (S::UNPROCESSABLE_ENTITY, "invalid-component", "The component is refused", None),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The host failed", None),
+            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", Some(1)),
+            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The host is stopping", Some(5)),
+            Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", "The disk is full", Some(60)),
+            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The host is not ready", Some(1)),
+        };
+        Row(status, code, title, retry_after_s)
+    }
+
+    /// What the service says, as a code.
+    pub(crate) fn of(error: &ServiceError) -> Self {
+        match error {
+            ServiceError::Invalid { .. } => Self::Invalid,
+            ServiceError::UnknownTaskType { .. } => Self::UnknownTaskType,
+            ServiceError::UnknownStream { .. } => Self::UnknownStream,
+            ServiceError::NotFound { .. } => Self::NotFound,
+            ServiceError::CancellationInProgress => Self::CancellationInProgress,
+            ServiceError::NotCompleted { .. } => Self::NotCompleted,
+            ServiceError::VersionMismatch => Self::VersionMismatch,
+            ServiceError::IdNotAvailable { .. } => Self::IdNotAvailable,
+            ServiceError::InvalidComponent { .. } => Self::InvalidComponent,
+            ServiceError::TooLarge { .. } => Self::TooLarge,
+            ServiceError::Stopping => Self::Stopping,
+            ServiceError::Unavailable { .. } => Self::Unavailable,
+            ServiceError::DiskFull => Self::DiskFull,
+            ServiceError::Internal { .. } => Self::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_differ_and_statuses_are_errors() {
+        let mut seen = std::collections::BTreeSet::new();
+        for each in Code::ALL {
+            let Row(status, code, title, _) = each.row();
+            assert!(seen.insert(code), "{code} stands twice");
+            assert!(
+                status.is_client_error() || status.is_server_error(),
+                "{code}"
+            );
+            assert!(
+                code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{code}"
+            );
+            assert!(!title.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_clients_rely_on() {
+        for (code, status, text) in [
+            (Code::Invalid, 400, "invalid"),
+            (Code::IdNotAvailable, 403, "id-not-available"),
+            (Code::UnknownTaskType, 404, "unknown-task-type"),
+            (Code::AlreadyRunning, 409, "already-running"),
+            (
+                Code::CancellationInProgress,
+                409,
+                "cancellation-in-progress",
+            ),
+            (Code::NotCompleted, 409, "not-completed"),
+            (Code::VersionMismatch, 412, "version-mismatch"),
+            (Code::TooLarge, 413, "too-large"),
+            (Code::InvalidComponent, 422, "invalid-component"),
+        ] {
+            let row = code.row();
+            assert_eq!((row.0.as_u16(), row.1), (status, text));
+        }
+    }
+}

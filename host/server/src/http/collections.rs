@@ -1,0 +1,114 @@
+//! The routes for collections: documents that tasks have written.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use taskhost_model::ids::{DocumentId, StreamKey};
+use taskhost_store::documents::{Document, Scope};
+
+use super::answer;
+use super::problem::Problem;
+use super::request::{PathIds, QueryParams};
+use super::state::State;
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new()
+        .route(
+            "/v1/spaces/{space}/streams/{stream}/collections/{label}",
+            get(list),
+        )
+        .route(
+            "/v1/spaces/{space}/streams/{stream}/collections/{label}/{id}",
+            get(read),
+        )
+}
+
+type Answer = Result<Response<Body>, Problem>;
+
+/// A document as it is written; its body stands as the task wrote it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a DocumentId,
+    version: &'a str,
+    body: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    documents: Vec<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+}
+
+/// A document's body, unread.
+pub(crate) fn body_of(document: &Document) -> Result<&RawValue, Problem> {
+    serde_json::from_str(&document.body).map_err(|error| {
+        let reason = format!("the document `{}` is no JSON: {error}", document.id);
+        taskhost_service::error::ServiceError::Internal { reason }.into()
+    })
+}
+
+fn shown(document: &Document) -> Result<Shown<'_>, Problem> {
+    let body = body_of(document)?;
+    Ok(Shown {
+        id: &document.id,
+        version: &document.version,
+        body,
+    })
+}
+
+/// The collection that the path names; its stream has to exist.
+async fn scope(state: &State, ids: &PathIds) -> Result<Scope, Problem> {
+    let stream = StreamKey {
+        space: ids.id("space")?,
+        name: ids.id("stream")?,
+    };
+    let label = ids.id("label")?;
+    state.service().streams.get(state.by(), &stream).await?;
+    Ok(Scope {
+        space: stream.space,
+        stream: Some(stream.name),
+        label,
+    })
+}
+
+async fn list(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let mut query = QueryParams::of(request.uri())?;
+    let cursor = query.take("cursor");
+    let limit = query.parse("limit")?.unwrap_or(100);
+    query.finish()?;
+    let scope = scope(&state, &ids).await?;
+    let collections = &state.service().collections;
+    let page = collections
+        .list(state.by(), &scope, None, cursor.as_deref(), limit)
+        .await?;
+    let documents = page.documents.iter().map(shown).collect::<Result<_, _>>()?;
+    Ok(answer::json(
+        StatusCode::OK,
+        &Page {
+            documents,
+            next: page.next.as_deref(),
+        },
+    ))
+}
+
+async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+    let id = ids.id("id")?;
+    let scope = scope(&state, &ids).await?;
+    let document = state
+        .service()
+        .collections
+        .get(state.by(), &scope, &id)
+        .await?;
+    let mut response = answer::json(StatusCode::OK, &shown(&document)?);
+    answer::set_etag(response.headers_mut(), &document.version);
+    Ok(response)
+}

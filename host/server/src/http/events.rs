@@ -1,0 +1,168 @@
+//! A task's changes as server-sent events: `status`, `progress`, `log`, `deleted`, and `reset`
+//! when changes were missed. `id` is a cursor; a client that comes back with one that is still
+//! the task's state goes on, any other is told to read again.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::get;
+use futures_util::Stream;
+use serde::Serialize;
+use taskhost_model::ids::{RunId, TaskId};
+use taskhost_model::task::{LogLine, Task};
+use taskhost_service::view::TaskView;
+use taskhost_service::{Change, ChangeKind, Watch};
+
+use super::answer::{self, StatusAnswer};
+use super::problem::Problem;
+use super::request::PathIds;
+use super::state::State;
+
+/// A comment goes out so often, so that neither side takes silence for a broken connection.
+const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new().route("/v1/spaces/{space}/tasks/{id}/events", get(events))
+}
+
+async fn events(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    let key = ids.task()?;
+    let tasks = &state.service().tasks;
+    // Watched before it is read: no change falls between the two.
+    let watch = tasks.watch(&key);
+    let view = tasks.get(state.by(), &key).await?;
+    let seen = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok());
+    let feed = Feed {
+        pending: first_events(&view, seen),
+        last: view.task.as_ref().map(|task| (task.run.id, task.revision)),
+        watch,
+        state: state.clone(),
+    };
+    let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::new().interval(COMMENT_INTERVAL));
+    let mut response = sse.into_response();
+    answer::no_store(response.headers_mut());
+    Ok(response)
+}
+
+struct Feed {
+    pending: VecDeque<Event>,
+    /// Run and revision of the state that the client knows.
+    last: Option<(RunId, u64)>,
+    watch: Watch,
+    state: State,
+}
+
+impl Feed {
+    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures_util::stream::unfold(self, |mut feed| async move {
+            let event = feed.next().await?;
+            Some((Ok(event), feed))
+        })
+    }
+
+    /// The next event; none when the host stops.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
+            }
+            let change = tokio::select! {
+                change = self.watch.next() => change,
+                () = self.state.stopping().cancelled() => return None,
+            };
+            match change {
+                Ok(change) => self.take(&change),
+                Err(_) => self.pending.push_back(reset()),
+            }
+        }
+    }
+
+    fn take(&mut self, change: &Arc<Change>) {
+        let task = &change.task;
+        let is_known = self
+            .last
+            .is_some_and(|(run, revision)| run == task.run.id && task.revision <= revision);
+        match &change.kind {
+            ChangeKind::Status if !is_known => self.pending.push_back(snapshot("status", task)),
+            ChangeKind::Progress if !is_known => self.pending.push_back(snapshot("progress", task)),
+            ChangeKind::Status | ChangeKind::Progress => {}
+            ChangeKind::Log(lines) => {
+                self.pending
+                    .extend(lines.iter().map(|line| log(task, line)));
+            }
+            ChangeKind::Deleted => self.pending.push_back(deleted(task)),
+        }
+        self.last = Some((task.run.id, task.revision));
+    }
+}
+
+/// What a client is told first: the state, after a `reset` if it missed something.
+fn first_events(view: &TaskView, seen: Option<&str>) -> VecDeque<Event> {
+    let now = view.task.as_ref().map_or_else(|| "0".to_owned(), cursor);
+    let state = Event::default().event("status").id(&now).data(
+        StatusAnswer {
+            payload: None,
+            ..StatusAnswer::of(view)
+        }
+        .to_json(),
+    );
+    match seen {
+        None => VecDeque::from([state]),
+        Some(seen) if seen == now => VecDeque::new(),
+        Some(_) => VecDeque::from([reset(), state]),
+    }
+}
+
+fn cursor(task: &Task) -> String {
+    format!("{}-{}", task.run.id, task.revision)
+}
+
+fn snapshot(name: &str, task: &Task) -> Event {
+    Event::default()
+        .event(name)
+        .id(cursor(task))
+        .data(StatusAnswer::of_task(task).to_json())
+}
+
+fn reset() -> Event {
+    Event::default().event("reset").data("{}")
+}
+
+#[derive(Serialize)]
+struct LogEvent<'a> {
+    run: RunId,
+    #[serde(flatten)]
+    line: &'a LogLine,
+}
+
+fn log(task: &Task, line: &LogLine) -> Event {
+    let data = serde_json::to_string(&LogEvent {
+        run: task.run.id,
+        line,
+    })
+    .unwrap_or_default();
+    Event::default().event("log").id(cursor(task)).data(data)
+}
+
+#[derive(Serialize)]
+struct Gone<'a> {
+    id: &'a TaskId,
+}
+
+fn deleted(task: &Task) -> Event {
+    let data = serde_json::to_string(&Gone { id: &task.id }).unwrap_or_default();
+    Event::default().event("deleted").id("0").data(data)
+}

@@ -1,0 +1,71 @@
+//! What a supervisor asks: `/livez`, `/readyz`; and what a client may know: `/v1/info`.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract;
+use axum::http::{Response, StatusCode};
+use axum::routing::get;
+use serde::Serialize;
+use taskhost_model::time::Timestamp;
+
+use super::answer;
+use super::codes::Code;
+use super::problem::Problem;
+use super::state::State;
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/v1/info", get(info))
+}
+
+type Answer = Result<Response<Body>, Problem>;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+async fn livez() -> Answer {
+    Ok(answer::json(StatusCode::OK, &Health { status: "live" }))
+}
+
+async fn readyz(extract::State(state): extract::State<State>) -> Answer {
+    let not_ready = |why: &str| Err(Problem::new(Code::NotReady, why));
+    if state.stopping().is_cancelled() {
+        return not_ready("the host is stopping");
+    }
+    if !state.is_folder_judged() {
+        return not_ready("the watched folder is still being looked through");
+    }
+    if !state.service().health().claiming {
+        return not_ready("the loop that claims runs has ended: restart the host");
+    }
+    Ok(answer::json(StatusCode::OK, &Health { status: "ready" }))
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    name: &'static str,
+    version: &'static str,
+    host: &'a str,
+    mode: &'static str,
+    store: &'static str,
+    started_at: Timestamp,
+    runs: usize,
+}
+
+async fn info(extract::State(state): extract::State<State>) -> Answer {
+    let about = state.about();
+    let info = Info {
+        name: "taskhost",
+        version: env!("CARGO_PKG_VERSION"),
+        host: &about.host,
+        mode: "single-user",
+        store: "embedded",
+        started_at: about.started_at,
+        runs: state.service().health().running,
+    };
+    Ok(answer::json(StatusCode::OK, &info))
+}

@@ -1,0 +1,251 @@
+//! Problem documents (RFC 9457): the one form in which the interface says no.
+//!
+//! A handler answers a [`Problem`]; [`finish`] writes it when the response leaves, because only
+//! then the path is known, and also gives a document to the refusals that axum makes itself.
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use taskhost_model::ids::InvalidId;
+use taskhost_service::error::{FieldError, ServiceError};
+
+use super::codes::Code;
+
+/// Why a request was not fulfilled.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    task_id: Option<String>,
+    run_id: Option<String>,
+    errors: Vec<FieldError>,
+}
+
+/// As it is written.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a str>,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Mistake<'a>>,
+}
+
+#[derive(Serialize)]
+struct Mistake<'a> {
+    field: &'a str,
+    problem: &'a str,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self {
+            code,
+            detail,
+            task_id: None,
+            run_id: None,
+            errors: Vec::new(),
+        }
+    }
+
+    /// One mistake in one field.
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        ServiceError::invalid(field, problem).into()
+    }
+
+    /// An id in the path that has not the promised form.
+    pub(crate) fn invalid_id(field: &str, error: &InvalidId) -> Self {
+        let problem = format!("is `{}`: it has to match {}", error.given, error.pattern);
+        Self::invalid(field, problem)
+    }
+
+    pub(crate) fn too_large(what: &'static str, bytes_max: u64) -> Self {
+        let detail = format!("{what} is larger than the limit of {bytes_max} bytes");
+        Self::new(Code::TooLarge, detail)
+    }
+
+    /// Says which task, and which of its runs, stands against the request.
+    pub(crate) fn of_task(mut self, id: &str, run: Option<String>) -> Self {
+        self.task_id = Some(id.to_owned());
+        self.run_id = run;
+        self
+    }
+
+    fn document<'a>(&'a self, path: &'a str) -> Document<'a> {
+        let row = self.code.row();
+        let mistake = |error: &'a FieldError| Mistake {
+            field: &error.field,
+            problem: &error.problem,
+        };
+        Document {
+            r#type: format!("urn:taskhost:problem:{}", row.1),
+            title: row.2,
+            status: row.0.as_u16(),
+            detail: &self.detail,
+            instance: path,
+            code: row.1,
+            task_id: self.task_id.as_deref(),
+            run_id: self.run_id.as_deref(),
+            retryable: row.3.is_some(),
+            errors: self.errors.iter().map(mistake).collect(),
+        }
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let (code, detail) = (Code::of(&error), error.to_string());
+        if code == Code::Internal {
+            tracing::error!(error = %detail, "a request failed");
+        }
+        let errors = match error {
+            ServiceError::Invalid { errors } => errors,
+            ServiceError::InvalidComponent { mistakes } => {
+                let field = |problem| FieldError {
+                    field: "component".to_owned(),
+                    problem,
+                };
+                mistakes.into_iter().map(field).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            errors,
+            ..Self::new(code, detail)
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let row = self.code.row();
+        let mut response = row.0.into_response();
+        if let Some(seconds) = row.3 {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives a response that is no success its problem document.
+pub(crate) fn finish(mut response: Response<Body>, path: &str) -> Response<Body> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = response.extensions_mut().remove::<Problem>();
+    let problem = problem.unwrap_or_else(|| of_axum(&response, path));
+    let document = serde_json::to_vec(&problem.document(path)).unwrap_or_default();
+    let (mut parts, _) = response.into_parts();
+    parts.status = problem.code.row().0;
+    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    parts.headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    super::answer::no_store(&mut parts.headers);
+    Response::from_parts(parts, Body::from(document))
+}
+
+/// A refusal that no handler made: an unknown route, a wrong method, a path that is not UTF-8.
+fn of_axum(response: &Response<Body>, path: &str) -> Problem {
+    match response.status() {
+        StatusCode::NOT_FOUND => {
+            Problem::new(Code::NotFound, format!("there is nothing at {path}"))
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed = response
+                .headers()
+                .get(ALLOW)
+                .and_then(|value| value.to_str().ok());
+            let detail = format!("{path} takes {}", allowed.unwrap_or("other methods"));
+            Problem::new(Code::MethodNotAllowed, detail)
+        }
+        status if status.is_client_error() => {
+            Problem::new(Code::Invalid, "the request's path or head is malformed")
+        }
+        _ => Problem::new(Code::Internal, "the host could not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    async fn written(problem: Problem) -> (Response<()>, Value) {
+        let response = finish(problem.into_response(), "/v1/x");
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (
+            Response::from_parts(parts, ()),
+            serde_json::from_slice(&bytes).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_document_has_every_member() {
+        let errors = vec![FieldError {
+            field: "params.name".to_owned(),
+            problem: "x".to_owned(),
+        }];
+        let (response, document) = written(ServiceError::Invalid { errors }.into()).await;
+        assert_eq!(response.status(), 400);
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+        let expected = json!({
+            "type": "urn:taskhost:problem:invalid",
+            "title": "The request is not valid",
+            "status": 400,
+            "detail": "the request is not valid: `params.name` x",
+            "instance": "/v1/x",
+            "code": "invalid",
+            "retryable": false,
+            "errors": [{"field": "params.name", "problem": "x"}],
+        });
+        assert_eq!(document, expected);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_tried_again_says_when() {
+        let (response, document) = written(ServiceError::Stopping.into()).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "5");
+        assert_eq!(document["retryable"], true);
+        let problem = Problem::new(Code::AlreadyRunning, "x").of_task("t", Some("r".to_owned()));
+        let (_, document) = written(problem).await;
+        assert_eq!(document["task_id"], "t");
+        assert_eq!(document["run_id"], "r");
+    }
+
+    #[tokio::test]
+    async fn refusals_of_the_router_get_a_document_too() {
+        let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
+        let response = finish(response, "/livez");
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        let document: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(document["code"], "method-not-allowed");
+        assert_eq!(document["detail"], "/livez takes GET,HEAD");
+    }
+}

@@ -1,0 +1,441 @@
+//! Reads requests: ids in the path, the query, preconditions, bodies. Whatever is wrong becomes
+//! a problem document that names the field.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Uri};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use taskhost_model::ids::{InvalidId, TaskKey};
+use taskhost_service::error::ServiceError;
+use taskhost_store::event::WriteCondition;
+
+use super::codes::Code;
+use super::problem::Problem;
+
+/// The ids in a path, by the route's names.
+#[derive(Debug)]
+pub(crate) struct PathIds(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIds {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|error| Problem::invalid("path", error.body_text()))?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Ok(Self(params.iter().map(owned).collect()))
+    }
+}
+
+impl PathIds {
+    /// The id that the route calls `name`.
+    pub(crate) fn id<T: FromStr<Err = InvalidId>>(&self, name: &str) -> Result<T, Problem> {
+        let text = self.text(name);
+        text.parse()
+            .map_err(|error| Problem::invalid_id(name, &error))
+    }
+
+    /// The part of the path that the route calls `name`.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.0
+            .iter()
+            .find(|(of, _)| of == name)
+            .map_or("", |(_, value)| value)
+    }
+
+    /// The task that the path names.
+    pub(crate) fn task(&self) -> Result<TaskKey, Problem> {
+        Ok(TaskKey {
+            space: self.id("space")?,
+            id: self.id("id")?,
+        })
+    }
+}
+
+/// The query string; what nobody has taken is refused.
+#[derive(Debug)]
+pub(crate) struct QueryParams(Vec<(String, String)>);
+
+impl QueryParams {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let pairs = Query::try_from_uri(uri);
+        pairs
+            .map(|Query(pairs)| Self(pairs))
+            .map_err(|e| Problem::invalid("query", e.body_text()))
+    }
+
+    pub(crate) fn take_all(&mut self, key: &str) -> Vec<String> {
+        let (taken, rest) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(of, _)| of == key);
+        self.0 = rest;
+        let taken: Vec<(String, String)> = taken;
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The value of `key`; given twice, the last one.
+    pub(crate) fn take(&mut self, key: &str) -> Option<String> {
+        self.take_all(key).pop()
+    }
+
+    pub(crate) fn parse<T>(&mut self, key: &str) -> Result<Option<T>, Problem>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let Some(text) = self.take(key) else {
+            return Ok(None);
+        };
+        let invalid = |error: T::Err| Problem::invalid(key, error.to_string());
+        text.parse().map(Some).map_err(invalid)
+    }
+
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(Problem::invalid(key, "is no parameter of this route")),
+        }
+    }
+}
+
+/// A span of time as people write it: `30s`, `500ms`, `1m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wanted = "has to be a time such as 30s, 500ms or 1m";
+        let end = text.find(|c: char| !c.is_ascii_digit()).ok_or(wanted)?;
+        let number: u64 = text[..end].parse().map_err(|_| wanted)?;
+        let ms = match &text[end..] {
+            "ms" => number,
+            "s" => number.saturating_mul(1_000),
+            "m" => number.saturating_mul(60_000),
+            _ => return Err(wanted),
+        };
+        Ok(Self(Duration::from_millis(ms)))
+    }
+}
+
+/// `If-Match` of a change to what exists: the version that the caller has read.
+pub(crate) fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    match version(headers, &IF_MATCH)? {
+        None => Ok(None),
+        Some("*") => Err(Problem::invalid(
+            "If-Match",
+            "takes the ETag of a former answer",
+        )),
+        // A text that no answer of ours carried matches nothing.
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| ServiceError::VersionMismatch.into()),
+    }
+}
+
+/// `If-Match` or `If-None-Match: *` of a schedule.
+pub(crate) fn write_condition(headers: &HeaderMap) -> Result<Option<WriteCondition>, Problem> {
+    let version_given = if_version(headers)?;
+    match (version_given, version(headers, &IF_NONE_MATCH)?) {
+        (None, None) => Ok(None),
+        (Some(version), None) => Ok(Some(WriteCondition::Version(version))),
+        (None, Some("*")) => Ok(Some(WriteCondition::Absent)),
+        (None, Some(_)) => Err(Problem::invalid("If-None-Match", "takes `*` alone")),
+        (Some(_), Some(_)) => Err(Problem::invalid(
+            "If-None-Match",
+            "cannot be given together with If-Match",
+        )),
+    }
+}
+
+fn version<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    match inner {
+        _ if text == "*" => Ok(Some("*")),
+        Some(inner) if !inner.contains('"') => Ok(Some(inner)),
+        _ => Err(Problem::invalid(
+            name.as_str(),
+            "takes one ETag in quotes, such as \"3\"",
+        )),
+    }
+}
+
+/// Refuses a body of a type that the route does not take. A body without a type is fine.
+pub(crate) fn check_content_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+    let Some(given) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let given = given.to_str().unwrap_or_default();
+    let kind = given.split(';').next().unwrap_or_default().trim();
+    if accepted
+        .iter()
+        .any(|accepted| accepted.eq_ignore_ascii_case(kind))
+    {
+        return Ok(());
+    }
+    let given: String = given
+        .chars()
+        .take(80)
+        .flat_map(char::escape_debug)
+        .collect();
+    let wanted = accepted.first().copied().unwrap_or_default();
+    let detail = format!("the body has to be `{wanted}`, and Content-Type says `{given}`");
+    Err(Problem::new(Code::UnsupportedMediaType, detail))
+}
+
+/// Reads a body of at most `bytes_max` bytes; each next part has to come within `patience`.
+pub(crate) async fn body(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: u64,
+    patience: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large("the body", bytes_max);
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: u64| bytes > bytes_max) {
+        return Err(too_large());
+    }
+    let mut parts = body.into_data_stream();
+    let mut first: Option<Bytes> = None;
+    let mut whole = Vec::new();
+    loop {
+        let part = tokio::time::timeout(patience, parts.next())
+            .await
+            .map_err(|_| {
+                let detail = format!("no part of the body came for {} s", patience.as_secs());
+                Problem::new(Code::RequestTimeout, detail)
+            })?;
+        let Some(part) = part else { break };
+        let part = part.map_err(|error| Problem::invalid("body", error.to_string()))?;
+        let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
+        if (so_far + part.len()) as u64 > bytes_max {
+            return Err(too_large());
+        }
+        match first.take() {
+            None if whole.is_empty() => first = Some(part),
+            None => whole.extend_from_slice(&part),
+            Some(before) => {
+                let announced = announced.and_then(|bytes| usize::try_from(bytes).ok());
+                whole.reserve(announced.unwrap_or(before.len() + part.len()));
+                whole.extend_from_slice(&before);
+                whole.extend_from_slice(&part);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| Bytes::from(whole)))
+}
+
+/// Reads JSON; a mistake names the path of its field.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Problem::invalid("body", "is not UTF-8"))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value: T = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| Problem::invalid(field_of(&error), error.inner().to_string()))?;
+    deserializer
+        .end()
+        .map_err(|error| Problem::invalid("body", error.to_string()))?;
+    match inexact_integer(text) {
+        None => Ok(value),
+        Some(number) => {
+            let problem = format!(
+                "holds the integer {number}, which does not fit into 64 bits and could not be \
+                 kept exactly: send it as a text"
+            );
+            Err(Problem::invalid("body", problem))
+        }
+    }
+}
+
+/// The path of the field that a mistake is about; `body` when it is no field's.
+fn field_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    if !error.inner().is_data() {
+        return "body".to_owned();
+    }
+    let path = error.path().to_string();
+    let message = error.inner().to_string();
+    // The parser knows which field is missing, and names the object that misses it.
+    let missing = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    match (path.as_str(), missing) {
+        (".", Some(missing)) => missing.to_owned(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
+        ("." | "?", None) => "body".to_owned(),
+        _ => path,
+    }
+}
+
+/// Reads JSON where nothing is required: an empty body is an empty object.
+pub(crate) fn json_or_empty<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
+    json(if is_empty { b"{}" } else { bytes })
+}
+
+/// The first integer of a JSON text that is neither an `i64` nor a `u64`, shortened. The
+/// parser would round it to a float.
+fn inexact_integer(json: &str) -> Option<String> {
+    let mut rest = json.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        match byte {
+            b'"' => rest = after_string(after),
+            b'-' | b'0'..=b'9' => {
+                let is_part = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
+                let length = rest.iter().take_while(|b| is_part(b)).count();
+                let (number, after) = rest.split_at(length);
+                let number = std::str::from_utf8(number).unwrap_or_default();
+                let is_integer = !number.contains(['.', 'e', 'E']);
+                let fits = || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
+                if is_integer && !fits() {
+                    return Some(number.chars().take(40).collect());
+                }
+                rest = after;
+            }
+            _ => rest = after,
+        }
+    }
+    None
+}
+
+/// What follows a JSON string whose opening quote has been read.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    loop {
+        match rest {
+            [] => return rest,
+            [b'\\', _, after @ ..] => rest = after,
+            [b'"', after @ ..] => return after,
+            [_, after @ ..] => rest = after,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the mistakes matter")]
+    struct Wanted {
+        name: String,
+        #[serde(default)]
+        inner: Option<Inner>,
+        #[serde(default)]
+        any: serde_json::Value,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the mistakes matter")]
+    struct Inner {
+        count: u32,
+    }
+
+    #[test]
+    fn mistakes_in_json_name_their_field() {
+        for (text, field) in [
+            ("", "body"),
+            ("{", "body"),
+            ("[]", "body"),
+            ("{\"name\":\"x\"} 1", "body"),
+            ("{}", "name"),
+            ("{\"name\":\"x\",\"inner\":{}}", "inner.count"),
+            ("{\"name\":1}", "name"),
+            ("{\"name\":\"x\",\"nmae\":1}", "nmae"),
+            ("{\"name\":\"x\",\"inner\":{\"count\":-1}}", "inner.count"),
+            ("{\"name\":\"x\",\"inner\":{\"cuont\":1}}", "inner.cuont"),
+            ("{\"name\":\"\\ud800\"}", "body"),
+            ("{\"name\":\"x\",\"any\":1e400}", "body"),
+            ("{\"name\":\"x\",\"any\":[18446744073709551616]}", "body"),
+        ] {
+            let problem = json::<Wanted>(text.as_bytes()).unwrap_err();
+            let shown = format!("{problem:?}");
+            assert!(
+                shown.contains(&format!("field: \"{field}\"")),
+                "{text}: {shown}"
+            );
+        }
+        assert!(json::<Wanted>(b"{\"name\":\"\xff\"}").is_err());
+        assert!(json::<Wanted>(b"{\"name\":\"\\u0000 9\\\" 99999999999999999999\"}").is_ok());
+        let numbers = b"{\"name\":\"x\",\"any\":[-9223372036854775808,18446744073709551615,1e30]}";
+        assert!(json::<Wanted>(numbers).is_ok());
+    }
+
+    #[test]
+    fn spans_are_read_as_people_write_them() {
+        for (text, ms) in [("30s", 30_000), ("500ms", 500), ("1m", 60_000), ("0s", 0)] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
+        }
+        for bad in ["", "s", "30", "-1s", "1.5s", "1h", "99999999999999999999s"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn preconditions_are_read_from_their_headers() {
+        let read = |name: HeaderName, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            write_condition(&headers)
+        };
+        assert_eq!(
+            read(IF_MATCH, "\"3\"").unwrap(),
+            Some(WriteCondition::Version(3))
+        );
+        assert_eq!(
+            read(IF_NONE_MATCH, "*").unwrap(),
+            Some(WriteCondition::Absent)
+        );
+        for bad in ["3", "*", "\"3\", \"4\"", "W/\"3\"", "\"x\""] {
+            assert!(read(IF_MATCH, bad).is_err(), "{bad}");
+        }
+        assert!(read(IF_NONE_MATCH, "\"3\"").is_err());
+    }
+
+    #[test]
+    fn content_types_are_compared_without_parameters() {
+        let check = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+            check_content_type(&headers, &["application/json"])
+        };
+        assert!(check("Application/JSON; charset=utf-8").is_ok());
+        assert!(check("text/plain").is_err());
+        assert!(check_content_type(&HeaderMap::new(), &["application/json"]).is_ok());
+    }
+
+    #[tokio::test]
+    async fn bodies_end_at_their_limit() {
+        let read = |text: &'static str, bytes_max| {
+            let parts = text
+                .as_bytes()
+                .chunks(2)
+                .map(|part| Ok::<_, std::io::Error>(part));
+            let stream = futures_util::stream::iter(parts);
+            let patience = Duration::from_secs(5);
+            let headers = HeaderMap::new();
+            async move { body(&headers, Body::from_stream(stream), bytes_max, patience).await }
+        };
+        assert_eq!(read("abcde", 5).await.unwrap(), "abcde");
+        assert!(read("abcde", 4).await.is_err());
+        assert_eq!(read("", 0).await.unwrap(), "");
+    }
+}

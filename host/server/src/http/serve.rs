@@ -1,0 +1,121 @@
+//! Accepts connections and hands requests to the router: with a limit on connections, a limit
+//! on how long a request's head may take, and an end that waits for what is being answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{guard, problem};
+use crate::settings::HttpSettings;
+
+/// The pause after the system refused to accept a connection, mostly for want of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` is canceled; then nothing is accepted any more, requests that are being
+/// answered get `grace`, and what is left is cut off.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+    grace: Duration,
+) {
+    let permits = Arc::new(Semaphore::new(settings.connections_max));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout);
+    let service = TowerToHyperService::new(router);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &permits) => accepted,
+            () = stop.cancelled() => break,
+        };
+        let Some((stream, permit)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (http, service) = (http.clone(), service.clone());
+        let (stop, cut) = (stop.clone(), cut.clone());
+        connections.spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                () = connection(&http, stream, service, stop) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(grace, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(connections = connections.len(), "connections are cut off");
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "no connection could be accepted");
+            None
+        }
+    }
+}
+
+async fn connection(
+    http: &http1::Builder,
+    stream: TcpStream,
+    router: TowerToHyperService<Router>,
+    stop: CancellationToken,
+) {
+    // Answers are small and written whole: waiting for more of them only delays.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| answer(router.clone(), request));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(
+    router: TowerToHyperService<Router>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    let uri = request.uri().clone();
+    let response = match guard::check(request.headers(), &uri) {
+        Ok(()) => router.call(request.map(Body::new)).await?,
+        Err(problem) => problem.into_response(),
+    };
+    Ok(problem::finish(response, uri.path()))
+}

@@ -1,0 +1,282 @@
+//! The routes for one task, and the list.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{get, post, put};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taskhost_model::ids::{RunId, StreamName, TypeId};
+use taskhost_model::status::Status;
+use taskhost_model::time::Timestamp;
+use taskhost_service::view::TaskView;
+use taskhost_service::{ScheduleRequest, Scheduled};
+use taskhost_store::tasks::ListRequest;
+
+use super::answer::{self, StatusAnswer};
+use super::codes::Code;
+use super::problem::Problem;
+use super::request::{self, PathIds, QueryParams, Span};
+use super::state::State;
+
+/// The longest that a read waits; a longer wish is cut.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new()
+        .route("/v1/spaces/{space}/tasks", get(list))
+        .route(
+            "/v1/spaces/{space}/tasks/{id}",
+            put(schedule).get(read).delete(delete),
+        )
+        .route("/v1/spaces/{space}/tasks/{id}/cancel", post(cancel))
+        .route(
+            "/v1/spaces/{space}/tasks/{id}/acknowledge",
+            post(acknowledge),
+        )
+        .route("/v1/spaces/{space}/tasks/{id}/runs/{run}/log", get(log))
+}
+
+type Answer = Result<Response<Body>, Problem>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScheduleBody {
+    r#type: TypeId,
+    stream: Option<StreamName>,
+    #[serde(default = "no_params")]
+    params: Value,
+    priority: Option<i32>,
+    run_at: Option<Timestamp>,
+    timeout_ms: Option<u64>,
+}
+
+fn no_params() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+async fn schedule(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let key = ids.task()?;
+    let (headers, bytes) = state.json_body(request).await?;
+    let body: ScheduleBody = request::json(&bytes)?;
+    let wish = ScheduleRequest {
+        type_id: body.r#type,
+        stream: body.stream,
+        params: body.params,
+        priority: body.priority,
+        run_at: body.run_at,
+        timeout_ms: body.timeout_ms,
+        condition: request::write_condition(&headers)?,
+    };
+    let id = key.id.clone();
+    let scheduled = state.service().tasks.schedule(state.by(), key, wish).await;
+    match scheduled.map_err(|error| Problem::from(error).of_task(id.as_str(), None))? {
+        Scheduled::New(view) => Ok(answer::task(StatusCode::CREATED, &view)),
+        Scheduled::AlreadyRunning(view) => {
+            let outcome = Some("already_running");
+            let answer = StatusAnswer {
+                outcome,
+                ..StatusAnswer::of(&view)
+            };
+            Ok(answer::with_etag(
+                answer::json(StatusCode::OK, &answer),
+                &view,
+            ))
+        }
+        Scheduled::AlreadyRunningOther(view) => Err(already_running(&view)),
+    }
+}
+
+fn already_running(view: &TaskView) -> Problem {
+    let run = view.task.as_ref().map(|task| task.run.id.to_string());
+    let detail = "the task runs already, with other params: wait until it has ended, or cancel it";
+    Problem::new(Code::AlreadyRunning, detail).of_task(view.key.id.as_str(), run)
+}
+
+async fn read(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let key = ids.task()?;
+    let mut query = QueryParams::of(request.uri())?;
+    let wait = query.parse::<Span>("wait")?;
+    let since = query.parse::<u64>("since")?;
+    query.finish()?;
+    let tasks = &state.service().tasks;
+    if wait.is_none() && since.is_none() {
+        let view = tasks.get(state.by(), &key).await?;
+        return Ok(answer::task(StatusCode::OK, &view));
+    }
+    let wait = wait.map_or(Duration::ZERO, |Span(wait)| wait.min(WAIT_MAX));
+    let view = tasks
+        .wait(state.by(), &key, since.unwrap_or(0), wait)
+        .await?;
+    Ok(match view {
+        Some(view) => answer::task(StatusCode::OK, &view),
+        None => answer::empty(StatusCode::NOT_MODIFIED),
+    })
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    tasks: Vec<StatusAnswer<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+}
+
+async fn list(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let mut query = QueryParams::of(request.uri())?;
+    let wish = ListRequest {
+        statuses: statuses(&query.take_all("status"))?,
+        type_id: query.parse("type")?,
+        stream: query.parse("stream")?,
+        requested_by: query.take("requested_by"),
+        created_after: query
+            .take("created_after")
+            .map(|text| time(&text))
+            .transpose()?,
+        id_contains: query.take("q"),
+        cursor: query.take("cursor"),
+        limit: query.parse("limit")?.unwrap_or(100),
+        ..ListRequest::all(ids.id("space")?)
+    };
+    query.finish()?;
+    let page = state.service().tasks.list(state.by(), wish).await?;
+    let tasks = page.tasks.iter().map(StatusAnswer::of_task).collect();
+    Ok(answer::json(
+        StatusCode::OK,
+        &Page {
+            tasks,
+            next: page.next.as_deref(),
+        },
+    ))
+}
+
+/// `status=failed&status=canceled` and `status=failed,canceled` say the same.
+fn statuses(given: &[String]) -> Result<Vec<Status>, Problem> {
+    let words = given
+        .iter()
+        .flat_map(|text| text.split(','))
+        .filter(|word| !word.is_empty());
+    let status = |word: &str| {
+        let known = || Status::ALL.map(Status::as_str).join(", ");
+        Status::parse(word)
+            .ok_or_else(|| Problem::invalid("status", format!("has to be of {}", known())))
+    };
+    words.map(status).collect()
+}
+
+/// A time in a query: RFC 3339 or epoch milliseconds.
+fn time(text: &str) -> Result<Timestamp, Problem> {
+    let parsed = match text.parse::<i64>() {
+        Ok(ms) => serde_json::from_value(Value::from(ms)).map_err(|error| error.to_string()),
+        Err(_) => Timestamp::parse(text),
+    };
+    parsed.map_err(|problem| Problem::invalid("created_after", problem))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelBody {
+    reason: Option<String>,
+}
+
+async fn cancel(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let key = ids.task()?;
+    let (headers, bytes) = state.json_body(request).await?;
+    let CancelBody { reason } = request::json_or_empty(&bytes)?;
+    let version = request::if_version(&headers)?;
+    let view = state
+        .service()
+        .tasks
+        .cancel(state.by(), &key, reason, version)
+        .await?;
+    Ok(answer::task(StatusCode::OK, &view))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoBody {}
+
+async fn acknowledge(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let key = ids.task()?;
+    let (headers, bytes) = state.json_body(request).await?;
+    let NoBody {} = request::json_or_empty(&bytes)?;
+    let version = request::if_version(&headers)?;
+    let view = state
+        .service()
+        .tasks
+        .acknowledge(state.by(), &key, version)
+        .await;
+    let view = view.map_err(|error| Problem::from(error).of_task(key.id.as_str(), None))?;
+    Ok(answer::task(StatusCode::OK, &view))
+}
+
+async fn delete(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let key = ids.task()?;
+    let version = request::if_version(request.headers())?;
+    state
+        .service()
+        .tasks
+        .delete(state.by(), &key, version)
+        .await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+async fn log(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+    let key = ids.task()?;
+    let run = RunId::parse(ids.text("run")).map_err(|error| Problem::invalid_id("run", &error))?;
+    let lines = state.service().tasks.log(state.by(), &key, run).await?;
+    Ok(answer::bytes_of(
+        "application/x-ndjson",
+        StatusCode::OK,
+        lines,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_read_from_lists_and_repetitions() {
+        let given = [
+            "failed,canceled".to_owned(),
+            "completed".to_owned(),
+            String::new(),
+        ];
+        let read = statuses(&given).unwrap();
+        assert_eq!(read, [Status::Failed, Status::Canceled, Status::Completed]);
+        assert!(statuses(&["cancelled".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn times_are_read_in_both_forms() {
+        assert_eq!(time("1000").unwrap(), time("1970-01-01T00:00:01Z").unwrap());
+        assert!(time("yesterday").is_err());
+    }
+}
