@@ -28,12 +28,17 @@ pub fn by_application(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
 }
 
 fn kind(all: Lines<'_>, line: u32, column: usize) -> Option<&Kind> {
-    all.headers[line as usize].columns.get(column).map(|column| &column.kind)
+    all.headers[line as usize]
+        .columns
+        .get(column)
+        .map(|column| &column.kind)
 }
 
 fn text<'a>(all: Lines<'a>, line: u32, column: usize) -> &'a [u8] {
     let at = all.headers[line as usize].columns.get(column);
-    at.map_or(&[], |at| &all.texts[line as usize].as_bytes()[at.start..at.end])
+    at.map_or(&[], |at| {
+        &all.texts[line as usize].as_bytes()[at.start..at.end]
+    })
 }
 
 fn share(lines: &[u32], test: impl Fn(u32) -> bool) -> f64 {
@@ -42,10 +47,14 @@ fn share(lines: &[u32], test: impl Fn(u32) -> bool) -> f64 {
 
 /// Programs of a syslog whose messages begin with a timestamp of their own.
 fn forwarded(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
-    let tag = (0..3).find(|tag| share(lines, |line| kind(all, line, *tag) == Some(&Kind::Tag)) >= 0.6)?;
+    let tag =
+        (0..3).find(|tag| share(lines, |line| kind(all, line, *tag) == Some(&Kind::Tag)) >= 0.6)?;
     let mut programs: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
     for line in lines {
-        programs.entry(masked_text(text(all, *line, tag))).or_default().push(*line);
+        programs
+            .entry(masked_text(text(all, *line, tag)))
+            .or_default()
+            .push(*line);
     }
     let stamped = |line: u32| {
         (tag + 1..tag + 3).any(|at| matches!(kind(all, line, at), Some(Kind::Stamp(_))))
@@ -79,9 +88,14 @@ fn unrelated(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
     let (thread, logger) = thread_and_logger(all, lines)?;
     let mut families: BTreeMap<Vec<u8>, Loggers> = BTreeMap::new();
     for line in lines {
-        let family = families.entry(family(text(all, *line, logger)).to_vec()).or_default();
+        let family = families
+            .entry(family(text(all, *line, logger)).to_vec())
+            .or_default();
         family.lines.push(*line);
-        *family.threads.entry(masked_text(text(all, *line, thread))).or_insert(0) += 1;
+        *family
+            .threads
+            .entry(masked_text(text(all, *line, thread)))
+            .or_insert(0) += 1;
     }
     if families.len() > FAMILIES_MAX {
         return None;
@@ -91,7 +105,10 @@ fn unrelated(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
     join(&families, lines.len(), &mut sets);
     let mut parts: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (index, family) in families.into_iter().enumerate() {
-        parts.entry(sets.find(index)).or_default().extend(family.lines);
+        parts
+            .entry(sets.find(index))
+            .or_default()
+            .extend(family.lines);
     }
     for part in parts.values_mut() {
         part.sort_unstable();
@@ -136,7 +153,10 @@ fn thread_and_logger(all: Lines<'_>, lines: &[u32]) -> Option<(usize, usize)> {
 
 fn join(families: &[Loggers], total: usize, sets: &mut Sets) {
     let shared = |a: &Loggers, b: &Loggers| {
-        let both = a.threads.iter().filter_map(|(name, count)| Some(count.min(b.threads.get(name)?)));
+        let both = a
+            .threads
+            .iter()
+            .filter_map(|(name, count)| Some(count.min(b.threads.get(name)?)));
         both.sum::<usize>() as f64 / a.lines.len().min(b.lines.len()) as f64
     };
     let largest = (0..families.len()).max_by_key(|index| families[*index].lines.len());
@@ -169,7 +189,11 @@ fn family(logger: &[u8]) -> &[u8] {
         3 => 2,
         _ => 3,
     };
-    let ends = logger.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+    let ends = logger
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'.')
+        .map(|(at, _)| at);
     ends.take(keep).last().map_or(logger, |end| &logger[..end])
 }
 
@@ -194,7 +218,9 @@ mod tests {
         let line = |n: usize, thread: &str, logger: &str| {
             format!("2024-01-02 03:04:05,123 INFO [{thread}-{n}] {logger}: did {n}")
         };
-        let mut texts: Vec<String> = (0..40).map(|n| line(n, "exec", "org.shop.web.Cart")).collect();
+        let mut texts: Vec<String> = (0..40)
+            .map(|n| line(n, "exec", "org.shop.web.Cart"))
+            .collect();
         texts.extend((0..40).map(|n| line(n, "exec", "com.pool.db.Pool")));
         assert_eq!(split(&texts).len(), 1);
         texts.extend((0..40).map(|n| line(n, "flusher", "net.store.wal.Log")));
@@ -204,7 +230,9 @@ mod tests {
     #[test]
     fn an_application_behind_a_syslog_parts() {
         let mut texts: Vec<String> = (10..50)
-            .map(|n| format!("Nov 24 11:50:{n} vm proxy[7]: 10.0.0.1:{n} [24/Nov/2026:11:50:{n}] web"))
+            .map(|n| {
+                format!("Nov 24 11:50:{n} vm proxy[7]: 10.0.0.1:{n} [24/Nov/2026:11:50:{n}] web")
+            })
             .collect();
         texts.extend((10..50).map(|n| format!("Nov 24 11:50:{n} vm sshd[{n}]: session closed")));
         assert_eq!(split(&texts).len(), 2);

@@ -32,7 +32,8 @@ pub fn arrange(sample: &Sample<'_>, drafts: Vec<Draft>) -> Vec<Placed> {
     for _ in 0..placed.len() {
         let mut changed = false;
         for at in 1..placed.len() {
-            if lost(sample, &placed[at - 1], &placed[at]) > lost(sample, &placed[at], &placed[at - 1])
+            if lost(sample, &placed[at - 1], &placed[at])
+                > lost(sample, &placed[at], &placed[at - 1])
             {
                 placed.swap(at - 1, at);
                 changed = true;

@@ -63,8 +63,9 @@ pub struct Measured {
 pub fn propose(sample: &Sample<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<Atom>>, Stopped> {
     let count = sample.members.len();
     let share = (LINES_OF_ALL / count.max(1)).clamp(LINES_MIN, LINES_MAX);
-    let lines: Vec<Vec<usize>> =
-        (0..count).map(|group| chosen_lines(sample, group, share)).collect();
+    let lines: Vec<Vec<usize>> = (0..count)
+        .map(|group| chosen_lines(sample, group, share))
+        .collect();
     // Most pieces occur once: those that are rare in every group are dropped before they cost.
     let mut frequent: FastMap<u64, Piece> = FastMap::default();
     for (group, items) in lines.iter().enumerate() {
@@ -74,7 +75,9 @@ pub fn propose(sample: &Sample<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<Ato
         for (row, item) in items.iter().enumerate() {
             watch.step(group)?;
             let mut seen = Vec::new();
-            collect(sample, *item, &constants, &mut |text, _| seen.push(hash_of(text.as_bytes())));
+            collect(sample, *item, &constants, &mut |text, _| {
+                seen.push(hash_of(text.as_bytes()))
+            });
             seen.sort_unstable();
             seen.dedup();
             for piece in seen {
@@ -116,7 +119,10 @@ fn least_share(sample: &Sample<'_>, group: usize) -> f64 {
 /// The share of the chosen lines that each of them stands for.
 fn weights(sample: &Sample<'_>, items: &[usize]) -> Vec<f64> {
     let total: f64 = items.iter().map(|item| sample.items[*item].weight).sum();
-    items.iter().map(|item| sample.items[*item].weight / total).collect()
+    items
+        .iter()
+        .map(|item| sample.items[*item].weight / total)
+        .collect()
 }
 
 /// Values of labels that a good part of the group has.
@@ -164,7 +170,10 @@ impl Piece {
 
     fn of_group(&self, group: usize) -> impl Iterator<Item = usize> {
         let group = group as u32;
-        self.rows.iter().filter(move |(g, _)| *g == group).map(|(_, row)| *row as usize)
+        self.rows
+            .iter()
+            .filter(move |(g, _)| *g == group)
+            .map(|(_, row)| *row as usize)
     }
 }
 
@@ -177,7 +186,11 @@ fn chosen_lines(sample: &Sample<'_>, group: usize, most: usize) -> Vec<usize> {
     items.sort_by(|a, b| sample.items[*b].weight.total_cmp(&sample.items[*a].weight));
     let (heavy, rest) = items.split_at(most / 2);
     let step = rest.len().div_ceil(most / 2).max(1);
-    heavy.iter().chain(rest.iter().step_by(step)).copied().collect()
+    heavy
+        .iter()
+        .chain(rest.iter().step_by(step))
+        .copied()
+        .collect()
 }
 
 /// Names with digits that are constants of this group all the same.
@@ -199,7 +212,11 @@ fn constants(sample: &Sample<'_>, items: &[usize]) -> FastMap<u64, ()> {
         }
     }
     let enough = |count: f64, bare: bool| {
-        let share = if bare { NUMBER_SHARE_MIN } else { DIGITS_SHARE_MIN };
+        let share = if bare {
+            NUMBER_SHARE_MIN
+        } else {
+            DIGITS_SHARE_MIN
+        };
         count >= 3.0 && count >= share * items.len() as f64
     };
     counts.retain(|_, (count, bare)| enough(*count, *bare));
@@ -221,7 +238,10 @@ fn tokens(text: &str, stamps: &[(usize, usize)]) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while at < bytes.len() && tokens.len() < TOKENS_MAX {
-        if let Some((_, end)) = stamps.iter().find(|(start, end)| (*start..*end).contains(&at)) {
+        if let Some((_, end)) = stamps
+            .iter()
+            .find(|(start, end)| (*start..*end).contains(&at))
+        {
             tokens.push(Token::Varies);
             at = *end;
             continue;
@@ -244,7 +264,11 @@ fn tokens(text: &str, stamps: &[(usize, usize)]) -> Vec<Token> {
             at += blanks;
         } else if bytes[at].is_ascii() {
             let plain = bytes[at] == b'\t' || bytes[at].is_ascii_punctuation();
-            tokens.push(if plain { Token::Fixed(at, at + 1) } else { Token::Varies });
+            tokens.push(if plain {
+                Token::Fixed(at, at + 1)
+            } else {
+                Token::Varies
+            });
             at += 1;
         } else {
             tokens.push(Token::Varies);
@@ -322,7 +346,9 @@ fn starts(sample: &Sample<'_>, items: &[usize]) -> Vec<Atom> {
     counts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
     counts.retain(|(_, weight)| *weight >= 3.0 && *weight >= 0.02 * total);
     let starts = counts.into_iter().take(16);
-    starts.map(|(text, _)| Atom::Starts(text.to_owned())).collect()
+    starts
+        .map(|(text, _)| Atom::Starts(text.to_owned()))
+        .collect()
 }
 
 /// A piece under consideration for one group.
@@ -352,11 +378,16 @@ fn shortlist(
         }
         let mut rows = Bits::new(lines[group].len());
         piece.of_group(group).for_each(|row| rows.set(row));
-        let others = piece.rows.iter().filter(|(other, _)| *other as usize != group);
+        let others = piece
+            .rows
+            .iter()
+            .filter(|(other, _)| *other as usize != group);
         candidates.push(Candidate {
             rows,
             share,
-            foreign: others.map(|(other, row)| weights[*other as usize][*row as usize]).sum(),
+            foreign: others
+                .map(|(other, row)| weights[*other as usize][*row as usize])
+                .sum(),
             piece,
         });
     }
@@ -370,7 +401,9 @@ fn shortlist(
     });
     let mut picked: Vec<&Piece> = Vec::new();
     for (limit, count) in [(0.0, 24), (0.05, 10), (0.4, 10), (f64::INFINITY, 10)] {
-        let pure = candidates.iter().filter(|one| one.foreign <= limit * one.share);
+        let pure = candidates
+            .iter()
+            .filter(|one| one.foreign <= limit * one.share);
         pick(pure, &weights[group], count, &mut picked);
     }
     for one in candidates.iter().take(8).filter(|one| one.share > 0.5) {
@@ -378,7 +411,10 @@ fn shortlist(
             picked.push(one.piece);
         }
     }
-    picked.into_iter().map(|piece| Atom::Contains(piece.text.clone())).collect()
+    picked
+        .into_iter()
+        .map(|piece| Atom::Contains(piece.text.clone()))
+        .collect()
 }
 
 /// How well a piece reads and keeps: enough letters to be no accident, whole words.
@@ -400,7 +436,11 @@ fn pick<'p>(
     let mut covered = Bits::new(weights.len());
     for _ in 0..count {
         let gain = |one: &Candidate<'_>| -> f64 {
-            one.rows.minus(&covered).iter().map(|row| weights[row]).sum()
+            one.rows
+                .minus(&covered)
+                .iter()
+                .map(|row| weights[row])
+                .sum()
         };
         // Of equals the first: `max_by` keeps the last.
         let Some((best, _)) = candidates

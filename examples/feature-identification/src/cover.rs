@@ -59,8 +59,13 @@ pub fn drafts(
         .collect();
     let mut drafts = Vec::with_capacity(measured.len());
     for (group, atoms) in measured.iter().enumerate() {
-        let others = negatives.iter().enumerate().filter(|(other, _)| *other != group);
-        let against: Vec<&Measured> = others.flat_map(|(_, atoms)| atoms.iter().copied()).collect();
+        let others = negatives
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != group);
+        let against: Vec<&Measured> = others
+            .flat_map(|(_, atoms)| atoms.iter().copied())
+            .collect();
         let search = Search::new(sample, group, atoms, &against);
         drafts.push(search.draft(fields, watch)?);
     }
@@ -96,7 +101,10 @@ fn telling<'m>(sample: &Sample<'_>, group: usize, atoms: &'m [Measured]) -> Vec<
     let mut best: Vec<(f64, &Measured)> = atoms.iter().map(|one| (own(one), one)).collect();
     best.retain(|(share, _)| *share >= 0.2 * sample.sizes[group]);
     best.sort_by(|a, b| b.0.total_cmp(&a.0));
-    best.into_iter().take(NEGATIVES_MAX).map(|(_, one)| one).collect()
+    best.into_iter()
+        .take(NEGATIVES_MAX)
+        .map(|(_, one)| one)
+        .collect()
 }
 
 #[derive(Debug, Clone)]
@@ -264,8 +272,10 @@ impl<'s, 'm> Search<'s, 'm> {
             .iter()
             .flat_map(|term| term.all.iter().map(|one| one.atom.clone()))
             .collect();
-        let mut conditions: Vec<Condition> =
-            chosen.iter().map(|term| term_condition(term, fields)).collect();
+        let mut conditions: Vec<Condition> = chosen
+            .iter()
+            .map(|term| term_condition(term, fields))
+            .collect();
         let condition = match conditions.len() {
             0 => Condition::never(),
             1 => conditions.remove(0),
@@ -282,7 +292,9 @@ impl<'s, 'm> Search<'s, 'm> {
     where
         'm: 't,
     {
-        terms.fold(Bits::new(self.sample.items.len()), |all, (_, term)| all.or(&term.items))
+        terms.fold(Bits::new(self.sample.items.len()), |all, (_, term)| {
+            all.or(&term.items)
+        })
     }
 }
 

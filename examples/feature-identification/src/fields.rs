@@ -57,9 +57,10 @@ pub fn fields(documents: &[Value]) -> Fields {
         });
     }
     let share = |count: usize| count as f64 / looked_at.len().max(1) as f64;
-    let usual = TEXT_FIELDS
-        .iter()
-        .find(|name| seen.get(**name).is_some_and(|field| share(field.present) >= 0.5));
+    let usual = TEXT_FIELDS.iter().find(|name| {
+        seen.get(**name)
+            .is_some_and(|field| share(field.present) >= 0.5)
+    });
     let text = usual.map(|name| (*name).to_owned()).or_else(|| {
         seen.iter()
             .filter(|(path, field)| !path.starts_with('@') && share(field.present) >= 0.5)
@@ -141,7 +142,10 @@ mod tests {
         assert_eq!(fields.text.as_deref(), Some("message"));
         assert_eq!(fields.labels, ["service.name"]);
         assert_eq!(text_at(&documents[0], "service.name"), Some("shop"));
-        assert_eq!(text_at(&json!({"a.b": "x", "a": {"b": "y"}}), "a.b"), Some("x"));
+        assert_eq!(
+            text_at(&json!({"a.b": "x", "a": {"b": "y"}}), "a.b"),
+            Some("x")
+        );
     }
 
     #[test]

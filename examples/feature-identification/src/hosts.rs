@@ -40,7 +40,10 @@ pub fn by_source(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
     };
     for label in 0..all.labels.len() {
         let place = Place::Label(label);
-        parts = parts.into_iter().flat_map(|part| by_place(all, part, &place)).collect();
+        parts = parts
+            .into_iter()
+            .flat_map(|part| by_place(all, part, &place))
+            .collect();
     }
     parts
 }
@@ -61,7 +64,10 @@ pub fn host_and_programs(all: Lines<'_>, lines: &[u32]) -> Option<(String, Vec<(
         }
         if let Some(tag) = columns.get(column + 1) {
             let tag = &text[tag.start..tag.end];
-            let name = tag.iter().take_while(|byte| !matches!(byte, b'[' | b'(' | b':')).count();
+            let name = tag
+                .iter()
+                .take_while(|byte| !matches!(byte, b'[' | b'(' | b':'))
+                .count();
             *programs.entry(&tag[..name]).or_insert(0) += 1;
         }
     }
@@ -85,10 +91,18 @@ fn by_place(all: Lines<'_>, lines: Vec<u32>, place: &Place) -> Vec<Vec<u32>> {
         return vec![lines];
     }
     let mut sets = Sets::new(values.len());
-    join(&values, lines.len(), matches!(place, Place::Host(_)), &mut sets);
+    join(
+        &values,
+        lines.len(),
+        matches!(place, Place::Host(_)),
+        &mut sets,
+    );
     let mut parts: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (index, value) in values.into_iter().enumerate() {
-        parts.entry(sets.find(index)).or_default().extend(value.lines);
+        parts
+            .entry(sets.find(index))
+            .or_default()
+            .extend(value.lines);
     }
     parts
         .into_values()
@@ -115,7 +129,9 @@ enum Place {
 /// The first column of words, if what follows it is the start of a message by some program.
 fn host_column(all: Lines<'_>, lines: &[u32]) -> Option<Place> {
     let share = |test: &dyn Fn(&Header) -> bool| {
-        let hits = lines.iter().filter(|line| test(&all.headers[**line as usize]));
+        let hits = lines
+            .iter()
+            .filter(|line| test(&all.headers[**line as usize]));
         hits.count() as f64 / lines.len() as f64
     };
     let kind = |header: &Header, column: usize| header.columns.get(column).map(|c| c.kind.clone());
@@ -168,15 +184,27 @@ pub fn names_application(key: &str) -> bool {
 /// How well a name of a field suits the name of a source; 0: not at all.
 fn rank(key: &str) -> usize {
     const PARTS: [&str; 12] = [
-        "hostname", "host", "unit", "pod", "deployment", "container", "program", "application",
-        "appname", "app", "svc", "service",
+        "hostname",
+        "host",
+        "unit",
+        "pod",
+        "deployment",
+        "container",
+        "program",
+        "application",
+        "appname",
+        "app",
+        "svc",
+        "service",
     ];
     let lower = key.to_ascii_lowercase();
     if lower == "name" {
         return PARTS.len();
     }
     let parts = lower.split(|c: char| !c.is_ascii_alphanumeric());
-    let best = parts.filter_map(|part| PARTS.iter().position(|known| *known == part)).max();
+    let best = parts
+        .filter_map(|part| PARTS.iter().position(|known| *known == part))
+        .max();
     best.map_or(0, |at| at + 1)
 }
 
@@ -188,7 +216,11 @@ fn named<'a>(all: Lines<'a>, line: u32, place: &Place) -> Option<[&'a [u8]; 3]> 
         Place::Host(column) | Place::Column(column) => {
             let at = all.headers[line as usize].columns.get(*column)?;
             // What stands before is the timestamp.
-            Some([&text[at.start..at.end], &[], &text[at.end..limit.max(at.end)]])
+            Some([
+                &text[at.start..at.end],
+                &[],
+                &text[at.end..limit.max(at.end)],
+            ])
         }
         Place::Named(key) => {
             let whole = all.texts[line as usize];
@@ -197,7 +229,11 @@ fn named<'a>(all: Lines<'a>, line: u32, place: &Place) -> Option<[&'a [u8]; 3]> 
                 .find(|pair| pair.key == key)?;
             let start = pair.value.as_ptr() as usize - whole.as_ptr() as usize;
             let end = start + pair.value.len();
-            Some([&text[start..end], &text[..start], &text[end..limit.max(end)]])
+            Some([
+                &text[start..end],
+                &text[..start],
+                &text[end..limit.max(end)],
+            ])
         }
         Place::Label(label) => {
             let name = all.labels[*label].get(line as usize).copied().flatten()?;
@@ -223,7 +259,10 @@ fn values(all: Lines<'_>, lines: &[u32], place: &Place) -> Vec<Value> {
             continue;
         };
         let spelled = spellings.entry(masked_text(name)).or_default();
-        spelled.entry(name).or_default().push((*line, before, after));
+        spelled
+            .entry(name)
+            .or_default()
+            .push((*line, before, after));
     }
     let mut values = Vec::new();
     for spelled in spellings.into_values() {
@@ -231,7 +270,11 @@ fn values(all: Lines<'_>, lines: &[u32], place: &Place) -> Vec<Value> {
             let found: Vec<Found<'_>> = spelled.into_values().flatten().collect();
             values.push(value(&found, place, true));
         } else {
-            values.extend(spelled.into_values().map(|found| value(&found, place, false)));
+            values.extend(
+                spelled
+                    .into_values()
+                    .map(|found| value(&found, place, false)),
+            );
         }
     }
     // Lines without a name go with the largest value.
@@ -303,7 +346,10 @@ fn same_source(first: &Value, second: &Value, hosts: bool) -> bool {
         return true;
     }
     let shared = |one: &Value, two: &Value| {
-        let hits = one.processes.keys().filter(|tag| two.processes.contains_key(*tag));
+        let hits = one
+            .processes
+            .keys()
+            .filter(|tag| two.processes.contains_key(*tag));
         hits.count() as f64 / one.processes.len().max(1) as f64
     };
     let few = small.processes.len().min(large.processes.len());

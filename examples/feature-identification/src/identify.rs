@@ -80,7 +80,12 @@ pub fn identify(documents: &[Value], watch: &mut dyn Watch) -> Result<Outcome, S
     let labels: Vec<Vec<Option<&str>>> = fields
         .labels
         .iter()
-        .map(|path| documents.iter().map(|document| text_at(document, path)).collect())
+        .map(|path| {
+            documents
+                .iter()
+                .map(|document| text_at(document, path))
+                .collect()
+        })
         .collect();
     let headers = headers(&texts, watch)?;
     let all = Lines {
@@ -94,7 +99,7 @@ pub fn identify(documents: &[Value], watch: &mut dyn Watch) -> Result<Outcome, S
     let drafts = drafts(&sample, &fields, watch)?;
     let placed = arrange(&sample, drafts);
     let stories = stories(&sample, &groups, watch)?;
-    measure(documents, &fields, &groups, placed, stories, watch)
+    measure(documents, &fields, &groups, placed, &stories, watch)
 }
 
 /// Large enough, and no mere oddity.
@@ -106,7 +111,9 @@ fn is_system(all: Lines<'_>, lines: &[u32]) -> bool {
     if share >= ODDITY_SHARE_MAX {
         return true;
     }
-    let patterns = lines.iter().map(|line| pattern(all.texts[*line as usize].as_bytes()));
+    let patterns = lines
+        .iter()
+        .map(|line| pattern(all.texts[*line as usize].as_bytes()));
     let mut patterns: Vec<u64> = patterns.collect();
     patterns.sort_unstable();
     patterns.dedup();
@@ -119,7 +126,7 @@ fn measure(
     fields: &Fields,
     groups: &[Vec<u32>],
     placed: Vec<Placed>,
-    stories: Vec<Story>,
+    stories: &[Story],
     watch: &mut dyn Watch,
 ) -> Result<Outcome, Stopped> {
     watch.phase("measuring", documents.len() * placed.len())?;
@@ -143,13 +150,16 @@ fn measure(
         let own = &groups[group];
         let hits = own.iter().filter(|line| matched[**line as usize]).count();
         let all_hits = matched.iter().filter(|hit| **hit).count();
-        let newly = own.iter().filter(|line| {
-            matched[**line as usize] && !taken[**line as usize]
-        });
+        let newly = own
+            .iter()
+            .filter(|line| matched[**line as usize] && !taken[**line as usize]);
         if newly.count() < GROUP_LINES_MIN.min(own.len()) {
             continue;
         }
-        taken.iter_mut().zip(&matched).for_each(|(taken, hit)| *taken |= hit);
+        taken
+            .iter_mut()
+            .zip(&matched)
+            .for_each(|(taken, hit)| *taken |= hit);
         let precision = hits as f64 / all_hits.max(1) as f64;
         let recall = hits as f64 / own.len().max(1) as f64;
         outcome.found.push(Found {

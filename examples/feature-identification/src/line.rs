@@ -128,18 +128,45 @@ pub fn kind(field: &[u8]) -> Kind {
 #[must_use]
 pub fn is_level(word: &[u8]) -> bool {
     const LEVELS: [&str; 25] = [
-        "trace", "debug", "info", "information", "notice", "warn", "warning", "error", "err",
-        "crit", "critical", "fatal", "alert", "emerg", "emergency", "panic", "severe", "fine",
-        "finer", "finest", "config", "log", "verbose", "dbug", "note",
+        "trace",
+        "debug",
+        "info",
+        "information",
+        "notice",
+        "warn",
+        "warning",
+        "error",
+        "err",
+        "crit",
+        "critical",
+        "fatal",
+        "alert",
+        "emerg",
+        "emergency",
+        "panic",
+        "severe",
+        "fine",
+        "finer",
+        "finest",
+        "config",
+        "log",
+        "verbose",
+        "dbug",
+        "note",
     ];
     if word.len() == 1 {
-        return matches!(word[0], b'D' | b'I' | b'W' | b'E' | b'F' | b'V' | b'T' | b'N');
+        return matches!(
+            word[0],
+            b'D' | b'I' | b'W' | b'E' | b'F' | b'V' | b'T' | b'N'
+        );
     }
     let upper = word.iter().all(u8::is_ascii_uppercase);
     let lower = word.iter().all(u8::is_ascii_lowercase);
     let capital = word[0].is_ascii_uppercase() && word[1..].iter().all(u8::is_ascii_lowercase);
     (upper || lower || capital)
-        && LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level.as_bytes()))
+        && LEVELS
+            .iter()
+            .any(|level| word.eq_ignore_ascii_case(level.as_bytes()))
 }
 
 struct Lead {
@@ -217,7 +244,10 @@ fn stamp_starts(text: &[u8], start: usize, end: usize) -> impl Iterator<Item = u
         .filter(|at| *at > 0 && field[..*at].iter().all(u8::is_ascii_alphabetic))
         .map(|at| at + 1 + usize::from(field.get(at + 1) == Some(&b'"')));
     let offsets = [Some(0), (signs > 0).then_some(signs), key];
-    offsets.into_iter().flatten().map(move |offset| start + offset)
+    offsets
+        .into_iter()
+        .flatten()
+        .map(move |offset| start + offset)
 }
 
 fn columns(text: &[u8], mut at: usize, header: &mut Header) {
@@ -277,17 +307,25 @@ fn column_end(text: &[u8], at: usize) -> usize {
 
 fn field_end(text: &[u8], at: usize) -> usize {
     let rest = &text[at.min(text.len())..];
-    at + rest.iter().take_while(|byte| !byte.is_ascii_whitespace()).count()
+    at + rest
+        .iter()
+        .take_while(|byte| !byte.is_ascii_whitespace())
+        .count()
 }
 
 fn blanks(text: &[u8], at: usize) -> usize {
     let rest = &text[at.min(text.len())..];
-    rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+    rest.iter()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count()
 }
 
 /// How a line without a timestamp opens: only what is formal counts, words do not.
 fn opening(text: &[u8], columns: &[Column]) -> String {
-    let letters = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let letters = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
     let after = text.get(letters).copied().unwrap_or(0);
     if letters > 1 && matches!(after, b':' | b'|' | b']') && is_level(&text[..letters]) {
         return "level".to_owned();

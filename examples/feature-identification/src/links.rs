@@ -75,9 +75,16 @@ pub fn settle(
                 watch.step(0)?;
             }
             let scores = scores(&vocabulary, texts[*line as usize], count, plain);
-            total.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += score);
+            total
+                .iter_mut()
+                .zip(&scores)
+                .for_each(|(sum, score)| *sum += score);
         }
-        total.iter_mut().zip(&takes).filter(|(_, takes)| !**takes).for_each(|(sum, _)| *sum = 0.0);
+        total
+            .iter_mut()
+            .zip(&takes)
+            .filter(|(_, takes)| !**takes)
+            .for_each(|(sum, _)| *sum = 0.0);
         match if count == 1 { Some(0) } else { best(&total) } {
             Some(home) => {
                 taken[home] += style.len() as f64;
@@ -116,7 +123,11 @@ fn join_small(
         let lines = &groups[index];
         let lead = &headers[lines[0] as usize].lead;
         let formal = lead.starts_with(|c: char| c.is_ascii_digit());
-        let limit = if formal { FORMAL_SHARE_MAX } else { SMALL_SHARE_MAX };
+        let limit = if formal {
+            FORMAL_SHARE_MAX
+        } else {
+            SMALL_SHARE_MAX
+        };
         let apart = named_apart[index] || lead.starts_with("json");
         if apart || lines.len() as f64 >= limit * total {
             continue;
@@ -153,7 +164,9 @@ fn join_small(
 /// A few lines of one or two patterns without a header are part of what else has no header.
 fn join_fragments(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
     let bare = |group: &Vec<u32>| {
-        !headers[group[0] as usize].lead.starts_with(|c: char| c.is_ascii_digit())
+        !headers[group[0] as usize]
+            .lead
+            .starts_with(|c: char| c.is_ascii_digit())
             && !headers[group[0] as usize].lead.starts_with("json")
     };
     let (mut bares, mut formal): (Vec<_>, Vec<_>) = groups.into_iter().partition(bare);
@@ -162,8 +175,10 @@ fn join_fragments(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> 
     for group in bares {
         let largest = kept.first().map_or(0, Vec::len);
         let few = group.len() * FRAGMENT_FACTOR <= largest && {
-            let mut patterns: Vec<u64> =
-                group.iter().map(|line| pattern(texts[*line as usize].as_bytes())).collect();
+            let mut patterns: Vec<u64> = group
+                .iter()
+                .map(|line| pattern(texts[*line as usize].as_bytes()))
+                .collect();
             patterns.sort_unstable();
             patterns.dedup();
             patterns.len() <= 2
@@ -179,7 +194,9 @@ fn join_fragments(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> 
 
 /// The one group besides `index` that says a word, if it is just one.
 fn only_other(speakers: &Speakers, index: usize) -> Option<usize> {
-    let mut others = speakers.iter().filter(|(group, _)| *group as usize != index);
+    let mut others = speakers
+        .iter()
+        .filter(|(group, _)| *group as usize != index);
     let first = others.next()?;
     others.next().is_none().then_some(first.0 as usize)
 }
@@ -196,7 +213,9 @@ fn vocabulary(
             if index % BEAT_LINES == 0 {
                 watch.step(0)?;
             }
-            let mut seen: Vec<u64> = tokens(texts[*line as usize]).map(|(word, _)| word).collect();
+            let mut seen: Vec<u64> = tokens(texts[*line as usize])
+                .map(|(word, _)| word)
+                .collect();
             seen.sort_unstable();
             seen.dedup();
             for word in seen {
@@ -214,12 +233,16 @@ fn vocabulary(
 /// Words and values of a line, and whether each is an identifier.
 fn tokens(text: &str) -> impl Iterator<Item = (u64, bool)> {
     let text = &text.as_bytes()[..text.len().min(TEXT_MAX)];
-    let plain = words(text).filter(|word| !PACKAGES.contains(word)).map(|word| (word_id(word), is_identifier(word)));
+    let plain = words(text)
+        .filter(|word| !PACKAGES.contains(word))
+        .map(|word| (word_id(word), is_identifier(word)));
     plain.chain(values(text).map(|value| (word_id(value), true)))
 }
 
 fn identifiers(text: &str) -> impl Iterator<Item = u64> {
-    tokens(text).filter(|(_, identifier)| *identifier).map(|(word, _)| word)
+    tokens(text)
+        .filter(|(_, identifier)| *identifier)
+        .map(|(word, _)| word)
 }
 
 /// Not a word of a language: capitals or signs inside.
@@ -230,12 +253,7 @@ fn is_identifier(word: &[u8]) -> bool {
 }
 
 /// How much a line speaks for each group; by its identifiers alone or by `plain` words as well.
-fn scores(
-    vocabulary: &FastMap<u64, Speakers>,
-    text: &str,
-    count: usize,
-    plain: bool,
-) -> Vec<f64> {
+fn scores(vocabulary: &FastMap<u64, Speakers>, text: &str, count: usize, plain: bool) -> Vec<f64> {
     let mut scores = vec![0.0; count];
     for (word, identifier) in tokens(text).filter(|(_, identifier)| plain || *identifier) {
         let Some(speakers) = vocabulary.get(&word) else {
@@ -253,7 +271,10 @@ fn scores(
 /// The clear winner, if there is one.
 fn best(scores: &[f64]) -> Option<usize> {
     let winner = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]))?;
-    let next = scores.iter().enumerate().filter(|(other, _)| *other != winner);
+    let next = scores
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != winner);
     let next = next.map(|(_, score)| *score).fold(0.0, f64::max);
     (scores[winner] > 0.0 && scores[winner] >= LEAD_MIN * next).then_some(winner)
 }
@@ -264,7 +285,11 @@ fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
     let mut styles: BTreeMap<(bool, u8, &[u8]), Vec<u32>> = BTreeMap::new();
     for line in lines {
         let text = texts[*line as usize].as_bytes();
-        let indent = text.first().copied().filter(u8::is_ascii_whitespace).unwrap_or(0);
+        let indent = text
+            .first()
+            .copied()
+            .filter(u8::is_ascii_whitespace)
+            .unwrap_or(0);
         let inner = text.trim_ascii_start();
         let key = match inner.strip_prefix(b"at ") {
             Some(frame) if of_runtime(frame) => (false, 0, &[][..]),
@@ -274,14 +299,25 @@ fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
         };
         styles.entry(key).or_default().push(*line);
     }
-    styles.into_iter().map(|((plain, ..), lines)| (plain, lines)).collect()
+    styles
+        .into_iter()
+        .map(|((plain, ..), lines)| (plain, lines))
+        .collect()
 }
 
 /// A frame of the language's own library, which every program has.
 fn of_runtime(frame: &[u8]) -> bool {
-    [&b"java."[..], b"javax.", b"jdk.", b"sun.", b"com.sun.", b"scala.", b"kotlin."]
-        .iter()
-        .any(|base| frame.starts_with(base))
+    [
+        &b"java."[..],
+        b"javax.",
+        b"jdk.",
+        b"sun.",
+        b"com.sun.",
+        b"scala.",
+        b"kotlin.",
+    ]
+    .iter()
+    .any(|base| frame.starts_with(base))
 }
 
 /// The first two parts of a dotted name.

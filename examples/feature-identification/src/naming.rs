@@ -84,12 +84,7 @@ pub fn slug(name: &str, taken: &mut Vec<String>) -> String {
     free
 }
 
-fn story(
-    sample: &Sample<'_>,
-    group: usize,
-    lines: &[u32],
-    words: &[BTreeMap<&str, f64>],
-) -> Story {
+fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[BTreeMap<&str, f64>]) -> Story {
     let telling = telling_words(group, words);
     let host = host_and_programs(sample.all, lines);
     let logger = main_logger(sample.all, lines);
@@ -103,15 +98,21 @@ fn story(
                 (name.clone(), name)
             }
             _ => {
-                let names: Vec<&str> =
-                    programs.iter().take(3).map(|(name, _)| name.as_str()).collect();
+                let names: Vec<&str> = programs
+                    .iter()
+                    .take(3)
+                    .map(|(name, _)| name.as_str())
+                    .collect();
                 (host.clone(), format!("{host}: {}", names.join(", ")))
             }
         }
     } else if let Some(logger) = &logger {
         (logger.clone(), format!("Application {logger}"))
     } else if telling.is_empty() {
-        (format!("system {}", group + 1), format!("System {}", group + 1))
+        (
+            format!("system {}", group + 1),
+            format!("System {}", group + 1),
+        )
     } else {
         let name = telling[..telling.len().min(NAME_WORDS_MAX)].join(" ");
         (name, format!("Lines with {}", quoted(&telling)))
@@ -122,13 +123,19 @@ fn story(
         let listed: Vec<String> = listed
             .map(|(name, share)| format!("{name} ({})", percent(*share)))
             .collect();
-        parts.push(format!("The host is {host}; programs: {}.", listed.join(", ")));
+        parts.push(format!(
+            "The host is {host}; programs: {}.",
+            listed.join(", ")
+        ));
     }
     if let Some(logger) = logger {
         parts.push(format!("Most of its loggers begin with {logger}."));
     }
     if !telling.is_empty() {
-        parts.push(format!("Words that others do not write: {}.", quoted(&telling)));
+        parts.push(format!(
+            "Words that others do not write: {}.",
+            quoted(&telling)
+        ));
     }
     Story {
         name,
@@ -242,7 +249,10 @@ fn telling_words(group: usize, words: &[BTreeMap<&str, f64>]) -> Vec<String> {
     let mut scored: Vec<(f64, &str)> = words[group]
         .iter()
         .map(|(word, share)| {
-            let others = words.iter().enumerate().filter(|(other, _)| *other != group);
+            let others = words
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != group);
             let elsewhere = others.filter_map(|(_, shares)| shares.get(word).copied());
             let elsewhere = elsewhere.fold(0.0, f64::max);
             (share - 2.0 * elsewhere, *word)

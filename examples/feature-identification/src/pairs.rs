@@ -46,7 +46,9 @@ fn json_pairs(line: &str, count: usize) -> Vec<Pair<'_>> {
             break;
         };
         let key = &line[at + 1..key_end - 1];
-        at = skip(bytes, key_end, |byte| byte.is_ascii_whitespace() || byte == b':');
+        at = skip(bytes, key_end, |byte| {
+            byte.is_ascii_whitespace() || byte == b':'
+        });
         let Some(first) = bytes.get(at) else {
             break;
         };
@@ -172,17 +174,26 @@ mod tests {
         );
         assert_eq!(signature(line, 500), "level:s ts:n ");
         let line = "ts=2024 caller=a.go:1 noise msg=\"two words\" n=1";
-        let keys: Vec<(&str, &str)> =
-            pairs(line, 500, 9).into_iter().map(|p| (p.key, p.value)).collect();
+        let keys: Vec<(&str, &str)> = pairs(line, 500, 9)
+            .into_iter()
+            .map(|p| (p.key, p.value))
+            .collect();
         assert_eq!(
             keys,
-            [("ts", "2024"), ("caller", "a.go:1"), ("msg", "two words"), ("n", "1")]
+            [
+                ("ts", "2024"),
+                ("caller", "a.go:1"),
+                ("msg", "two words"),
+                ("n", "1")
+            ]
         );
     }
 
     #[test]
     fn broken_lines_end_the_reading() {
-        for line in ["{", "{\"", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":{", "{\"é", "=", "a=", "{]"] {
+        for line in [
+            "{", "{\"", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":{", "{\"é", "=", "a=", "{]",
+        ] {
             let _ = pairs(line, 3, 9);
             let _ = pairs(line, 500, 9);
         }

@@ -98,7 +98,11 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
 /// Of the documents that either selects, the share that both do.
 fn overlap(first: &[bool], second: &[bool]) -> f64 {
     let count = |test: fn(bool, bool) -> bool| {
-        first.iter().zip(second).filter(|(a, b)| test(**a, **b)).count() as f64
+        first
+            .iter()
+            .zip(second)
+            .filter(|(a, b)| test(**a, **b))
+            .count() as f64
     };
     count(|a, b| a && b) / count(|a, b| a || b).max(1.0)
 }
@@ -128,7 +132,10 @@ mod tests {
     fn found(name: &str, text: &str, documents: &[Value]) -> Found {
         let filter = Condition::contains("message", text);
         Found {
-            matched: documents.iter().map(|document| filter.matches(document)).collect(),
+            matched: documents
+                .iter()
+                .map(|document| filter.matches(document))
+                .collect(),
             filter,
             story: Story {
                 name: name.to_owned(),
@@ -154,7 +161,10 @@ mod tests {
             .map(|n| json!({"message": if n < 20 { "vm sshd[1]: a" } else { "nginx b" }}))
             .collect();
         let first = run(
-            &[found("sshd", "sshd[", &documents), found("nginx", "nginx", &documents)],
+            &[
+                found("sshd", "sshd[", &documents),
+                found("nginx", "nginx", &documents),
+            ],
             &[],
             &documents,
             "monday",
@@ -162,12 +172,18 @@ mod tests {
         assert_ne!(first[0].uuid, first[1].uuid);
         assert_eq!((first[0].count, first[0].kind.as_str()), (3, "system"));
         let second = run(
-            &[found("web", "b", &documents), found("sshd on vm", "vm sshd", &documents)],
+            &[
+                found("web", "b", &documents),
+                found("sshd on vm", "vm sshd", &documents),
+            ],
             &first,
             &documents,
             "tuesday",
         );
-        assert_eq!((&second[0].uuid, &second[0].id), (&first[1].uuid, &first[1].id));
+        assert_eq!(
+            (&second[0].uuid, &second[0].id),
+            (&first[1].uuid, &first[1].id)
+        );
         assert_eq!(second[1].uuid, first[0].uuid);
         assert_eq!(second[1].name, "sshd on vm");
         assert_eq!(second[1].expires_at, "tuesday + 7");
@@ -176,8 +192,18 @@ mod tests {
     #[test]
     fn a_name_alone_makes_no_system() {
         let documents = [json!({"message": "alpha"}), json!({"message": "beta"})];
-        let first = run(&[found("x", "alpha", &documents)], &[], &documents, "monday");
-        let second = run(&[found("x", "beta", &documents)], &first, &documents, "tuesday");
+        let first = run(
+            &[found("x", "alpha", &documents)],
+            &[],
+            &documents,
+            "monday",
+        );
+        let second = run(
+            &[found("x", "beta", &documents)],
+            &first,
+            &documents,
+            "tuesday",
+        );
         assert_ne!(second[0].uuid, first[0].uuid);
         assert_eq!(second[0].id, "x-2");
     }

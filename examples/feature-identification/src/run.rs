@@ -69,12 +69,22 @@ impl Task for FeatureIdentification {
             expires_at: rfc3339(now_ms + KEPT_MS),
         };
         // What another version of this type has left and this one cannot read stays as it is.
-        let known = stored.into_iter().filter_map(|one| serde_json::from_value(one.body).ok());
+        let known = stored
+            .into_iter()
+            .filter_map(|one| serde_json::from_value(one.body).ok());
         let known: Vec<Feature> = known.collect();
-        let (expired, kept): (Vec<Feature>, Vec<Feature>) =
-            known.into_iter().partition(|one| one.expires_at <= times.last_seen);
-        let features = reconcile(&outcome.found, &counts, &kept, &documents, &times, &mut watch)
-            .map_err(|Stopped| watch.reason())?;
+        let (expired, kept): (Vec<Feature>, Vec<Feature>) = known
+            .into_iter()
+            .partition(|one| one.expires_at <= times.last_seen);
+        let features = reconcile(
+            &outcome.found,
+            &counts,
+            &kept,
+            &documents,
+            &times,
+            &mut watch,
+        )
+        .map_err(|Stopped| watch.reason())?;
         clients.progress.phase("save")?;
         save(&collection, &features, &expired)?;
         Ok(Payload {
@@ -136,7 +146,9 @@ fn count(
     let total = found.len() as u64;
     let mut counts = Vec::with_capacity(found.len());
     for (done, one) in (0..).zip(found) {
-        clients.progress.report(done, Some(total), &one.story.name)?;
+        clients
+            .progress
+            .report(done, Some(total), &one.story.name)?;
         let query = Query::new(params.start, params.end).matching(one.filter.clone());
         counts.push(stream.count(&query)?.value);
     }
@@ -152,12 +164,18 @@ fn save(
     let mut changes = Vec::new();
     for one in features {
         let body = serde_json::to_value(one).map_err(|error| {
-            Error::failed("internal", format!("the feature `{}` is no JSON: {error}", one.id))
+            Error::failed(
+                "internal",
+                format!("the feature `{}` is no JSON: {error}", one.id),
+            )
         })?;
         changes.push(Change::put(one.uuid.as_str(), body));
     }
     let reused = |one: &&Feature| !features.iter().any(|new| new.uuid == one.uuid);
-    let deletes = expired.iter().filter(reused).map(|one| Change::delete(one.uuid.as_str()));
+    let deletes = expired
+        .iter()
+        .filter(reused)
+        .map(|one| Change::delete(one.uuid.as_str()));
     changes.extend(deletes);
     for answer in collection.apply(&changes)? {
         match answer {
@@ -170,7 +188,9 @@ fn save(
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -196,7 +216,8 @@ impl<'c> Asking<'c> {
 
     /// Why the host stopped the algorithm.
     fn reason(self) -> Error {
-        self.error.unwrap_or_else(|| Error::failed("canceled", "the run is asked to stop"))
+        self.error
+            .unwrap_or_else(|| Error::failed("canceled", "the run is asked to stop"))
     }
 
     fn told(&mut self, answer: Result<(), Error>) -> Result<(), Stopped> {

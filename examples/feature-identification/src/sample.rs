@@ -119,7 +119,10 @@ impl<'a> Sample<'a> {
     #[must_use]
     pub fn label(&self, label: usize, item: usize) -> Option<&'a str> {
         let values = self.all.labels.get(label)?;
-        values.get(self.items[item].line as usize).copied().flatten()
+        values
+            .get(self.items[item].line as usize)
+            .copied()
+            .flatten()
     }
 
     /// How many lines the items of a set stand for.

@@ -33,7 +33,6 @@ pub struct Lines<'a> {
 }
 
 /// Groups the lines by lead and by formal columns. Every line is in exactly one group.
-#[must_use]
 ///
 /// # Errors
 /// [`Stopped`] when the watch says so.
@@ -48,7 +47,7 @@ pub fn by_shape(all: Lines<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<u32>>, 
         if lead.starts_with("json") {
             json.push(lines);
         } else if lead.starts_with(|c: char| c.is_ascii_digit()) {
-            for lines in by_zone(all, lines) {
+            for lines in by_zone(all, &lines) {
                 for lines in by_quotes(all, lines) {
                     split(all, lines, 0, 0, &mut done);
                 }
@@ -86,10 +85,7 @@ fn by_keys(all: Lines<'_>, mut groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
 }
 
 /// The share of the lines that each text stands in.
-fn shares<K: Ord>(
-    lines: &[u32],
-    mut read: impl FnMut(u32, &mut dyn FnMut(K)),
-) -> BTreeMap<K, f64> {
+fn shares<K: Ord>(lines: &[u32], mut read: impl FnMut(u32, &mut dyn FnMut(K))) -> BTreeMap<K, f64> {
     let mut shares = BTreeMap::new();
     for line in lines {
         read(*line, &mut |key| {
@@ -100,13 +96,12 @@ fn shares<K: Ord>(
 }
 
 fn overlap<K: Ord>(a: &BTreeMap<K, f64>, b: &BTreeMap<K, f64>) -> f64 {
-    a.iter().filter_map(|(key, share)| Some(share.min(*b.get(key)?))).sum()
+    a.iter()
+        .filter_map(|(key, share)| Some(share.min(*b.get(key)?)))
+        .sum()
 }
 
-fn merge_similar(
-    groups: Vec<Vec<u32>>,
-    similar: impl Fn(usize, usize) -> bool,
-) -> Vec<Vec<u32>> {
+fn merge_similar(groups: Vec<Vec<u32>>, similar: impl Fn(usize, usize) -> bool) -> Vec<Vec<u32>> {
     let mut sets = Sets::new(groups.len());
     for first in 0..groups.len() {
         for second in first + 1..groups.len() {
@@ -127,7 +122,7 @@ fn merge_similar(
 }
 
 /// Machines in different zones write different offsets; summer time alone is no difference.
-fn by_zone(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
+fn by_zone(all: Lines<'_>, lines: &[u32]) -> Vec<Vec<u32>> {
     let minutes = |line: u32| {
         let (start, end) = all.headers[line as usize].zone?;
         let text = all.texts[line as usize].get(start..end)?;
@@ -135,7 +130,7 @@ fn by_zone(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
         let total = digits / 100 * 60 + digits % 100;
         Some(if text.starts_with('-') { -total } else { total })
     };
-    let parts = parts_of(&lines, |line| minutes(line).unwrap_or(0));
+    let parts = parts_of(lines, |line| minutes(line).unwrap_or(0));
     let zones: Vec<i32> = parts.iter().map(|(zone, _)| *zone).collect();
     let groups = parts.into_iter().map(|(_, part)| part).collect();
     merge_similar(groups, |a, b| (zones[a] - zones[b]).abs() <= 60)
@@ -152,7 +147,10 @@ fn by_quotes(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
         return vec![lines];
     }
     let quotes = |line: u32| text(line).iter().filter(|byte| **byte == b'"').count();
-    parts_of(&lines, quotes).into_iter().map(|(_, part)| part).collect()
+    parts_of(&lines, quotes)
+        .into_iter()
+        .map(|(_, part)| part)
+        .collect()
 }
 
 /// Parts by a key; those that are too small go with the largest.
@@ -201,7 +199,10 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
     }
     let mut parts: BTreeMap<Form, Vec<u32>> = BTreeMap::new();
     for line in &lines {
-        parts.entry(form(all.headers, *line, column)).or_default().push(*line);
+        parts
+            .entry(form(all.headers, *line, column))
+            .or_default()
+            .push(*line);
     }
     let stamped: usize = parts
         .iter()
@@ -217,13 +218,19 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
         let text = matches!(form, Form::Text | Form::Tag);
         return split(all, lines, column + 1, passed + usize::from(text), done);
     }
-    let follow: Vec<BTreeMap<Vec<u8>, f64>> =
-        parts.iter().map(|(_, part)| following(all, part, column)).collect();
-    let texts: Vec<bool> =
-        parts.iter().map(|(form, _)| matches!(form, Form::Text | Form::Tag)).collect();
+    let follow: Vec<BTreeMap<Vec<u8>, f64>> = parts
+        .iter()
+        .map(|(_, part)| following(all, part, column))
+        .collect();
+    let texts: Vec<bool> = parts
+        .iter()
+        .map(|(form, _)| matches!(form, Form::Text | Form::Tag))
+        .collect();
     let count = parts.len();
     let groups = parts.into_iter().map(|(_, part)| part).collect();
-    let merged = merge_similar(groups, |a, b| overlap(&follow[a], &follow[b]) >= AGREEMENT_MIN);
+    let merged = merge_similar(groups, |a, b| {
+        overlap(&follow[a], &follow[b]) >= AGREEMENT_MIN
+    });
     let mixed = merged.len() < count || texts.iter().any(|text| *text);
     for part in merged {
         split(all, part, column + 1, passed + usize::from(mixed), done);
@@ -236,7 +243,9 @@ fn following(all: Lines<'_>, lines: &[u32], column: usize) -> BTreeMap<Vec<u8>, 
         let columns = all.headers[line as usize].columns.iter().skip(column + 1);
         let formal = |kind: &Kind| matches!(kind, Kind::Level | Kind::Signs | Kind::Number);
         if let Some(next) = columns.into_iter().find(|column| !formal(&column.kind)) {
-            count(masked_text(&all.texts[line as usize].as_bytes()[next.start..next.end]));
+            count(masked_text(
+                &all.texts[line as usize].as_bytes()[next.start..next.end],
+            ));
         }
     })
 }
@@ -265,10 +274,7 @@ fn merge_parts(
     keep_large(parts, total)
 }
 
-fn keep_large<K: Ord + Clone>(
-    parts: BTreeMap<K, Vec<u32>>,
-    total: usize,
-) -> Vec<(K, Vec<u32>)> {
+fn keep_large<K: Ord + Clone>(parts: BTreeMap<K, Vec<u32>>, total: usize) -> Vec<(K, Vec<u32>)> {
     let Some(largest) = parts
         .iter()
         .max_by_key(|(_, part)| part.len())
@@ -278,8 +284,8 @@ fn keep_large<K: Ord + Clone>(
     };
     let (mut kept, mut small) = (Vec::new(), Vec::new());
     for (key, part) in parts {
-        let enough = part.len() >= PART_LINES_MIN
-            && part.len() as f64 >= PART_SHARE_MIN * total as f64;
+        let enough =
+            part.len() >= PART_LINES_MIN && part.len() as f64 >= PART_SHARE_MIN * total as f64;
         if enough || key == largest {
             kept.push((key, part));
         } else {

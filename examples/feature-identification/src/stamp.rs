@@ -279,7 +279,7 @@ impl Reader<'_> {
         }
         if first <= 2 && matches!(self.byte(second), b' ' | b'-') {
             self.at = second;
-            self.format.push_str("m");
+            self.format.push('m');
             self.format.push(char::from(sep));
             self.format.push('d');
             return Some(false);
@@ -414,9 +414,9 @@ impl Reader<'_> {
 }
 
 fn number(digits: &[u8]) -> u32 {
-    digits
-        .iter()
-        .fold(0, |sum, digit| sum * 10 + u32::from(digit.wrapping_sub(b'0')))
+    digits.iter().fold(0, |sum, digit| {
+        sum * 10 + u32::from(digit.wrapping_sub(b'0'))
+    })
 }
 
 #[cfg(test)]
@@ -459,7 +459,10 @@ mod tests {
         ] {
             let (found, rest) = format(text);
             assert_eq!(found, wanted, "{text}");
-            assert!(!rest.starts_with(|c: char| c.is_ascii_alphanumeric()), "{text}: {rest}");
+            assert!(
+                !rest.starts_with(|c: char| c.is_ascii_alphanumeric()),
+                "{text}: {rest}"
+            );
         }
     }
 

@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn a_pattern_forgets_what_varies() {
         let mask = |text: &str| String::from_utf8(masked_text(text.as_bytes())).unwrap();
-        assert_eq!(mask("blk_38865049064139 from 10.2.33.4"), "blk_0 from 0.0.0.0");
+        assert_eq!(
+            mask("blk_38865049064139 from 10.2.33.4"),
+            "blk_0 from 0.0.0.0"
+        );
         assert_eq!(mask("id=7fcd1ce2b4a0   x"), "id=0 x");
         assert_eq!(pattern(b"a 12 b"), pattern(b"a 7 b"));
         assert_ne!(pattern(b"a 12 b"), pattern(b"a x b"));
