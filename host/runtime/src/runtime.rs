@@ -104,6 +104,12 @@ impl Runtime {
         self.slots
     }
 
+    /// Components that this process has compiled itself, because they were not in the cache.
+    #[must_use]
+    pub fn compiled_here(&self) -> usize {
+        self.cache.cache_misses()
+    }
+
     /// Whether the bytes are a component that this host can load. Parses all of them: call it
     /// where blocking for a while is no harm.
     ///

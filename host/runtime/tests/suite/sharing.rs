@@ -1,0 +1,100 @@
+//! Many runs at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::bench::{TestRun, completed, guest, load, runtime, runtime_with};
+use crate::wat;
+
+#[tokio::test]
+async fn an_honest_one_gets_its_time_beside_spinning_ones() {
+    let runtime = Arc::new(runtime());
+    let spinning = guest(&runtime, "endless-loop").await;
+    let honest = guest(&runtime, "spin").await;
+    let mut spinners = JoinSet::new();
+    let begun = Arc::new(tokio::sync::Semaphore::new(0));
+    for _ in 0..32 {
+        let (runtime, spinning, begun) =
+            (Arc::clone(&runtime), spinning.clone(), Arc::clone(&begun));
+        spinners.spawn(async move {
+            let mut run = TestRun::new().await;
+            run.limits.cpu = Duration::from_secs(600);
+            let request = run.request_with("{}", move || begun.add_permits(1));
+            runtime.run(&spinning, request).await
+        });
+    }
+    drop(begun.acquire_many(32).await.unwrap());
+    let mut run = TestRun::new().await;
+    run.limits.cpu = Duration::from_millis(300);
+    let exit = run.run(&runtime, &honest, r#"{"cpu_ms":200}"#).await;
+    let result = completed(&exit);
+    println!("beside 32 spinning: {result}, {:?}", exit.usage);
+    assert!(spinners.try_join_next().is_none(), "they still spin");
+}
+
+#[tokio::test]
+async fn short_ones_are_not_held_up_by_spinning_ones() {
+    let runtime = Arc::new(runtime());
+    let spinning = guest(&runtime, "endless-loop").await;
+    let short = load(&runtime, wat::runs("", wat::COMPLETES)).await;
+    let mut spinners = JoinSet::new();
+    for _ in 0..8 {
+        let (runtime, spinning) = (Arc::clone(&runtime), spinning.clone());
+        spinners.spawn(async move { TestRun::new().await.run(&runtime, &spinning, "{}").await });
+    }
+    for _ in 0..100 {
+        let exit = TestRun::new().await.run(&runtime, &short, "{}").await;
+        assert_eq!(completed(&exit), json!({}));
+    }
+    assert!(spinners.try_join_next().is_none(), "they still spin");
+}
+
+#[tokio::test]
+async fn more_runs_than_slots_wait_for_one() {
+    let runtime = Arc::new(runtime_with(8));
+    assert_eq!(runtime.capacity(), 8);
+    let component = guest(&runtime, "sleeper").await;
+    let mut runs = JoinSet::new();
+    for _ in 0..40 {
+        let (runtime, component) = (Arc::clone(&runtime), component.clone());
+        runs.spawn(async move {
+            TestRun::new()
+                .await
+                .run(&runtime, &component, r#"{"ms":5}"#)
+                .await
+        });
+    }
+    while let Some(exit) = runs.join_next().await {
+        let exit = exit.unwrap();
+        assert!(completed(&exit)["slept_ms"].as_u64().unwrap() >= 5);
+        assert!(exit.usage.host_wait_ms >= 4, "{:?}", exit.usage);
+    }
+}
+
+#[tokio::test]
+async fn dropped_runs_give_their_slots_back() {
+    let runtime = Arc::new(runtime_with(8));
+    let spinning = guest(&runtime, "endless-loop").await;
+    let parked = guest(&runtime, "sleeper").await;
+    let short = load(&runtime, wat::runs("", wat::COMPLETES)).await;
+    for (component, params) in [(spinning, "{}"), (parked, r#"{"ms":100000000}"#)] {
+        let mut runs = JoinSet::new();
+        let begun = Arc::new(tokio::sync::Semaphore::new(0));
+        for _ in 0..8 {
+            let (runtime, component, begun) =
+                (Arc::clone(&runtime), component.clone(), Arc::clone(&begun));
+            runs.spawn(async move {
+                let run = TestRun::new().await;
+                let request = run.request_with(params, move || begun.add_permits(1));
+                runtime.run(&component, request).await
+            });
+        }
+        drop(begun.acquire_many(8).await.unwrap());
+        runs.shutdown().await;
+        let exit = TestRun::new().await.run(&runtime, &short, "{}").await;
+        assert_eq!(completed(&exit), json!({}));
+    }
+}

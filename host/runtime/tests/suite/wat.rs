@@ -1,0 +1,77 @@
+//! Small components in WAT: one core module behind the contract's two functions.
+
+use std::sync::Arc;
+
+/// A component whose `describe` and `run` have these bodies. Each returns the address of its
+/// answer. `run` is handed the address and length of its params.
+///
+/// There are `$memory` (one page), `$ok` (answers a text as `run`'s result), `$sleep` and
+/// `$cancel_requested`.
+pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
+    let text = format!(
+        r#"(component
+    (type $types' (instance
+        (type $error' (record
+            (field "code" string) (field "message" string) (field "retryable" bool)
+            (field "retry-after-ms" (option u64)) (field "details" (option string))))
+        (export "error" (type (eq $error')))))
+    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+    (alias export $types "error" (type $error))
+    (type $context' (instance
+        (alias outer 1 $error (type $outer))
+        (export "error" (type $error (eq $outer)))
+        (export "cancel-requested" (func (result bool)))
+        (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
+    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
+
+    (core module $memory'
+        (memory (export "memory") 1)
+        (global $free (mut i32) (i32.const 1024))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 15))
+                (i32.const -16)))
+            (global.get $free)
+            (global.set $free (i32.add (global.get $free) (local.get 3)))))
+    (core instance $memory (instantiate $memory'))
+    (core func $sleep (canon lower (func $context "sleep")
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+    (core func $cancel_requested (canon lower (func $context "cancel-requested")))
+    (core module $guest'
+        (import "memory" "memory" (memory 1))
+        (import "host" "sleep" (func $sleep (param i64 i32)))
+        (import "host" "cancel-requested" (func $cancel_requested (result i32)))
+        (func $ok (param $at i32) (param $length i32) (result i32)
+            (i32.store (i32.const 0) (i32.const 0))
+            (i32.store (i32.const 8) (local.get $at))
+            (i32.store (i32.const 12) (local.get $length))
+            (i32.const 0))
+        (data (i32.const 512) "{{}}")
+        {fields}
+        (func (export "describe") (result i32) {describe})
+        (func (export "run") (param $params i32) (param $length i32) (result i32) {run}))
+    (core instance $guest (instantiate $guest'
+        (with "memory" (instance $memory))
+        (with "host" (instance
+            (export "sleep" (func $sleep))
+            (export "cancel-requested" (func $cancel_requested))))))
+    (func $describe (result string)
+        (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
+    (func $run (param "params" string) (result (result string (error $error)))
+        (canon lift (core func $guest "run")
+            (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+    (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
+    (export "taskhost:task/task@0.1.0" (instance $task)))"#
+    );
+    Arc::from(wat::parse_str(text).unwrap())
+}
+
+/// A component that only runs.
+pub(crate) fn runs(fields: &str, run: &str) -> Arc<[u8]> {
+    component(fields, DESCRIBES_NOTHING, run)
+}
+
+/// Answers `{}`.
+pub(crate) const COMPLETES: &str = "(call $ok (i32.const 512) (i32.const 2))";
+
+const DESCRIBES_NOTHING: &str = "(i32.store (i32.const 0) (i32.const 512)) \
+     (i32.store (i32.const 4) (i32.const 2)) (i32.const 0)";
