@@ -25,5 +25,12 @@ mod matching;
 mod batch;
 mod fields;
 mod sample;
+pub mod crash;
 pub mod memory;
+mod sqlite;
+mod lock;
 pub mod open;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+#[cfg(test)]
+mod tests;

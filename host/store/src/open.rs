@@ -1,15 +1,29 @@
 //! Opens a store. Here alone a backend is named.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use taskhost_model::time::Clock;
 
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
+use crate::error::StoreError;
 use crate::limits::Limits;
+use crate::lock::{FolderLock, LockError};
 use crate::memory::Memory;
+use crate::sqlite::Sqlite;
 use crate::streams::StreamStore;
 use crate::tasks::TaskStore;
+
+/// Where and how to store.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder; made when it is missing. Other files in it are left alone.
+    pub folder: PathBuf,
+    /// Upper bounds.
+    pub limits: Limits,
+}
 
 /// Everything that is stored, behind its traits.
 #[derive(Debug, Clone)]
@@ -22,6 +36,91 @@ pub struct Stores {
     pub streams: Arc<dyn StreamStore>,
     /// Components.
     pub components: Arc<dyn ComponentStore>,
+    embedded: Option<Embedded>,
+}
+
+/// What only the embedded store has.
+#[derive(Debug, Clone)]
+struct Embedded {
+    sqlite: Arc<Sqlite>,
+    lock: Arc<FolderLock>,
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another host uses the folder.
+    #[error(
+        "the data folder {} is in use by another taskhost{}: stop that one, or use another \
+         folder with --data",
+        .folder.display(),
+        who(*.pid, .address.as_deref())
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// The other host's process.
+        pid: Option<u32>,
+        /// Where it listens, once it does.
+        address: Option<String>,
+    },
+    /// The folder cannot be made or used.
+    #[error("the data folder {folder} cannot be used: {error}", folder = .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The files in it cannot be used.
+    #[error("the store in {folder} does not open: {error}", folder = .folder.display())]
+    Store {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+/// Opens the embedded store and takes the lock on its folder, until every copy of the answer is
+/// dropped. It reads and writes files: call it before serving, or from a blocking thread.
+///
+/// # Errors
+/// [`OpenError`] when another host uses the folder, when it cannot be used, and when its files
+/// are damaged, of a newer version or not ours.
+pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
+    let folder = || settings.folder.clone();
+    std::fs::create_dir_all(&settings.folder).map_err(|error| OpenError::Folder {
+        folder: folder(),
+        error,
+    })?;
+    let lock = FolderLock::take(&settings.folder).map_err(|error| match error {
+        LockError::Held { pid, address } => OpenError::InUse {
+            folder: folder(),
+            pid,
+            address,
+        },
+        LockError::Io(error) => OpenError::Folder {
+            folder: folder(),
+            error,
+        },
+    })?;
+    let lock = Arc::new(lock);
+    let sqlite =
+        Sqlite::open(&settings.folder, settings.limits, clock, &lock).map_err(|error| {
+            OpenError::Store {
+                folder: folder(),
+                error,
+            }
+        })?;
+    let sqlite = Arc::new(sqlite);
+    Ok(Stores {
+        tasks: Arc::clone(&sqlite) as Arc<dyn TaskStore>,
+        documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
+        streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
+        components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
+        embedded: Some(Embedded { sqlite, lock }),
+    })
 }
 
 /// A store that is gone with the process, for tests.
@@ -33,5 +132,46 @@ pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: memory,
+        embedded: None,
+    }
+}
+
+impl Stores {
+    /// Writes where this host listens, so that a second one on the same folder can name it.
+    ///
+    /// # Errors
+    /// What the system says when the file cannot be written.
+    pub fn announce(&self, address: &str) -> io::Result<()> {
+        match &self.embedded {
+            Some(embedded) => embedded.lock.write(address),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a write would succeed now: it makes one.
+    ///
+    /// # Errors
+    /// Whatever a write would fail with.
+    pub async fn writable(&self) -> Result<(), StoreError> {
+        match &self.embedded {
+            Some(embedded) => embedded.sqlite.writable().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what waits and closes the store; every later call answers
+    /// [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        if let Some(embedded) = &self.embedded {
+            embedded.sqlite.close().await;
+        }
+    }
+}
+
+fn who(pid: Option<u32>, address: Option<&str>) -> String {
+    match (pid, address) {
+        (Some(pid), Some(address)) => format!(" (process {pid}, {address})"),
+        (Some(pid), None) => format!(" (process {pid}, not listening yet)"),
+        (None, _) => String::new(),
     }
 }

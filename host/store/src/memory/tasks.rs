@@ -83,6 +83,9 @@ impl TaskStore for Memory {
             let applied = content.apply(&key, &Event::Claim(claim), &self.limits, now);
             if applied.outcome == Outcome::Changed {
                 claimed.extend(content.visible(&key).map(Entry::stored));
+            } else if let Some(entry) = content.tasks.get_mut(&key) {
+                // The clock went back: it is not due any more.
+                entry.place = place::of(&entry.task, now);
             }
         }
         Ok(claimed)

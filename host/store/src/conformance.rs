@@ -1,0 +1,171 @@
+//! The suite that every backend passes: functions over the traits, named after what the traits
+//! guarantee.
+//!
+//! # How to use it
+//! Give [`exercise`] something that makes an empty store on a manual clock. Each case gets a
+//! store of its own and panics, or answers an error, where a guarantee does not hold. What no
+//! trait can show (durability over a restart, the plan of a statement) stands in the backend's
+//! own tests.
+
+pub mod given;
+mod schedules;
+mod claims;
+mod runs;
+mod lists;
+mod texts;
+mod collections;
+mod stream_data;
+mod samples;
+mod retention;
+mod versions;
+
+use taskhost_model::time::Clock;
+
+use crate::open::Stores;
+
+/// An empty store and the manual clock that it was opened with.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The store.
+    pub stores: Stores,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+macro_rules! each_case {
+    ($make:expr; $($module:ident { $($case:ident),+ $(,)? })+) => {
+        $($({
+            let subject = ($make)();
+            let name = concat!(stringify!($module), "::", stringify!($case));
+            $module::$case(&subject).await.expect(name);
+            subject.stores.close().await;
+        })+)+
+    };
+}
+
+/// Runs every case on a store of its own.
+///
+/// # Panics
+/// Where a guarantee does not hold.
+pub async fn exercise(make: impl Fn() -> Subject) {
+    of_apply(&make).await;
+    of_tasks(&make).await;
+    of_documents(&make).await;
+    of_streams(&make).await;
+    of_components(&make).await;
+}
+
+async fn of_apply(make: &impl Fn() -> Subject) {
+    each_case! { make;
+        schedules {
+            of_many_writers_one_schedules,
+            a_schedule_that_is_repeated_is_recognized,
+            a_live_run_is_left_alone,
+            what_was_done_before_is_kept,
+            a_schedule_may_want_absence_or_a_version,
+            changes_may_want_a_version,
+            a_cancel_ends_what_waits_and_asks_what_runs,
+            acknowledging_needs_a_result,
+            deleted_is_gone_and_a_late_run_cannot_bring_it_back,
+            versions_do_not_come_back_after_a_deletion,
+        }
+        runs {
+            every_report_of_a_run_is_written,
+            a_late_writer_is_fenced,
+            an_end_that_is_repeated_is_recognized,
+            a_canceled_run_ends_canceled_whatever_it_returns,
+            a_result_before_the_cancel_stays,
+            a_failed_attempt_waits_and_runs_again,
+            a_handed_back_run_keeps_its_attempt_and_deadline,
+            a_lost_host_requeues_until_it_is_too_often,
+            versions_and_revisions_tell_what_changed,
+            reads_see_what_was_answered,
+        }
+    }
+}
+
+async fn of_tasks(make: &impl Fn() -> Subject) {
+    each_case! { make;
+        claims {
+            claim_never_gives_one_run_twice,
+            claim_gives_due_runs_only,
+            claim_gives_wanted_types_only,
+            claim_goes_by_rank_then_by_creation,
+            claim_takes_the_types_in_turn,
+            claim_gives_nothing_while_a_previous_run_may_be_alive,
+            claim_pins_the_component_once,
+            a_clock_that_goes_back_makes_nothing_due,
+            next_due_is_the_earliest_that_waits,
+            held_are_those_that_a_host_may_run,
+            unfinished_are_counted,
+        }
+        lists {
+            lists_are_newest_first,
+            lists_are_filtered,
+            lists_are_complete_over_a_cursor,
+            a_foreign_cursor_is_refused,
+            no_tombstone_is_shown_and_none_stays,
+        }
+        texts {
+            texts_are_stored_exactly,
+            what_is_too_large_is_refused_and_nothing_written,
+            a_log_grows_and_ends_at_its_limit,
+            a_new_run_has_none_of_the_old_texts,
+        }
+    }
+}
+
+async fn of_documents(make: &impl Fn() -> Subject) {
+    each_case! { make;
+        collections {
+            a_label_belongs_to_its_first_owner,
+            only_a_live_fence_writes,
+            changes_stand_alone_and_in_order,
+            a_version_never_comes_back,
+            queries_go_by_id_over_a_cursor,
+            a_page_keeps_to_its_bytes,
+            scopes_are_apart_and_go_with_their_stream,
+            bodies_are_stored_exactly,
+        }
+    }
+}
+
+async fn of_streams(make: &impl Fn() -> Subject) {
+    each_case! { make;
+        stream_data {
+            streams_are_made_changed_and_listed,
+            what_was_ingested_is_there,
+            ranges_end_before_their_end,
+            conditions_mean_what_the_model_says,
+            a_search_is_complete_over_a_cursor,
+            a_search_keeps_to_rows_and_bytes,
+            fields_are_cut_out_to_the_letter,
+            field_statistics_tell_what_is_there,
+            a_stream_that_is_not_there_is_named,
+        }
+        samples {
+            a_seed_draws_the_same_again,
+            a_sample_has_no_document_twice,
+            a_sample_keeps_to_range_and_condition,
+            a_sample_keeps_to_its_bytes,
+            many_documents_are_drawn_as_few_are,
+        }
+        retention {
+            what_is_too_old_goes,
+            what_is_too_much_goes_oldest_first,
+            a_deleted_stream_leaves_nothing_to_its_successor,
+        }
+    }
+}
+
+async fn of_components(make: &impl Fn() -> Subject) {
+    each_case! { make;
+        versions {
+            a_component_never_changes,
+            one_version_of_a_type_is_active,
+            versions_retire_and_go,
+            the_last_version_frees_the_labels,
+            components_are_listed_newest_first,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a stream no longer keeps (`StreamStore` 6).
+
+use serde_json::json;
+use taskhost_model::query::Sort;
+
+use super::Subject;
+use super::given::{MANY_BYTES, at, document, query, reader, stream};
+use crate::error::StoreError;
+use crate::streams::StreamSettings;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+fn keeping(retention_days: u32, max_bytes: u64) -> StreamSettings {
+    StreamSettings {
+        description: None,
+        retention_days,
+        max_bytes,
+    }
+}
+
+pub(super) async fn what_is_too_old_goes(s: &Subject) -> Result<(), StoreError> {
+    let (streams, now_ms) = (&s.stores.streams, s.now().as_ms());
+    let old_ms = now_ms - 2 * DAY_MS;
+    let mut documents: Vec<_> = (1..1_200)
+        .map(|age| document(old_ms - age, "{\"old\":1}"))
+        .collect();
+    documents.extend([document(now_ms, "{}"), document(old_ms, "{\"edge\":1}")]);
+    let key = s.ingested("logs", documents).await?;
+    assert_eq!(
+        streams.enforce_retention(s.now()).await?,
+        0,
+        "30 days are kept"
+    );
+    streams.put(&key, &keeping(2, MANY_BYTES)).await?;
+    assert_eq!(streams.enforce_retention(s.now()).await?, 1_199);
+    assert_eq!(streams.enforce_retention(s.now()).await?, 0);
+    let found = streams.get(&key).await?.expect("it is there");
+    assert_eq!((found.documents, found.bytes), (2, 12));
+    assert_eq!(
+        (found.first_at, found.last_at),
+        (Some(at(old_ms)), Some(s.now()))
+    );
+    let count = streams
+        .count(&reader(), &key, &query(0, now_ms + 1))
+        .await?;
+    assert_eq!(count, 2);
+    let later = at(now_ms + 40 * DAY_MS);
+    assert_eq!(streams.enforce_retention(later).await?, 2);
+    let found = streams.get(&key).await?.expect("it is there");
+    assert_eq!(
+        (found.documents, found.bytes, found.first_at, found.last_at),
+        (0, 0, None, None)
+    );
+    Ok(())
+}
+
+pub(super) async fn what_is_too_much_goes_oldest_first(s: &Subject) -> Result<(), StoreError> {
+    let (streams, now_ms) = (&s.stores.streams, s.now().as_ms());
+    let body = |number: i64| json!({"n": 10_000 + number}).to_string();
+    let documents = (0..2_000)
+        .rev()
+        .map(|number| document(now_ms - number, &body(number)));
+    let key = s.ingested("logs", documents.collect()).await?;
+    let other = s
+        .ingested("other", vec![document(now_ms - 9_999, "{}")])
+        .await?;
+    let each = body(0).len() as u64;
+    streams.put(&key, &keeping(30, 50 * each + 1)).await?;
+    assert_eq!(streams.enforce_retention(s.now()).await?, 1_950);
+    let found = streams.get(&key).await?.expect("it is there");
+    assert_eq!((found.documents, found.bytes), (50, 50 * each));
+    assert_eq!(found.first_at, Some(at(now_ms - 49)));
+    let mut asked = query(0, now_ms + 1);
+    asked.sort = Some(Sort::Asc);
+    let left = streams
+        .search(&reader(), &key, &asked, MANY_BYTES)
+        .await?
+        .documents;
+    assert_eq!(left, (0..50).rev().map(body).collect::<Vec<_>>());
+    assert_eq!(
+        streams.get(&other).await?.map(|other| other.documents),
+        Some(1)
+    );
+    Ok(())
+}
+
+pub(super) async fn a_deleted_stream_leaves_nothing_to_its_successor(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let streams = &s.stores.streams;
+    let many = (0..1_500)
+        .map(|number| document(number, "{\"old\":1}"))
+        .collect();
+    s.ingested("logs", many).await?;
+    s.ingested("other", vec![document(0, "{}")]).await?;
+    assert!(streams.delete(&stream("logs")).await?);
+    let key = s.ingested("logs", vec![document(3, "{\"new\":1}")]).await?;
+    let whole = query(0, 10_000);
+    for _ in 0..2 {
+        assert_eq!(streams.count(&reader(), &key, &whole).await?, 1);
+        let sample = streams.sample(&reader(), &key, &whole, MANY_BYTES).await?;
+        assert_eq!(sample.documents, ["{\"new\":1}"]);
+        let search = streams.search(&reader(), &key, &whole, MANY_BYTES).await?;
+        assert_eq!(search.documents, ["{\"new\":1}"]);
+        let gone = streams.enforce_retention(at(0)).await?;
+        assert_eq!(gone, 0, "what was deleted with its stream is not counted");
+    }
+    let other = streams.count(&reader(), &stream("other"), &whole).await?;
+    assert_eq!(other, 1);
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The embedded store: SQLite in two files under the data folder, each with one writer thread
+//! and a few readers. Stream data has its own file so that an ingest never delays a task.
+
+mod conditions;
+mod connection;
+mod writer;
+mod readers;
+mod schema;
+mod row;
+mod tasks;
+mod write_task;
+mod claim;
+mod list;
+mod documents;
+mod components;
+mod stream_row;
+mod range;
+mod drawing;
+mod search;
+mod ingest;
+mod retention;
+mod streams;
+
+use std::path::Path;
+
+use taskhost_model::time::Clock;
+
+use crate::crash::Step;
+use crate::error::StoreError;
+use crate::limits::Limits;
+use connection::Format;
+use readers::Readers;
+use writer::Writer;
+
+/// The store in a data folder.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    clock: Clock,
+    limits: Limits,
+    tasks: File,
+    streams: File,
+}
+
+/// One file with its writer and its readers.
+#[derive(Debug)]
+struct File {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Sqlite {
+    /// Opens the files in `folder`, or makes them. `guard` is kept while anything may write.
+    pub(crate) fn open<G>(
+        folder: &Path,
+        limits: Limits,
+        clock: Clock,
+        guard: &G,
+    ) -> Result<Self, StoreError>
+    where
+        G: Clone + Send + 'static,
+    {
+        Ok(Self {
+            clock,
+            limits,
+            tasks: File::open(folder, &schema::TASKS, guard.clone())?,
+            streams: File::open(folder, &schema::STREAMS, guard.clone())?,
+        })
+    }
+
+    /// Whether both files can be written now.
+    pub(crate) async fn writable(&self) -> Result<(), StoreError> {
+        for file in [&self.tasks, &self.streams] {
+            let probe = |connection: &rusqlite::Connection| {
+                connection.prepare_cached(schema::PROBE)?.execute([])?;
+                Ok(())
+            };
+            file.writer.write(Step::Other, probe).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits and closes the files; every later call answers `Unavailable`.
+    pub(crate) async fn close(&self) {
+        for file in [&self.tasks, &self.streams] {
+            file.readers.close().await;
+            file.writer.close().await;
+        }
+    }
+}
+
+impl File {
+    fn open(
+        folder: &Path,
+        format: &'static Format,
+        guard: impl Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let connection = connection::for_writing(folder, format)?;
+        Ok(Self {
+            writer: Writer::start(format.file, connection, guard)?,
+            readers: Readers::new(folder.to_owned(), format),
+        })
+    }
+}

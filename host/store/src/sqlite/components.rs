@@ -1,0 +1,183 @@
+//! Components in SQLite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::time::Timestamp;
+
+use super::Sqlite;
+use super::documents::free_labels;
+use super::row::damaged;
+use crate::components::{COMPONENT_BYTES_MAX, ComponentStore, Version, VersionState};
+use crate::crash::Step;
+use crate::error::StoreError;
+use crate::limits::within;
+
+const SELECT: &str = "SELECT digest, type, state, bytes, uploaded_ms, activated_ms, descriptor \
+                      FROM components";
+const INSERT: &str = "INSERT INTO components (digest, type, state, bytes, uploaded_ms, \
+                      activated_ms, descriptor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// The active version of a type makes room for another one.
+const MAKE_ROOM: &str = "UPDATE components SET state = 'draining' \
+                         WHERE type = ?1 AND state = 'active' AND digest != ?2";
+const ACTIVATE: &str = "UPDATE components SET state = 'active', activated_ms = ?2 \
+                        WHERE digest = ?1";
+const RETIRE: &str = "UPDATE components SET state = 'retired' \
+                      WHERE digest = ?1 AND state = 'draining'";
+
+#[async_trait]
+impl ComponentStore for Sqlite {
+    async fn put(&self, version: &Version, bytes: Arc<[u8]>) -> Result<bool, StoreError> {
+        within("component", bytes.len(), COMPONENT_BYTES_MAX)?;
+        let version = version.clone();
+        let work = move |connection: &Connection| {
+            let digest = version.digest.as_str();
+            if find(connection, &version.digest)?.is_some() {
+                return Ok(false);
+            }
+            if version.state == VersionState::Active {
+                let of_type = (version.type_id.as_str(), digest);
+                connection.prepare_cached(MAKE_ROOM)?.execute(of_type)?;
+            }
+            connection.prepare_cached(INSERT)?.execute(params![
+                digest,
+                version.type_id.as_str(),
+                state_name(version.state),
+                version.bytes.cast_signed(),
+                version.uploaded_at.as_ms(),
+                version.activated_at.map(Timestamp::as_ms),
+                version.descriptor,
+            ])?;
+            let sql = "INSERT INTO component_bytes (digest, bytes) VALUES (?1, ?2)";
+            connection.prepare_cached(sql)?.execute((digest, &*bytes))?;
+            Ok(true)
+        };
+        self.tasks.writer.write(Step::ComponentPut, work).await
+    }
+
+    async fn get(&self, digest: &Digest) -> Result<Option<Version>, StoreError> {
+        let digest = digest.clone();
+        let read = move |connection: &Connection| find(connection, &digest);
+        self.tasks.readers.read(read).await
+    }
+
+    async fn bytes(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let digest = digest.clone();
+        let read = move |connection: &Connection| {
+            let sql = "SELECT bytes FROM component_bytes WHERE digest = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([digest.as_str()])?;
+            let Some(row) = rows.next()? else {
+                return Ok(None);
+            };
+            Ok(Some(Arc::from(row.get_ref(0)?.as_blob().map_err(damaged)?)))
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn list(&self) -> Result<Vec<Version>, StoreError> {
+        let read = |connection: &Connection| {
+            let sql = format!("{SELECT} ORDER BY type, uploaded_ms DESC, digest");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut versions = Vec::new();
+            while let Some(row) = rows.next()? {
+                versions.push(version(row)?);
+            }
+            Ok(versions)
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
+        let digest = digest.clone();
+        let work = move |connection: &Connection| {
+            let Some(version) = find(connection, &digest)? else {
+                return Ok(());
+            };
+            let of_type = (version.type_id.as_str(), digest.as_str());
+            connection.prepare_cached(MAKE_ROOM)?.execute(of_type)?;
+            connection
+                .prepare_cached(ACTIVATE)?
+                .execute((digest.as_str(), at.as_ms()))?;
+            Ok(())
+        };
+        self.tasks.writer.write(Step::ComponentActivate, work).await
+    }
+
+    async fn retire(&self, digest: &Digest) -> Result<(), StoreError> {
+        let digest = digest.clone();
+        let work = move |connection: &Connection| {
+            connection
+                .prepare_cached(RETIRE)?
+                .execute([digest.as_str()])?;
+            Ok(())
+        };
+        self.tasks.writer.write(Step::Other, work).await
+    }
+
+    async fn delete(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let digest = digest.clone();
+        let work = move |connection: &Connection| delete(connection, &digest);
+        self.tasks.writer.write(Step::Other, work).await
+    }
+}
+
+fn delete(connection: &Connection, digest: &Digest) -> Result<bool, StoreError> {
+    let Some(gone) = find(connection, digest)? else {
+        return Ok(false);
+    };
+    for sql in [
+        "DELETE FROM components WHERE digest = ?1",
+        "DELETE FROM component_bytes WHERE digest = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([digest.as_str()])?;
+    }
+    let type_id = gone.type_id.as_str();
+    let sql = "SELECT count(*) FROM components WHERE type = ?1";
+    let left: i64 = connection
+        .prepare_cached(sql)?
+        .query_row([type_id], |row| row.get(0))?;
+    if left == 0 {
+        free_labels(connection, type_id)?;
+    }
+    Ok(true)
+}
+
+fn find(connection: &Connection, digest: &Digest) -> Result<Option<Version>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE digest = ?1"))?;
+    let mut rows = statement.query([digest.as_str()])?;
+    rows.next()?.map(version).transpose()
+}
+
+fn version(row: &Row<'_>) -> Result<Version, StoreError> {
+    let text = |index| row.get_ref(index).and_then(|value| Ok(value.as_str()?));
+    Ok(Version {
+        digest: Digest::parse(text(0)?).map_err(damaged)?,
+        type_id: TypeId::parse(text(1)?).map_err(damaged)?,
+        state: state_of(text(2)?)?,
+        bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+        uploaded_at: Timestamp::from_ms(row.get(4)?),
+        activated_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
+        descriptor: text(6)?.to_owned(),
+    })
+}
+
+fn state_name(state: VersionState) -> &'static str {
+    match state {
+        VersionState::Active => "active",
+        VersionState::Draining => "draining",
+        VersionState::Retired => "retired",
+    }
+}
+
+fn state_of(name: &str) -> Result<VersionState, StoreError> {
+    match name {
+        "active" => Ok(VersionState::Active),
+        "draining" => Ok(VersionState::Draining),
+        "retired" => Ok(VersionState::Retired),
+        _ => Err(damaged(format!("a component's state is `{name}`"))),
+    }
+}

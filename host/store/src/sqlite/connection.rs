@@ -1,0 +1,122 @@
+//! Opens the embedded store's files and says in our words what SQLite reports.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::StoreError;
+
+/// What a file of ours looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Format {
+    /// Its name in the data folder.
+    pub file: &'static str,
+    /// Makes version 1 out of nothing.
+    pub schema: &'static str,
+    /// The newest version that this program reads and writes.
+    pub version: i64,
+}
+
+/// Marks a file as ours, so that somebody else's is never touched: "tkht".
+const APPLICATION_ID: i64 = 0x746b_6874;
+/// `SQLITE_IOERR_SHMSIZE`: the file that readers and writer share could not grow.
+const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+const STATEMENTS_KEPT: usize = 128;
+/// Only a process that looks into the file from outside can be in our way.
+const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// Opens the file for its one writer; makes it when it is new.
+pub(super) fn for_writing(folder: &Path, format: &Format) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join(format.file), flags)?;
+    prepare(&connection)?;
+    check_format(&connection, format)?;
+    // FULL: a commit has answered when the log is on disk, not when the system has been told.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -65536;",
+    )?;
+    create_schema(&connection, format)?;
+    Ok(connection)
+}
+
+/// Opens the file for a reader; a writer has it open already.
+pub(super) fn for_reading(folder: &Path, format: &Format) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join(format.file), flags)?;
+    prepare(&connection)?;
+    connection.execute_batch("PRAGMA cache_size = -16384;")?;
+    super::conditions::register(&connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;")?;
+    Ok(())
+}
+
+/// Refuses files that are not ours, or of a newer version, before anything is written.
+fn check_format(connection: &Connection, format: &Format) -> Result<(), StoreError> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let file = format.file;
+    let foreign = number("PRAGMA application_id")? != APPLICATION_ID
+        && number("SELECT count(*) FROM sqlite_schema")? > 0;
+    if foreign {
+        let reason =
+            format!("`{file}` in the data folder is not a store of taskhost: use another folder");
+        return Err(StoreError::Corrupt { reason });
+    }
+    let (version, newest) = (number("PRAGMA user_version")?, format.version);
+    if version > newest {
+        let reason = format!(
+            "`{file}` was written by a newer taskhost (format {version}, this one knows up to \
+             {newest}): start that version, or use another data folder"
+        );
+        return Err(StoreError::Corrupt { reason });
+    }
+    Ok(())
+}
+
+fn create_schema(connection: &Connection, format: &Format) -> Result<(), StoreError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == 0 {
+        // One transaction: a host that is killed here starts anew.
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {}; COMMIT;",
+            format.schema, format.version
+        ))?;
+    }
+    Ok(())
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error as E;
+        let reason = error.to_string();
+        match &error {
+            E::SqliteFailure(code, _) if code.code == ErrorCode::DiskFull => Self::DiskFull,
+            E::SqliteFailure(code, _) if code.extended_code == IOERR_SHMSIZE => Self::DiskFull,
+            E::SqliteFailure(code, _)
+                if matches!(
+                    code.code,
+                    ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
+                ) =>
+            {
+                Self::Corrupt { reason }
+            }
+            E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..) => Self::Corrupt { reason },
+            _ => Self::Unavailable { reason },
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Lists of tasks: newest first, along the index that fits the request best.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use taskhost_model::status::Status;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+
+use super::row;
+use crate::cursor;
+use crate::error::StoreError;
+use crate::tasks::{ListRequest, TaskPage};
+
+const ROWS_MAX: usize = 1_000;
+
+/// A page of tasks. Each wanted status is a list of its own, and the lists are merged.
+pub(super) fn page(connection: &Connection, request: &ListRequest) -> Result<TaskPage, StoreError> {
+    let limit = request.limit.clamp(1, ROWS_MAX);
+    let after = request.cursor.as_deref();
+    let after = after
+        .map(|text| cursor::decode("tasks", text))
+        .transpose()?;
+    let snapshot = connection.unchecked_transaction()?;
+    let mut statuses: Vec<Option<Status>> = request.statuses.iter().copied().map(Some).collect();
+    if statuses.is_empty() {
+        statuses.push(None);
+    }
+    statuses.sort_by_key(|status| status.map(Status::as_str));
+    statuses.dedup();
+    let mut found = Vec::new();
+    for status in statuses {
+        let query = Query::of(request, status, after, limit + 1);
+        found.extend(query.run(&snapshot)?);
+    }
+    found.sort_by_key(|(number, task)| std::cmp::Reverse((task.created_at, *number)));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| more);
+    Ok(TaskPage {
+        next: last.map(|(number, task)| cursor::encode("tasks", task.created_at.as_ms(), *number)),
+        tasks: found.into_iter().map(|(_, task)| task).collect(),
+    })
+}
+
+/// A statement with its parameters.
+#[derive(Debug)]
+pub(super) struct Query {
+    /// The statement's text.
+    pub sql: String,
+    parameters: Vec<Value>,
+}
+
+impl Query {
+    pub(super) fn of(
+        request: &ListRequest,
+        status: Option<Status>,
+        after: Option<(i64, i64)>,
+        limit: usize,
+    ) -> Self {
+        let index = match (&request.stream, status, &request.type_id) {
+            (Some(_), ..) => "tasks_by_stream",
+            (None, Some(_), _) => "tasks_by_status",
+            (None, None, Some(_)) => "tasks_by_type",
+            (None, None, None) => "tasks_listed",
+        };
+        let mut query = Self {
+            sql: format!(
+                "SELECT {}, number FROM tasks INDEXED BY {index} WHERE deleted_ms IS NULL",
+                row::COLUMNS
+            ),
+            parameters: Vec::new(),
+        };
+        query.filter(" AND space = ?", Some(text(request.space.as_str())));
+        query.filter(
+            " AND stream = ?",
+            request.stream.as_ref().map(|it| text(it.as_str())),
+        );
+        query.filter(" AND status = ?", status.map(|it| text(it.as_str())));
+        query.filter(
+            " AND type = ?",
+            request.type_id.as_ref().map(|it| text(it.as_str())),
+        );
+        query.filter(
+            " AND requested_by = ?",
+            request.requested_by.as_deref().map(text),
+        );
+        query.filter(
+            " AND instr(lower(id), lower(?)) > 0",
+            request.id_contains.as_deref().map(text),
+        );
+        let newer = request.created_after.map(Timestamp::as_ms);
+        query.filter(" AND created_ms > ?", newer.map(Value::Integer));
+        if let Some((created_ms, number)) = after {
+            query.filter(
+                " AND (created_ms, number) < (?, ",
+                Some(Value::Integer(created_ms)),
+            );
+            query.filter("?)", Some(Value::Integer(number)));
+        }
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        query.filter(
+            " ORDER BY created_ms DESC, number DESC LIMIT ?",
+            Some(Value::Integer(limit)),
+        );
+        query
+    }
+
+    fn filter(&mut self, sql: &str, parameter: Option<Value>) {
+        if let Some(parameter) = parameter {
+            self.sql.push_str(sql);
+            self.parameters.push(parameter);
+        }
+    }
+
+    fn run(&self, connection: &Connection) -> Result<Vec<(i64, Task)>, StoreError> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(&self.parameters))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push((row.get(row::COLUMNS_COUNT)?, row::read(row)?));
+        }
+        Ok(found)
+    }
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}

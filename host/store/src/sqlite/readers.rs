@@ -1,0 +1,99 @@
+//! Read connections of a file, used from blocking threads, never on the runtime's workers.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::connection::{Format, for_reading};
+use crate::error::StoreError;
+
+/// How many reads go on at a time.
+const READERS: u32 = 4;
+/// Steps of SQLite's machine between two looks at whether the caller is still there.
+const STEPS_BETWEEN_LOOKS: i32 = 1_000;
+
+/// A small pool.
+#[derive(Debug)]
+pub(super) struct Readers {
+    folder: PathBuf,
+    format: &'static Format,
+    permits: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+/// Tells the read that nobody waits for it any more.
+struct Abandon(Arc<AtomicBool>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Readers {
+    pub(super) fn new(folder: PathBuf, format: &'static Format) -> Self {
+        Self {
+            folder,
+            format,
+            permits: Arc::new(Semaphore::new(READERS as usize)),
+            idle: Arc::default(),
+        }
+    }
+
+    /// Runs `work` on a read connection. It sees what was committed before the call. When the
+    /// caller goes away the read is interrupted.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await.map_err(|_| closed())?;
+        let idle = Arc::clone(&self.idle);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let caller = Abandon(Arc::clone(&abandoned));
+        let (folder, format) = (self.folder.clone(), self.format);
+        let read = tokio::task::spawn_blocking(move || {
+            let ready = lock(&idle).pop();
+            let mut connection = match ready {
+                Some(connection) => connection,
+                None => for_reading(&folder, format)?,
+            };
+            let look = move || abandoned.load(Ordering::Relaxed);
+            connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(look))?;
+            let result = work(&connection);
+            lock(&idle).push(connection);
+            drop(permit);
+            result
+        });
+        let result = read.await.unwrap_or_else(|panic| {
+            Err(StoreError::Unavailable {
+                reason: format!("a read has panicked: {panic}"),
+            })
+        });
+        drop(caller);
+        result
+    }
+
+    /// Waits for the reads under way and closes the connections.
+    pub(super) async fn close(&self) {
+        let all = self.permits.acquire_many(READERS).await;
+        self.permits.close();
+        lock(&self.idle).clear();
+        drop(all);
+    }
+}
+
+fn lock(idle: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    // Nothing can be half done with a list of connections.
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable {
+        reason: "it is being closed".to_owned(),
+    }
+}

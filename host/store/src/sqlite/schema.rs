@@ -1,0 +1,121 @@
+//! The tables of the two files. People may open them with their own tools; times are
+//! milliseconds since 1970, `body` is JSON.
+
+use super::connection::Format;
+
+/// Tasks, components and collections.
+pub(super) const TASKS: Format = Format {
+    file: "tasks.sqlite",
+    schema: TASKS_SCHEMA,
+    version: 1,
+};
+
+/// Stream data.
+pub(super) const STREAMS: Format = Format {
+    file: "streams.sqlite",
+    schema: STREAMS_SCHEMA,
+    version: 1,
+};
+
+/// Writes something in either file.
+pub(super) const PROBE: &str = "UPDATE sequences SET value = value + 1 WHERE name = 'probe'";
+
+/// Each place of a task (`crate::place`) has a small partial index of its own: what is finished
+/// stands in none of them, and one update moves a task from one to the next.
+const TASKS_SCHEMA: &str = "
+    CREATE TABLE tasks (
+        number INTEGER PRIMARY KEY,
+        space TEXT NOT NULL,
+        id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        stream TEXT,
+        status TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        deleted_ms INTEGER,
+        place INTEGER NOT NULL,
+        rank INTEGER NOT NULL,
+        due_ms INTEGER NOT NULL,
+        digest TEXT,
+        requested_by TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX tasks_by_id ON tasks (space, id);
+    CREATE INDEX tasks_listed ON tasks (space, created_ms) WHERE deleted_ms IS NULL;
+    CREATE INDEX tasks_by_status ON tasks (space, status, created_ms) WHERE deleted_ms IS NULL;
+    CREATE INDEX tasks_by_type ON tasks (space, type, created_ms) WHERE deleted_ms IS NULL;
+    CREATE INDEX tasks_by_stream ON tasks (space, stream, created_ms)
+        WHERE deleted_ms IS NULL AND stream IS NOT NULL;
+    CREATE INDEX tasks_ready ON tasks (type, rank, created_ms) WHERE place = 1;
+    CREATE INDEX tasks_waiting ON tasks (due_ms) WHERE place = 2;
+    CREATE INDEX tasks_held ON tasks (place) WHERE place = 3;
+    CREATE INDEX tasks_tombstones ON tasks (place) WHERE place = 4;
+    CREATE INDEX tasks_pinned ON tasks (digest) WHERE digest IS NOT NULL AND place IN (1, 2);
+
+    CREATE TABLE params (task INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+    CREATE TABLE payloads (task INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+    CREATE TABLE logs (
+        task INTEGER NOT NULL,
+        piece INTEGER NOT NULL,
+        bytes_so_far INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (task, piece)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE labels (label TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE documents (
+        number INTEGER PRIMARY KEY,
+        space TEXT NOT NULL,
+        stream TEXT NOT NULL,
+        label TEXT NOT NULL,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX documents_by_id ON documents (space, stream, label, id);
+
+    CREATE TABLE components (
+        digest TEXT PRIMARY KEY,
+        type TEXT NOT NULL,
+        state TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        uploaded_ms INTEGER NOT NULL,
+        activated_ms INTEGER,
+        descriptor TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX components_active ON components (type) WHERE state = 'active';
+    CREATE TABLE component_bytes (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+
+    CREATE TABLE sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
+";
+
+/// A document's `number` is its stream's number and its own, the order of arrival within the
+/// stream, in one: documents of a stream lie together, and one is found by one seek.
+const STREAMS_SCHEMA: &str = "
+    CREATE TABLE streams (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        space TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        description TEXT,
+        retention_days INTEGER NOT NULL,
+        bytes_max INTEGER NOT NULL,
+        documents INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        first_ms INTEGER,
+        last_ms INTEGER,
+        last_document INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE UNIQUE INDEX streams_by_name ON streams (space, name);
+    CREATE TABLE deleted_streams (number INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE documents (
+        number INTEGER PRIMARY KEY,
+        stream INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX documents_by_time ON documents (stream, at_ms);
+
+    CREATE TABLE sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO sequences VALUES ('probe', 0);
+";

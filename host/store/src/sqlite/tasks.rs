@@ -1,0 +1,253 @@
+//! Tasks in SQLite.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension};
+use taskhost_model::ids::{Digest, RunId, TaskKey, TypeId};
+use taskhost_model::status::Status;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+
+use super::claim::{Claimed, claim};
+use super::row::damaged;
+use super::write_task::{Stored, apply, by_key, by_number};
+use super::{Sqlite, list};
+use crate::crash::Step;
+use crate::error::StoreError;
+use crate::event::{Applied, Event, RunEvent};
+use crate::tasks::{ClaimRequest, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+
+/// The earliest of those that wait for their time.
+pub(super) const NEXT_DUE: &str =
+    "SELECT due_ms FROM tasks INDEXED BY tasks_waiting WHERE place = 2 ORDER BY due_ms LIMIT 1";
+/// What a guest may be alive for.
+pub(super) const SELECT_HELD: &str =
+    "SELECT number FROM tasks INDEXED BY tasks_held WHERE place = 3 LIMIT ?1";
+/// Tombstones that can go.
+pub(super) const SELECT_TOMBSTONES: &str =
+    "SELECT number FROM tasks INDEXED BY tasks_tombstones WHERE place = 4 LIMIT ?1";
+
+/// Counts of unfinished runs by type: what is ready, what waits, what is held.
+pub(super) const UNFINISHED_BY_TYPE: [&str; 3] = [
+    "SELECT type, count(*) FROM tasks INDEXED BY tasks_ready WHERE place = 1 GROUP BY type",
+    "SELECT type, count(*) FROM tasks INDEXED BY tasks_waiting WHERE place = 2 GROUP BY type",
+    "SELECT type, count(*) FROM tasks INDEXED BY tasks_held WHERE place = 3 \
+     AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') GROUP BY type",
+];
+/// The same by component.
+pub(super) const UNFINISHED_BY_DIGEST: [&str; 2] = [
+    "SELECT digest, count(*) FROM tasks INDEXED BY tasks_pinned WHERE digest IS NOT NULL \
+     AND place IN (1, 2) GROUP BY digest",
+    "SELECT digest, count(*) FROM tasks INDEXED BY tasks_held WHERE place = 3 \
+     AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') \
+     AND digest IS NOT NULL GROUP BY digest",
+];
+
+/// So many tombstones go in one transaction.
+const TOMBSTONES_AT_A_TIME: u64 = 256;
+
+#[async_trait]
+impl TaskStore for Sqlite {
+    async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
+        self.limits.check(&event)?;
+        let (step, key, limits, clock) =
+            (step(&event), key.clone(), self.limits, self.clock.clone());
+        let work = move |connection: &Connection| {
+            let stored = by_key(connection, &key)?;
+            apply(connection, &limits, &key, stored, &event, clock.now())
+        };
+        self.tasks.writer.write(step, work).await
+    }
+
+    async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
+        let key = key.clone();
+        let read = move |connection: &Connection| {
+            let found = visible(connection, &key)?;
+            Ok(found.map(|stored| stored.task))
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn read(&self, key: &TaskKey) -> Result<Option<StoredTask>, StoreError> {
+        let key = key.clone();
+        let read = move |connection: &Connection| {
+            // One snapshot: the texts are those of the document.
+            let snapshot = connection.unchecked_transaction()?;
+            let Some(Stored { number, task, .. }) = visible(&snapshot, &key)? else {
+                return Ok(None);
+            };
+            let (params, payload) = texts_of(&snapshot, number, &task)?;
+            Ok(Some(StoredTask {
+                task,
+                params,
+                payload,
+            }))
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn log(&self, key: &TaskKey, run: RunId) -> Result<Option<String>, StoreError> {
+        let key = key.clone();
+        let read = move |connection: &Connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let found = visible(&snapshot, &key)?.filter(|stored| stored.task.run.id == run);
+            let Some(stored) = found else {
+                return Ok(None);
+            };
+            let sql = "SELECT text FROM logs WHERE task = ?1 ORDER BY piece";
+            let mut statement = snapshot.prepare_cached(sql)?;
+            let mut rows = statement.query([stored.number])?;
+            let mut log = String::new();
+            while let Some(row) = rows.next()? {
+                log.push_str(row.get_ref(0)?.as_str().map_err(damaged)?);
+            }
+            Ok(Some(log))
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<TaskPage, StoreError> {
+        let request = request.clone();
+        let read = move |connection: &Connection| list::page(connection, &request);
+        self.tasks.readers.read(read).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
+        loop {
+            let (request, limits, clock) = (request.clone(), self.limits, self.clock.clone());
+            let work =
+                move |connection: &Connection| claim(connection, &limits, &request, clock.now());
+            if let Claimed::Runs(runs) = self.tasks.writer.write(Step::Claim, work).await? {
+                return Ok(runs);
+            }
+        }
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare_cached(NEXT_DUE)?;
+            let due_ms: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
+            Ok(due_ms.map(Timestamp::from_ms))
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = move |connection: &Connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let mut statement = snapshot.prepare_cached(SELECT_HELD)?;
+            let mut rows = statement.query([limit])?;
+            let mut held = Vec::new();
+            while let Some(row) = rows.next()? {
+                held.extend(by_number(&snapshot, row.get(0)?)?.map(|stored| stored.task));
+            }
+            Ok(held)
+        };
+        self.tasks.readers.read(read).await
+    }
+
+    async fn remove_tombstones(&self) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        loop {
+            let some = self
+                .tasks
+                .writer
+                .write(Step::Other, remove_some_tombstones)
+                .await?;
+            gone += some;
+            if some < TOMBSTONES_AT_A_TIME {
+                return Ok(gone);
+            }
+        }
+    }
+
+    async fn unfinished(&self) -> Result<Unfinished, StoreError> {
+        let read = |connection: &Connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let by_type = counts(&snapshot, &UNFINISHED_BY_TYPE)?.into_iter();
+            let by_digest = counts(&snapshot, &UNFINISHED_BY_DIGEST)?.into_iter();
+            Ok(Unfinished {
+                by_type: by_type
+                    .map(|(name, count)| Ok((TypeId::parse(&name).map_err(damaged)?, count)))
+                    .collect::<Result<_, StoreError>>()?,
+                by_digest: by_digest
+                    .map(|(name, count)| Ok((Digest::parse(&name).map_err(damaged)?, count)))
+                    .collect::<Result<_, StoreError>>()?,
+            })
+        };
+        self.tasks.readers.read(read).await
+    }
+}
+
+/// Params and, of a completed or acknowledged task, payload.
+pub(super) fn texts_of(
+    connection: &Connection,
+    number: i64,
+    task: &Task,
+) -> Result<(Arc<str>, Option<Arc<str>>), StoreError> {
+    let text = |sql| -> Result<Option<Arc<str>>, StoreError> {
+        let mut statement = connection.prepare_cached(sql)?;
+        Ok(statement.query_row([number], |row| row.get(0)).optional()?)
+    };
+    let params = text("SELECT text FROM params WHERE task = ?1")?;
+    let payload = match task.status {
+        Status::Completed | Status::Acknowledged => {
+            text("SELECT text FROM payloads WHERE task = ?1")?
+        }
+        _ => None,
+    };
+    Ok((params.unwrap_or_else(|| Arc::from("")), payload))
+}
+
+fn visible(connection: &Connection, key: &TaskKey) -> Result<Option<Stored>, StoreError> {
+    let found = by_key(connection, key)?;
+    Ok(found.filter(|stored| stored.task.deleted_at.is_none()))
+}
+
+fn remove_some_tombstones(connection: &Connection) -> Result<u64, StoreError> {
+    let numbers: Vec<i64> = connection
+        .prepare_cached(SELECT_TOMBSTONES)?
+        .query_map([TOMBSTONES_AT_A_TIME.cast_signed()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = connection.prepare_cached("DELETE FROM tasks WHERE number = ?1")?;
+    for number in &numbers {
+        delete.execute([number])?;
+    }
+    Ok(numbers.len() as u64)
+}
+
+fn counts(
+    connection: &Connection,
+    queries: &[&'static str],
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut counts = BTreeMap::new();
+    for query in queries {
+        let mut statement = connection.prepare_cached(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            *counts.entry(row.get(0)?).or_default() += row.get::<_, i64>(1)?.cast_unsigned();
+        }
+    }
+    Ok(counts)
+}
+
+fn step(event: &Event) -> Step {
+    match event {
+        Event::Schedule(_) => Step::Schedule,
+        Event::Claim(_) => Step::Claim,
+        Event::Cancel { .. } => Step::Cancel,
+        Event::Acknowledge { .. } => Step::Acknowledge,
+        Event::Delete { .. } => Step::Delete,
+        Event::HostLost { .. } | Event::PreviousEnded { .. } => Step::HostLost,
+        Event::Run { event, .. } => match event {
+            RunEvent::Progress(_) => Step::Progress,
+            RunEvent::Completed { .. }
+            | RunEvent::Failed { .. }
+            | RunEvent::HandedBack { .. }
+            | RunEvent::Stopped { .. } => Step::End,
+        },
+    }
+}

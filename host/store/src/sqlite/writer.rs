@@ -1,0 +1,235 @@
+//! The one writer of a file: a thread that drains what waits into one durable commit and then
+//! answers every caller.
+//!
+//! # Guarantees
+//! 1. A caller hears of success after its write is on disk.
+//! 2. Operations happen in the order of their submission, each on its own: one that fails
+//!    leaves nothing behind and harms no other.
+//! 3. A panic in an operation ends the thread; whoever waits and whoever comes later is told
+//!    that the store is not available.
+//!
+//! # How it works
+//! A failed operation has usually written nothing, and then the others go on. Where it has, or
+//! where the commit fails, everything is rolled back and each operation runs again in a
+//! transaction of its own. Savepoints would do the same at a price that every write pays.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::crash::{self, Step};
+use crate::error::StoreError;
+
+/// So many operations share a commit at most.
+const OPERATIONS_MAX: usize = 256;
+/// When a commit has gathered for so long, the rest waits for the next one.
+const GATHERING_MAX: Duration = Duration::from_millis(5);
+/// So many operations may wait; then callers do.
+const QUEUE_LENGTH: usize = 1_024;
+
+/// A handle of the writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Write(Box<dyn Operation>),
+    Stop,
+}
+
+/// Something to write. It may run more than once; what counts is its last run.
+trait Operation: Send {
+    fn step(&self) -> Step;
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Submitted<T, F> {
+    step: Step,
+    work: F,
+    value: Option<T>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl Writer {
+    /// Starts the thread. `guard` lives as long as the thread may write.
+    pub(super) fn start(
+        name: &str,
+        connection: Connection,
+        guard: impl Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                write_until_stopped(&connection, waiting);
+                // The file is closed before anybody else may open it.
+                drop(connection);
+                drop(guard);
+            })
+            .map_err(|error| StoreError::Unavailable {
+                reason: format!("the writer's thread did not start: {error}"),
+            })?;
+        let thread = std::sync::Mutex::new(Some(thread));
+        Ok(Self { queue, thread })
+    }
+
+    /// Runs `work` in a transaction and answers after its commit. `work` must write nothing
+    /// when it fails, as far as it can. It runs to its end even if the caller goes away.
+    pub(super) async fn write<T, F>(&self, step: Step, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let submitted = Box::new(Submitted {
+            step,
+            work,
+            value: None,
+            caller,
+        });
+        let sent = self.queue.send(Message::Write(submitted)).await;
+        sent.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Writes what waits and ends the thread.
+    pub(super) async fn close(&self) {
+        // An error means that the thread has ended already.
+        let _ = self.queue.send(Message::Stop).await;
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl<T, F> Operation for Submitted<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn step(&self) -> Step {
+        self.step
+    }
+
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.value = Some((self.work)(connection)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (committed, self.value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => Err(stopped()),
+            (Err(error), _) => Err(error),
+        };
+        // The caller may be gone; what it wanted is written all the same.
+        let _ = self.caller.send(answer);
+    }
+}
+
+fn write_until_stopped(connection: &Connection, mut waiting: mpsc::Receiver<Message>) {
+    let mut batch = Vec::with_capacity(OPERATIONS_MAX);
+    while let Some(Message::Write(first)) = waiting.blocking_recv() {
+        let stop = write_batch(connection, first, &mut waiting, &mut batch);
+        if stop {
+            break;
+        }
+    }
+}
+
+type Batch = Vec<(Box<dyn Operation>, Result<(), StoreError>)>;
+
+/// Writes one batch and answers it; true when the thread has been asked to stop.
+fn write_batch(
+    connection: &Connection,
+    first: Box<dyn Operation>,
+    waiting: &mut mpsc::Receiver<Message>,
+    batch: &mut Batch,
+) -> bool {
+    let since = Instant::now();
+    let begun = execute(connection, "BEGIN IMMEDIATE");
+    let (mut whole, mut stop) = (begun.is_ok(), false);
+    let mut next = Some(first);
+    while let Some(mut operation) = next.take() {
+        let before = connection.total_changes();
+        let result = match whole {
+            true => operation.run(connection),
+            false => Ok(()),
+        };
+        let left_something = result.is_err() && connection.total_changes() != before;
+        whole = whole && !left_something && !connection.is_autocommit();
+        batch.push((operation, result));
+        if whole && batch.len() < OPERATIONS_MAX && since.elapsed() < GATHERING_MAX {
+            match waiting.try_recv() {
+                Ok(Message::Write(operation)) => next = Some(operation),
+                Ok(Message::Stop) => stop = true,
+                Err(_) => {}
+            }
+        }
+    }
+    if whole {
+        pass_points(batch, crash::before_commit);
+        whole = execute(connection, "COMMIT").is_ok();
+    }
+    if whole {
+        pass_points(batch, crash::after_commit);
+        for (operation, result) in batch.drain(..) {
+            operation.answer(result);
+        }
+    } else {
+        write_one_by_one(connection, batch);
+    }
+    stop
+}
+
+/// What failed together is tried alone, so that each caller hears of its own fate.
+fn write_one_by_one(connection: &Connection, batch: &mut Batch) {
+    roll_back(connection);
+    for (mut operation, _) in batch.drain(..) {
+        let result = execute(connection, "BEGIN IMMEDIATE")
+            .and_then(|()| operation.run(connection))
+            .and_then(|()| {
+                crash::before_commit(operation.step());
+                execute(connection, "COMMIT")
+            });
+        if result.is_ok() {
+            crash::after_commit(operation.step());
+        } else {
+            roll_back(connection);
+        }
+        operation.answer(result);
+    }
+}
+
+fn pass_points(batch: &Batch, point: fn(Step)) {
+    for (operation, result) in batch {
+        if result.is_ok() {
+            point(operation.step());
+        }
+    }
+}
+
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit() {
+        // It fails only where SQLite has rolled back by itself.
+        let _ = execute(connection, "ROLLBACK");
+    }
+}
+
+fn execute(connection: &Connection, sql: &'static str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable {
+        reason: "its writer has ended: look at the log for the cause, and restart the host"
+            .to_owned(),
+    }
+}
