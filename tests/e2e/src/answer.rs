@@ -46,7 +46,6 @@ impl Answer {
     }
 
     /// The body as JSON, after the status code was what it has to be.
-    #[must_use]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         if self.text.is_empty() {
@@ -58,7 +57,6 @@ impl Answer {
 
     /// The problem document, after it was looked through: status and code are what they have to
     /// be, and there are words for people.
-    #[must_use]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         let body = self.expect(status);
         assert_eq!(

@@ -244,7 +244,6 @@ impl Cli {
     }
 
     /// Its standard output, after it did what it was told.
-    #[must_use]
     pub fn done(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.out

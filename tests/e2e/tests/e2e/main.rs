@@ -1,3 +1,27 @@
 //! End-to-end tests: one module for each thing that the host promises.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test shares with others fails the test as well"
+)]
+
 mod straight_line;
+mod versions;
+mod cancel;
+mod retries;
+mod events;
+mod lists;
+mod task_types;
+mod refused_components;
+mod watched_folder;
+mod streams;
+mod kibana;
+mod bad_requests;
+mod guests;
+mod settings;
+mod life;
+mod command_line;
+mod demo;
+mod crash_points;
+mod kills;
