@@ -1,0 +1,14 @@
+//! Each client, called as a guest may call it, hostile arguments included, over the in-memory
+//! store.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a harness has no caller to hand an error to: it fails the test"
+)]
+
+mod bench;
+mod context;
+mod saying;
+mod streams;
+mod documents;
