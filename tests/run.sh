@@ -41,14 +41,9 @@ prepare() {
         echo "tests/run.sh: there is no cargo: install rustup from https://rustup.rs" >&2
         exit 2
     fi
-    if ! command -v cc >/dev/null; then
-        if [ "$(id -u)" != 0 ]; then
-            echo "tests/run.sh: there is no C compiler: apt-get install gcc libc6-dev" >&2
-            exit 2
-        fi
-        apt-get update -q >"$logs/apt.log" 2>&1
-        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-            gcc libc6-dev >>"$logs/apt.log" 2>&1
+    command -v cc >/dev/null || install "a C compiler" gcc libc6-dev
+    if [ "$mode" != quick ] && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        install "Python with venv, for the baseline" python3 python3-venv
     fi
     # rust-toolchain.toml says which; rustup fetches it when it is first used, or is told to.
     if command -v rustup >/dev/null && ! cargo fmt --version >/dev/null 2>&1; then
@@ -56,7 +51,20 @@ prepare() {
     fi
 }
 
-# step NAME COMMAND…: runs it, and says what it took.
+# install WHAT PACKAGE…: by apt where that is possible.
+install() {
+    local what=$1
+    shift
+    if [ "$(id -u)" != 0 ]; then
+        echo "tests/run.sh: needs $what: apt-get install $*" >&2
+        exit 2
+    fi
+    apt-get update -q >"$logs/apt.log" 2>&1
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qy --no-install-recommends "$@" >>"$logs/apt.log" 2>&1
+}
+
+# step NAME COMMAND…: runs it, and says what it took. With `show` its output is always shown.
 step() {
     local name=$1 log="$logs/${1// /-}.log" begun=${EPOCHREALTIME/[.,]/} status=0
     shift
@@ -72,7 +80,7 @@ step() {
     failed=$((failed + wrong))
     local words=""
     [ "$fine$wrong" = 00 ] || words="$fine passed, $wrong failed"
-    [ "$wrong" = 0 ] || sed "s/^/    | /" "$log"
+    [ "$wrong" = 0 ] && [ -z "${show:-}" ] || sed "s/^/    | /" "$log"
     printf '%5d.%d s  %-22s %s\n' $((tenths / 10)) $((tenths % 10)) "$name" "$words"
 }
 
@@ -81,21 +89,27 @@ count() {
     awk '/^test result: / { p += $4; f += $6 } END { print p + 0, f + 0 }' "$1"
 }
 
+# Everything that runs on this machine but what has a step of its own.
+rest="--workspace --exclude taskhost-tidy --exclude taskhost-e2e"
+
 prepare
-step "format" cargo fmt --all --check
-step "lints" cargo clippy --quiet --workspace --all-targets -- -D warnings
-step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
-step "host and examples" examples/build.sh
-step "guests" cargo build --quiet --profile component --target wasm32-wasip2 \
-    -p taskhost-guests --examples
 if [ "$mode" = all ]; then
     # Read by proptest, and by tests/e2e/src/lib.rs.
     export PROPTEST_CASES=5000 TASKHOST_LONG=1
 fi
-step "house rules" cargo test --quiet -p taskhost-tidy --no-fail-fast
-step "tests" cargo test --quiet --workspace --no-fail-fast \
-    --exclude taskhost-tidy --exclude taskhost-e2e --exclude taskhost-guests
-step "end to end" cargo test --quiet -p taskhost-e2e --no-fail-fast
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --quiet --workspace --all-targets -- -D warnings
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+step "house rules" cargo test --quiet --workspace --test tidy
+step "host and examples" examples/build.sh
+step "guests" cargo build --quiet --profile component --target wasm32-wasip2 \
+    -p taskhost-guests --examples
+step "unit tests" cargo test --quiet --no-fail-fast $rest --lib --bins --tests
+step "doc tests" cargo test --quiet --no-fail-fast $rest --doc
+step "end to end" cargo test --quiet --workspace --test e2e
+if [ "$mode" != quick ]; then
+    show=1 step "quality" cargo run --quiet --release -p taskhost-quality
+fi
 
 echo
 echo "$passed passed, $failed failed"

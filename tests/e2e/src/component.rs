@@ -59,16 +59,3 @@ fn assemble(descriptor: &str, result: &str, describe: &str, import: &str) -> Vec
 fn escaped(text: &str) -> String {
     text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_assembled_is_a_component() {
-        let import = r#"(import "taskhost:task/streams@0.1.0" (instance (export "watch" (func))))"#;
-        for bytes in [component("{}", "1"), importing(import)] {
-            wasmparser::validate(&bytes).unwrap();
-        }
-    }
-}

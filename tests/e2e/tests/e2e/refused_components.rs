@@ -158,3 +158,11 @@ async fn a_body_that_is_too_large_or_of_another_kind() {
     let answer = host.upload("/v1/task-types", "text/plain", "hello").await;
     answer.problem(415, "unsupported-media-type");
 }
+
+#[test]
+fn what_is_assembled_here_is_valid_otherwise() {
+    let import = r#"(import "taskhost:task/streams@0.1.0" (instance (export "watch" (func))))"#;
+    for bytes in [component("{}", "1"), importing(import)] {
+        wasmparser::validate(&bytes).unwrap();
+    }
+}
