@@ -23,17 +23,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::bindings::v1::TaskTypePre;
-use crate::exit::{ExitOutcome, GuestEnd, LimitsOwner, RunExit, internal};
-use crate::guest::{Entry, Guest};
-use crate::meter::Meter;
+use crate::exit::{ExitOutcome, GuestEnd, RunExit, internal};
+use crate::guest::Guest;
 use crate::settings::RunLimits;
-use crate::state::GuestState;
 
 /// How many guests a thread gives a turn before it looks for timers and messages. A turn lasts
 /// up to a millisecond, so the executor's default (61) would make every guest's timers late.
@@ -45,16 +41,6 @@ pub(crate) struct Caller {
     /// Taken when dropped.
     executor: Option<tokio::runtime::Runtime>,
     free_slots: Arc<Semaphore>,
-}
-
-/// A call that is to be made.
-pub(crate) struct Call {
-    pub(crate) code: TaskTypePre<GuestState>,
-    pub(crate) slots: u32,
-    pub(crate) entry: Entry,
-    pub(crate) clients: RunClients,
-    pub(crate) limits: RunLimits,
-    pub(crate) stop: StopSignal,
 }
 
 impl Caller {
@@ -71,30 +57,11 @@ impl Caller {
         })
     }
 
-    /// Calls a component and waits for its end.
-    pub(crate) async fn call(&self, call: Call) -> RunExit {
-        let Call {
-            code,
-            slots,
-            entry,
-            clients,
-            limits,
-            stop,
-        } = call;
-        let meter = Arc::new(Meter::new(limits.cpu));
-        let owner = match entry {
-            Entry::Describe => LimitsOwner::Host,
-            Entry::Run { .. } => LimitsOwner::Descriptor,
-        };
-        let guest = Guest {
-            code,
-            slots,
-            entry,
-            clients: clients.clone(),
-            limits,
-            stop: stop.clone(),
-            meter: Arc::clone(&meter),
-        };
+    /// Runs a guest and waits for its end.
+    pub(crate) async fn call(&self, guest: Guest) -> RunExit {
+        let (limits, owner) = (guest.limits, guest.entry.limits_owner());
+        let (stop, clients) = (guest.stop.clone(), guest.clients.clone());
+        let meter = Arc::clone(&guest.meter);
         let end = match &self.executor {
             Some(executor) => {
                 let running = executor.spawn(guest.run(Arc::clone(&self.free_slots)));

@@ -14,6 +14,8 @@ use crate::bindings::v1::GuestError;
 use crate::settings::RunLimits;
 
 const MIB: u64 = 1024 * 1024;
+/// What a guest may make the host copy in one call: an `apply` of 16 MiB and what surrounds it.
+pub(crate) const CALL_BYTES_MAX: usize = 24 * 1024 * 1024;
 const CODE_BYTES_MAX: usize = 64;
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 const DETAILS_BYTES_MAX: usize = 64 * 1024;
@@ -149,6 +151,13 @@ impl Trapped {
             );
             return TaskError::of(ErrorKind::OutOfMemory, message);
         }
+        if is_about_the_answer(&self.error) {
+            let message = format!(
+                "the component's result cannot be read: {}",
+                host_message(&self.error)
+            );
+            return TaskError::of(ErrorKind::InvalidResult, message);
+        }
         let message = match self.panic {
             Some(panic) => format!("the component panicked: {panic}"),
             None => trap_message(&self.error),
@@ -216,7 +225,21 @@ fn trap_message(error: &Error) -> String {
         };
         return format!("the component trapped: {trap}{hint}");
     }
-    format!("the component was ended: {}", error.root_cause())
+    format!("the component was ended: {}", host_message(error))
+}
+
+/// An error without frames has not come from the component's code: it had returned, and what it
+/// left is no text, lies outside of its memory, or is too large to be copied at all.
+fn is_about_the_answer(error: &Error) -> bool {
+    !error.is::<WasmBacktrace>() && !error.is::<Trap>() && !error.is::<I32Exit>()
+}
+
+fn host_message(error: &Error) -> String {
+    let message = error.root_cause().to_string();
+    if message.contains("fuel allocated for hostcalls") {
+        return format!("more than {} MiB in one piece", CALL_BYTES_MAX as u64 / MIB);
+    }
+    message
 }
 
 /// The innermost functions, where the component has kept their names.

@@ -8,13 +8,12 @@ use tokio::sync::Semaphore;
 use wasmtime::{Error, Store, UpdateDeadline};
 
 use crate::bindings::v1::{GuestError, TaskTypePre};
-use crate::exit::{GuestEnd, Halt, Trapped};
+use crate::exit::{CALL_BYTES_MAX, GuestEnd, Halt, LimitsOwner, Trapped};
 use crate::meter::{Meter, Metered};
 use crate::settings::RunLimits;
 use crate::state::GuestState;
+use crate::ticker::Ticking;
 
-/// What a guest may make the host copy in one call: an `apply` of 16 MiB and what surrounds it.
-const CALL_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Handles that an instance may hold, its own resources included.
 const HANDLES_MAX: usize = 4096;
 
@@ -36,6 +35,18 @@ pub(crate) struct Guest {
     pub(crate) limits: RunLimits,
     pub(crate) stop: StopSignal,
     pub(crate) meter: Arc<Meter>,
+    /// Held until the guest is gone, also where its caller is gone before.
+    pub(crate) ticking: Ticking,
+}
+
+impl Entry {
+    /// Who has set the limits of such a call.
+    pub(crate) fn limits_owner(&self) -> LimitsOwner {
+        match self {
+            Self::Describe => LimitsOwner::Host,
+            Self::Run { .. } => LimitsOwner::Descriptor,
+        }
+    }
 }
 
 impl Guest {
@@ -51,14 +62,21 @@ impl Guest {
         let Ok(_permit) = permit else {
             return GuestEnd::Interrupted;
         };
-        let (stop, meter) = (self.stop.clone(), Arc::clone(&self.meter));
         let mut store = match self.store() {
             Ok(store) => store,
             Err(error) => return GuestEnd::NotStarted(error),
         };
+        let Self {
+            code,
+            entry,
+            stop,
+            meter,
+            ticking: _ticking,
+            ..
+        } = self;
         let mut is_entered = false;
         let driven = {
-            let called = call(&mut store, &self.code, self.entry, &mut is_entered);
+            let called = call(&mut store, &code, entry, &mut is_entered);
             let guest = Metered::new(&meter, called);
             tokio::select! {
                 biased;

@@ -12,12 +12,13 @@ use wasmtime::component::Linker;
 use wasmtime::{Cache, Engine};
 
 use crate::bindings::v1;
-use crate::call::{Call, Caller};
+use crate::call::Caller;
 use crate::contract::Contract;
 use crate::engine::{CORE_INSTANCES_PER_SLOT, MEMORIES_PER_SLOT, SLOTS_MAX, TABLES_PER_SLOT};
 use crate::error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
 use crate::exit::{ExitOutcome, RunExit};
-use crate::guest::Entry;
+use crate::guest::{Entry, Guest};
+use crate::meter::Meter;
 use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
 use crate::state::GuestState;
 use crate::ticker::Ticker;
@@ -188,18 +189,17 @@ impl Runtime {
         limits: RunLimits,
         stop: StopSignal,
     ) -> RunExit {
-        let _ticking = self.ticker.tick();
-        let (code, slots) = (component.code.clone(), component.slots);
-        self.caller
-            .call(Call {
-                code,
-                slots,
-                entry,
-                clients,
-                limits,
-                stop,
-            })
-            .await
+        let guest = Guest {
+            code: component.code.clone(),
+            slots: component.slots,
+            entry,
+            clients,
+            limits,
+            stop,
+            meter: Arc::new(Meter::new(limits.cpu)),
+            ticking: self.ticker.tick(),
+        };
+        self.caller.call(guest).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! An OS thread, since the threads of an executor may all be busy with guests that only an
 //! epoch can reach.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,11 +12,11 @@ use wasmtime::Engine;
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// The thread; ends when dropped.
+/// The thread. Once dropped, it ends with the last guest: without ticks a guest that computes
+/// would never give its thread back.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// While one is held, the epoch moves.
@@ -35,7 +36,13 @@ struct State {
 }
 
 impl Ticker {
-    pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
+    pub(crate) fn start(engine: Engine) -> io::Result<Self> {
+        let (ticker, thread) = Self::start_thread(engine)?;
+        drop(thread);
+        Ok(ticker)
+    }
+
+    fn start_thread(engine: Engine) -> io::Result<(Self, JoinHandle<()>)> {
         let shared = Arc::new(Shared::default());
         let tick = {
             let shared = Arc::clone(&shared);
@@ -49,10 +56,7 @@ impl Ticker {
         let thread = std::thread::Builder::new()
             .name("taskhost-epoch".to_owned())
             .spawn(tick)?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        Ok((Self { shared }, thread))
     }
 
     pub(crate) fn tick(&self) -> Ticking {
@@ -70,10 +74,6 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.shared.lock().is_over = true;
         self.shared.woken.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // It cannot panic, and there would be nothing left to do about it.
-            drop(thread.join());
-        }
     }
 }
 
@@ -84,7 +84,7 @@ impl Drop for Ticking {
 }
 
 impl Shared {
-    /// False when it is over.
+    /// False when there are none and none will come.
     fn wait_for_guests(&self) -> bool {
         let mut state = self.lock();
         while state.guests == 0 && !state.is_over {
@@ -93,10 +93,33 @@ impl Shared {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        !state.is_over
+        state.guests > 0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_with_the_last_guest() {
+        let (ticker, thread) = Ticker::start_thread(Engine::default()).unwrap();
+        let (first, second) = (ticker.tick(), ticker.tick());
+        drop((ticker, first));
+        assert!(second.0.wait_for_guests() && !thread.is_finished());
+        drop(second);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn it_ends_where_there_is_no_guest() {
+        let (ticker, thread) = Ticker::start_thread(Engine::default()).unwrap();
+        drop(ticker.tick());
+        drop(ticker);
+        thread.join().unwrap();
     }
 }

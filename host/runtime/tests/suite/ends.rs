@@ -182,6 +182,74 @@ async fn what_is_no_result_is_refused() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_no_result() {
+    let runtime = runtime();
+    let large = "(drop (memory.grow (i32.const 500)))
+        (call $ok (i32.const 1024) (i32.const 26000000))";
+    for (body, words) in [
+        (
+            "(i32.store8 (i32.const 600) (i32.const 255)) (call $ok (i32.const 600) (i32.const 1))",
+            "utf-8",
+        ),
+        ("(call $ok (i32.const -8) (i32.const 100))", "out of bounds"),
+        (large, "more than 24 MiB"),
+    ] {
+        let component = load(&runtime, wat::runs("", body)).await;
+        let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+        assert_eq!(
+            failed(&exit).kind,
+            ErrorKind::InvalidResult,
+            "{:?}",
+            failed(&exit)
+        );
+        assert!(failed(&exit).message.contains(words), "{:?}", failed(&exit));
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_cannot_be_read_trap() {
+    let runtime = runtime();
+    let log = |at: i32, length: i32| {
+        format!(
+            "(drop (memory.grow (i32.const 500)))
+             (call $log (i32.const 2) (i32.const {at}) (i32.const {length})
+                 (i32.const 0) (i32.const 0) (i32.const 0))
+             {}",
+            wat::COMPLETES
+        )
+    };
+    for (body, words) in [
+        (log(-8, 100), "out of bounds"),
+        (log(1024, 26_000_000), "more than 24 MiB"),
+    ] {
+        let component = load(&runtime, wat::runs("", &body)).await;
+        let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+        assert_eq!(failed(&exit).kind, ErrorKind::Trap, "{:?}", failed(&exit));
+        assert!(failed(&exit).message.contains(words), "{:?}", failed(&exit));
+    }
+}
+
+#[tokio::test]
+async fn limits_hold_before_the_first_function() {
+    let runtime = runtime();
+    let fields = "(start $start) (func $start (loop (br 0)))";
+    let component = load(&runtime, wat::runs(fields, wat::COMPLETES)).await;
+    let mut run = TestRun::new().await;
+    run.limits.cpu = Duration::from_millis(20);
+    let exit = run.run(&runtime, &component, "{}").await;
+    assert_eq!(failed(&exit).kind, ErrorKind::OutOfCpu);
+
+    let component = load(&runtime, wat::runs("(memory $more 100)", wat::COMPLETES)).await;
+    let exit = TestRun::with_memory(MIB)
+        .await
+        .run(&runtime, &component, "{}")
+        .await;
+    assert_eq!(failed(&exit).kind, ErrorKind::OutOfMemory);
+    let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+    assert_eq!(completed(&exit), json!({}));
+}
+
+#[tokio::test]
 async fn a_panic_of_the_host_ends_one_run() {
     let runtime = runtime();
     let component = load(&runtime, wat::runs("", wat::COMPLETES)).await;

@@ -119,6 +119,21 @@ async fn functions_of_other_types_are_refused() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_a_slot_is_refused() {
+    let runtime = runtime();
+    for fields in [
+        "(memory 1)".repeat(9),
+        "(table 1 funcref)".repeat(40),
+        "(table 200000 funcref)".to_owned(),
+    ] {
+        let bytes = wat::runs(&fields, wat::COMPLETES);
+        runtime.check(&bytes).unwrap();
+        let error = runtime.load(&digest(), bytes).await.unwrap_err();
+        assert!(matches!(error, LoadError::Refused { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn every_guest_passes_the_check() {
     let runtime = runtime();
     for name in ["spin", "hostile-calls", "opens-things", "streams-reader"] {

@@ -98,3 +98,30 @@ async fn dropped_runs_give_their_slots_back() {
         assert_eq!(completed(&exit), json!({}));
     }
 }
+
+#[tokio::test]
+async fn a_dropped_runtime_ends_its_guests() {
+    let runtime = Arc::new(runtime_with(8));
+    let spinning = guest(&runtime, "endless-loop").await;
+    let run = TestRun::new().await;
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let mut runs = JoinSet::new();
+    {
+        let (runtime, begun) = (Arc::clone(&runtime), Arc::clone(&begun));
+        let request = run.request_with("{}", move || begun.notify_one());
+        runs.spawn(async move { runtime.run(&spinning, request).await });
+    }
+    begun.notified().await;
+    runs.shutdown().await;
+    drop(runtime);
+    let said = Arc::downgrade(&run.said);
+    drop(run);
+    let gone = async {
+        while said.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .unwrap();
+}

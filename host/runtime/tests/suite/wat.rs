@@ -5,8 +5,8 @@ use std::sync::Arc;
 /// A component whose `describe` and `run` have these bodies. Each returns the address of its
 /// answer. `run` is handed the address and length of its params.
 ///
-/// There are `$memory` (one page), `$ok` (answers a text as `run`'s result), `$sleep` and
-/// `$cancel_requested`.
+/// There are `$memory` (one page), `$ok` (answers a text as `run`'s result), `$sleep`,
+/// `$cancel_requested` and `$log`.
 pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     let text = format!(
         r#"(component
@@ -24,6 +24,13 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
         (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
     (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
 
+    (type $log' (instance
+        (type $level' (enum "trace" "debug" "info" "warn" "error"))
+        (export "level" (type $level (eq $level')))
+        (export "log" (func (param "level" $level) (param "message" string)
+            (param "fields" (option string))))))
+    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+
     (core module $memory'
         (memory (export "memory") 1)
         (global $free (mut i32) (i32.const 1024))
@@ -36,10 +43,13 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     (core func $sleep (canon lower (func $context "sleep")
         (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core func $cancel_requested (canon lower (func $context "cancel-requested")))
+    (core func $log (canon lower (func $log "log")
+        (memory (core memory $memory "memory"))))
     (core module $guest'
         (import "memory" "memory" (memory 1))
         (import "host" "sleep" (func $sleep (param i64 i32)))
         (import "host" "cancel-requested" (func $cancel_requested (result i32)))
+        (import "host" "log" (func $log (param i32 i32 i32 i32 i32 i32)))
         (func $ok (param $at i32) (param $length i32) (result i32)
             (i32.store (i32.const 0) (i32.const 0))
             (i32.store (i32.const 8) (local.get $at))
@@ -53,7 +63,8 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
         (with "memory" (instance $memory))
         (with "host" (instance
             (export "sleep" (func $sleep))
-            (export "cancel-requested" (func $cancel_requested))))))
+            (export "cancel-requested" (func $cancel_requested))
+            (export "log" (func $log))))))
     (func $describe (result string)
         (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
     (func $run (param "params" string) (result (result string (error $error)))
