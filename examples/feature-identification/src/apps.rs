@@ -10,7 +10,7 @@ use crate::shape::Lines;
 use crate::words::masked_text;
 
 /// An application stands apart when it has this share of a group's lines, and the rest too.
-const APPLICATION_SHARE_MIN: f64 = 0.2;
+const APPLICATION_SHARE_MIN: f64 = 0.08;
 /// A family of loggers with less than this share is part of another.
 const LOGGERS_SHARE_MIN: f64 = 0.05;
 /// And with fewer lines than this.

@@ -140,7 +140,12 @@ fn host_column(all: Lines<'_>, lines: &[u32]) -> Option<Place> {
     if (0..column).any(|before| share(&|h| kind(h, before) == Some(Kind::Level)) >= 0.5) {
         return None;
     }
-    let tagged = share(&|h| kind(h, column + 1) == Some(Kind::Tag));
+    // Some write the facility between the host and the program.
+    let tagged = share(&|h| {
+        let next = kind(h, column + 1);
+        next == Some(Kind::Tag)
+            || (next == Some(Kind::Word) && kind(h, column + 2) == Some(Kind::Tag))
+    });
     let leveled = share(&|h| kind(h, column + 1) == Some(Kind::Level));
     let numbered = share(&|h| {
         kind(h, column + 1) == Some(Kind::Word)

@@ -33,6 +33,8 @@ const GROUP_SHARE_MIN: f64 = 0.002;
 /// A group with less than this share and hardly more than one pattern is an oddity of another.
 const ODDITY_SHARE_MAX: f64 = 0.01;
 const ODDITY_PATTERNS_MAX: usize = 2;
+/// One test that so many documents satisfy without exception may be expected to hold.
+const PROOF_MIN: usize = 1_000;
 /// Documents between two looks at the watch.
 const BEAT_DOCUMENTS: usize = 64;
 
@@ -70,6 +72,13 @@ pub fn identify(documents: &[Value], watch: &mut dyn Watch) -> Result<Outcome, S
     watch.phase("field statistics", documents.len())?;
     let fields = fields(documents);
     watch.step(documents.len())?;
+    if fields == Fields::default() {
+        // Nothing in them is text: there is nothing to tell systems apart by.
+        return Ok(Outcome {
+            found: Vec::new(),
+            unmatched: documents.len(),
+        });
+    }
     let texts: Vec<&str> = documents
         .iter()
         .map(|document| {
@@ -140,7 +149,8 @@ fn measure(
         let mut matched = evaluate(&filter, documents, done, watch)?;
         done += documents.len();
         // A stream of one system has no other lines: whatever comes is of that system.
-        if alone && matched.iter().any(|hit| !hit) {
+        let proven = matches!(filter, Condition::Field { .. }) && documents.len() >= PROOF_MIN;
+        if alone && !(proven && matched.iter().all(|hit| *hit)) {
             filter = match &fields.text {
                 Some(text) => Condition::exists(text.as_str(), true),
                 None => Condition::always(),

@@ -10,6 +10,10 @@ pub const COLUMNS_MAX: usize = 5;
 pub const HEADER_MAX: usize = 240;
 /// Of a line of JSON this much is read, in bytes.
 const JSON_MAX: usize = 1_024;
+/// A number at the start of a line that is longer than this is a time or an id of a fixed form.
+const LONG_NUMBER: usize = 16;
+/// Columns within one field are looked through so far, in bytes.
+const SEPARATED_MAX: usize = 48;
 /// A timestamp that begins a header has at most this many fields before it.
 const FIELDS_BEFORE_STAMP_MAX: usize = 4;
 
@@ -191,7 +195,7 @@ fn lead(text: &[u8]) -> Option<Lead> {
             if stamp.format.starts_with('h') && field > 0 {
                 continue;
             }
-            let open = String::from_utf8_lossy(&text[at..start]);
+            let open = open_mark(&text[at..start]);
             let close = text[stamp.end..]
                 .iter()
                 .take_while(|byte| byte.is_ascii_punctuation() && !matches!(**byte, b'[' | b'<'))
@@ -199,8 +203,13 @@ fn lead(text: &[u8]) -> Option<Lead> {
                 .count();
             let closing = String::from_utf8_lossy(&text[stamp.end..stamp.end + close]);
             let mark = if priority(text) > 0 { "<>" } else { "" };
+            let tab = if text.get(stamp.end + close) == Some(&b'\t') {
+                "\t"
+            } else {
+                ""
+            };
             return Some(Lead {
-                name: format!("{mark}{field} {open}{}{closing}", stamp.format),
+                name: format!("{mark}{field} {open}{}{closing}{tab}", stamp.format),
                 stamp_start: start,
                 stamp_end: stamp.end,
                 zone: stamp.zone,
@@ -229,7 +238,8 @@ fn priority(text: &[u8]) -> usize {
     after
 }
 
-/// Where in a field a timestamp may begin: at once, after an opening sign, after `key=`.
+/// Where in a field a timestamp may begin: at once, after an opening sign, after `key=`, after a
+/// separator of columns.
 fn stamp_starts(text: &[u8], start: usize, end: usize) -> impl Iterator<Item = usize> {
     let field = &text[start..end];
     let signs = field
@@ -244,10 +254,26 @@ fn stamp_starts(text: &[u8], start: usize, end: usize) -> impl Iterator<Item = u
         .filter(|at| *at > 0 && field[..*at].iter().all(u8::is_ascii_alphabetic))
         .map(|at| at + 1 + usize::from(field.get(at + 1) == Some(&b'"')));
     let offsets = [Some(0), (signs > 0).then_some(signs), key];
-    offsets
-        .into_iter()
-        .flatten()
-        .map(move |offset| start + offset)
+    let separated = (1..field.len().min(SEPARATED_MAX)).filter(|at| {
+        let before = field[at - 1];
+        matches!(before, b',' | b'|' | b';') || (*at > 1 && &field[at - 2..*at] == b"::")
+    });
+    let offsets: Vec<usize> = offsets.into_iter().flatten().chain(separated).collect();
+    offsets.into_iter().map(move |offset| start + offset)
+}
+
+/// What stands before a timestamp in its field, as part of a lead: the signs or the key as they
+/// are; of columns before it just how many there are.
+fn open_mark(open: &[u8]) -> String {
+    let columns = open
+        .iter()
+        .filter(|byte| matches!(byte, b',' | b'|' | b';' | b':'))
+        .count();
+    if columns == 0 {
+        return String::from_utf8_lossy(open).into_owned();
+    }
+    let last = open.last().copied().unwrap_or(b' ');
+    char::from(last).to_string().repeat(columns)
 }
 
 fn columns(text: &[u8], mut at: usize, header: &mut Header) {
@@ -333,6 +359,7 @@ fn opening(text: &[u8], columns: &[Column]) -> String {
     match columns.first().map(|column| &column.kind) {
         Some(Kind::Pair(key)) => format!("pair {key}"),
         Some(Kind::Level) => "level".to_owned(),
+        Some(Kind::Number) if columns[0].end - columns[0].start > LONG_NUMBER => "long".to_owned(),
         Some(Kind::Number) => "number".to_owned(),
         Some(Kind::Bracket) => "bracket".to_owned(),
         _ if text.first() == Some(&b'<') => "markup".to_owned(),
@@ -342,7 +369,7 @@ fn opening(text: &[u8], columns: &[Column]) -> String {
 
 /// Begins like a line that goes on from another one, by the habits of many languages.
 fn continues(text: &[u8]) -> bool {
-    const STARTS: [&[u8]; 9] = [
+    const STARTS: [&[u8]; 12] = [
         b"at ",
         b"Caused by:",
         b"... ",
@@ -350,24 +377,56 @@ fn continues(text: &[u8]) -> bool {
         b"Suppressed:",
         b"Exception in thread",
         b"During handling of",
+        b"goroutine ",
+        b"panic: ",
+        b"[stacktrace]",
         b"}",
         b")",
     ];
     text.first().is_none_or(u8::is_ascii_whitespace)
         || STARTS.iter().any(|start| text.starts_with(start))
+        || !text
+            .iter()
+            .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
+        || is_numbered_frame(text)
+        || is_call(text)
         || names_exception(text)
+}
+
+/// `main.(*Syncer).run(0xc000b01df2)`.
+fn is_call(text: &[u8]) -> bool {
+    text.ends_with(b")") && text.contains(&b'(') && !text.contains(&b' ')
+}
+
+/// `#3 /srv/app/Pipeline.php(12): handle()`.
+#[must_use]
+pub fn is_numbered_frame(text: &[u8]) -> bool {
+    let digits = text
+        .iter()
+        .skip(1)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    text.first() == Some(&b'#') && (1..=3).contains(&digits) && text.get(1 + digits) == Some(&b' ')
 }
 
 /// `java.net.ConnectException: Connection refused`, `ValueError: bad`.
 fn names_exception(text: &[u8]) -> bool {
+    const ENDS: [&[u8]; 7] = [
+        b"Exception",
+        b"Error",
+        b"Throwable",
+        b"Timeout",
+        b"Interrupt",
+        b"Failure",
+        b"Fault",
+    ];
     let end = text
         .iter()
         .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$')))
         .unwrap_or(text.len());
     let name = &text[..end];
     let ends = |suffix: &[u8]| name.len() > suffix.len() + 2 && name.ends_with(suffix);
-    matches!(text.get(end), None | Some(b':' | b' '))
-        && (ends(b"Exception") || ends(b"Error") || ends(b"Throwable"))
+    matches!(text.get(end), None | Some(b':' | b' ')) && ENDS.iter().any(|suffix| ends(suffix))
 }
 
 fn trimmed(field: &[u8]) -> &[u8] {

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use crate::hash::FastMap;
-use crate::line::Header;
+use crate::line::{Header, is_numbered_frame};
 use crate::shape::Lines;
 use crate::watch::{Stopped, Watch};
-use crate::words::{TEXT_MAX, pattern, values, word_id, words};
+use crate::words::{TEXT_MAX, is_filler, pattern, values, word_id, words};
 
 /// A group with less than this share of the lines may belong to a larger one.
 const SMALL_SHARE_MAX: f64 = 0.01;
@@ -22,13 +22,13 @@ const NAMED_MIN: f64 = 0.5;
 const LEAD_MIN: f64 = 1.5;
 /// A fragment is at least this many times smaller than the group it belongs to.
 const FRAGMENT_FACTOR: usize = 10;
+/// A word that a group says in this share of its lines is half as telling as one that it always
+/// says.
+const RARE_SHARE: f64 = 0.02;
 /// Lines between two looks at the watch.
 const BEAT_LINES: usize = 64;
 /// An identifier weighs as much as this many plain words.
 const IDENTIFIER_WEIGHT: f64 = 4.0;
-
-/// Words that every code base has.
-const PACKAGES: [&[u8]; 7] = [b"com", b"org", b"net", b"java", b"javax", b"lang", b"util"];
 
 /// Lines that belong together so far.
 #[derive(Debug, Clone)]
@@ -161,32 +161,45 @@ fn join_small(
     Ok(groups)
 }
 
-/// A few lines of one or two patterns without a header are part of what else has no header.
+/// A few lines of one or two patterns without a header are part of what else has no header; so
+/// are lines of one pattern with the timestamp in their midst, which part entries of several
+/// lines.
 fn join_fragments(headers: &[Header], texts: &[&str], groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let lead = |group: &Vec<u32>| headers[group[0] as usize].lead.as_str();
     let bare = |group: &Vec<u32>| {
-        !headers[group[0] as usize]
-            .lead
-            .starts_with(|c: char| c.is_ascii_digit())
-            && !headers[group[0] as usize].lead.starts_with("json")
+        !lead(group).starts_with(|c: char| c.is_ascii_digit()) && !lead(group).starts_with("json")
+    };
+    let simple = |group: &Vec<u32>| {
+        let mut patterns: Vec<u64> = group
+            .iter()
+            .map(|line| pattern(texts[*line as usize].as_bytes()))
+            .collect();
+        patterns.sort_unstable();
+        patterns.dedup();
+        patterns.len() <= 2
     };
     let (mut bares, mut formal): (Vec<_>, Vec<_>) = groups.into_iter().partition(bare);
     bares.sort_by_key(|group| std::cmp::Reverse(group.len()));
     let mut kept: Vec<Vec<u32>> = Vec::new();
     for group in bares {
         let largest = kept.first().map_or(0, Vec::len);
-        let few = group.len() * FRAGMENT_FACTOR <= largest && {
-            let mut patterns: Vec<u64> = group
-                .iter()
-                .map(|line| pattern(texts[*line as usize].as_bytes()))
-                .collect();
-            patterns.sort_unstable();
-            patterns.dedup();
-            patterns.len() <= 2
-        };
+        let few = group.len() * FRAGMENT_FACTOR <= largest;
         match kept.first_mut() {
-            Some(first) if few => first.extend(group),
+            Some(first) if few && simple(&group) => first.extend(group),
             _ => kept.push(group),
         }
+    }
+    if let Some(first) = kept.first_mut() {
+        let size = first.len();
+        let parts = |group: &Vec<u32>| {
+            !lead(group).starts_with("0 ")
+                && !lead(group).starts_with("json")
+                && group.len() <= size
+                && simple(group)
+        };
+        let (separators, rest): (Vec<_>, Vec<_>) = formal.into_iter().partition(parts);
+        first.extend(separators.concat());
+        formal = rest;
     }
     formal.extend(kept);
     formal
@@ -234,7 +247,7 @@ fn vocabulary(
 fn tokens(text: &str) -> impl Iterator<Item = (u64, bool)> {
     let text = &text.as_bytes()[..text.len().min(TEXT_MAX)];
     let plain = words(text)
-        .filter(|word| !PACKAGES.contains(word))
+        .filter(|word| !is_filler(word))
         .map(|word| (word_id(word), is_identifier(word)));
     plain.chain(values(text).map(|value| (word_id(value), true)))
 }
@@ -259,7 +272,7 @@ fn scores(vocabulary: &FastMap<u64, Speakers>, text: &str, count: usize, plain: 
         let Some(speakers) = vocabulary.get(&word) else {
             continue;
         };
-        let sum: f64 = speakers.iter().map(|(_, share)| share).sum();
+        let sum: f64 = speakers.iter().map(|(_, share)| share).sum::<f64>() + RARE_SHARE;
         let weight = if identifier { IDENTIFIER_WEIGHT } else { 1.0 };
         for (group, share) in speakers {
             scores[*group as usize] += weight * share / sum;
@@ -294,6 +307,7 @@ fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
         let key = match inner.strip_prefix(b"at ") {
             Some(frame) if of_runtime(frame) => (false, 0, &[][..]),
             Some(frame) => (true, 0, code_base(frame)),
+            None if is_numbered_frame(text) => (true, 0, &[][..]),
             None if indent == 0 || inner.starts_with(b"... ") => (false, 0, &[][..]),
             None => (true, indent, &[][..]),
         };

@@ -8,6 +8,7 @@ use crate::line::is_level;
 use crate::sample::Sample;
 use crate::stamp::is_calendar_word;
 use crate::watch::{Stopped, Watch};
+use crate::words::is_filler;
 
 /// Lines of a group that are shown.
 const EVIDENCE_MAX: usize = 4;
@@ -19,12 +20,6 @@ const NAME_WORDS_MAX: usize = 3;
 const WORD_SHARE_MIN: f64 = 0.4;
 /// Text of a line that is read for words, in bytes.
 const WORDS_BYTES_MAX: usize = 400;
-/// Words without meaning of their own.
-const EMPTY_WORDS: [&str; 22] = [
-    "the", "and", "for", "from", "with", "not", "was", "are", "has", "have", "this", "that",
-    "null", "true", "false", "utc", "gmt", "http", "https", "com", "org", "www",
-];
-
 /// What people read about a group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Story {
@@ -239,7 +234,7 @@ fn name_words(text: &str) -> Vec<&str> {
                 && digits <= 2
                 && !is_level(word.as_bytes())
                 && !is_calendar_word(word.as_bytes())
-                && !EMPTY_WORDS.contains(&word.to_ascii_lowercase().as_str())
+                && !is_filler(word.as_bytes())
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use crate::line::{COLUMNS_MAX, Header, Kind};
 use crate::pairs::pairs;
 use crate::sets::Sets;
 use crate::watch::{Stopped, Watch};
-use crate::words::masked_text;
+use crate::words::{masked_text, pattern};
 
 /// Smaller parts of a piece than this share stay with its largest part.
 const PART_SHARE_MIN: f64 = 0.01;
@@ -18,6 +18,10 @@ const PART_LINES_MIN: usize = 4;
 const AGREEMENT_MIN: f64 = 0.5;
 /// More ways to open a line of JSON than this are not compared.
 const OPENINGS_MAX: usize = 128;
+/// More words than this in one part are no names.
+const NAMES_MAX: usize = 4;
+/// A part with fewer patterns is a kind of message and no program.
+const NAME_PATTERNS_MIN: usize = 4;
 /// Names that are read of a line of JSON.
 const KEYS_MAX: usize = 24;
 
@@ -211,6 +215,13 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
         .sum();
     // Behind a word only timestamps still say something about the layout.
     if passed > 0 && stamped * 10 < lines.len() * 9 {
+        if passed == 1 && column == 1 {
+            let names = name_parts(all, &lines, column);
+            if names.len() > 1 {
+                done.extend(names);
+                return;
+            }
+        }
         return split(all, lines, column + 1, passed + 1, done);
     }
     let parts = merge_parts(parts, lines.len(), column);
@@ -235,6 +246,45 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
     for part in merged {
         split(all, part, column + 1, passed + usize::from(mixed), done);
     }
+}
+
+/// Parts by the kind of the column behind a word, if that word is one of few names in each part
+/// and of no two parts: two programs that put their names after the timestamp.
+fn name_parts(all: Lines<'_>, lines: &[u32], column: usize) -> Vec<Vec<u32>> {
+    let word = |line: u32| {
+        let at = all.headers[line as usize].columns.get(column - 1);
+        at.map_or(&[][..], |at| {
+            &all.texts[line as usize].as_bytes()[at.start..at.end]
+        })
+    };
+    let named = |line: &&u32| {
+        let first = all.headers[**line as usize].columns.get(column - 1);
+        first.is_some_and(|first| first.kind == Kind::Word)
+    };
+    if lines.iter().filter(named).count() * 20 < lines.len() * 19 {
+        return Vec::new();
+    }
+    let parts = parts_of(lines, |line| form(all.headers, line, column));
+    let formal = parts
+        .iter()
+        .filter(|(form, _)| !matches!(form, Form::Text | Form::Tag))
+        .count();
+    if parts.len() < 2 || formal == 0 {
+        return Vec::new();
+    }
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    for (_, part) in &parts {
+        let names = shares(part, |line, count| count(masked_text(word(line))));
+        let patterns = shares(part, |line, count| {
+            count(pattern(all.texts[line as usize].as_bytes()));
+        });
+        let own = names.keys().all(|name| !seen.contains(name));
+        if names.len() > NAMES_MAX || patterns.len() < NAME_PATTERNS_MIN || !own {
+            return Vec::new();
+        }
+        seen.extend(names.into_keys());
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// What stands in the next column that is neither a level nor a sign nor a number.

@@ -7,6 +7,21 @@ use std::hash::Hasher;
 /// More text of one line than this is not read, in bytes.
 pub const TEXT_MAX: usize = 1_024;
 
+/// Words that tell nothing of who writes them, in lower case.
+const FILLERS: [&[u8]; 32] = [
+    b"and", b"are", b"com", b"false", b"for", b"from", b"gmt", b"had", b"has", b"have", b"http",
+    b"https", b"into", b"java", b"javax", b"lang", b"net", b"not", b"null", b"org", b"that",
+    b"the", b"this", b"true", b"utc", b"util", b"was", b"were", b"will", b"with", b"www", b"you",
+];
+
+/// Whether a word tells nothing of who writes it.
+#[must_use]
+pub fn is_filler(word: &[u8]) -> bool {
+    FILLERS
+        .iter()
+        .any(|filler| word.eq_ignore_ascii_case(filler))
+}
+
 /// The words of a piece of text: runs of at least three letters (`_` and `$` count as such).
 pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| !(byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$')))
