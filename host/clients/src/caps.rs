@@ -29,21 +29,3 @@ pub const LOG_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) fn batch_bytes_max(memory_bytes: u64) -> u64 {
     BATCH_BYTES_MAX.min(memory_bytes / 4)
 }
-
-/// The longest beginning of `text` that has at most `bytes_max` bytes.
-pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(cut("aä", 2), "a");
-        assert_eq!(cut("aä", 3), "aä");
-        assert_eq!(cut("", 3), "");
-        assert_eq!(cut("abc", 0), "");
-    }
-}

@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use taskhost_store::error::StoreError;
 
+const FIELD_BYTES_MAX: usize = 512;
+const PROBLEM_BYTES_MAX: usize = 1024;
+
 /// What kind of failure, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
@@ -78,8 +81,10 @@ impl ClientError {
         Self::new(ErrorCode::Denied, message)
     }
 
-    /// An argument that is not what the function takes; `field` is empty for the whole.
+    /// An argument that is not what the function takes; `field` is empty for the whole. Both may
+    /// quote the argument, so they are cut.
     pub(crate) fn invalid(field: &str, problem: &str) -> Self {
+        let (field, problem) = (cut(field, FIELD_BYTES_MAX), cut(problem, PROBLEM_BYTES_MAX));
         let message = if field.is_empty() {
             problem.to_owned()
         } else {
@@ -117,5 +122,30 @@ impl From<StoreError> for ClientError {
                 Self::new(ErrorCode::Internal, message)
             }
         }
+    }
+}
+
+/// The longest beginning of `text` that has at most `bytes_max` bytes.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("aä", 2), "a");
+        assert_eq!(cut("aä", 3), "aä");
+        assert_eq!(cut("", 3), "");
+        assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
+    fn what_quotes_an_argument_is_short() {
+        let error = ClientError::invalid(&"f".repeat(99_999), &"p".repeat(99_999));
+        assert!(error.message.len() < 2048);
+        assert!(error.details.unwrap().to_string().len() < 2048);
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use taskhost_model::task::{LogLevel, LogLine};
 
-use crate::caps::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX, cut};
+use crate::caps::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX};
+use crate::error::cut;
 use crate::json;
 use crate::scope::Scope;
 use crate::sink::RunSink;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use taskhost_model::task::Progress as Said;
 
-use crate::caps::{MESSAGE_BYTES_MAX, PHASE_BYTES_MAX, cut};
-use crate::error::ClientError;
+use crate::caps::{MESSAGE_BYTES_MAX, PHASE_BYTES_MAX};
+use crate::error::{ClientError, cut};
 use crate::scope::Scope;
 use crate::sink::RunSink;
 

@@ -108,8 +108,11 @@ mod tests {
 
     #[test]
     fn a_whole_request_is_read() {
-        let text = r#"{"from":0,"to":9,"where":{"field":"a","eq":1},"size":5,"seed":18446744073709551615}"#;
-        let query = query(text).unwrap();
+        let condition = r#"{"field":"a","eq":1}"#;
+        let text = format!(
+            r#"{{"from":0,"to":9,"where":{condition},"size":5,"seed":18446744073709551615}}"#
+        );
+        let query = query(&text).unwrap();
         assert_eq!(query.condition, Some(Condition::eq("a", 1)));
         assert_eq!(query.seed, Some(u64::MAX));
     }

@@ -221,7 +221,8 @@ mod tests {
 
     fn task_with(imports: &str, version: &str) -> String {
         format!(
-            r#"(component {imports} {TASK} (export "taskhost:task/task@{version}" (instance $task)))"#
+            r#"(component {imports} {TASK}
+                (export "taskhost:task/task@{version}" (instance $task)))"#
         )
     }
 

@@ -3,6 +3,7 @@
 //! The host and the process that compiles for it build their engine from one function, since
 //! the cache finds compiled code by the engine's configuration.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use wasmtime::{
@@ -72,7 +73,12 @@ pub(crate) fn for_compiling(cache: Cache) -> Result<Engine, RuntimeError> {
 pub(crate) fn cache(dir: &Path) -> Result<Cache, RuntimeError> {
     let refused = |reason: String| RuntimeError::Cache { reason };
     let describe = |error: std::io::Error| refused(format!("{}: {error}", dir.display()));
-    std::fs::create_dir_all(dir).map_err(describe)?;
+    // Nobody else may write what this process executes.
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    made.map_err(describe)?;
     let dir = std::fs::canonicalize(dir).map_err(describe)?;
     let mut settings = CacheConfig::new();
     settings.with_directory(dir);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use taskhost_clients::context::Context;
 use taskhost_clients::error::ErrorCode;
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::StopReason;
@@ -52,13 +53,15 @@ async fn sleep_ends_early_when_asked_to_stop() {
         (StopReason::Deadline, ErrorCode::Deadline),
     ] {
         let bench = Bench::new().await;
-        bench.clients.context.sleep(10).await.unwrap();
-        let sleep = bench.clients.context.sleep(u64::MAX);
+        // What is tested waits by the paused clock of the test.
+        let (wait, context) = (Context::sleep, &bench.clients.context);
+        wait(context, 10).await.unwrap();
+        let sleep = wait(context, u64::MAX);
         let ask = async { bench.stop.ask(reason) };
         let (slept, ()) = tokio::join!(sleep, ask);
         assert_eq!(code(slept), expected);
         assert!(bench.stop.told());
-        assert_eq!(code(bench.clients.context.sleep(0).await), expected);
+        assert_eq!(code(wait(context, 0).await), expected);
     }
 }
 
@@ -91,7 +94,8 @@ async fn without_a_run_everything_is_empty() {
         (None, None, None)
     );
     assert!(!context.cancel_requested());
-    assert_eq!(code(context.sleep(0).await), ErrorCode::Denied);
+    let wait = Context::sleep;
+    assert_eq!(code(wait(context, 0).await), ErrorCode::Denied);
     assert_eq!(
         code(clients.streams.describe(STREAM).await),
         ErrorCode::Denied

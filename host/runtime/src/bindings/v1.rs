@@ -23,7 +23,9 @@ mod generated {
         world: "task-type",
         imports: { default: async | trappable },
         exports: { default: async },
-        trappable_error_type: { "taskhost:task/types.error" => taskhost_clients::error::ClientError },
+        trappable_error_type: {
+            "taskhost:task/types.error" => taskhost_clients::error::ClientError,
+        },
         with: {
             "taskhost:task/documents.collection": taskhost_clients::documents::Collection,
         },

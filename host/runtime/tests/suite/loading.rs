@@ -107,7 +107,8 @@ async fn functions_of_other_types_are_refused() {
             (export "attempt" (func (result string)))))
         (core module $m (func (export "f") (result i32) unreachable) (memory (export "m") 1))
         (core instance $i (instantiate $m))
-        (func $describe (result string) (canon lift (core func $i "f") (memory (core memory $i "m"))))
+        (func $describe (result string)
+            (canon lift (core func $i "f") (memory (core memory $i "m"))))
         (instance $task (export "describe" (func $describe)))
         (export "taskhost:task/task@0.1.0" (instance $task)))"#;
     let bytes: Arc<[u8]> = Arc::from(::wat::parse_str(text).unwrap());
