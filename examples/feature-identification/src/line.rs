@@ -108,7 +108,7 @@ pub fn kind(field: &[u8]) -> Kind {
     if is_level(core) || bracketed_level(field) {
         return Kind::Level;
     }
-    if field[0] == b'[' {
+    if field[0] == b'[' || (field[0] == b'(' && field.last() == Some(&b')')) {
         return Kind::Bracket;
     }
     if let Some(key) = pair_key(field) {

@@ -25,6 +25,8 @@ const FRAGMENT_FACTOR: usize = 10;
 /// A word that a group says in this share of its lines is half as telling as one that it always
 /// says.
 const RARE_SHARE: f64 = 0.02;
+/// Lines name their home when they say this much of it on average.
+const EVIDENCE_MIN: f64 = 0.01;
 /// Lines between two looks at the watch.
 const BEAT_LINES: usize = 64;
 /// An identifier weighs as much as this many plain words.
@@ -67,14 +69,14 @@ pub fn settle(
         .map(|group| !headers[group[0] as usize].lead.starts_with("json"))
         .collect();
     let mut homeless = Vec::new();
-    let mut taken = vec![0.0; count];
-    for (plain, style) in loose.iter().flat_map(|group| by_style(texts, &group.lines)) {
+    let (mut taken, mut traced) = (vec![0.0; count], vec![0.0; count]);
+    for style in loose.iter().flat_map(|group| by_style(texts, &group.lines)) {
         let mut total = vec![0.0; count];
-        for (index, line) in style.iter().enumerate() {
+        for (index, line) in style.lines.iter().enumerate() {
             if index % BEAT_LINES == 0 {
                 watch.step(0)?;
             }
-            let scores = scores(&vocabulary, texts[*line as usize], count, plain);
+            let scores = scores(&vocabulary, texts[*line as usize], count, style.plain);
             total
                 .iter_mut()
                 .zip(&scores)
@@ -85,16 +87,23 @@ pub fn settle(
             .zip(&takes)
             .filter(|(_, takes)| !**takes)
             .for_each(|(sum, _)| *sum = 0.0);
-        match if count == 1 { Some(0) } else { best(&total) } {
+        let least = EVIDENCE_MIN * style.lines.len() as f64;
+        let clear = best(&total).filter(|home| total[*home] >= least);
+        match if count == 1 { Some(0) } else { clear } {
             Some(home) => {
-                taken[home] += style.len() as f64;
-                homes[home].extend(style);
+                taken[home] += style.lines.len() as f64;
+                traced[home] += if style.frames {
+                    style.lines.len() as f64
+                } else {
+                    0.0
+                };
+                homes[home].extend(style.lines);
             }
-            None => homeless.extend(style),
+            None => homeless.extend(style.lines),
         }
     }
     // What names nothing of its own, like frames of the language's library, follows the rest.
-    match best(&taken) {
+    match best(&traced).or_else(|| best(&taken)) {
         Some(home) => homes[home].extend(homeless),
         None => homes.push(homeless),
     }
@@ -292,10 +301,19 @@ fn best(scores: &[f64]) -> Option<usize> {
     (scores[winner] > 0.0 && scores[winner] >= LEAD_MIN * next).then_some(winner)
 }
 
-/// Continuing lines of one style: frames of a stack trace in one code base, the lines between
-/// frames, or lines with the same indentation sign; and whether plain words tell their home.
-fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
-    let mut styles: BTreeMap<(bool, u8, &[u8]), Vec<u32>> = BTreeMap::new();
+/// Continuing lines of one style.
+struct Style {
+    lines: Vec<u32>,
+    /// They are frames of a stack trace.
+    frames: bool,
+    /// Plain words tell their home, and not identifiers alone.
+    plain: bool,
+}
+
+/// Frames of a stack trace in one code base, the lines between frames, or lines with the same
+/// indentation sign.
+fn by_style(texts: &[&str], lines: &[u32]) -> Vec<Style> {
+    let mut styles: BTreeMap<(bool, bool, u8, &[u8]), Vec<u32>> = BTreeMap::new();
     for line in lines {
         let text = texts[*line as usize].as_bytes();
         let indent = text
@@ -305,18 +323,24 @@ fn by_style(texts: &[&str], lines: &[u32]) -> Vec<(bool, Vec<u32>)> {
             .unwrap_or(0);
         let inner = text.trim_ascii_start();
         let key = match inner.strip_prefix(b"at ") {
-            Some(frame) if of_runtime(frame) => (false, 0, &[][..]),
-            Some(frame) => (true, 0, code_base(frame)),
-            None if is_numbered_frame(text) => (true, 0, &[][..]),
-            None if indent == 0 || inner.starts_with(b"... ") => (false, 0, &[][..]),
-            None => (true, indent, &[][..]),
+            Some(frame) if of_runtime(frame) => (false, false, 0, &[][..]),
+            Some(frame) => (true, true, 0, code_base(frame)),
+            None if is_numbered_frame(text) || inner.starts_with(b"File \"") => {
+                (true, true, indent, &[][..])
+            }
+            None if indent == 0 || inner.starts_with(b"... ") => (false, false, 0, &[][..]),
+            None => (false, true, indent, &[][..]),
         };
         styles.entry(key).or_default().push(*line);
     }
-    styles
+    let styles = styles
         .into_iter()
-        .map(|((plain, ..), lines)| (plain, lines))
-        .collect()
+        .map(|((frames, plain, ..), lines)| Style {
+            lines,
+            frames,
+            plain,
+        });
+    styles.collect()
 }
 
 /// A frame of the language's own library, which every program has.

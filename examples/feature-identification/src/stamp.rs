@@ -119,7 +119,7 @@ impl Reader<'_> {
         self.text.get(at).copied().unwrap_or(0)
     }
 
-    /// Seconds since start in brackets: `[   12.345678]`.
+    /// Seconds since start in brackets: `[   12.345678]`, `[0.123s]`.
     fn uptime(&mut self) -> bool {
         if self.peek(0) != b'[' {
             return false;
@@ -127,12 +127,15 @@ impl Reader<'_> {
         let whole_at = self.at + 1 + self.spaces(self.at + 1);
         let dot = whole_at + self.digits(whole_at);
         let fraction = self.digits(dot + 1);
-        let close = dot + 1 + fraction;
-        if dot == whole_at || self.byte(dot) != b'.' || fraction != 6 || self.byte(close) != b']' {
+        let unit = dot + 1 + fraction;
+        let close = unit + usize::from(self.byte(unit) == b's');
+        let precise = fraction == 6 || (fraction == 3 && close > unit);
+        if dot == whole_at || self.byte(dot) != b'.' || !precise || self.byte(close) != b']' {
             return false;
         }
         self.at = close + 1;
-        self.format.push_str("[up]");
+        self.format
+            .push_str(if close > unit { "[up s]" } else { "[up]" });
         true
     }
 
@@ -454,6 +457,7 @@ mod tests {
             ("1795520804: x", "E"),
             ("I0102 15:04:05.678901       1 x", "Lmd h:m:s.f"),
             ("[    0.000000] Linux", "[up]"),
+            ("[12.345s][info][gc] x", "[up s]"),
             ("15:04:05.123 [main]", "h:m:s.f"),
             ("Jan 02, 2024 3:04:05 PM org", "Mon d Y h:m:s p"),
         ] {

@@ -28,10 +28,15 @@ pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| word.len() >= 3)
 }
 
-/// The values of a piece of text: names of at least five characters with a digit in them.
+/// The values of a piece of text: names of at least five characters with a digit and
+/// something else in them.
 pub fn values(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/')))
-        .filter(|value| value.len() >= 5 && value.iter().any(u8::is_ascii_digit))
+        .filter(|value| {
+            // A bare number is shared by accident.
+            let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+            value.len() >= 5 && digits > 0 && digits < value.len()
+        })
 }
 
 /// The hash of `text` with digits and hexadecimal names masked and runs of blanks as one.
