@@ -124,7 +124,7 @@ impl Stream {
         )
     }
 
-    /// A random sample without repetition, oldest first.
+    /// A random sample without repetition, in random order.
     ///
     /// # Errors
     /// See [`Stream`].

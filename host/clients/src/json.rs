@@ -3,6 +3,7 @@
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use taskhost_model::descriptor::JSON_DEPTH_MAX;
+use taskhost_model::exact::rounded_integer;
 
 /// Why a text is not accepted as JSON. Reads on from "the result …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,18 +14,25 @@ pub enum InvalidJson {
     /// It is nested too deeply.
     #[error("is nested deeper than {JSON_DEPTH_MAX} levels")]
     TooDeep,
+    /// It has a number that would be rounded when it is read back.
+    #[error("has the integer {0}, which is beyond 64 bits")]
+    Rounded(String),
     /// It is another kind of value.
     #[error("has to be an object")]
     NoObject,
 }
 
 /// Checks a value that is kept as text. It is refused when a part of it could not be read back
-/// as it is: numbers beyond any float, halves of surrogate pairs.
+/// as it is: numbers beyond any float or 64-bit integer, halves of surrogate pairs, an object
+/// with one key twice.
 ///
 /// # Errors
 /// [`InvalidJson`].
 pub fn check(text: &str) -> Result<(), InvalidJson> {
     check_depth(text)?;
+    if let Some(integer) = rounded_integer(text) {
+        return Err(InvalidJson::Rounded(integer.to_owned()));
+    }
     let syntax = |error: serde_json::Error| InvalidJson::Syntax(error.to_string());
     serde_json::from_str::<Readable>(text)
         .map(|_| ())
@@ -136,7 +144,16 @@ impl<'de> Visitor<'de> for ReadableVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Readable, A::Error> {
-        while entries.next_entry::<Readable, Readable>()?.is_some() {}
+        // Readers disagree on which of two equal keys counts, so there must not be two.
+        let mut keys = std::collections::HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            entries.next_value::<Readable>()?;
+            if let Some(key) = keys.replace(key) {
+                return Err(serde::de::Error::custom(format!(
+                    "the key {key:?} stands twice"
+                )));
+            }
+        }
         Ok(Readable)
     }
 }
@@ -151,7 +168,7 @@ mod tests {
         for good in [
             "null",
             r#" {"a":[1,-2,3.5e2,true,null,"\u0000 \ud83d\ude00 [[[ \" {"]} "#,
-            "12345678901234567890123",
+            "18446744073709551615",
             &deep,
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
@@ -163,6 +180,8 @@ mod tests {
     fn what_does_not_read_back_is_refused() {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(check(&deep), Err(InvalidJson::TooDeep));
+        assert!(check("12345678901234567890123").is_err());
+        assert!(check(r#"{"a":1,"a":2}"#).is_err());
         assert_eq!(parse(&deep), Err(InvalidJson::TooDeep));
         for bad in [
             "",

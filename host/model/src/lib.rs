@@ -16,5 +16,6 @@ pub mod status;
 pub mod task;
 pub mod stale;
 pub mod descriptor;
+pub mod exact;
 pub mod condition;
 pub mod query;

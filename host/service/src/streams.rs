@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use taskhost_model::exact::rounded_integer;
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
