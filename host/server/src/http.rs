@@ -25,9 +25,6 @@ use crate::settings::HttpSettings;
 
 pub use state::{About, State};
 
-/// The largest body of documents that a stream takes at once, in bytes.
-pub(crate) const INGEST_BYTES_MAX: u64 = streams::INGEST_BYTES_MAX;
-
 /// Every route.
 fn router(state: State) -> Router {
     Router::new()

@@ -9,3 +9,6 @@
 
 pub mod settings;
 pub mod http;
+pub mod folder;
+pub mod app;
+pub mod cli;

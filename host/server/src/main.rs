@@ -1,2 +1,45 @@
-//! The taskhost binary.
-fn main() {}
+//! The taskhost binary: reads the command line, does it, ends with its exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use taskhost_server::cli::{self, Cli, Command, Exit, Failure};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        // Limits its own process: before any thread is started.
+        Command::CompileComponent { cache } => {
+            return match cli::compile(&cache) {
+                Ok(exit) => exit.into(),
+                Err(failure) => {
+                    // For the host, which adds what it knows.
+                    eprintln!("{failure}");
+                    failure.exit.into()
+                }
+            };
+        }
+        command => run(command),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Exit, Failure> {
+    let mut builder = match command {
+        Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build().map_err(|error| Failure {
+        exit: Exit::Failed,
+        message: format!("no threads: {error}"),
+    })?;
+    let done = runtime.block_on(cli::run(command));
+    // What still blocks (a read of standard input) must not hold the end back.
+    runtime.shutdown_background();
+    done
+}

@@ -42,6 +42,9 @@ async fn readyz(extract::State(state): extract::State<State>) -> Answer {
     if !state.service().health().claiming {
         return not_ready("the loop that claims runs has ended: restart the host");
     }
+    if let Err(error) = state.is_writable().await {
+        return not_ready(&error.to_string());
+    }
     Ok(answer::json(StatusCode::OK, &Health { status: "ready" }))
 }
 

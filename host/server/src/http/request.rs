@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
@@ -18,6 +18,9 @@ use taskhost_store::event::WriteCondition;
 
 use super::codes::Code;
 use super::problem::Problem;
+
+/// How much of a body that is too large is read on.
+const DISCARDED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The ids in a path, by the route's names.
 #[derive(Debug)]
@@ -209,10 +212,11 @@ pub(crate) async fn body(
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut parts = body.into_data_stream();
     if announced.is_some_and(|bytes: u64| bytes > bytes_max) {
+        discard(&mut parts, patience).await;
         return Err(too_large());
     }
-    let mut parts = body.into_data_stream();
     let mut first: Option<Bytes> = None;
     let mut whole = Vec::new();
     loop {
@@ -226,6 +230,7 @@ pub(crate) async fn body(
         let part = part.map_err(|error| Problem::invalid("body", error.to_string()))?;
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
         if (so_far + part.len()) as u64 > bytes_max {
+            discard(&mut parts, patience).await;
             return Err(too_large());
         }
         match first.take() {
@@ -240,6 +245,18 @@ pub(crate) async fn body(
         }
     }
     Ok(first.unwrap_or_else(|| Bytes::from(whole)))
+}
+
+/// Reads on to the end of a body that is refused, within reason: a client that still sends when
+/// the connection closes never sees the answer.
+async fn discard(parts: &mut BodyDataStream, patience: Duration) {
+    let mut bytes = 0;
+    while bytes < DISCARDED_BYTES_MAX {
+        match tokio::time::timeout(patience, parts.next()).await {
+            Ok(Some(Ok(part))) => bytes += part.len(),
+            _ => return,
+        }
+    }
 }
 
 /// Reads JSON; a mistake names the path of its field.

@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, Request};
 use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 use taskhost_service::Service;
+use taskhost_store::error::StoreError;
+use taskhost_store::open::Stores;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +27,7 @@ pub struct State(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     service: Service,
+    stores: Stores,
     about: About,
     folder_judged: AtomicBool,
     stopping: CancellationToken,
@@ -49,12 +52,14 @@ impl State {
     #[must_use]
     pub fn new(
         service: Service,
+        stores: Stores,
         about: About,
         params_bytes_max: u64,
         body_timeout: Duration,
     ) -> Self {
         Self(Arc::new(Inner {
             service,
+            stores,
             about,
             folder_judged: AtomicBool::new(false),
             stopping: CancellationToken::new(),
@@ -78,6 +83,11 @@ impl State {
 
     pub(crate) fn is_folder_judged(&self) -> bool {
         self.0.folder_judged.load(Ordering::SeqCst)
+    }
+
+    /// Whether a write would succeed now.
+    pub(crate) async fn is_writable(&self) -> Result<(), StoreError> {
+        self.0.stores.writable().await
     }
 
     pub(crate) fn service(&self) -> &Service {

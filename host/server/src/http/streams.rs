@@ -17,7 +17,7 @@ use super::request::{self, PathIds};
 use super::state::State;
 
 /// The largest body of documents, in bytes.
-pub(crate) const INGEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const INGEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 const NDJSON: [&str; 3] = [
     "application/x-ndjson",

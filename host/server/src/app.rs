@@ -1,0 +1,226 @@
+//! Puts the host together, and takes it apart: store → runtime → service → HTTP → folder. The
+//! only place that knows every layer.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskhost_model::time::Clock;
+use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
+use taskhost_service::error::ServiceError;
+use taskhost_service::{Parts, Service};
+use taskhost_store::open::{OpenError, Stores};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::folder::{self, Folder, FolderError};
+use crate::http::{self, About, State};
+use crate::settings::{HttpSettings, Settings};
+
+/// The hidden subcommand with which the host calls itself to compile a component.
+pub const COMPILE_COMMAND: &str = "compile-component";
+
+/// Instances beside those of the slots: for `describe`, and for guests on their way out.
+const SPARE_INSTANCES: usize = 16;
+/// Time for the last answers to be written after every run has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Why the host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The watched folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The runtime.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The service.
+    #[error("the task service does not start: {0}")]
+    Service(#[from] ServiceError),
+    /// The address.
+    #[error("cannot listen on {address}: {error}; choose another address with --listen")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Anything else that the system refuses.
+    #[error("the host does not start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A host that runs.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    service: Service,
+    stores: Stores,
+    state: State,
+    grace: Duration,
+    stop: CancellationToken,
+    http: JoinHandle<()>,
+    folder: JoinHandle<()>,
+}
+
+impl App {
+    /// Starts a host. When it returns, every file in the watched folder has been activated or
+    /// refused, and `/readyz` answers 200.
+    ///
+    /// # Errors
+    /// [`AppError`], in words that say what to do.
+    pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        let clock = Clock::System;
+        folder::prepare(&settings.folder)?;
+        let stores = open_stores(&settings, clock.clone()).await?;
+        let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
+        let about = About {
+            host: host_name(),
+            started_at: clock.now(),
+        };
+        let service = Service::start(Parts {
+            stores: stores.clone(),
+            runtime,
+            clock: clock.clone(),
+            settings: service_settings(&settings),
+            host: about.host.clone(),
+        })
+        .await?;
+        let (listener, address) = listen(&settings.http).await?;
+        stores.announce(&format!("http://{address}"))?;
+        let params_bytes_max = settings.limits.params_bytes_max;
+        let body_timeout = settings.http.body_timeout;
+        let state = State::new(
+            service.clone(),
+            stores.clone(),
+            about,
+            params_bytes_max,
+            body_timeout,
+        );
+        let stop = CancellationToken::new();
+        let grace = settings.shutdown_grace;
+        let http = tokio::spawn(serve(
+            listener,
+            state.clone(),
+            settings.http,
+            stop.clone(),
+            grace,
+        ));
+        let mut folder = Folder::watch(settings.folder, service.types.clone(), clock);
+        folder.judge_all().await;
+        state.folder_is_judged();
+        let folder = tokio::spawn(folder.run(stop.clone()));
+        Ok(Self {
+            address,
+            service,
+            stores,
+            state,
+            grace,
+            stop,
+            http,
+            folder,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops: nothing new is taken, open streams of events end, runs get their grace, what is
+    /// left of them is handed back, everything is on disk.
+    pub async fn stop(self) {
+        self.state.stopping().cancel();
+        self.stop.cancel();
+        drop(self.folder.await);
+        let ((), http) = tokio::join!(self.service.drain(self.grace), self.http);
+        drop(http);
+        self.stores.close().await;
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    state: State,
+    settings: HttpSettings,
+    stop: CancellationToken,
+    grace: Duration,
+) {
+    http::serve(listener, state, &settings, stop, grace + LAST_ANSWERS).await;
+}
+
+async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppError> {
+    let wanted = taskhost_store::open::Settings {
+        folder: settings.data.clone(),
+        limits: taskhost_store::limits::Limits {
+            params_bytes_max: settings.limits.params_bytes_max,
+            payload_bytes_max: settings.bounds.output_kib * 1024,
+            log_bytes_max: settings.limits.log_bytes_max,
+            stream_document_bytes_max: settings.limits.document_bytes_max,
+        },
+    };
+    let open = move || taskhost_store::open::open(&wanted, clock);
+    let opened = tokio::task::spawn_blocking(open)
+        .await
+        .map_err(std::io::Error::other)?;
+    Ok(opened?)
+}
+
+fn runtime_settings(settings: &Settings) -> RuntimeSettings {
+    let mut runtime = RuntimeSettings::new(settings.component_cache.clone());
+    runtime.instances_max = runtime
+        .instances_max
+        .max(settings.runs.slots + SPARE_INSTANCES);
+    runtime.compile = this_program().map(|program| CompileCommand {
+        program,
+        args: vec![
+            COMPILE_COMMAND.into(),
+            settings.component_cache.clone().into(),
+        ],
+    });
+    runtime
+}
+
+/// This program. On Linux by the name that still works when its file has been replaced.
+fn this_program() -> Option<PathBuf> {
+    let itself = Path::new("/proc/self/exe");
+    if itself.try_exists().unwrap_or(false) {
+        return Some(itself.to_owned());
+    }
+    std::env::current_exe().ok()
+}
+
+fn service_settings(settings: &Settings) -> taskhost_service::settings::Settings {
+    let params_bytes_max = usize::try_from(settings.limits.params_bytes_max);
+    taskhost_service::settings::Settings {
+        slots: settings.runs.slots,
+        bounds: settings.bounds,
+        params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
+        retry_backoff: settings.runs.retry_backoff,
+        retry_backoff_max: settings.runs.retry_backoff_max,
+        crashes_max: settings.runs.crashes_max,
+        sweep_interval: settings.runs.sweep_interval,
+        retired_versions_kept: settings.runs.retired_versions_kept,
+    }
+}
+
+async fn listen(settings: &HttpSettings) -> Result<(TcpListener, SocketAddr), AppError> {
+    let address = settings.listen;
+    let refused = |error| AppError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,97 @@
+//! The command line: what there is, and who does it.
+
+mod text;
+mod table;
+mod failure;
+mod client;
+mod events;
+mod follow;
+mod progress;
+mod show;
+mod condition;
+mod features;
+mod batches;
+mod ingest;
+mod tasks;
+mod types;
+mod serve;
+mod demo;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+
+/// Runs background tasks over streams of data; what a task does is a WebAssembly component.
+#[derive(Debug, Parser)]
+#[command(name = "taskhost", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the host.
+    Serve(serve::Serve),
+    /// Find the systems that write into a file of logs, on a host of its own.
+    Demo(demo::Demo),
+    /// Check a settings file, and tell every mistake at once.
+    CheckConfig(serve::CheckConfig),
+    /// Send the lines of a file to a stream, which is made when it does not exist.
+    Ingest(ingest::Ingest),
+    /// Schedule a task.
+    Schedule(tasks::Schedule),
+    /// Show a task.
+    Status(tasks::OneTask),
+    /// Follow a task until it ends.
+    Watch(tasks::OneTask),
+    /// Cancel a task.
+    Cancel(tasks::Cancel),
+    /// Acknowledge a completed task: its result has been acted on.
+    Acknowledge(tasks::OneTask),
+    /// List tasks, the newest first.
+    List(tasks::List),
+    /// List and load task types.
+    #[command(subcommand)]
+    Types(types::Types),
+    /// Compile a component from standard input into a cache; the host calls it.
+    #[command(hide = true)]
+    CompileComponent {
+        /// The cache.
+        cache: PathBuf,
+    },
+}
+
+/// Compiles a component from standard input, in a process that limits itself.
+///
+/// # Errors
+/// What is wrong with the component.
+pub fn compile(cache: &std::path::Path) -> Result<Exit, Failure> {
+    taskhost_runtime::compile_child(cache, std::io::stdin().lock())
+        .map_or_else(|reason| Err(Failure::failed(reason)), |()| Ok(Exit::Done))
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`Failure`] with its exit code and words for people.
+pub async fn run(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(command) => serve::serve(command).await,
+        Command::Demo(command) => demo::run(&command).await,
+        Command::CheckConfig(command) => serve::check_config(&command),
+        Command::Ingest(command) => ingest::run(&command).await,
+        Command::Schedule(command) => tasks::schedule(&command).await,
+        Command::Status(command) => tasks::status(&command).await,
+        Command::Watch(command) => tasks::watch(&command).await,
+        Command::Cancel(command) => tasks::cancel(&command).await,
+        Command::Acknowledge(command) => tasks::acknowledge(&command).await,
+        Command::List(command) => tasks::list(&command).await,
+        Command::Types(command) => types::run(&command).await,
+        Command::CompileComponent { cache } => compile(&cache),
+    }
+}

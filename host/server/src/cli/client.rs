@@ -1,0 +1,166 @@
+//! Speaks to a host over HTTP, as any other client would.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde_json::Value;
+use taskhost_model::ids::Space;
+
+use super::failure::{Exit, Failure};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a client reaches its host; every client command takes these.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    /// Address of the host.
+    #[arg(long, env = "TASKHOST_URL", default_value = "http://127.0.0.1:7700")]
+    pub url: String,
+    /// The space to work in.
+    #[arg(long, default_value = "default")]
+    pub space: Space,
+    /// Print JSON, as the host answers it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A host that is spoken to. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: Url,
+    space: Space,
+}
+
+impl Client {
+    pub(crate) fn new(target: &Target) -> Result<Self, Failure> {
+        let wrong = |why: String| Failure::wrong_use(format!("`{}` {why}", target.url));
+        let url: Url = target.url.parse().map_err(|error| {
+            wrong(format!(
+                "is no address of a host ({error}): it looks like http://127.0.0.1:7700"
+            ))
+        })?;
+        if url.scheme() != "http" || url.host_str().is_none() {
+            return Err(wrong(
+                "has to begin with http:// and name a host".to_owned(),
+            ));
+        }
+        // What a proxy would make of loopback is never this machine.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build();
+        let http = http.map_err(|error| Failure::failed(error.to_string()))?;
+        Ok(Self {
+            http,
+            url,
+            space: target.space.clone(),
+        })
+    }
+
+    /// A request; the parts of the path are escaped.
+    pub(crate) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        self.http.request(method, url)
+    }
+
+    /// A request below the space.
+    pub(crate) fn in_space(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut whole = vec!["v1", "spaces", self.space.as_str()];
+        whole.extend(path);
+        self.request(method, &whole)
+    }
+
+    /// Sends a request; a failure to reach the host is told apart from everything else.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))
+    }
+
+    /// Sends a request and reads its answer as JSON; a problem document is a failure.
+    pub(crate) async fn call(&self, request: RequestBuilder) -> Result<Value, Failure> {
+        let (status, value) = self.answer(request).await?;
+        if status.is_success() {
+            Ok(value)
+        } else {
+            Err(Failure::of_problem(&value))
+        }
+    }
+
+    /// Sends a request and reads its answer as JSON, whatever its status.
+    pub(crate) async fn answer(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(StatusCode, Value), Failure> {
+        let response = self.send(request).await?;
+        let status = response.status();
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        if bytes.is_empty() {
+            return Ok((status, Value::Null));
+        }
+        let value = serde_json::from_slice(&bytes).map_err(|_| {
+            let message = format!(
+                "{} does not answer as a taskhost would ({status}, no JSON): check --url",
+                self.url
+            );
+            Failure::new(Exit::Unreachable, message)
+        })?;
+        Ok((status, value))
+    }
+
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        Failure::unreachable(self.url.as_str().trim_end_matches('/'), innermost(error))
+    }
+}
+
+/// The last cause: what the system said.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(url: &str) -> Result<Client, Failure> {
+        let space = Space::parse("default").unwrap();
+        Client::new(&Target {
+            url: url.to_owned(),
+            space,
+            json: false,
+        })
+    }
+
+    #[test]
+    fn paths_are_escaped_below_the_address() {
+        let client = client("http://127.0.0.1:7700/behind/").unwrap();
+        let request = client
+            .in_space(Method::GET, &["tasks", "a/b c"])
+            .build()
+            .unwrap();
+        assert_eq!(
+            request.url().as_str(),
+            "http://127.0.0.1:7700/behind/v1/spaces/default/tasks/a%2Fb%20c"
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_wrong_use() {
+        for url in ["", "127.0.0.1:7700", "localhost", "ftp://x", "http://"] {
+            assert_eq!(client(url).unwrap_err().exit, Exit::WrongUse, "{url}");
+        }
+    }
+}

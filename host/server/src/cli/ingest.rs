@@ -1,0 +1,308 @@
+//! `taskhost ingest STREAM FILE`: makes the stream and sends it the file's lines.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use taskhost_model::ids::StreamName;
+use tokio::sync::mpsc;
+
+use super::batches::{Batch, Batches, Format};
+use super::client::{Client, Target};
+use super::failure::{Exit, Failure};
+use super::progress::Progress;
+use super::text;
+
+/// A body has so many bytes, well below what the host takes: progress stays visible.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// A line above this is not even sent.
+const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Lines of a slow pipe are sent after so long, however few they are.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// Lines that were read ahead.
+const AHEAD: usize = 10_000;
+/// Rejected lines that are listed.
+const LISTED_MAX: usize = 20;
+
+/// Send the lines of a file to a stream, which is made when it does not exist.
+#[derive(Debug, clap::Args)]
+pub struct Ingest {
+    /// The stream.
+    pub stream: StreamName,
+    /// The file; `-` is standard input.
+    pub file: PathBuf,
+    /// How lines are read [default: NDJSON when the first line is a JSON object].
+    #[arg(long)]
+    pub format: Option<Format>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// What became of the lines.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ingested {
+    pub(crate) accepted: u64,
+    pub(crate) rejected: Vec<RejectedLine>,
+    #[serde(default)]
+    pub(crate) more_rejected: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RejectedLine {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+}
+
+impl Ingested {
+    fn rejected_count(&self) -> u64 {
+        self.rejected.len() as u64 + self.more_rejected
+    }
+
+    /// Adds what came of a batch whose lines begin at `first_line` of the file.
+    fn add(&mut self, batch: Self, first_line: u64) {
+        self.accepted += batch.accepted;
+        self.more_rejected += batch.more_rejected;
+        let moved = |line: RejectedLine| RejectedLine {
+            line: line.line + first_line - 1,
+            reason: line.reason,
+        };
+        self.rejected.extend(batch.rejected.into_iter().map(moved));
+    }
+}
+
+pub(crate) async fn run(command: &Ingest) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    let json = command.target.json;
+    let ingested = ingest(
+        &client,
+        &command.stream,
+        &command.file,
+        command.format,
+        json,
+    )
+    .await?;
+    if json {
+        println!(
+            "{}",
+            json!({"stream": command.stream, "accepted": ingested.accepted,
+            "rejected": ingested.rejected, "more_rejected": ingested.more_rejected})
+        );
+    } else {
+        println!(
+            "stream {}: {} documents accepted, {} rejected",
+            command.stream,
+            ingested.accepted,
+            ingested.rejected_count()
+        );
+    }
+    for line in ingested.rejected.iter().take(LISTED_MAX).filter(|_| !json) {
+        eprintln!("line {}: {}", line.line, text::shown(&line.reason));
+    }
+    let unlisted = ingested.rejected_count().saturating_sub(LISTED_MAX as u64);
+    if unlisted > 0 && !json {
+        eprintln!("… and {unlisted} more");
+    }
+    Ok(if ingested.rejected_count() == 0 {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// Makes the stream when it does not exist, and sends it the file.
+pub(crate) async fn ingest(
+    client: &Client,
+    stream: &StreamName,
+    file: &Path,
+    format: Option<Format>,
+    json: bool,
+) -> Result<Ingested, Failure> {
+    let source = open(file)?;
+    make_stream(client, stream).await?;
+    let progress = Progress::of_bytes(json, source.bytes);
+    let mut lines = read_lines(source.reader);
+    let mut batches = Batches::new(format, BATCH_BYTES);
+    let (mut ingested, mut bytes) = (Ingested::default(), 0);
+    loop {
+        let batch = match tokio::time::timeout(FLUSH_AFTER, lines.recv()).await {
+            Ok(Some(Ok(line))) => {
+                bytes += line.len() as u64 + 1;
+                batches.take(&line)
+            }
+            Ok(Some(Err(error))) => {
+                let message = format!("{} cannot be read on: {error}", shown(file));
+                return Err(Failure::failed(message));
+            }
+            Ok(None) => break,
+            Err(_) => batches.finish(),
+        };
+        if let Some(batch) = batch {
+            send(client, stream, batch, &mut ingested).await?;
+            progress.move_to(bytes);
+        }
+    }
+    if let Some(batch) = batches.finish() {
+        send(client, stream, batch, &mut ingested).await?;
+    }
+    progress.finish();
+    Ok(ingested)
+}
+
+async fn send(
+    client: &Client,
+    stream: &StreamName,
+    batch: Batch,
+    ingested: &mut Ingested,
+) -> Result<(), Failure> {
+    let request = client.in_space(Method::POST, &["streams", stream.as_str(), "documents"]);
+    let request = request
+        .header("content-type", "application/x-ndjson")
+        .body(batch.body);
+    let sent = client.call(request).await.and_then(|answer| {
+        serde_json::from_value::<Ingested>(answer)
+            .map_err(|error| Failure::failed(format!("the host's answer is not clear: {error}")))
+    });
+    match sent {
+        Ok(answer) => ingested.add(answer, batch.first_line),
+        Err(failure) if ingested.accepted > 0 => {
+            let message = format!(
+                "{}\n{} documents before line {} are in the stream.",
+                failure.message, ingested.accepted, batch.first_line
+            );
+            return Err(Failure::new(failure.exit, message));
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
+/// A stream that exists keeps its settings.
+async fn make_stream(client: &Client, stream: &StreamName) -> Result<Value, Failure> {
+    let path = ["streams", stream.as_str()];
+    let (status, answer) = client.answer(client.in_space(Method::GET, &path)).await?;
+    match status {
+        StatusCode::NOT_FOUND => client.call(client.in_space(Method::PUT, &path)).await,
+        status if status.is_success() => Ok(answer),
+        _ => Err(Failure::of_problem(&answer)),
+    }
+}
+
+struct Source {
+    reader: Box<dyn BufRead + Send>,
+    bytes: Option<u64>,
+}
+
+fn open(file: &Path) -> Result<Source, Failure> {
+    if file == Path::new("-") {
+        let reader = Box::new(BufReader::new(std::io::stdin()));
+        return Ok(Source {
+            reader,
+            bytes: None,
+        });
+    }
+    let cannot = |error| Failure::failed(format!("{} cannot be read: {error}", shown(file)));
+    let opened = std::fs::File::open(file).map_err(cannot)?;
+    let metadata = opened.metadata().map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(Failure::failed(format!(
+            "{} is a folder: name a file",
+            shown(file)
+        )));
+    }
+    let bytes = metadata.is_file().then_some(metadata.len());
+    Ok(Source {
+        reader: Box::new(BufReader::with_capacity(1 << 20, opened)),
+        bytes,
+    })
+}
+
+fn shown(file: &Path) -> String {
+    text::shown(&file.to_string_lossy())
+}
+
+/// Reads lines on a thread of their own: a pipe may be slow.
+fn read_lines(mut reader: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Result<Vec<u8>>> {
+    let (send, lines) = mpsc::channel(AHEAD);
+    std::thread::spawn(move || {
+        loop {
+            let mut line = Vec::new();
+            let sent = match read_line(&mut reader, &mut line) {
+                Ok(false) => return,
+                Ok(true) => send.blocking_send(Ok(line)),
+                Err(error) => send.blocking_send(Err(error)),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Reads a line without its end; false at the end of the file.
+fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    use std::io::Read;
+    let mut limited = reader.take(LINE_BYTES_MAX as u64);
+    if limited.read_until(b'\n', line)? == 0 {
+        return Ok(false);
+    }
+    if line.pop_if(|last| *last == b'\n').is_none() && line.len() >= LINE_BYTES_MAX {
+        let message = format!("a line has more than {LINE_BYTES_MAX} bytes");
+        return Err(std::io::Error::other(message));
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_and_without_a_last_end() {
+        let mut reader: Box<dyn BufRead + Send> = Box::new(std::io::Cursor::new("a\n\nb"));
+        let mut lines = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            if !read_line(&mut reader, &mut line).unwrap() {
+                break;
+            }
+            lines.push(String::from_utf8(line).unwrap());
+        }
+        assert_eq!(lines, ["a", "", "b"]);
+    }
+
+    #[test]
+    fn rejected_lines_are_told_in_the_numbers_of_the_file() {
+        let rejected = |line| {
+            vec![RejectedLine {
+                line,
+                reason: String::new(),
+            }]
+        };
+        let mut all = Ingested::default();
+        all.add(
+            Ingested {
+                accepted: 2,
+                rejected: rejected(1),
+                more_rejected: 0,
+            },
+            1,
+        );
+        all.add(
+            Ingested {
+                accepted: 3,
+                rejected: rejected(2),
+                more_rejected: 4,
+            },
+            101,
+        );
+        let lines: Vec<u64> = all.rejected.iter().map(|line| line.line).collect();
+        assert_eq!(
+            (all.accepted, lines, all.rejected_count()),
+            (5, vec![1, 102], 6)
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! `taskhost serve` and `taskhost check-config`.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::failure::{Exit, Failure};
+use super::text;
+use crate::app::App;
+use crate::settings::{File, Flags, Settings};
+
+/// What is logged unless `TASKHOST_LOG` says otherwise.
+const LOG: &str = "info";
+
+/// Run the host.
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// The settings file; `examples/taskhost.toml` explains every key.
+    #[arg(long, env = "TASKHOST_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7700].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Folder that holds everything [default: ./taskhost-data].
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<String>,
+    /// Watched folder of task types [default: task-types in the data folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub task_types: Option<String>,
+}
+
+/// Check a settings file, and tell every mistake at once.
+#[derive(Debug, clap::Args)]
+pub struct CheckConfig {
+    /// The settings file.
+    #[arg(env = "TASKHOST_CONFIG")]
+    pub file: PathBuf,
+}
+
+pub(crate) fn check_config(command: &CheckConfig) -> Result<Exit, Failure> {
+    read(Some(&command.file), Flags::default())?;
+    println!(
+        "{}: no mistakes",
+        text::shown(&command.file.to_string_lossy())
+    );
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
+    log_to_stderr(LOG)?;
+    let flags = Flags {
+        listen: command.listen,
+        data: command.data,
+        task_types: command.task_types,
+    };
+    let settings = read(command.config.as_deref(), flags)?;
+    arm_crash_point()?;
+    raise_open_files();
+    let mut signals = Signals::new()?;
+    let app = tokio::select! {
+        app = App::start(settings) => app.map_err(|error| Failure::failed(error.to_string()))?,
+        // Nothing has been accepted yet.
+        () = signals.next() => return Ok(Exit::Done),
+    };
+    let url = app.url();
+    tracing::info!(%url, "ready");
+    // Whoever started this host may have gone: that is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "listening on {url}");
+    signals.next().await;
+    tracing::info!("stopping: runs get their grace; another signal ends it at once");
+    tokio::select! {
+        () = app.stop() => {}
+        () = signals.next() => return Err(Failure::failed("stopped at once, by a second signal")),
+    }
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+/// Logs go to standard error; `TASKHOST_LOG` says which.
+pub(crate) fn log_to_stderr(default: &str) -> Result<(), Failure> {
+    let wanted = std::env::var("TASKHOST_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+        let example = "debug, or info,taskhost_service=debug";
+        Failure::wrong_use(format!(
+            "TASKHOST_LOG is `{wanted}`: {error}; it looks like {example}"
+        ))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+/// Asks for an end: SIGTERM, or Ctrl-C.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::failed(format!("no signals: {error}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
+    let file = file.map(|path| {
+        let name = text::shown(&path.to_string_lossy());
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::wrong_use(format!("the settings file {name} cannot be read: {error}"))
+        })?;
+        Ok(File { name, text })
+    });
+    let environment = |name: &str| std::env::var(name).ok();
+    Settings::read(file.transpose()?.as_ref(), &environment, flags).map_err(|mistakes| {
+        let lines = mistakes
+            .iter()
+            .map(|mistake| text::shown(&mistake.to_string()));
+        Failure::wrong_use(lines.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// A test lets the host die at a named point of a write.
+fn arm_crash_point() -> Result<(), Failure> {
+    let Ok(wanted) = std::env::var("TASKHOST_CRASH_AT") else {
+        return Ok(());
+    };
+    let armed = taskhost_store::crash::parse(&wanted)
+        .and_then(|(name, pass)| taskhost_store::crash::arm(name, pass));
+    armed.map_err(|error| Failure::wrong_use(format!("TASKHOST_CRASH_AT: {error}")))
+}
+
+/// Each connection takes a file handle, and the usual limit of 1,024 is soon reached.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
+}

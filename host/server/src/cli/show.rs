@@ -1,0 +1,151 @@
+//! Shows one task to people: what it is, how it went, what came of it.
+
+use serde_json::Value;
+
+use super::text;
+
+/// Prints a task; as JSON on one line when that is wanted.
+pub(crate) fn task(id: &str, task: &Value, json: bool) {
+    if json {
+        println!("{task}");
+    } else {
+        println!("{}", text_of_task(id, task));
+    }
+}
+
+fn text_of_task(id: &str, task: &Value) -> String {
+    let mut lines = vec![format!("{id}: {}", string(&task["status"]))];
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("  {name:<10} {value}"));
+        }
+    };
+    line("type", string(&task["type"]));
+    line("stream", string(&task["stream"]));
+    line(
+        "scheduled",
+        joined(&task["created_at"], "by", &task["requested_by"]),
+    );
+    line("run", run(&task["run"]));
+    line("progress", progress(&task["progress"]));
+    line("used", usage(&task["usage"]));
+    line(
+        "canceled",
+        joined(&task["last_canceled_at"], "by", &task["canceled_by"]),
+    );
+    line("error", error(&task["error"]));
+    if let Some(payload) = task.get("payload") {
+        let pretty = serde_json::to_string_pretty(payload).unwrap_or_default();
+        lines.push("  result".to_owned());
+        lines.extend(
+            text::shown_lines(&pretty)
+                .lines()
+                .map(|line| format!("    {line}")),
+        );
+    }
+    lines.join("\n")
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().map(text::shown).unwrap_or_default()
+}
+
+/// `A by B`, or as much of it as there is; nothing without A.
+fn joined(first: &Value, word: &str, second: &Value) -> String {
+    match (string(first), string(second)) {
+        (first, second) if first.is_empty() || second.is_empty() => first,
+        (first, second) => format!("{first} {word} {second}"),
+    }
+}
+
+fn run(run: &Value) -> String {
+    let (Some(attempt), Some(max)) = (run["attempt"].as_u64(), run["max_attempts"].as_u64()) else {
+        return String::new();
+    };
+    let state = match run["state"].as_str() {
+        Some(state) => format!("{}, ", text::shown(state)),
+        None => String::new(),
+    };
+    format!(
+        "{state}attempt {attempt} of at most {max}, id {}",
+        string(&run["id"])
+    )
+}
+
+fn progress(progress: &Value) -> String {
+    let Some(done) = progress["done"].as_u64() else {
+        return String::new();
+    };
+    let total = progress["total"]
+        .as_u64()
+        .map(|total| format!(" of {total}"))
+        .unwrap_or_default();
+    let said = [&progress["phase"], &progress["message"]];
+    let said: Vec<String> = said
+        .into_iter()
+        .map(string)
+        .filter(|part| !part.is_empty())
+        .collect();
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", said.join(": "))
+    };
+    format!("{done}{total}{said}")
+}
+
+fn usage(usage: &Value) -> String {
+    let number = |key: &str| usage[key].as_u64();
+    match (
+        number("cpu_ms"),
+        number("peak_memory_bytes"),
+        number("host_calls"),
+    ) {
+        (Some(cpu), Some(memory), Some(calls)) => {
+            let memory = text::bytes(memory);
+            format!("{cpu} ms of computing, {memory} of memory, {calls} calls of the host")
+        }
+        _ => String::new(),
+    }
+}
+
+fn error(error: &Value) -> String {
+    match (string(&error["code"]), string(&error["message"])) {
+        (code, message) if code.is_empty() => message,
+        (code, message) => format!("{message} ({code})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_task_is_shown_with_everything_escaped() {
+        let task = json!({
+            "status": "failed", "type": "hello", "created_at": "2026-01-01T00:00:00.000Z",
+            "requested_by": "local",
+            "run": {"id": "r", "attempt": 1, "max_attempts": 3},
+            "progress": {"done": 2, "total": 5, "phase": "p", "message": "\u{1b}[1m"},
+            "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3},
+            "error": {"code": "c", "message": "no \u{202e}luck"},
+        });
+        let expected = "t: failed\n  type       hello\n  scheduled  2026-01-01T00:00:00.000Z by \
+            local\n  run        attempt 1 of at most 3, id r\n  progress   2 of 5, p: \\u{1b}[1m\n  \
+            used       7 ms of computing, 2.0 KiB of memory, 3 calls of the host\n  \
+            error      no \\u{202e}luck (c)";
+        assert_eq!(text_of_task("t", &task), expected);
+    }
+
+    #[test]
+    fn a_result_is_shown_over_several_lines() {
+        let task = json!({"status": "completed", "payload": {"a": "x\u{9b}\ny"}});
+        let expected = "t: completed\n  result\n    {\n      \"a\": \"x\\u{9b}\\ny\"\n    }";
+        assert_eq!(text_of_task("t", &task), expected);
+        assert_eq!(
+            text_of_task("t", &json!({"status": "not_started"})),
+            "t: not_started"
+        );
+    }
+}

@@ -1,0 +1,351 @@
+//! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `acknowledge`, `list`.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use taskhost_model::ids::{StreamName, TaskId, TypeId};
+use taskhost_model::status::Status;
+use uuid::Uuid;
+
+use super::client::{Client, Target};
+use super::failure::{Exit, Failure};
+use super::follow::follow;
+use super::progress::Progress;
+use super::show;
+use super::table::{Medium, table};
+use super::text;
+
+/// Rows that one request asks for.
+const PAGE: usize = 1_000;
+
+/// Schedule a task.
+#[derive(Debug, clap::Args)]
+pub struct Schedule {
+    /// The task type, as `taskhost types list` shows it.
+    #[arg(value_name = "TYPE")]
+    pub type_id: TypeId,
+    /// The task's id [default: made of type and stream].
+    #[arg(long)]
+    pub id: Option<TaskId>,
+    /// The stream to work on.
+    #[arg(long)]
+    pub stream: Option<StreamName>,
+    /// Parameters: JSON, or @FILE that holds it.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub params: Option<String>,
+    /// From -100 to 100; higher goes first.
+    #[arg(long, allow_hyphen_values = true)]
+    pub priority: Option<i32>,
+    /// Follow the task until it ends.
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// A command about one task.
+#[derive(Debug, clap::Args)]
+pub struct OneTask {
+    /// The task's id.
+    pub id: TaskId,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Cancel a task.
+#[derive(Debug, clap::Args)]
+pub struct Cancel {
+    /// The task's id.
+    pub id: TaskId,
+    /// Why, for whoever looks at it later.
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// List tasks, the newest first.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Only of this status; may be given several times.
+    #[arg(long, value_parser = status_of)]
+    pub status: Vec<Status>,
+    /// Only of this type.
+    #[arg(long = "type")]
+    pub type_id: Option<TypeId>,
+    /// Only on this stream.
+    #[arg(long)]
+    pub stream: Option<StreamName>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+fn status_of(text: &str) -> Result<Status, String> {
+    let all = || Status::ALL.map(Status::as_str).join(", ");
+    Status::parse(text).ok_or_else(|| format!("a status is one of {}", all()))
+}
+
+pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
+    let params = params(command.params.as_deref())?;
+    let client = Client::new(&command.target)?;
+    let id = match &command.id {
+        Some(id) => id.to_string(),
+        None => default_id(&command.type_id, command.stream.as_ref()),
+    };
+    let mut body = json!({"type": command.type_id, "params": params});
+    if let Some(stream) = &command.stream {
+        body["stream"] = json!(stream);
+    }
+    if let Some(priority) = command.priority {
+        body["priority"] = json!(priority);
+    }
+    let request = client.in_space(Method::PUT, &["tasks", &id]).json(&body);
+    let task = client.call(request).await?;
+    if command.watch {
+        return watch_id(&client, &id, command.target.json).await;
+    }
+    if command.target.json {
+        println!("{task}");
+        return Ok(Exit::Done);
+    }
+    match task["outcome"].as_str() {
+        Some("already_running") => println!("{id}: already running with the same params"),
+        _ => println!("{id}: scheduled"),
+    }
+    println!("Follow it with `taskhost watch {id}`.");
+    Ok(Exit::Done)
+}
+
+/// One task for each type and stream, as Kibana has it; a new one each time without a stream.
+fn default_id(type_id: &TypeId, stream: Option<&StreamName>) -> String {
+    let composed = stream.map(|stream| format!("{type_id}_{stream}"));
+    composed
+        .filter(|id| TaskId::parse(id).is_ok())
+        .unwrap_or_else(|| {
+            let random = Uuid::new_v4().simple().to_string();
+            format!("{type_id}-{}", &random[..8])
+        })
+}
+
+/// Reads `--params`; nothing is an empty object.
+fn params(given: Option<&str>) -> Result<Value, Failure> {
+    let Some(given) = given else {
+        return Ok(Value::Object(Map::new()));
+    };
+    let from_file = given.strip_prefix('@').map(|file| {
+        std::fs::read_to_string(file).map_err(|error| {
+            let file = text::shown(file);
+            Failure::wrong_use(format!("the params file {file} cannot be read: {error}"))
+        })
+    });
+    let text = from_file.transpose()?;
+    serde_json::from_str(text.as_deref().unwrap_or(given)).map_err(|error| {
+        Failure::wrong_use(format!(
+            "--params is no JSON: {error}; it looks like '{{\"name\": \"you\"}}' or @FILE"
+        ))
+    })
+}
+
+pub(crate) async fn status(command: &OneTask) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    let request = client.in_space(Method::GET, &["tasks", command.id.as_str()]);
+    let task = client.call(request).await?;
+    show::task(command.id.as_str(), &task, command.target.json);
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn watch(command: &OneTask) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    watch_id(&client, command.id.as_str(), command.target.json).await
+}
+
+async fn watch_id(client: &Client, id: &str, json: bool) -> Result<Exit, Failure> {
+    let mut progress = Progress::new(json);
+    let followed = follow(client, id, |task| progress.show(task)).await;
+    progress.finish();
+    let task = followed?;
+    let exit = exit_of(&task);
+    if task["status"] == "not_started" {
+        return Err(Failure::failed(format!(
+            "there is no task `{id}`: it was never scheduled"
+        )));
+    }
+    show::task(id, &task, json);
+    Ok(exit)
+}
+
+/// The exit code of a task that has ended.
+pub(crate) fn exit_of(task: &Value) -> Exit {
+    match task["status"].as_str() {
+        Some("completed" | "acknowledged") => Exit::Done,
+        Some("canceled") => Exit::Canceled,
+        _ => Exit::Failed,
+    }
+}
+
+pub(crate) async fn cancel(command: &Cancel) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    let id = command.id.as_str();
+    let mut request = client.in_space(Method::POST, &["tasks", id, "cancel"]);
+    if let Some(reason) = &command.reason {
+        request = request.json(&json!({"reason": reason}));
+    }
+    let task = client.call(request).await?;
+    say(id, &task, command.target.json);
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    let id = command.id.as_str();
+    let task = client
+        .call(client.in_space(Method::POST, &["tasks", id, "acknowledge"]))
+        .await?;
+    say(id, &task, command.target.json);
+    Ok(Exit::Done)
+}
+
+/// One line: what the task is now.
+fn say(id: &str, task: &Value, json: bool) {
+    if json {
+        println!("{task}");
+    } else {
+        println!("{id}: {}", task["status"].as_str().unwrap_or_default());
+    }
+}
+
+pub(crate) async fn list(command: &List) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    let (tasks, next) = all(&client, command).await?;
+    if command.target.json {
+        let mut answer = json!({"tasks": tasks});
+        if let Some(next) = next {
+            answer["next"] = next;
+        }
+        println!("{answer}");
+        return Ok(Exit::Done);
+    }
+    if tasks.is_empty() {
+        println!("no tasks");
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
+    let header = ["id", "type", "status", "progress", "scheduled"];
+    println!("{}", table(Medium::of_stdout(), &header, &rows));
+    if next.is_some() {
+        eprintln!("There are more: raise --limit above {}.", command.limit);
+    }
+    Ok(Exit::Done)
+}
+
+/// Pages until the limit; also where the next page would begin.
+async fn all(client: &Client, command: &List) -> Result<(Vec<Value>, Option<Value>), Failure> {
+    let mut tasks = Vec::new();
+    let mut cursor: Option<Value> = None;
+    while tasks.len() < command.limit {
+        let limit = (command.limit - tasks.len()).min(PAGE).to_string();
+        let mut query = vec![("limit", limit)];
+        query.extend(
+            command
+                .status
+                .iter()
+                .map(|status| ("status", status.as_str().to_owned())),
+        );
+        query.extend(command.type_id.iter().map(|id| ("type", id.to_string())));
+        query.extend(
+            command
+                .stream
+                .iter()
+                .map(|name| ("stream", name.to_string())),
+        );
+        query.extend(
+            cursor
+                .iter()
+                .filter_map(|c| Some(("cursor", c.as_str()?.to_owned()))),
+        );
+        let request = client.in_space(Method::GET, &["tasks"]).query(&query);
+        let mut page = client.call(request).await?;
+        let got = page["tasks"]
+            .as_array_mut()
+            .map(std::mem::take)
+            .unwrap_or_default();
+        tasks.extend(got);
+        cursor = page.get("next").cloned();
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok((tasks, cursor))
+}
+
+fn row(task: &Value) -> Vec<String> {
+    let text_of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let progress = &task["progress"];
+    let count = match (progress["done"].as_u64(), progress["total"].as_u64()) {
+        (Some(done), Some(total)) => format!("{done}/{total}"),
+        (Some(done), None) => done.to_string(),
+        _ => String::new(),
+    };
+    let status = match task["run"]["state"]
+        .as_str()
+        .filter(|_| task["status"] == "in_progress")
+    {
+        Some(state) => format!("in_progress ({state})"),
+        None => text_of(&task["status"]),
+    };
+    vec![
+        text_of(&task["id"]),
+        text_of(&task["type"]),
+        status,
+        count,
+        text_of(&task["created_at"]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_made_of_type_and_stream() {
+        let type_id = TypeId::parse("streams_feature_identification").unwrap();
+        let stream = StreamName::parse("demo").unwrap();
+        assert_eq!(
+            default_id(&type_id, Some(&stream)),
+            "streams_feature_identification_demo"
+        );
+        let long = StreamName::parse(&"x".repeat(200)).unwrap();
+        let type_id = TypeId::parse(&"t".repeat(64)).unwrap();
+        for id in [
+            default_id(&type_id, Some(&long)),
+            default_id(&type_id, None),
+        ] {
+            assert!(TaskId::parse(&id).is_ok() && id.starts_with("ttt"), "{id}");
+        }
+    }
+
+    #[test]
+    fn params_are_json_or_a_file_of_it() {
+        assert_eq!(params(None).unwrap(), json!({}));
+        assert_eq!(params(Some("{\"a\":1}")).unwrap(), json!({"a": 1}));
+        for bad in ["{", "", "@/no/such/file"] {
+            let failure = params(Some(bad)).unwrap_err();
+            assert_eq!(failure.exit, Exit::WrongUse);
+            assert!(failure.message.contains("params"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn exit_codes_follow_the_status() {
+        for (status, exit) in [
+            ("completed", Exit::Done),
+            ("acknowledged", Exit::Done),
+            ("failed", Exit::Failed),
+            ("canceled", Exit::Canceled),
+        ] {
+            assert_eq!(exit_of(&json!({"status": status})), exit);
+        }
+    }
+}

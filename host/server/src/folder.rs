@@ -1,0 +1,412 @@
+//! The watched folder: each `*.wasm` file that appears in it is handed to the task service,
+//! which knows whether it has seen it before. The folder is only ever read.
+//!
+//! # How it works
+//! The system says that something changed, and a clock makes sure that nothing is missed. Each
+//! look compares every file with what was judged last; a file is read once its modification
+//! time is past and its size stands still, so that half a file is never judged.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use notify::Watcher;
+use taskhost_model::time::Clock;
+use taskhost_service::error::ServiceError;
+use taskhost_service::types::{Rejected, TaskTypes};
+use taskhost_store::components::COMPONENT_BYTES_MAX;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::FolderSettings;
+
+/// A file is left alone for so long after it was last written.
+const SETTLE: Duration = Duration::from_millis(200);
+/// How soon a file that is still being written is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Why the folder cannot be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It is not there, and it is not the default one.
+    #[error(
+        "the folder of task types {folder} does not exist: make it, or name another one with \
+         --task-types", folder = .folder.display()
+    )]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It cannot be made or read.
+    #[error("the folder of task types {folder} cannot be used: {error}", folder = .folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+/// The folder and what is known of its files.
+#[derive(Debug)]
+pub struct Folder {
+    settings: FolderSettings,
+    types: TaskTypes,
+    clock: Clock,
+    changed: Arc<Notify>,
+    /// Tells of changes for as long as it lives; none where the system cannot.
+    _watcher: Option<notify::RecommendedWatcher>,
+    files: HashMap<OsString, Known>,
+}
+
+/// What a file looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    modified: SystemTime,
+    bytes: u64,
+}
+
+/// What is known of a file.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    stat: Stat,
+    /// When it first looked like this.
+    since: Instant,
+    judged: bool,
+}
+
+/// What to do with a file now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    Wait,
+    Read,
+}
+
+/// Makes the default folder, and refuses any other one that is missing.
+///
+/// # Errors
+/// [`FolderError`], also when the folder cannot be read.
+pub fn prepare(settings: &FolderSettings) -> Result<(), FolderError> {
+    let folder = || settings.folder.clone();
+    let unusable = |error| FolderError::Unusable {
+        folder: folder(),
+        error,
+    };
+    if settings.is_default {
+        std::fs::create_dir_all(&settings.folder).map_err(unusable)?;
+    }
+    match std::fs::read_dir(&settings.folder) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(FolderError::Missing { folder: folder() })
+        }
+        Err(error) => Err(unusable(error)),
+    }
+}
+
+impl Folder {
+    /// Begins to watch; nothing has been looked at yet.
+    #[must_use]
+    pub fn watch(settings: FolderSettings, types: TaskTypes, clock: Clock) -> Self {
+        let changed = Arc::new(Notify::new());
+        let watcher = watcher(&settings.folder, &changed);
+        if let Err(error) = &watcher {
+            tracing::warn!(
+                %error,
+                "the system does not tell of changes in the folder of task types; it is looked \
+                 through every {} s", settings.rescan_interval.as_secs()
+            );
+        }
+        let files = HashMap::new();
+        Self {
+            settings,
+            types,
+            clock,
+            changed,
+            _watcher: watcher.ok(),
+            files,
+        }
+    }
+
+    /// Returns when every file that lies in the folder has been activated or refused.
+    pub async fn judge_all(&mut self) {
+        while self.look().await > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Goes on looking until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let waiting = tokio::select! {
+                waiting = self.look() => waiting,
+                // A file that is being judged is judged again after the next start.
+                () = stop.cancelled() => return,
+            };
+            let pause = if waiting > 0 {
+                LOOK_AGAIN
+            } else {
+                self.settings.rescan_interval
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Judges what can be judged, the oldest first; returns how many files are not ready yet.
+    async fn look(&mut self) -> usize {
+        let present = match present(&self.settings.folder) {
+            Ok(present) => present,
+            Err(error) => {
+                tracing::warn!(%error, "the folder of task types cannot be read");
+                return 0;
+            }
+        };
+        self.forget_absent(&present);
+        let (mut ready, mut waiting) = (Vec::new(), 0);
+        for (name, stat) in present {
+            let (known, next) = decide(
+                self.files.get(&name),
+                stat,
+                SystemTime::now(),
+                Instant::now(),
+            );
+            self.files.insert(name.clone(), known);
+            match next {
+                Next::Nothing => {}
+                Next::Wait => waiting += 1,
+                Next::Read => ready.push((stat.modified, name)),
+            }
+        }
+        ready.sort();
+        for (_, name) in ready {
+            match self.judge(&name).await {
+                true => self.set_judged(&name),
+                false => waiting += 1,
+            }
+        }
+        waiting
+    }
+
+    /// False when the file has to be looked at again.
+    async fn judge(&self, name: &OsString) -> bool {
+        let Some(known) = self.files.get(name) else {
+            return true;
+        };
+        let shown = name.to_string_lossy().into_owned();
+        let bytes = match read(&self.settings.folder.join(name), known.stat).await {
+            Ok(Some(bytes)) => bytes,
+            // It has changed since the look, or is gone: the next look will see.
+            Ok(None) => return false,
+            Err(error) => {
+                self.refuse(shown, format!("it cannot be read: {error}"));
+                return true;
+            }
+        };
+        match self.types.push(bytes).await {
+            Ok(pushed) => {
+                self.types.forget_rejected(&shown);
+                if pushed.created {
+                    let (type_id, version) = (&pushed.type_id, &pushed.version);
+                    tracing::info!(file = ?shown, %type_id, version, "a task type was loaded");
+                }
+                for warning in pushed.warnings {
+                    tracing::warn!(file = ?shown, "{warning}");
+                }
+                true
+            }
+            Err(ServiceError::InvalidComponent { mistakes }) => {
+                self.refuse(shown, mistakes.join("; "));
+                true
+            }
+            Err(error @ (ServiceError::Unavailable { .. } | ServiceError::DiskFull)) => {
+                tracing::warn!(file = ?shown, %error, "a task type waits for the store");
+                false
+            }
+            Err(error) => {
+                self.refuse(shown, error.to_string());
+                true
+            }
+        }
+    }
+
+    fn refuse(&self, file: String, reason: String) {
+        tracing::warn!(?file, "a task type is refused: {reason}");
+        self.types.note_rejected(Rejected {
+            file,
+            reason,
+            at: self.clock.now(),
+        });
+    }
+
+    fn set_judged(&mut self, name: &OsString) {
+        if let Some(known) = self.files.get_mut(name) {
+            known.judged = true;
+        }
+    }
+
+    /// A file that disappears retires nothing, but its refusal is of no interest any more.
+    fn forget_absent(&mut self, present: &[(OsString, Stat)]) {
+        let types = &self.types;
+        self.files.retain(|name, _| {
+            let stays = present.iter().any(|(other, _)| other == name);
+            if !stays {
+                types.forget_rejected(&name.to_string_lossy());
+            }
+            stays
+        });
+    }
+}
+
+fn watcher(folder: &Path, changed: &Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
+    let changed = Arc::clone(changed);
+    let mut watcher = notify::recommended_watcher(move |_| changed.notify_one())?;
+    watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+/// Every `*.wasm` file of the folder.
+fn present(folder: &Path) -> std::io::Result<Vec<(OsString, Stat)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_wasm = path
+            .extension()
+            .is_some_and(|extension| extension == "wasm");
+        // Links are followed; a file that is gone by now is none.
+        let stat = std::fs::metadata(&path)
+            .ok()
+            .filter(std::fs::Metadata::is_file);
+        if let (true, Some(name), Some(stat)) = (is_wasm, path.file_name(), stat) {
+            files.push((name.to_owned(), Stat::of(&stat)?));
+        }
+    }
+    Ok(files)
+}
+
+impl Stat {
+    fn of(metadata: &std::fs::Metadata) -> std::io::Result<Self> {
+        Ok(Self {
+            modified: metadata.modified()?,
+            bytes: metadata.len(),
+        })
+    }
+}
+
+/// Reads a file that looks like `stat` before and after; none when it does not. What is larger
+/// than any component is cut just above the limit.
+async fn read(path: &Path, stat: Stat) -> std::io::Result<Option<Arc<[u8]>>> {
+    let path = path.to_owned();
+    let read = move || {
+        use std::io::Read;
+        let mut file = std::fs::File::open(&path)?;
+        let looks = |file: &std::fs::File| Stat::of(&file.metadata()?);
+        if looks(&file)? != stat {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.by_ref()
+            .take(COMPONENT_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)?;
+        Ok((looks(&file)? == stat).then(|| Arc::from(bytes)))
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(std::io::Error::other)?
+}
+
+/// What to do with a file that looks like `stat`. A time in the future says nothing, so that
+/// such a file is ready once it has looked the same for long enough.
+fn decide(known: Option<&Known>, stat: Stat, wall: SystemTime, now: Instant) -> (Known, Next) {
+    let known = match known {
+        Some(known) if known.stat == stat => *known,
+        _ => Known {
+            stat,
+            since: now,
+            judged: false,
+        },
+    };
+    let is_past = wall
+        .duration_since(stat.modified)
+        .is_ok_and(|age| age > SETTLE);
+    let stands_still = now.duration_since(known.since) > SETTLE;
+    let next = match known.judged {
+        true => Next::Nothing,
+        false if is_past || stands_still => Next::Read,
+        false => Next::Wait,
+    };
+    (known, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_once_it_stands_still_and_again_when_it_changes() {
+        let (wall, now) = (SystemTime::now(), Instant::now());
+        let ms = Duration::from_millis;
+        let fresh = Stat {
+            modified: wall,
+            bytes: 1,
+        };
+        let (known, next) = decide(None, fresh, wall + ms(100), now);
+        assert_eq!(next, Next::Wait);
+        let (mut known, next) = decide(Some(&known), fresh, wall + ms(201), now + ms(101));
+        assert_eq!(next, Next::Read);
+        known.judged = true;
+        let (known, next) = decide(Some(&known), fresh, wall + ms(900), now + ms(900));
+        assert_eq!(next, Next::Nothing);
+        let grown = Stat {
+            modified: wall + ms(950),
+            bytes: 2,
+        };
+        let (_, next) = decide(Some(&known), grown, wall + ms(1000), now + ms(1000));
+        assert_eq!(next, Next::Wait);
+    }
+
+    #[test]
+    fn a_time_in_the_future_does_not_hold_a_file_back_for_ever() {
+        let (wall, now) = (SystemTime::now(), Instant::now());
+        let stat = Stat {
+            modified: wall + Duration::from_secs(3600),
+            bytes: 1,
+        };
+        let (known, next) = decide(None, stat, wall, now);
+        assert_eq!(next, Next::Wait);
+        let (_, next) = decide(Some(&known), stat, wall, now + Duration::from_millis(201));
+        assert_eq!(next, Next::Read);
+    }
+
+    #[test]
+    fn only_wasm_files_count() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.wasm", "b.wasm.part", "c.txt"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("d.wasm")).unwrap();
+        let present = present(folder.path()).unwrap();
+        let names: Vec<_> = present
+            .iter()
+            .map(|(name, _)| name.to_str().unwrap())
+            .collect();
+        assert_eq!(names, ["a.wasm"]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changed_since_the_look_is_not_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        std::fs::write(&path, "abc").unwrap();
+        let stat = Stat::of(&std::fs::metadata(&path).unwrap()).unwrap();
+        assert_eq!(read(&path, stat).await.unwrap().unwrap().as_ref(), b"abc");
+        let other = Stat { bytes: 9, ..stat };
+        assert!(read(&path, other).await.unwrap().is_none());
+    }
+}
