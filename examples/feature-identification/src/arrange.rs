@@ -99,3 +99,54 @@ fn give_the_rest(sample: &Sample<'_>, mut placed: Vec<Placed>) -> Vec<Placed> {
     placed.push(last);
     placed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::header;
+    use crate::shape::Lines;
+    use crate::watch::Unwatched;
+
+    #[test]
+    fn the_precise_come_first_and_the_rest_goes_to_whom_no_filter_describes() {
+        let texts: Vec<String> = (0..30)
+            .map(|n| match n / 10 {
+                0 => format!("vm sshd {}", "a".repeat(n)),
+                1 => format!("vm cron {}", "b".repeat(n)),
+                _ => format!("{} free text", "c".repeat(n)),
+            })
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let headers: Vec<_> = texts.iter().map(|text| header(text)).collect();
+        let all = Lines {
+            headers: &headers,
+            texts: &texts,
+            labels: &[],
+        };
+        let groups: Vec<Vec<u32>> = vec![(0..10).collect(), (10..20).collect(), (20..30).collect()];
+        let sample = Sample::new(all, &groups, &mut Unwatched).unwrap();
+        let draft = |condition: Condition, items: Bits| Draft { condition, items };
+        let contains = |text: &str| {
+            draft(
+                Condition::contains("message", text),
+                sample.containing(text),
+            )
+        };
+        let none = draft(Condition::never(), Bits::new(sample.items.len()));
+        // `vm` takes in the second group as well.
+        let placed = arrange(&sample, vec![contains("vm"), contains("cron"), none]);
+        let order: Vec<usize> = placed.iter().map(|one| one.group).collect();
+        assert_eq!(order, [1, 0, 2]);
+        let last = &placed[2].draft;
+        assert_eq!(sample.weight(&last.items), 10.0);
+        assert!(
+            last.condition
+                .matches(&serde_json::json!({"message": "whatever"}))
+        );
+        assert!(
+            !last
+                .condition
+                .matches(&serde_json::json!({"message": "vm x"}))
+        );
+    }
+}

@@ -29,8 +29,6 @@ pub struct Draft {
     pub condition: Condition,
     /// The items that satisfy it.
     pub items: Bits,
-    /// The atoms that it asks for, the most telling first.
-    pub atoms: Vec<Atom>,
 }
 
 /// A filter for each group.
@@ -268,10 +266,6 @@ impl<'s, 'm> Search<'s, 'm> {
             }
         }
         let items = self.union(chosen.iter().enumerate());
-        let atoms = chosen
-            .iter()
-            .flat_map(|term| term.all.iter().map(|one| one.atom.clone()))
-            .collect();
         let mut conditions: Vec<Condition> = chosen
             .iter()
             .map(|term| term_condition(term, fields))
@@ -281,11 +275,7 @@ impl<'s, 'm> Search<'s, 'm> {
             1 => conditions.remove(0),
             _ => Condition::or(conditions),
         };
-        Draft {
-            condition,
-            items,
-            atoms,
-        }
+        Draft { condition, items }
     }
 
     fn union<'t>(&self, terms: impl Iterator<Item = (usize, &'t Term<'m>)>) -> Bits

@@ -360,3 +360,79 @@ fn same_source(first: &Value, second: &Value, hosts: bool) -> bool {
     let few = small.processes.len().min(large.processes.len());
     few >= 4 && shared(small, large).max(shared(large, small)) >= PROCESS_OVERLAP_MIN
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::header;
+
+    fn sizes(texts: &[String], labels: &[Vec<Option<&str>>]) -> Vec<usize> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let headers: Vec<Header> = texts.iter().map(|text| header(text)).collect();
+        let all = Lines {
+            headers: &headers,
+            texts: &texts,
+            labels,
+        };
+        let lines = (0..texts.len() as u32).collect();
+        let mut sizes: Vec<usize> = by_source(all, lines).iter().map(Vec::len).collect();
+        sizes.sort_unstable();
+        sizes
+    }
+
+    fn lines(count: usize, line: impl Fn(usize) -> String) -> Vec<String> {
+        (10..10 + count).map(line).collect()
+    }
+
+    #[test]
+    fn machines_part_even_if_they_say_the_same() {
+        let say = |host: &str, n: usize| format!("Jan  2 03:04:{n} {host} cron[{n}]: run {n}");
+        let mut texts = lines(30, |n| say("alpha", n));
+        texts.extend(lines(20, |n| say("beta", n + 50)));
+        assert_eq!(sizes(&texts, &[]), [20, 30]);
+    }
+
+    #[test]
+    fn nodes_of_a_cluster_are_one_and_so_is_a_machine_that_changes_its_name() {
+        let node = |n: usize| format!("Jan  2 03:04:{n} node{} cron[{n}]: run {n}", n % 9);
+        assert_eq!(sizes(&lines(40, node), &[]), [40]);
+        // The same long-lived processes under two names.
+        let say = |host: &str, n: usize| {
+            format!("Jan  2 03:04:{n} {host} app{}[4{}]: said {n}", n % 6, n % 6)
+        };
+        let mut texts = lines(30, |n| say("home", n));
+        texts.extend(lines(30, |n| say("office", n)));
+        assert_eq!(sizes(&texts, &[]), [60]);
+    }
+
+    #[test]
+    fn verbs_are_no_machines() {
+        let verbs = ["install", "configure", "remove"];
+        let texts = lines(60, |n| {
+            format!("2024-01-02 03:04:{n} {} pkg{n}:amd64 1.2", verbs[n % 3])
+        });
+        assert_eq!(sizes(&texts, &[]), [60]);
+    }
+
+    #[test]
+    fn services_part_by_the_name_in_their_lines_or_documents() {
+        let say = |service: &str, what: &str, n: usize| {
+            format!("{{\"ts\":{n},\"service\":\"{service}\",\"msg\":\"{what} {n}\"}}")
+        };
+        let mut texts = lines(20, |n| say("orders", "placed", n));
+        texts.extend(lines(20, |n| say("auth", "login", n)));
+        assert_eq!(sizes(&texts, &[]), [20, 20]);
+        let mut texts = lines(20, |n| format!("placed order {n}"));
+        texts.extend(lines(20, |n| format!("login of user {n}")));
+        let mut label = vec![Some("orders"); 20];
+        label.extend([Some("auth"); 20]);
+        assert_eq!(sizes(&texts, &[label]), [20, 20]);
+    }
+
+    #[test]
+    fn names_of_fields_are_ranked() {
+        assert!(names_source("host.name") && names_source("service") && names_source("k8s_pod"));
+        assert!(!names_source("level") && !names_source("mapped") && !names_source("user.name"));
+        assert!(names_application("service.name") && !names_application("host.name"));
+    }
+}

@@ -215,3 +215,142 @@ fn confidence(precision: f64, recall: f64, lines: usize) -> u8 {
 fn rounded(share: f64) -> f64 {
     (share * 10_000.0).round() / 10_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::Unwatched;
+    use serde_json::json;
+
+    fn messages(texts: impl Iterator<Item = String>) -> Vec<Value> {
+        texts
+            .map(|text| json!({"@timestamp": "2024-01-02T03:04:05Z", "message": text}))
+            .collect()
+    }
+
+    fn two_systems() -> Vec<Value> {
+        let sshd = (0..400).map(|n| {
+            let (second, say) = (n % 60, ["closed", "opened", "failed"][n % 3]);
+            format!("Jan  2 03:04:{second:02} gate sshd[{n}]: session {say} for user u{n}")
+        });
+        let shop = (0..200).map(|n| {
+            let (second, say) = (n % 60, ["placed", "paid"][n % 2]);
+            format!(
+                "2024-01-02 03:04:{second:02},123 INFO [exec-{n}] org.acme.shop.Cart: {say} {n}"
+            )
+        });
+        messages(sshd.chain(shop))
+    }
+
+    #[test]
+    fn two_systems_are_two_features_with_filters_names_and_evidence() {
+        let documents = two_systems();
+        let outcome = identify(&documents, &mut Unwatched).unwrap();
+        assert_eq!((outcome.found.len(), outcome.unmatched), (2, 0));
+        let names: Vec<&str> = outcome
+            .found
+            .iter()
+            .map(|one| one.story.name.as_str())
+            .collect();
+        assert!(names.contains(&"sshd on gate"), "{names:?}");
+        assert!(names.contains(&"org.acme.shop"), "{names:?}");
+        for one in &outcome.found {
+            assert_eq!((one.precision, one.recall), (1.0, 1.0));
+            assert!(one.confidence > 90 && !one.story.evidence.is_empty());
+            let filter = one.filter.to_json().to_string();
+            assert!(
+                !filter.contains(|c: char| c.is_ascii_digit()),
+                "no numbers in {filter}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_system_is_one_feature_and_none_is_none() {
+        let documents = two_systems();
+        let outcome = identify(&documents[..400], &mut Unwatched).unwrap();
+        assert_eq!((outcome.found.len(), outcome.unmatched), (1, 0));
+        let outcome = identify(&[], &mut Unwatched).unwrap();
+        assert_eq!((outcome.found.len(), outcome.unmatched), (0, 0));
+        let outcome = identify(&[json!({"n": 1}), json!(7)], &mut Unwatched).unwrap();
+        assert_eq!((outcome.found.len(), outcome.unmatched), (0, 2));
+    }
+
+    #[test]
+    fn the_same_sample_gives_the_same_features() {
+        let documents = two_systems();
+        let filters = || -> Vec<Condition> {
+            let outcome = identify(&documents, &mut Unwatched).unwrap();
+            outcome.found.into_iter().map(|one| one.filter).collect()
+        };
+        assert_eq!(filters(), filters());
+    }
+
+    #[test]
+    fn documents_of_services_are_told_apart_by_their_fields() {
+        let documents: Vec<Value> = (0..300)
+            .map(|n| {
+                let service = ["orders", "auth", "mail"][n % 3];
+                let text = ["placed order", "user came in", "sent letter"][n % 3];
+                json!({"message": format!("{text} {n}"), "service": {"name": service}})
+            })
+            .collect();
+        let outcome = identify(&documents, &mut Unwatched).unwrap();
+        let mut names: Vec<&str> = outcome
+            .found
+            .iter()
+            .map(|one| one.story.name.as_str())
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, ["auth", "mail", "orders"]);
+        assert_eq!(outcome.unmatched, 0);
+    }
+
+    #[test]
+    fn odd_documents_do_no_harm() {
+        let noise = |n: usize| -> String {
+            let letters = (0..n % 90).map(|at| {
+                char::from_u32((n * 7_919 + at * 104_729) as u32 % 0x2_0000).unwrap_or('\u{fffd}')
+            });
+            letters.collect()
+        };
+        for documents in [
+            messages((0..2_000).map(noise)),
+            messages((0..10_000).map(|_| "the same line".to_owned())),
+            messages((0..20).map(|n| "word ".repeat(20_000 * (n % 3)))),
+            messages((0..300).map(|n| format!("{{\"k{n}\":{n},\"v{n}\":[{{}}"))),
+            messages((0..300).map(|n| format!("k{n}=2024-01-02T03:04:05Z \u{e9}{n}"))),
+        ] {
+            let outcome = identify(&documents, &mut Unwatched).unwrap();
+            assert!(outcome.found.len() <= 64 && outcome.unmatched <= documents.len());
+        }
+    }
+
+    /// Stops at the given call.
+    struct StopAt(usize);
+
+    impl Watch for StopAt {
+        fn phase(&mut self, _: &'static str, _: usize) -> Result<(), Stopped> {
+            self.step(0)
+        }
+
+        fn step(&mut self, _: usize) -> Result<(), Stopped> {
+            if self.0 == 0 {
+                return Err(Stopped);
+            }
+            self.0 -= 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_stops_wherever_it_is_told_to() {
+        let documents = two_systems();
+        let mut calls = 0;
+        while identify(&documents, &mut StopAt(calls)).is_err() {
+            calls += 1;
+            assert!(calls < 100_000);
+        }
+        assert!(calls > 100, "only {calls} looks at the watch");
+    }
+}

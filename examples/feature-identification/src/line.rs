@@ -464,3 +464,92 @@ fn is_number(core: &[u8]) -> bool {
             .iter()
             .all(|byte| byte.is_ascii_hexdigit() || byte.is_ascii_punctuation() || *byte == b'x')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(line: &str) -> Vec<Kind> {
+        header(line)
+            .columns
+            .into_iter()
+            .map(|column| column.kind)
+            .collect()
+    }
+
+    #[test]
+    fn a_header_is_its_lead_and_its_columns() {
+        let header = header("Dec 10 06:55:46 LabSZ sshd[24200]: Failed password");
+        assert_eq!(header.lead, "0 Mon d h:m:s");
+        let kinds: Vec<Kind> = header
+            .columns
+            .into_iter()
+            .map(|column| column.kind)
+            .collect();
+        assert_eq!(kinds, [Kind::Word, Kind::Tag, Kind::Word, Kind::Word]);
+    }
+
+    #[test]
+    fn brackets_hold_their_blanks_together() {
+        assert_eq!(
+            kinds("2024-01-02 03:04:05,123 INFO [IPC Server handler 19] org.a.B: said")[..3],
+            [Kind::Level, Kind::Bracket, Kind::Tag]
+        );
+        assert_eq!(
+            kinds("[2024-01-02T03:04:05,123][INFO ][o.e.n.Node   ] [one] started")[..3],
+            [Kind::Level, Kind::Bracket, Kind::Bracket]
+        );
+    }
+
+    #[test]
+    fn leads_tell_how_a_line_opens() {
+        for (line, lead) in [
+            ("081109 203615 148 INFO dfs.A: x", "0 ymd hms"),
+            (
+                "[Sun Dec 04 04:47:44 2005] [notice] x",
+                "0 [Www Mon d h:m:s Y]",
+            ),
+            ("- 1117838570 2005.06.03 R02 x", "1 E"),
+            (
+                "10.0.0.1 - bob [24/Nov/2026:11:45:57 +0000] \"GET\"",
+                "3 [d?Mon?Y:h:m:sz]",
+            ),
+            (
+                "time=\"2024-01-02T03:04:05Z\" level=info",
+                "0 time=\"Y-m-dTh:m:sZ\"",
+            ),
+            ("<34>1 2024-01-02T03:04:05Z host app", "<>0 Y-m-dTh:m:sZ"),
+            (
+                "a::DEBUG::2024-01-02 03:04:05,123::task x",
+                "0 ::::Y-m-d h:m:s,f::",
+            ),
+            ("{\"level\":\"info\",\"ts\":1.5}", "json level:s ts:n "),
+            ("level=info msg=x", "pair level"),
+            ("INFO:root:started", "level"),
+            ("<28 get user:1", "number"),
+            ("User bob logged in", "text"),
+        ] {
+            assert_eq!(header(line).lead, lead, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_go_on_from_others_are_known() {
+        for line in [
+            "",
+            "\tat org.a.B.c(B.java:1)",
+            "at org.a.B.c(B.java:1)",
+            "Caused by: x",
+            "java.net.ConnectException: refused",
+            "ValueError: bad",
+            "#3 /srv/a.php(12): run()",
+            "main.(*A).run(0xc0)",
+            "-----",
+        ] {
+            assert!(header(line).continues, "{line}");
+        }
+        for line in ["attached", "An Error: x", "#tag x", "node (up)"] {
+            assert!(!header(line).continues, "{line}");
+        }
+    }
+}

@@ -363,3 +363,74 @@ fn code_base(frame: &[u8]) -> &[u8] {
     let mut dots = frame.iter().enumerate().filter(|(_, byte)| **byte == b'.');
     dots.nth(1).map_or(frame, |(at, _)| &frame[..at])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::header;
+    use crate::watch::Unwatched;
+
+    fn settled(groups: &[Vec<String>]) -> Vec<usize> {
+        let texts: Vec<&str> = groups.iter().flatten().map(String::as_str).collect();
+        let headers: Vec<Header> = texts.iter().map(|text| header(text)).collect();
+        let all = Lines {
+            headers: &headers,
+            texts: &texts,
+            labels: &[],
+        };
+        let mut next = 0;
+        let mut sources = Vec::new();
+        for group in groups {
+            let lines: Vec<u32> = (next..next + group.len() as u32).collect();
+            next += group.len() as u32;
+            sources.push(Source {
+                lines,
+                named: false,
+            });
+        }
+        settle(all, sources, &mut Unwatched)
+            .unwrap()
+            .iter()
+            .map(Vec::len)
+            .collect()
+    }
+
+    fn lines(count: usize, line: impl Fn(usize) -> String) -> Vec<String> {
+        (10..10 + count).map(line).collect()
+    }
+
+    #[test]
+    fn traces_follow_the_application_that_names_their_classes() {
+        let shop = lines(40, |n| {
+            format!("2024-01-02 03:04:{n} ERROR acme.shop.CartService: {n}")
+        });
+        let other = lines(60, |n| {
+            format!("2024/01/02 03:04:{n} [warn] disk {n} is full")
+        });
+        let mut trace = lines(20, |n| {
+            format!("\tat acme.shop.CartService.put(CartService.java:{n})")
+        });
+        trace.extend(lines(10, |n| {
+            format!("\tat java.lang.Thread.run(Thread.java:{n})")
+        }));
+        trace.extend(lines(10, |_| {
+            "Caused by: java.io.IOException: broken".to_owned()
+        }));
+        assert_eq!(settled(&[shop, other, trace]), [80, 60]);
+    }
+
+    #[test]
+    fn objects_take_no_traces() {
+        let object = lines(40, |n| format!("{{\"logger\":\"acme.shop\",\"n\":{n}}}"));
+        let plain = lines(60, |n| format!("2024/01/02 03:04:{n} acme disk {n}"));
+        let trace = lines(20, |n| format!("\tat acme.shop.A.b(A.java:{n})"));
+        assert_eq!(settled(&[object, plain, trace]), [40, 80]);
+    }
+
+    #[test]
+    fn a_fragment_without_a_header_joins_what_has_none_either() {
+        let talk = lines(80, |n| format!("<{n} get key_{}", "x".repeat(n % 7)));
+        let table = lines(5, |n| format!("class   {n}: size {n}"));
+        assert_eq!(settled(&[talk, table]), [85]);
+    }
+}

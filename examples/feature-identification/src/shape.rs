@@ -348,3 +348,92 @@ fn keep_large<K: Ord + Clone>(parts: BTreeMap<K, Vec<u32>>, total: usize) -> Vec
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::header;
+    use crate::watch::Unwatched;
+
+    fn sizes(texts: &[String]) -> Vec<usize> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let headers: Vec<Header> = texts.iter().map(|text| header(text)).collect();
+        let all = Lines {
+            headers: &headers,
+            texts: &texts,
+            labels: &[],
+        };
+        let mut sizes: Vec<usize> = by_shape(all, &mut Unwatched)
+            .unwrap()
+            .iter()
+            .map(Vec::len)
+            .collect();
+        sizes.sort_unstable();
+        sizes
+    }
+
+    fn lines(count: usize, line: impl Fn(usize) -> String) -> Vec<String> {
+        (10..10 + count).map(line).collect()
+    }
+
+    #[test]
+    fn layouts_with_one_timestamp_part_by_their_columns() {
+        let mut texts = lines(30, |n| {
+            format!("2024-01-02 03:04:{n},123 INFO [main] a.B: did {n}")
+        });
+        texts.extend(lines(20, |n| {
+            format!("2024-01-02 03:04:{n},123 - WARN  [x:B@{n}] - did")
+        }));
+        assert_eq!(sizes(&texts), [20, 30]);
+    }
+
+    #[test]
+    fn one_layout_stays_whole_whatever_its_messages_begin_with() {
+        let mut texts = lines(20, |n| {
+            format!("[Sun Dec 04 04:47:{n} 2005] [error] [client 1] no")
+        });
+        texts.extend(lines(30, |n| {
+            format!("[Sun Dec 04 04:47:{n} 2005] [notice] child {n} up")
+        }));
+        texts.extend(lines(9, |n| {
+            format!("[Sun Dec 04 04:47:{n} 2005] [notice] {n} children")
+        }));
+        assert_eq!(sizes(&texts), [59]);
+    }
+
+    #[test]
+    fn what_follows_joins_levels_that_others_do_not_know() {
+        let line = |level: &str, n: usize| {
+            format!("2024-01-02T03:04:{n}Z 7 [{level}] [MY-{n}] [Server] said {n}")
+        };
+        let mut texts = lines(30, |n| line("Warning", n));
+        texts.extend(lines(30, |n| line("System", n)));
+        assert_eq!(sizes(&texts), [60]);
+    }
+
+    #[test]
+    fn zones_part_but_summer_time_does_not() {
+        let line = |zone: &str, n: usize| {
+            format!("10.0.0.1 - - [02/Jan/2024:03:04:{n} {zone}] \"GET /{n} HTTP/1.1\" 200 5")
+        };
+        let mut texts = lines(20, |n| line("+0100", n));
+        texts.extend(lines(20, |n| line("+0200", n)));
+        assert_eq!(sizes(&texts), [40]);
+        texts.extend(lines(20, |n| line("-0500", n)));
+        assert_eq!(sizes(&texts), [20, 40]);
+    }
+
+    #[test]
+    fn objects_part_by_their_names() {
+        let mut texts = lines(10, |n| {
+            format!("{{\"ts\":{n}.5,\"msg\":\"a\",\"level\":\"info\"}}")
+        });
+        texts.extend(lines(10, |n| {
+            format!("{{\"msg\":\"a\",\"ts\":{n}.5,\"level\":\"info\"}}")
+        }));
+        texts.extend(lines(10, |n| {
+            format!("{{\"pid\":{n},\"host\":\"b\",\"say\":\"x\"}}")
+        }));
+        assert_eq!(sizes(&texts), [10, 20]);
+    }
+}
