@@ -25,7 +25,7 @@ impl Tasks {
             by: by.name.clone(),
             if_version,
         };
-        let applied = self.0.apply(key, event).await?;
+        let applied = self.0.apply_wish(key, event).await?;
         match applied.outcome {
             Outcome::Changed => self.get(by, key).await,
             Outcome::VersionMismatch => Err(ServiceError::VersionMismatch),

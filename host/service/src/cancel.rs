@@ -1,9 +1,7 @@
 //! Cancels a task: stored first, then the guest is asked, then it is stopped.
 
-use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::requester::Requester;
-use taskhost_model::status::Phase;
 use taskhost_store::event::{Event, Outcome};
 
 use crate::core::{Core, Tasks};
@@ -27,19 +25,13 @@ impl Tasks {
             reason,
             if_version,
         };
-        let applied = self.0.apply(key, event).await?;
+        let applied = self.0.apply_wish(key, event).await?;
         if applied.outcome == Outcome::VersionMismatch {
             return Err(ServiceError::VersionMismatch);
         }
         let changed = applied.outcome == Outcome::Changed;
-        let task = Core::visible(applied);
-        if let Some(task) = task
-            .as_ref()
-            .filter(|task| task.phase() == Phase::BeingCanceled)
-        {
-            self.0.live.ask(task.fence(), StopReason::User);
-        }
         if changed {
+            let task = Core::visible(applied);
             return Ok(task.map_or_else(|| TaskView::not_started(key.clone()), TaskView::of));
         }
         self.get(by, key).await

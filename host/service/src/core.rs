@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::{Space, TaskKey};
+use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
 use taskhost_store::documents::DocumentStore;
@@ -64,6 +66,44 @@ impl Core {
             self.changes.publish(task, kind);
         }
         Ok(applied)
+    }
+
+    /// Applies what a person wants, with all that follows from it, to the end: also when whoever
+    /// asked goes away in the middle, and the future that waits for this is dropped.
+    pub(crate) async fn apply_wish(
+        self: &Arc<Self>,
+        key: &TaskKey,
+        event: Event,
+    ) -> Result<Applied, ServiceError> {
+        let (core, key) = (Arc::clone(self), key.clone());
+        let whole = tokio::spawn(async move {
+            let applied = core.apply(&key, event).await?;
+            core.follow_up(&applied);
+            Ok(applied)
+        });
+        whole.await.map_err(|error| ServiceError::Internal {
+            reason: error.to_string(),
+        })?
+    }
+
+    /// What the stored document demands of this host. Harmless when it is done again.
+    fn follow_up(&self, applied: &Applied) {
+        let Some(task) = &applied.task else { return };
+        match task.phase() {
+            Phase::Queued => self.wake.notify_one(),
+            Phase::BeingCanceled => self.live.ask(task.fence(), StopReason::User),
+            Phase::Absent => {
+                for lease in &task.previous {
+                    self.live.interrupt(lease.fence, StopReason::Fenced);
+                }
+            }
+            Phase::Running
+            | Phase::WaitingRetry
+            | Phase::Canceled
+            | Phase::Failed
+            | Phase::Completed
+            | Phase::Acknowledged => {}
+        }
     }
 
     /// A document that readers may see; a tombstone is none.

@@ -1,7 +1,6 @@
 //! Deletes a task, in any status: gone for every reader at once; a live run is fenced and
 //! interrupted and cannot bring it back.
 
-use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::requester::Requester;
 use taskhost_store::event::{Event, Outcome};
@@ -20,14 +19,9 @@ impl Tasks {
         key: &TaskKey,
         if_version: Option<u64>,
     ) -> Result<(), ServiceError> {
-        let applied = self.0.apply(key, Event::Delete { if_version }).await?;
+        let applied = self.0.apply_wish(key, Event::Delete { if_version }).await?;
         match applied.outcome {
-            Outcome::Changed => {
-                for lease in applied.task.iter().flat_map(|task| &task.previous) {
-                    self.0.live.interrupt(lease.fence, StopReason::Fenced);
-                }
-                Ok(())
-            }
+            Outcome::Changed => Ok(()),
             Outcome::VersionMismatch => Err(ServiceError::VersionMismatch),
             Outcome::Unchanged | Outcome::Repeated | Outcome::Refused(_) | Outcome::Fenced => {
                 Err(ServiceError::NotFound {

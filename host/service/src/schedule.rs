@@ -84,15 +84,15 @@ impl Tasks {
             max_attempts: version.descriptor.retry.attempts,
             condition: request.condition,
         };
-        let applied = self.0.apply(&key, Event::Schedule(Box::new(run))).await?;
+        let applied = self
+            .0
+            .apply_wish(&key, Event::Schedule(Box::new(run)))
+            .await?;
         let outcome = applied.outcome;
         let view =
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
         match outcome {
-            Outcome::Changed | Outcome::Repeated => {
-                self.0.wake.notify_one();
-                Ok(Scheduled::New(view))
-            }
+            Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
             Outcome::Unchanged => self.already_running(&key, &params, view).await,
             Outcome::Refused(Refusal::CancellationInProgress) => {
                 Err(ServiceError::CancellationInProgress)

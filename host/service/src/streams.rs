@@ -184,6 +184,11 @@ fn document(line: &[u8], now: Timestamp) -> Result<StreamDocument, String> {
         ));
     }
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    if let Some(integer) = rounded_integer(text) {
+        return Err(format!(
+            "has the integer {integer}, which is beyond 64 bits"
+        ));
+    }
     let value: Value =
         serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
     let Value::Object(mut object) = value else {
@@ -233,6 +238,7 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        assert!(read(r#"{"a":18446744073709551616}"#).is_err());
         assert!(
             document(b"{\"a\":\"\xff\"}", now)
                 .unwrap_err()
