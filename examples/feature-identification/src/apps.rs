@@ -2,11 +2,10 @@
 //! syslog, which writes headers of its own into its messages, and applications that share the
 //! layout of a logging library, whose loggers and threads have nothing in common.
 
-use std::collections::BTreeMap;
-
 use crate::line::Kind;
+use crate::lines::{Lines, share};
 use crate::sets::Sets;
-use crate::shape::Lines;
+use crate::tally::{Parts, Tally, descending};
 use crate::words::masked_text;
 
 /// An application stands apart when it has this share of a group's lines, and the rest too.
@@ -27,46 +26,18 @@ pub fn by_application(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
     parts.unwrap_or_else(|| vec![lines])
 }
 
-fn kind(all: Lines<'_>, line: u32, column: usize) -> Option<&Kind> {
-    all.headers[line as usize]
-        .columns
-        .get(column)
-        .map(|column| &column.kind)
-}
-
-fn text<'a>(all: Lines<'a>, line: u32, column: usize) -> &'a [u8] {
-    let at = all.headers[line as usize].columns.get(column);
-    at.map_or(&[], |at| {
-        &all.texts[line as usize].as_bytes()[at.start..at.end]
-    })
-}
-
-fn share(lines: &[u32], test: impl Fn(u32) -> bool) -> f64 {
-    lines.iter().filter(|line| test(**line)).count() as f64 / lines.len().max(1) as f64
-}
-
 /// Programs of a syslog whose messages begin with a timestamp of their own.
 fn forwarded(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
-    let tag =
-        (0..3).find(|tag| share(lines, |line| kind(all, line, *tag) == Some(&Kind::Tag)) >= 0.6)?;
-    let mut programs: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
-    for line in lines {
-        programs
-            .entry(masked_text(text(all, *line, tag)))
-            .or_default()
-            .push(*line);
-    }
-    let stamped = |line: u32| {
-        (tag + 1..tag + 3).any(|at| matches!(kind(all, line, at), Some(Kind::Stamp(_))))
-    };
-    let (mut own, mut rest) = (Vec::new(), Vec::new());
-    for program in programs.into_values() {
-        if share(&program, stamped) >= 0.6 {
-            own.extend(program);
-        } else {
-            rest.extend(program);
-        }
-    }
+    let tagged = |tag: usize| share(lines, &|line| all.kind(line, tag) == Some(&Kind::Tag));
+    let tag = (0..3).find(|tag| tagged(*tag) >= 0.6)?;
+    let programs = Parts::of(lines, &mut |line| masked_text(all.column(line, tag)));
+    let stamped =
+        |line: u32| (tag + 1..tag + 3).any(|at| matches!(all.kind(line, at), Some(Kind::Stamp(_))));
+    let (own, rest): (Vec<_>, Vec<_>) = programs
+        .into_groups()
+        .into_iter()
+        .partition(|program| share(program, &stamped) >= 0.6);
+    let (mut own, mut rest) = (own.concat(), rest.concat());
     let least = APPLICATION_SHARE_MIN * lines.len() as f64;
     if (own.len() as f64) < least || (rest.len() as f64) < least {
         return None;
@@ -76,44 +47,28 @@ fn forwarded(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
     Some(vec![own, rest])
 }
 
-/// Lines of one family of loggers.
-#[derive(Debug, Default)]
-struct Loggers {
-    lines: Vec<u32>,
-    threads: BTreeMap<Vec<u8>, usize>,
-}
-
 /// Families of loggers that never run on the same threads.
 fn unrelated(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
     let (thread, logger) = thread_and_logger(all, lines)?;
-    let mut families: BTreeMap<Vec<u8>, Loggers> = BTreeMap::new();
-    for line in lines {
-        let family = families
-            .entry(family(text(all, *line, logger)).to_vec())
-            .or_default();
-        family.lines.push(*line);
-        *family
-            .threads
-            .entry(masked_text(text(all, *line, thread)))
-            .or_insert(0) += 1;
-    }
-    if families.len() > FAMILIES_MAX {
+    let families =
+        Parts::of(lines, &mut |line| family(all.column(line, logger)).to_vec()).into_groups();
+    if families.len() < 2 || families.len() > FAMILIES_MAX {
         return None;
     }
-    let families: Vec<Loggers> = families.into_values().collect();
+    let threads: Vec<Tally> = families
+        .iter()
+        .map(|family| {
+            let mut threads = Tally::default();
+            for line in family {
+                threads.add(&masked_text(all.column(*line, thread)), 1.0);
+            }
+            threads
+        })
+        .collect();
     let mut sets = Sets::new(families.len());
-    join(&families, lines.len(), &mut sets);
-    let mut parts: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    for (index, family) in families.into_iter().enumerate() {
-        parts
-            .entry(sets.find(index))
-            .or_default()
-            .extend(family.lines);
-    }
-    for part in parts.values_mut() {
-        part.sort_unstable();
-    }
-    (parts.len() > 1).then(|| parts.into_values().collect())
+    join(&families, &threads, lines.len(), &mut sets);
+    let parts = sets.merge(families);
+    (parts.len() > 1).then_some(parts)
 }
 
 /// What most loggers of a group have in common, if its lines name loggers.
@@ -121,61 +76,53 @@ fn unrelated(all: Lines<'_>, lines: &[u32]) -> Option<Vec<Vec<u32>>> {
 pub fn main_logger(all: Lines<'_>, lines: &[u32]) -> Option<String> {
     let level = level_column(all, lines)?;
     let logger = logger_column(all, lines, level + 1)?;
-    let mut families: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let mut families = Tally::default();
     for line in lines {
-        let name = text(all, *line, logger);
-        let name = name.strip_suffix(b":").unwrap_or(name);
-        *families.entry(family(name)).or_insert(0) += 1;
+        let name = all.column(*line, logger);
+        families.add(family(name.strip_suffix(b":").unwrap_or(name)), 1.0);
     }
-    let (family, count) = families.into_iter().max_by_key(|(_, count)| *count)?;
-    (2 * count >= lines.len()).then(|| String::from_utf8_lossy(family).into_owned())
+    let (family, count) = families.largest()?;
+    (2.0 * count >= lines.len() as f64).then(|| String::from_utf8_lossy(family).into_owned())
 }
 
 fn level_column(all: Lines<'_>, lines: &[u32]) -> Option<usize> {
-    let leveled = |at: usize| share(lines, |line| kind(all, line, at) == Some(&Kind::Level));
+    let leveled = |at: usize| share(lines, &|line| all.kind(line, at) == Some(&Kind::Level));
     (0..3).find(|at| leveled(*at) >= 0.8)
 }
 
 fn logger_column(all: Lines<'_>, lines: &[u32], from: usize) -> Option<usize> {
     let dotted = |line: u32, column: usize| {
-        let word = matches!(kind(all, line, column), Some(Kind::Tag | Kind::Word));
-        word && text(all, line, column).contains(&b'.')
+        let word = matches!(all.kind(line, column), Some(Kind::Tag | Kind::Word));
+        word && all.column(line, column).contains(&b'.')
     };
-    (from..5).find(|column| share(lines, |line| dotted(line, *column)) >= 0.8)
+    (from..5).find(|column| share(lines, &|line| dotted(line, *column)) >= 0.8)
 }
 
 fn thread_and_logger(all: Lines<'_>, lines: &[u32]) -> Option<(usize, usize)> {
     let level = level_column(all, lines)?;
-    let bracketed = |at: usize| share(lines, |line| kind(all, line, at) == Some(&Kind::Bracket));
+    let bracketed = |at: usize| share(lines, &|line| all.kind(line, at) == Some(&Kind::Bracket));
     let thread = (0..4).find(|at| *at != level && bracketed(*at) >= 0.8)?;
     Some((thread, logger_column(all, lines, level.max(thread) + 1)?))
 }
 
-fn join(families: &[Loggers], total: usize, sets: &mut Sets) {
-    let shared = |a: &Loggers, b: &Loggers| {
-        let both = a
-            .threads
-            .iter()
-            .filter_map(|(name, count)| Some(count.min(b.threads.get(name)?)));
-        both.sum::<usize>() as f64 / a.lines.len().min(b.lines.len()) as f64
+/// Joins families that run on the same threads, and small ones to where they fit best.
+fn join(families: &[Vec<u32>], threads: &[Tally], total: usize, sets: &mut Sets) {
+    let count = families.len();
+    let shared = |a: usize, b: usize| {
+        threads[a].common(&threads[b]) / families[a].len().min(families[b].len()) as f64
     };
-    let largest = (0..families.len()).max_by_key(|index| families[*index].lines.len());
-    for (index, family) in families.iter().enumerate() {
-        for (other, second) in families.iter().enumerate().skip(index + 1) {
-            if shared(family, second) >= THREADS_SHARED_MIN {
+    let largest = descending(count, &|at| families[at].len() as f64)[0];
+    let least = (LOGGERS_SHARE_MIN * total as f64).max(LOGGERS_LINES_MIN as f64);
+    for index in 0..count {
+        for other in index + 1..count {
+            if shared(index, other) >= THREADS_SHARED_MIN {
                 sets.join(index, other);
             }
         }
-        let few = family.lines.len() < LOGGERS_LINES_MIN
-            || (family.lines.len() as f64) < LOGGERS_SHARE_MIN * total as f64;
-        if few && let Some(largest) = largest {
-            let home = (0..families.len())
-                .filter(|other| *other != index)
-                .max_by(|a, b| {
-                    shared(family, &families[*a]).total_cmp(&shared(family, &families[*b]))
-                })
-                .filter(|home| shared(family, &families[*home]) > 0.0);
-            sets.join(home.unwrap_or(largest), index);
+        if (families[index].len() as f64) < least {
+            let fit = |at: usize| if at == index { -1.0 } else { shared(index, at) };
+            let best = descending(count, &fit)[0];
+            sets.join(if fit(best) > 0.0 { best } else { largest }, index);
         }
     }
 }

@@ -6,6 +6,7 @@ use taskhost_sdk::Condition;
 use crate::bits::Bits;
 use crate::cover::Draft;
 use crate::sample::Sample;
+use crate::tally::{arranged, descending};
 
 /// A group whose own filter finds less than this share of it may take what is left instead.
 const RECALL_MIN: f64 = 0.97;
@@ -27,7 +28,8 @@ pub fn arrange(sample: &Sample<'_>, drafts: Vec<Draft>) -> Vec<Placed> {
         .enumerate()
         .map(|(group, draft)| Placed { group, draft })
         .collect();
-    placed.sort_by(|a, b| precision(sample, b).total_cmp(&precision(sample, a)));
+    let order = descending(placed.len(), &|at| precision(sample, &placed[at]));
+    placed = arranged(placed, &order);
     // Neighbors change places while that puts more lines where they belong.
     for _ in 0..placed.len() {
         let mut changed = false;
@@ -104,7 +106,7 @@ fn give_the_rest(sample: &Sample<'_>, mut placed: Vec<Placed>) -> Vec<Placed> {
 mod tests {
     use super::*;
     use crate::line::header;
-    use crate::shape::Lines;
+    use crate::lines::Lines;
     use crate::watch::Unwatched;
 
     #[test]

@@ -7,12 +7,18 @@ use crate::atoms::{Atom, Measured, propose};
 use crate::bits::Bits;
 use crate::fields::Fields;
 use crate::sample::Sample;
+use crate::tally::{arranged, descending};
 use crate::watch::{Stopped, Watch};
 
 /// Terms of one filter at most.
 const TERMS_MAX: usize = 12;
 /// Atoms of another group that a filter may exclude.
 const NEGATIVES_MAX: usize = 8;
+/// They are atoms that this share of their group has.
+const NEGATIVE_SHARE_MIN: f64 = 0.2;
+/// Atoms that are combined with others: at most so many, that so much of the group has.
+const BROAD_MAX: usize = 16;
+const BROAD_SHARE_MIN: f64 = 0.05;
 /// Terms of two or more atoms that are weighed, the best of them.
 const PAIRS_MAX: usize = 120;
 /// A line of another group costs this many of the own lines.
@@ -96,12 +102,23 @@ fn measure(sample: &Sample<'_>, atom: Atom) -> Measured {
 /// The atoms that most of a group has: what another group's filter may exclude.
 fn telling<'m>(sample: &Sample<'_>, group: usize, atoms: &'m [Measured]) -> Vec<&'m Measured> {
     let own = |one: &Measured| sample.weight(&one.items.and(&sample.members[group]));
-    let mut best: Vec<(f64, &Measured)> = atoms.iter().map(|one| (own(one), one)).collect();
-    best.retain(|(share, _)| *share >= 0.2 * sample.sizes[group]);
-    best.sort_by(|a, b| b.0.total_cmp(&a.0));
-    best.into_iter()
-        .take(NEGATIVES_MAX)
-        .map(|(_, one)| one)
+    let least = NEGATIVE_SHARE_MIN * sample.sizes[group];
+    best(atoms, NEGATIVES_MAX, least, &|one| own(one))
+}
+
+/// The atoms with the greatest value, of those that have at least `least`.
+fn best<'m>(
+    atoms: &'m [Measured],
+    count: usize,
+    least: f64,
+    value: &dyn Fn(&Measured) -> f64,
+) -> Vec<&'m Measured> {
+    let values: Vec<f64> = atoms.iter().map(value).collect();
+    descending(atoms.len(), &|at| values[at])
+        .into_iter()
+        .filter(|at| values[*at] >= least)
+        .take(count)
+        .map(|at| &atoms[at])
         .collect()
 }
 
@@ -192,31 +209,27 @@ impl<'s, 'm> Search<'s, 'm> {
         let size = self.sample.sizes[self.group];
         let share = |items: &Bits| self.sample.weight(&items.and(own)) / size;
         // Only a broad atom that takes in others is worth a second test.
-        let mut broad: Vec<(f64, &'m Measured)> = self
-            .atoms
-            .iter()
-            .map(|one| (share(&one.items), one))
-            .filter(|(share, one)| *share >= 0.05 && one.items.minus(own).iter().next().is_some())
-            .collect();
-        broad.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut pairs: Vec<(f64, Term<'m>)> = Vec::new();
-        for (_, one) in broad.into_iter().take(16) {
+        let broad = best(self.atoms, BROAD_MAX, BROAD_SHARE_MIN, &|one| {
+            let alone = one.items.minus(own).iter().next().is_none();
+            if alone { 0.0 } else { share(&one.items) }
+        });
+        let mut pairs: Vec<Term<'m>> = Vec::new();
+        for one in broad {
             for other in self.atoms.iter().filter(|other| other.atom != one.atom) {
-                let items = one.items.and(&other.items);
-                let term = Term {
+                pairs.push(Term {
                     all: vec![one, other],
                     none: Vec::new(),
-                    items,
-                };
-                pairs.push((self.value(&term.items), term));
+                    items: one.items.and(&other.items),
+                });
             }
             watch.step(self.group)?;
-            let term = self.without_others(one, watch)?;
-            pairs.push((self.value(&term.items), term));
+            pairs.push(self.without_others(one, watch)?);
         }
-        pairs.retain(|(value, _)| *value > 0.0);
-        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-        terms.extend(pairs.into_iter().take(PAIRS_MAX).map(|(_, term)| term));
+        let values: Vec<f64> = pairs.iter().map(|term| self.value(&term.items)).collect();
+        let mut order = descending(pairs.len(), &|at| values[at]);
+        order.retain(|at| values[*at] > 0.0);
+        order.truncate(PAIRS_MAX);
+        terms.extend(arranged(pairs, &order));
         Ok(terms)
     }
 

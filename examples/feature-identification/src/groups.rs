@@ -1,12 +1,14 @@
 //! Groups the lines of a sample by the system that wrote them.
 
-use std::collections::BTreeMap;
-
 use crate::apps::by_application;
 use crate::hosts::{by_source, names_application};
 use crate::line::{Header, header};
-use crate::links::{Source, settle};
-use crate::shape::{Lines, by_shape};
+use crate::lines::Lines;
+use crate::links::settle;
+use crate::sets::merge_alike;
+use crate::shape::by_shape;
+use crate::small::Source;
+use crate::tally::{Tally, arranged, descending, ordered};
 use crate::watch::{Stopped, Watch};
 
 /// More groups than this are no systems: the smallest are put together.
@@ -63,16 +65,20 @@ pub fn groups(
             groups = by_label(all, label, groups);
         }
     }
-    groups.sort_by_key(|group| (std::cmp::Reverse(group.len()), group[0]));
-    Ok(groups)
+    let order = ordered(groups.len(), &|a, b| {
+        let (a, b): (&Vec<u32>, &Vec<u32>) = (&groups[a], &groups[b]);
+        b.len().cmp(&a.len()).then(a[0].cmp(&b[0]))
+    });
+    Ok(arranged(groups, &order))
 }
 
 /// Puts the smallest together where there are too many.
-fn at_most(mut sources: Vec<Source>) -> Vec<Source> {
+fn at_most(sources: Vec<Source>) -> Vec<Source> {
     if sources.len() <= GROUPS_MAX {
         return sources;
     }
-    sources.sort_by_key(|source| (std::cmp::Reverse(source.lines.len()), source.lines[0]));
+    let order = descending(sources.len(), &|at| sources[at].lines.len() as f64);
+    let mut sources = arranged(sources, &order);
     let rest = sources.split_off(GROUPS_MAX - 1);
     let mut lines: Vec<u32> = rest.into_iter().flat_map(|source| source.lines).collect();
     lines.sort_unstable();
@@ -85,28 +91,22 @@ fn at_most(mut sources: Vec<Source>) -> Vec<Source> {
 
 /// Whatever its lines look like, an application that the documents name is one.
 fn by_label(all: Lines<'_>, label: usize, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
-    let mut kept = Vec::new();
-    let mut named: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    for lines in groups {
-        match only_value(all, label, &lines) {
-            Some(value) => named.entry(value).or_default().extend(lines),
-            None => kept.push(lines),
-        }
-    }
-    for mut lines in named.into_values() {
-        lines.sort_unstable();
-        kept.push(lines);
-    }
-    kept
+    let values: Vec<Option<String>> = groups
+        .iter()
+        .map(|lines| only_value(all, label, lines))
+        .collect();
+    merge_alike(groups, &|a, b| {
+        values[a].is_some() && values[a] == values[b]
+    })
 }
 
-fn only_value<'a>(all: Lines<'a>, label: usize, lines: &[u32]) -> Option<&'a str> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in lines {
-        if let Some(value) = all.labels[label].get(*line as usize).copied().flatten() {
-            *counts.entry(value).or_insert(0) += 1;
-        }
+/// The value that nearly all of the lines have.
+fn only_value(all: Lines<'_>, label: usize, lines: &[u32]) -> Option<String> {
+    let mut counts = Tally::default();
+    for value in lines.iter().filter_map(|line| all.label(label, *line)) {
+        counts.add(value.as_bytes(), 1.0);
     }
-    let (value, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-    (count as f64 >= PURE_SHARE_MIN * lines.len() as f64).then_some(value)
+    let (value, count) = counts.largest()?;
+    let pure = count >= PURE_SHARE_MIN * lines.len() as f64;
+    pure.then(|| String::from_utf8_lossy(value).into_owned())
 }

@@ -5,13 +5,12 @@
 //! laptop changes its name with its network. Values are kept together where one is a numbered
 //! family, or where they say the same things with the same process numbers.
 
-use std::collections::BTreeMap;
-
 use crate::hash::{FastMap, hash_of};
-use crate::line::{Header, Kind};
+use crate::line::Kind;
+use crate::lines::{Lines, share};
 use crate::pairs::pairs;
 use crate::sets::Sets;
-use crate::shape::Lines;
+use crate::tally::{Parts, Tally, descending};
 use crate::words::{TEXT_MAX, masked_text, pattern};
 
 /// This many spellings that differ in their digits alone are a family.
@@ -54,35 +53,24 @@ pub fn host_and_programs(all: Lines<'_>, lines: &[u32]) -> Option<(String, Vec<(
     let Place::Host(column) = host_column(all, lines)? else {
         return None;
     };
-    let mut hosts: BTreeMap<&[u8], usize> = BTreeMap::new();
-    let mut programs: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let (mut hosts, mut programs) = (Tally::default(), Tally::default());
+    let part = 1.0 / lines.len() as f64;
     for line in lines {
-        let text = all.texts[*line as usize].as_bytes();
-        let columns = &all.headers[*line as usize].columns;
-        if let Some(host) = columns.get(column) {
-            *hosts.entry(&text[host.start..host.end]).or_insert(0) += 1;
+        hosts.add(all.column(*line, column), part);
+        let tag = all.column(*line, column + 1);
+        let ends = |byte: &&u8| !matches!(byte, b'[' | b'(' | b':');
+        let name = &tag[..tag.iter().take_while(ends).count()];
+        if !name.is_empty() {
+            programs.add(name, part);
         }
-        if let Some(tag) = columns.get(column + 1) {
-            let tag = &text[tag.start..tag.end];
-            let name = tag
-                .iter()
-                .take_while(|byte| !matches!(byte, b'[' | b'(' | b':'))
-                .count();
-            *programs.entry(&tag[..name]).or_insert(0) += 1;
-        }
-    }
-    let (host, count) = hosts.into_iter().max_by_key(|(_, count)| *count)?;
-    if (count as f64) < 0.5 * lines.len() as f64 {
-        return None;
     }
     let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-    let mut programs: Vec<(String, f64)> = programs
+    let (host, share) = hosts.largest()?;
+    let programs = programs
+        .ranked()
         .into_iter()
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, count)| (text(name), count as f64 / lines.len() as f64))
-        .collect();
-    programs.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    Some((text(host), programs))
+        .map(|(name, share)| (text(name), share));
+    (share >= 0.5).then(|| (text(host), programs.collect()))
 }
 
 fn by_place(all: Lines<'_>, lines: Vec<u32>, place: &Place) -> Vec<Vec<u32>> {
@@ -91,26 +79,9 @@ fn by_place(all: Lines<'_>, lines: Vec<u32>, place: &Place) -> Vec<Vec<u32>> {
         return vec![lines];
     }
     let mut sets = Sets::new(values.len());
-    join(
-        &values,
-        lines.len(),
-        matches!(place, Place::Host(_)),
-        &mut sets,
-    );
-    let mut parts: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    for (index, value) in values.into_iter().enumerate() {
-        parts
-            .entry(sets.find(index))
-            .or_default()
-            .extend(value.lines);
-    }
-    parts
-        .into_values()
-        .map(|mut part| {
-            part.sort_unstable();
-            part
-        })
-        .collect()
+    let hosts = matches!(place, Place::Host(_));
+    join(&values, lines.len(), hosts, &mut sets);
+    sets.merge(values.into_iter().map(|value| value.lines).collect())
 }
 
 /// Where the name of the source stands.
@@ -128,50 +99,48 @@ enum Place {
 
 /// The first column of words, if what follows it is the start of a message by some program.
 fn host_column(all: Lines<'_>, lines: &[u32]) -> Option<Place> {
-    let share = |test: &dyn Fn(&Header) -> bool| {
-        let hits = lines
-            .iter()
-            .filter(|line| test(&all.headers[**line as usize]));
-        hits.count() as f64 / lines.len() as f64
-    };
-    let kind = |header: &Header, column: usize| header.columns.get(column).map(|c| c.kind.clone());
-    let column = (0..3).find(|column| share(&|h| kind(h, *column) == Some(Kind::Word)) >= 0.95)?;
+    let is = |line: u32, column: usize, kind: Kind| all.kind(line, column) == Some(&kind);
+    let word = |column: usize| share(lines, &|line| is(line, column, Kind::Word));
+    let column = (0..3).find(|column| word(*column) >= 0.95)?;
     // A level comes after the name of the source; a word behind it belongs to the message.
-    if (0..column).any(|before| share(&|h| kind(h, before) == Some(Kind::Level)) >= 0.5) {
+    if (0..column).any(|before| share(lines, &|line| is(line, before, Kind::Level)) >= 0.5) {
         return None;
     }
+    let (next, second) = (column + 1, column + 2);
     // Some write the facility between the host and the program.
-    let tagged = share(&|h| {
-        let next = kind(h, column + 1);
-        next == Some(Kind::Tag)
-            || (next == Some(Kind::Word) && kind(h, column + 2) == Some(Kind::Tag))
-    });
-    let leveled = share(&|h| kind(h, column + 1) == Some(Kind::Level));
-    let numbered = share(&|h| {
-        kind(h, column + 1) == Some(Kind::Word)
-            && matches!(kind(h, column + 2), Some(Kind::Number | Kind::Signs))
-    });
-    if tagged >= 0.6 {
+    let tagged = |line: u32| {
+        is(line, next, Kind::Tag) || (is(line, next, Kind::Word) && is(line, second, Kind::Tag))
+    };
+    if share(lines, &tagged) >= 0.6 {
         return Some(Place::Host(column));
     }
-    (leveled >= 0.9 || numbered >= 0.9).then_some(Place::Column(column))
+    let leveled = |line: u32| is(line, next, Kind::Level);
+    let numbered = |line: u32| {
+        let number = is(line, second, Kind::Number) || is(line, second, Kind::Signs);
+        is(line, next, Kind::Word) && number
+    };
+    let formal = share(lines, &leveled) >= 0.9 || share(lines, &numbered) >= 0.9;
+    formal.then_some(Place::Column(column))
 }
 
 /// A name that nearly all lines have and that is a usual one for what writes a log.
 fn named_value(all: Lines<'_>, lines: &[u32]) -> Option<Place> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts = Tally::default();
     for line in lines {
         for pair in pairs(all.texts[*line as usize], PAIRS_BYTES_MAX, PAIRS_MAX) {
             if names_source(pair.key) {
-                *counts.entry(pair.key).or_insert(0) += 1;
+                counts.add(pair.key.as_bytes(), 1.0);
             }
         }
     }
-    let (key, _) = counts
-        .into_iter()
-        .filter(|(_, count)| *count as f64 >= 0.95 * lines.len() as f64)
-        .max_by_key(|(key, count)| (rank(key), *count))?;
-    Some(Place::Named(key.to_owned()))
+    let frequent = counts
+        .iter()
+        .filter(|(_, count)| *count >= 0.95 * lines.len() as f64);
+    let names: Vec<String> = frequent
+        .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
+        .collect();
+    let order = descending(names.len(), &|at| rank(&names[at]) as f64);
+    order.first().map(|at| Place::Named(names[*at].clone()))
 }
 
 /// Whether a field of this name usually tells what wrote a line.
@@ -215,7 +184,7 @@ fn rank(key: &str) -> usize {
 
 /// The source's name, and the text of the line before and after it.
 fn named<'a>(all: Lines<'a>, line: u32, place: &Place) -> Option<[&'a [u8]; 3]> {
-    let text = all.texts[line as usize].as_bytes();
+    let text = all.bytes(line);
     let limit = text.len().min(TEXT_MAX);
     match place {
         Place::Host(column) | Place::Column(column) => {
@@ -240,10 +209,7 @@ fn named<'a>(all: Lines<'a>, line: u32, place: &Place) -> Option<[&'a [u8]; 3]> 
                 &text[end..limit.max(end)],
             ])
         }
-        Place::Label(label) => {
-            let name = all.labels[*label].get(line as usize).copied().flatten()?;
-            Some([name.as_bytes(), &[], &text[..limit]])
-        }
+        Place::Label(label) => Some([all.label(*label, line)?.as_bytes(), &[], &text[..limit]]),
     }
 }
 
@@ -256,45 +222,38 @@ struct Value {
 }
 
 fn values(all: Lines<'_>, lines: &[u32], place: &Place) -> Vec<Value> {
-    let mut spellings: BTreeMap<Vec<u8>, BTreeMap<&[u8], Vec<Found<'_>>>> = BTreeMap::new();
-    let mut nameless = Vec::new();
-    for line in lines {
-        let Some([name, before, after]) = named(all, *line, place) else {
-            nameless.push(*line);
-            continue;
-        };
-        let spelled = spellings.entry(masked_text(name)).or_default();
-        spelled
-            .entry(name)
-            .or_default()
-            .push((*line, before, after));
-    }
+    let named: Vec<u32> = lines
+        .iter()
+        .copied()
+        .filter(|line| named(all, *line, place).is_some())
+        .collect();
+    let name = |line: u32| self::named(all, line, place).map_or(&[][..], |[name, ..]| name);
     let mut values = Vec::new();
-    for spelled in spellings.into_values() {
+    for (_, family) in Parts::of(&named, &mut |line| masked_text(name(line))).into_vec() {
+        let spelled = Parts::of(&family, &mut |line| name(line).to_vec()).into_groups();
         if spelled.len() >= FAMILY_MIN {
-            let found: Vec<Found<'_>> = spelled.into_values().flatten().collect();
-            values.push(value(&found, place, true));
+            values.push(value(all, family, place, true));
         } else {
             values.extend(
                 spelled
-                    .into_values()
-                    .map(|found| value(&found, place, false)),
+                    .into_iter()
+                    .map(|lines| value(all, lines, place, false)),
             );
         }
     }
     // Lines without a name go with the largest value.
     if let Some(largest) = values.iter_mut().max_by_key(|value| value.lines.len()) {
+        let nameless = lines
+            .iter()
+            .filter(|line| named.binary_search(line).is_err());
         largest.lines.extend(nameless);
     }
     values
 }
 
-/// A line, and its text before and after the name.
-type Found<'a> = (u32, &'a [u8], &'a [u8]);
-
-fn value(found: &[Found<'_>], place: &Place, family: bool) -> Value {
+fn value(all: Lines<'_>, lines: Vec<u32>, place: &Place, family: bool) -> Value {
     let (mut patterns, mut processes) = (FastMap::default(), FastMap::default());
-    for (_, before, after) in found {
+    for [_, before, after] in lines.iter().filter_map(|line| named(all, *line, place)) {
         let rest = pattern(after) ^ pattern(before).rotate_left(1);
         *patterns.entry(rest).or_insert(0) += 1;
         let tag = after.trim_ascii_start();
@@ -306,7 +265,7 @@ fn value(found: &[Found<'_>], place: &Place, family: bool) -> Value {
         }
     }
     Value {
-        lines: found.iter().map(|(line, ..)| *line).collect(),
+        lines,
         family,
         patterns,
         processes,
@@ -364,7 +323,7 @@ fn same_source(first: &Value, second: &Value, hosts: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::header;
+    use crate::line::{Header, header};
 
     fn sizes(texts: &[String], labels: &[Vec<Option<&str>>]) -> Vec<usize> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

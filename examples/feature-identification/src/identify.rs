@@ -20,9 +20,10 @@ use crate::arrange::{Placed, arrange};
 use crate::cover::drafts;
 use crate::fields::{Fields, fields, text_at};
 use crate::groups::{groups, headers};
+use crate::lines::Lines;
 use crate::naming::{Story, stories};
 use crate::sample::Sample;
-use crate::shape::Lines;
+use crate::tally::distinct;
 use crate::watch::{Stopped, Watch};
 use crate::words::pattern;
 
@@ -120,13 +121,8 @@ fn is_system(all: Lines<'_>, lines: &[u32]) -> bool {
     if share >= ODDITY_SHARE_MAX {
         return true;
     }
-    let patterns = lines
-        .iter()
-        .map(|line| pattern(all.texts[*line as usize].as_bytes()));
-    let mut patterns: Vec<u64> = patterns.collect();
-    patterns.sort_unstable();
-    patterns.dedup();
-    patterns.len() > ODDITY_PATTERNS_MAX
+    let patterns = lines.iter().map(|line| pattern(all.bytes(*line)));
+    distinct(patterns, ODDITY_PATTERNS_MAX + 1) > ODDITY_PATTERNS_MAX
 }
 
 /// Measures the filters on the documents themselves.

@@ -1,6 +1,7 @@
 //! Takes one log line apart: its lead (what stands before and around the first timestamp) and
 //! the columns after it, each with a kind. The text of the message itself is not judged here.
 
+use crate::continued::continues;
 use crate::pairs::signature;
 use crate::stamp::stamp_at;
 
@@ -56,6 +57,8 @@ pub struct Column {
 pub struct Header {
     /// How the line opens, up to and around its first timestamp; empty where there is none.
     pub lead: String,
+    /// A timestamp is part of the lead.
+    pub stamped: bool,
     /// What follows the lead.
     pub columns: Vec<Column>,
     /// Byte ranges that hold timestamps.
@@ -72,6 +75,7 @@ pub fn header(line: &str) -> Header {
     let text = &line.as_bytes()[..line.len().min(HEADER_MAX)];
     let mut header = Header {
         lead: String::new(),
+        stamped: false,
         columns: Vec::new(),
         stamps: Vec::new(),
         zone: None,
@@ -87,6 +91,7 @@ pub fn header(line: &str) -> Header {
     let mut at = 0;
     if let Some(lead) = lead(text) {
         header.lead = lead.name;
+        header.stamped = true;
         header.stamps.push((lead.stamp_start, lead.stamp_end));
         header.zone = lead.zone;
         at = lead.end;
@@ -367,68 +372,6 @@ fn opening(text: &[u8], columns: &[Column]) -> String {
     }
 }
 
-/// Begins like a line that goes on from another one, by the habits of many languages.
-fn continues(text: &[u8]) -> bool {
-    const STARTS: [&[u8]; 12] = [
-        b"at ",
-        b"Caused by:",
-        b"... ",
-        b"Traceback (",
-        b"Suppressed:",
-        b"Exception in thread",
-        b"During handling of",
-        b"goroutine ",
-        b"panic: ",
-        b"[stacktrace]",
-        b"}",
-        b")",
-    ];
-    text.first().is_none_or(u8::is_ascii_whitespace)
-        || STARTS.iter().any(|start| text.starts_with(start))
-        || !text
-            .iter()
-            .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
-        || is_numbered_frame(text)
-        || is_call(text)
-        || names_exception(text)
-}
-
-/// `main.(*Syncer).run(0xc000b01df2)`.
-fn is_call(text: &[u8]) -> bool {
-    text.ends_with(b")") && text.contains(&b'(') && !text.contains(&b' ')
-}
-
-/// `#3 /srv/app/Pipeline.php(12): handle()`.
-#[must_use]
-pub fn is_numbered_frame(text: &[u8]) -> bool {
-    let digits = text
-        .iter()
-        .skip(1)
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    text.first() == Some(&b'#') && (1..=3).contains(&digits) && text.get(1 + digits) == Some(&b' ')
-}
-
-/// `java.net.ConnectException: Connection refused`, `ValueError: bad`.
-fn names_exception(text: &[u8]) -> bool {
-    const ENDS: [&[u8]; 7] = [
-        b"Exception",
-        b"Error",
-        b"Throwable",
-        b"Timeout",
-        b"Interrupt",
-        b"Failure",
-        b"Fault",
-    ];
-    let end = text
-        .iter()
-        .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$')))
-        .unwrap_or(text.len());
-    let name = &text[..end];
-    let ends = |suffix: &[u8]| name.len() > suffix.len() + 2 && name.ends_with(suffix);
-    matches!(text.get(end), None | Some(b':' | b' ')) && ENDS.iter().any(|suffix| ends(suffix))
-}
-
 fn trimmed(field: &[u8]) -> &[u8] {
     let start = field.iter().position(|byte| !byte.is_ascii_punctuation());
     let end = field.iter().rposition(|byte| !byte.is_ascii_punctuation());
@@ -530,26 +473,6 @@ mod tests {
             ("User bob logged in", "text"),
         ] {
             assert_eq!(header(line).lead, lead, "{line}");
-        }
-    }
-
-    #[test]
-    fn lines_that_go_on_from_others_are_known() {
-        for line in [
-            "",
-            "\tat org.a.B.c(B.java:1)",
-            "at org.a.B.c(B.java:1)",
-            "Caused by: x",
-            "java.net.ConnectException: refused",
-            "ValueError: bad",
-            "#3 /srv/a.php(12): run()",
-            "main.(*A).run(0xc0)",
-            "-----",
-        ] {
-            assert!(header(line).continues, "{line}");
-        }
-        for line in ["attached", "An Error: x", "#tag x", "node (up)"] {
-            assert!(!header(line).continues, "{line}");
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Names groups after what sets them apart, and says in sentences what is known of them.
 
-use std::collections::BTreeMap;
-
 use crate::apps::main_logger;
 use crate::hosts::host_and_programs;
 use crate::line::is_level;
 use crate::sample::Sample;
 use crate::stamp::is_calendar_word;
+use crate::tally::{Tally, arranged, descending};
 use crate::watch::{Stopped, Watch};
 use crate::words::is_filler;
 
@@ -18,6 +17,12 @@ const EVIDENCE_CHARS: usize = 160;
 const NAME_WORDS_MAX: usize = 3;
 /// A word names a group when it is this much of the best word.
 const WORD_SHARE_MIN: f64 = 0.4;
+/// And it must be written in this share of the lines more than twice as often as elsewhere.
+const WORD_SCORE_MIN: f64 = 0.02;
+/// A label is that of a group when this share of its lines has it, and of the label's lines.
+const PURE_SHARE_MIN: f64 = 0.9;
+/// Patterns of a group that are read for words.
+const LINES_MAX: usize = 500;
 /// Text of a line that is read for words, in bytes.
 const WORDS_BYTES_MAX: usize = 400;
 /// What people read about a group.
@@ -42,7 +47,7 @@ pub fn stories(
     groups: &[Vec<u32>],
     watch: &mut dyn Watch,
 ) -> Result<Vec<Story>, Stopped> {
-    let mut words: Vec<BTreeMap<&str, f64>> = Vec::new();
+    let mut words: Vec<Tally> = Vec::new();
     for group in 0..groups.len() {
         watch.step(group)?;
         words.push(word_shares(sample, group, watch)?);
@@ -79,7 +84,7 @@ pub fn slug(name: &str, taken: &mut Vec<String>) -> String {
     free
 }
 
-fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[BTreeMap<&str, f64>]) -> Story {
+fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[Tally]) -> Story {
     let telling = telling_words(group, words);
     let host = host_and_programs(sample.all, lines);
     let logger = main_logger(sample.all, lines);
@@ -142,22 +147,27 @@ fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[BTreeMap<&st
 
 /// The value of a label that nearly all lines have.
 fn label(sample: &Sample<'_>, lines: &[u32]) -> Option<String> {
-    sample.all.labels.iter().find_map(|values| {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for line in lines {
-            if let Some(value) = values.get(*line as usize).copied().flatten() {
-                *counts.entry(value).or_insert(0) += 1;
-            }
+    let all = sample.all;
+    let value_of = |label: usize| {
+        let mut counts = Tally::default();
+        for value in lines.iter().filter_map(|line| all.label(label, *line)) {
+            counts.add(value.as_bytes(), 1.0);
         }
-        let (value, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let whole = values.iter().filter(|one| **one == Some(value)).count();
+        let (value, count) = counts.largest()?;
+        let value = std::str::from_utf8(value).ok()?;
+        let whole = all.labels[label]
+            .iter()
+            .filter(|one| **one == Some(value))
+            .count();
         // A label that others share as well does not set the group apart.
-        (10 * count >= 9 * lines.len() && 10 * count >= 9 * whole).then(|| value.to_owned())
-    })
+        let apart = count >= PURE_SHARE_MIN * lines.len().max(whole) as f64;
+        apart.then(|| value.to_owned())
+    };
+    (0..all.labels.len()).find_map(value_of)
 }
 
 fn opening(sample: &Sample<'_>, group: usize) -> String {
-    let Some(item) = heaviest(sample, group).next() else {
+    let Some(item) = heaviest(sample, group).first().copied() else {
         return String::new();
     };
     match sample.stamps(item).first() {
@@ -170,17 +180,15 @@ fn opening(sample: &Sample<'_>, group: usize) -> String {
 }
 
 /// The items of a group, the most frequent first.
-fn heaviest(sample: &Sample<'_>, group: usize) -> impl Iterator<Item = usize> {
-    let mut items: Vec<usize> = sample.members[group].iter().collect();
-    items.sort_by(|a, b| {
-        let (a, b) = (&sample.items[*a], &sample.items[*b]);
-        b.weight.total_cmp(&a.weight).then(a.line.cmp(&b.line))
-    });
-    items.into_iter()
+fn heaviest(sample: &Sample<'_>, group: usize) -> Vec<usize> {
+    let items: Vec<usize> = sample.members[group].iter().collect();
+    let order = descending(items.len(), &|at| sample.items[items[at]].weight);
+    arranged(items, &order)
 }
 
 fn evidence(sample: &Sample<'_>, group: usize) -> Vec<String> {
     heaviest(sample, group)
+        .into_iter()
         .take(EVIDENCE_MAX)
         .map(|item| {
             let share = sample.items[item].weight / sample.sizes[group];
@@ -194,21 +202,23 @@ fn evidence(sample: &Sample<'_>, group: usize) -> Vec<String> {
         .collect()
 }
 
-fn word_shares<'a>(
-    sample: &Sample<'a>,
-    group: usize,
-    watch: &mut dyn Watch,
-) -> Result<BTreeMap<&'a str, f64>, Stopped> {
-    let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
-    for (index, item) in heaviest(sample, group).take(500).enumerate() {
+/// In which share of a group's lines each word stands.
+fn word_shares(sample: &Sample<'_>, group: usize, watch: &mut dyn Watch) -> Result<Tally, Stopped> {
+    let mut shares = Tally::default();
+    for (index, item) in heaviest(sample, group)
+        .into_iter()
+        .take(LINES_MAX)
+        .enumerate()
+    {
         if index % 64 == 0 {
             watch.step(group)?;
         }
-        let mut seen = name_words(sample.text(item));
-        seen.sort_unstable();
-        seen.dedup();
-        for word in seen {
-            *shares.entry(word).or_insert(0.0) += sample.items[item].weight / sample.sizes[group];
+        let mut seen = Tally::default();
+        for word in name_words(sample.text(item)) {
+            seen.add(word.as_bytes(), 1.0);
+        }
+        for (word, _) in seen.iter() {
+            shares.add(word, sample.items[item].weight / sample.sizes[group]);
         }
     }
     Ok(shares)
@@ -240,28 +250,24 @@ fn name_words(text: &str) -> Vec<&str> {
 }
 
 /// The words that a group writes often and the others seldom, the best first.
-fn telling_words(group: usize, words: &[BTreeMap<&str, f64>]) -> Vec<String> {
-    let mut scored: Vec<(f64, &str)> = words[group]
-        .iter()
-        .map(|(word, share)| {
-            let others = words
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != group);
-            let elsewhere = others.filter_map(|(_, shares)| shares.get(word).copied());
-            let elsewhere = elsewhere.fold(0.0, f64::max);
-            (share - 2.0 * elsewhere, *word)
-        })
-        .filter(|(score, _)| *score > 0.02)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    let best = scored.first().map_or(0.0, |(score, _)| *score);
-    scored
-        .into_iter()
-        .take_while(|(score, _)| *score >= WORD_SHARE_MIN * best)
-        .take(NAME_WORDS_MAX)
-        .map(|(_, word)| word.to_owned())
-        .collect()
+fn telling_words(group: usize, words: &[Tally]) -> Vec<String> {
+    let mut scored = Tally::default();
+    for (word, share) in words[group].iter() {
+        let others = words
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != group);
+        let elsewhere = others
+            .map(|(_, shares)| shares.of(word))
+            .fold(0.0, f64::max);
+        scored.add(word, share - 2.0 * elsewhere);
+    }
+    let ranked = scored.ranked();
+    let best = ranked.first().map_or(0.0, |(_, score)| *score);
+    let least = (WORD_SHARE_MIN * best).max(WORD_SCORE_MIN);
+    let telling = ranked.into_iter().take_while(|(_, score)| *score >= least);
+    let names = telling.map(|(word, _)| String::from_utf8_lossy(word).into_owned());
+    names.take(NAME_WORDS_MAX).collect()
 }
 
 fn quoted(words: &[String]) -> String {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::feature::Feature;
 use crate::identify::{Found, evaluate};
 use crate::naming::slug;
+use crate::tally::{arranged, descending};
 use crate::watch::{Stopped, Watch};
 
 /// Two filters are one system when this share of the documents that either selects, both do.
@@ -51,10 +52,10 @@ pub fn reconcile(
             }
         }
     }
-    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let order = descending(pairs.len(), &|at| pairs[at].0);
     let mut known: Vec<Option<&Feature>> = vec![None; found.len()];
     let mut used = vec![false; existing.len()];
-    for (_, at, index) in pairs {
+    for (_, at, index) in arranged(pairs, &order) {
         if known[at].is_none() && !used[index] {
             known[at] = Some(&existing[index]);
             used[index] = true;

@@ -3,7 +3,7 @@
 
 use crate::bits::Bits;
 use crate::hash::{FastMap, hash_of};
-use crate::shape::Lines;
+use crate::lines::Lines;
 use crate::watch::{Stopped, Watch};
 use crate::words::{TEXT_MAX, pattern};
 

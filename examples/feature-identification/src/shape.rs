@@ -2,11 +2,11 @@
 //! as long as those are formal (levels, numbers, brackets), because a layout is fixed there and
 //! the message, which is free, has not begun.
 
-use std::collections::BTreeMap;
-
-use crate::line::{COLUMNS_MAX, Header, Kind};
+use crate::line::{COLUMNS_MAX, Kind};
+use crate::lines::{Lines, share};
 use crate::pairs::pairs;
-use crate::sets::Sets;
+use crate::sets::merge_alike;
+use crate::tally::{Parts, Tally, arranged, descending};
 use crate::watch::{Stopped, Watch};
 use crate::words::{masked_text, pattern};
 
@@ -22,35 +22,23 @@ const OPENINGS_MAX: usize = 128;
 const NAMES_MAX: usize = 4;
 /// A part with fewer patterns is a kind of message and no program.
 const NAME_PATTERNS_MIN: usize = 4;
-/// Names that are read of a line of JSON.
+/// Names that are read of a line of JSON, and in how many bytes.
 const KEYS_MAX: usize = 24;
-
-/// Lines that are looked at together.
-#[derive(Debug, Clone, Copy)]
-pub struct Lines<'a> {
-    /// Their headers.
-    pub headers: &'a [Header],
-    /// Their texts.
-    pub texts: &'a [&'a str],
-    /// What else their documents say about where they come from: per label the values.
-    pub labels: &'a [Vec<Option<&'a str>>],
-}
+const KEYS_BYTES_MAX: usize = 1_024;
 
 /// Groups the lines by lead and by formal columns. Every line is in exactly one group.
 ///
 /// # Errors
 /// [`Stopped`] when the watch says so.
 pub fn by_shape(all: Lines<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<u32>>, Stopped> {
-    let mut leads: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    for (index, header) in (0u32..).zip(all.headers) {
-        leads.entry(&header.lead).or_default().push(index);
-    }
-    let (mut done, mut json) = (Vec::new(), Vec::new());
-    for (lead, lines) in leads {
+    let every: Vec<u32> = (0..all.headers.len() as u32).collect();
+    let leads = Parts::of(&every, &mut |line| all.lead(line).as_bytes().to_vec());
+    let (mut done, mut objects) = (Vec::new(), Vec::new());
+    for lines in leads.into_groups() {
         watch.step(0)?;
-        if lead.starts_with("json") {
-            json.push(lines);
-        } else if lead.starts_with(|c: char| c.is_ascii_digit()) {
+        if all.is_object(lines[0]) {
+            objects.push(lines);
+        } else if all.is_stamped(lines[0]) {
             for lines in by_zone(all, &lines) {
                 for lines in by_quotes(all, lines) {
                     split(all, lines, 0, 0, &mut done);
@@ -60,139 +48,112 @@ pub fn by_shape(all: Lines<'_>, watch: &mut dyn Watch) -> Result<Vec<Vec<u32>>, 
             done.push(lines);
         }
     }
-    done.extend(by_keys(all, json));
+    done.extend(by_keys(all, objects));
     Ok(done)
 }
 
 /// Objects that have most of their names in common are one group, however they open.
-fn by_keys(all: Lines<'_>, mut groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
-    groups.sort_by_key(|lines| std::cmp::Reverse(lines.len()));
+fn by_keys(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    let order = descending(groups.len(), &|at| groups[at].len() as f64);
+    let mut groups = arranged(groups, &order);
     if groups.len() > OPENINGS_MAX {
         let rest = groups.split_off(OPENINGS_MAX).concat();
         groups.push(rest);
     }
-    let keys: Vec<BTreeMap<&str, f64>> = groups
+    let keys: Vec<Tally> = groups
         .iter()
         .map(|lines| {
-            shares(lines, |line, count| {
-                for pair in pairs(all.texts[line as usize], 1_024, KEYS_MAX) {
-                    count(pair.key);
+            tallied(lines, &mut |line, count| {
+                for pair in pairs(all.texts[line as usize], KEYS_BYTES_MAX, KEYS_MAX) {
+                    count(pair.key.as_bytes());
                 }
             })
         })
         .collect();
-    merge_similar(groups, |a, b| {
-        let common = overlap(&keys[a], &keys[b]);
-        let most = keys[a].values().sum::<f64>().max(keys[b].values().sum());
-        common >= AGREEMENT_MIN * most
+    merge_alike(groups, &|a, b| {
+        let most = keys[a].total().max(keys[b].total());
+        keys[a].common(&keys[b]) >= AGREEMENT_MIN * most
     })
 }
 
 /// The share of the lines that each text stands in.
-fn shares<K: Ord>(lines: &[u32], mut read: impl FnMut(u32, &mut dyn FnMut(K))) -> BTreeMap<K, f64> {
-    let mut shares = BTreeMap::new();
+fn tallied(lines: &[u32], read: &mut dyn FnMut(u32, &mut dyn FnMut(&[u8]))) -> Tally {
+    let mut tally = Tally::default();
     for line in lines {
-        read(*line, &mut |key| {
-            *shares.entry(key).or_insert(0.0) += 1.0 / lines.len() as f64;
-        });
+        read(*line, &mut |text| tally.add(text, 1.0 / lines.len() as f64));
     }
-    shares
-}
-
-fn overlap<K: Ord>(a: &BTreeMap<K, f64>, b: &BTreeMap<K, f64>) -> f64 {
-    a.iter()
-        .filter_map(|(key, share)| Some(share.min(*b.get(key)?)))
-        .sum()
-}
-
-fn merge_similar(groups: Vec<Vec<u32>>, similar: impl Fn(usize, usize) -> bool) -> Vec<Vec<u32>> {
-    let mut sets = Sets::new(groups.len());
-    for first in 0..groups.len() {
-        for second in first + 1..groups.len() {
-            if similar(first, second) {
-                sets.join(first, second);
-            }
-        }
-    }
-    let mut merged: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    for (index, lines) in groups.into_iter().enumerate() {
-        merged.entry(sets.find(index)).or_default().extend(lines);
-    }
-    let sorted = |mut lines: Vec<u32>| {
-        lines.sort_unstable();
-        lines
-    };
-    merged.into_values().map(sorted).collect()
+    tally
 }
 
 /// Machines in different zones write different offsets; summer time alone is no difference.
 fn by_zone(all: Lines<'_>, lines: &[u32]) -> Vec<Vec<u32>> {
-    let minutes = |line: u32| {
+    let zone = |line: u32| {
         let (start, end) = all.headers[line as usize].zone?;
-        let text = all.texts[line as usize].get(start..end)?;
-        let digits: i32 = text[1..].replace(':', "").parse().ok()?;
-        let total = digits / 100 * 60 + digits % 100;
-        Some(if text.starts_with('-') { -total } else { total })
+        all.texts[line as usize].get(start..end)
     };
-    let parts = parts_of(lines, |line| minutes(line).unwrap_or(0));
-    let zones: Vec<i32> = parts.iter().map(|(zone, _)| *zone).collect();
+    let parts = parts_of(lines, &mut |line| {
+        zone(line).unwrap_or("+0000").as_bytes().to_vec()
+    });
+    let zones: Vec<i32> = parts.iter().map(|(zone, _)| minutes(zone)).collect();
     let groups = parts.into_iter().map(|(_, part)| part).collect();
-    merge_similar(groups, |a, b| (zones[a] - zones[b]).abs() <= 60)
+    merge_alike(groups, &|a, b| (zones[a] - zones[b]).abs() <= 60)
+}
+
+/// `-0530`, `+05:30` in minutes.
+fn minutes(zone: &[u8]) -> i32 {
+    let digits = zone.iter().filter(|byte| byte.is_ascii_digit());
+    let number = digits.fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'));
+    let minutes = number / 100 * 60 + number % 100;
+    if zone.first() == Some(&b'-') {
+        -minutes
+    } else {
+        minutes
+    }
 }
 
 /// Where a quoted text follows the timestamp, the number of quoted texts is part of the layout.
 fn by_quotes(all: Lines<'_>, lines: Vec<u32>) -> Vec<Vec<u32>> {
-    let text = |line: u32| all.texts[line as usize].as_bytes();
-    let opens = |line: &&u32| {
-        let first = all.headers[**line as usize].columns.first();
-        first.is_some_and(|column| text(**line)[column.start] == b'"')
-    };
-    if lines.iter().filter(opens).count() * 10 < lines.len() * 9 {
+    if share(&lines, &|line| all.column(line, 0).first() == Some(&b'"')) < 0.9 {
         return vec![lines];
     }
-    let quotes = |line: u32| text(line).iter().filter(|byte| **byte == b'"').count();
-    parts_of(&lines, quotes)
-        .into_iter()
-        .map(|(_, part)| part)
-        .collect()
+    let quotes = |line: u32| all.bytes(line).iter().filter(|byte| **byte == b'"').count();
+    let parts = parts_of(&lines, &mut |line| vec![quotes(line).min(255) as u8]);
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// Parts by a key; those that are too small go with the largest.
-fn parts_of<K: Ord + Clone>(lines: &[u32], key: impl Fn(u32) -> K) -> Vec<(K, Vec<u32>)> {
-    let mut parts: BTreeMap<K, Vec<u32>> = BTreeMap::new();
-    for line in lines {
-        parts.entry(key(*line)).or_default().push(*line);
-    }
-    keep_large(parts, lines.len())
+fn parts_of(lines: &[u32], key: &mut dyn FnMut(u32) -> Vec<u8>) -> Vec<(Vec<u8>, Vec<u32>)> {
+    keep_large(Parts::of(lines, key), lines.len())
 }
 
-/// A kind as far as it matters for the layout.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Form {
-    Stamp(String),
-    Level,
-    Bracket,
-    Signs,
-    Number,
-    Pair,
-    Tag,
-    Text,
-}
+// A column's kind as far as it matters for the layout, as the key of a part. A timestamp is
+// `@` with its format.
+const LEVEL: &[u8] = b"level";
+const BRACKET: &[u8] = b"bracket";
+const SIGNS: &[u8] = b"signs";
+const NUMBER: &[u8] = b"number";
+const PAIR: &[u8] = b"pair";
+const TAG: &[u8] = b"tag";
+const TEXT: &[u8] = b"text";
 
-fn form(headers: &[Header], line: u32, column: usize) -> Form {
-    let columns = &headers[line as usize].columns;
+fn form(all: Lines<'_>, line: u32, column: usize) -> Vec<u8> {
     // The last word of a line is what it says, even if it says `error`.
-    let last = columns.len() <= column + 1;
-    match columns.get(column).map(|c| &c.kind) {
-        Some(Kind::Stamp(format)) => Form::Stamp(format.clone()),
-        Some(Kind::Level) if !last => Form::Level,
-        Some(Kind::Bracket) => Form::Bracket,
-        Some(Kind::Signs) => Form::Signs,
-        Some(Kind::Number) => Form::Number,
-        Some(Kind::Pair(_)) => Form::Pair,
-        Some(Kind::Tag) => Form::Tag,
-        Some(Kind::Word | Kind::Other | Kind::Level) | None => Form::Text,
-    }
+    let last = all.headers[line as usize].columns.len() <= column + 1;
+    let form = match all.kind(line, column) {
+        Some(Kind::Stamp(format)) => return format!("@{format}").into_bytes(),
+        Some(Kind::Level) if !last => LEVEL,
+        Some(Kind::Bracket) => BRACKET,
+        Some(Kind::Signs) => SIGNS,
+        Some(Kind::Number) => NUMBER,
+        Some(Kind::Pair(_)) => PAIR,
+        Some(Kind::Tag) => TAG,
+        Some(Kind::Word | Kind::Other | Kind::Level) | None => TEXT,
+    };
+    form.to_vec()
+}
+
+fn is_text(form: &[u8]) -> bool {
+    form == TEXT || form == TAG
 }
 
 /// Splits at `column` and goes on with the next; `passed` counts columns of plain text passed.
@@ -201,20 +162,9 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
         done.push(lines);
         return;
     }
-    let mut parts: BTreeMap<Form, Vec<u32>> = BTreeMap::new();
-    for line in &lines {
-        parts
-            .entry(form(all.headers, *line, column))
-            .or_default()
-            .push(*line);
-    }
-    let stamped: usize = parts
-        .iter()
-        .filter(|(form, _)| matches!(form, Form::Stamp(_)))
-        .map(|(_, part)| part.len())
-        .sum();
+    let stamped = |line: u32| matches!(all.kind(line, column), Some(Kind::Stamp(_)));
     // Behind a word only timestamps still say something about the layout.
-    if passed > 0 && stamped * 10 < lines.len() * 9 {
+    if passed > 0 && share(&lines, &stamped) < 0.9 {
         if passed == 1 && column == 1 {
             let names = name_parts(all, &lines, column);
             if names.len() > 1 {
@@ -224,25 +174,26 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
         }
         return split(all, lines, column + 1, passed + 1, done);
     }
-    let parts = merge_parts(parts, lines.len(), column);
+    let parts = merge_parts(
+        Parts::of(&lines, &mut |line| form(all, line, column)),
+        column,
+    );
+    let parts = keep_large(parts, lines.len());
     if let [(form, _)] = parts.as_slice() {
-        let text = matches!(form, Form::Text | Form::Tag);
+        let text = is_text(form);
         return split(all, lines, column + 1, passed + usize::from(text), done);
     }
-    let follow: Vec<BTreeMap<Vec<u8>, f64>> = parts
+    let follow: Vec<Tally> = parts
         .iter()
         .map(|(_, part)| following(all, part, column))
         .collect();
-    let texts: Vec<bool> = parts
-        .iter()
-        .map(|(form, _)| matches!(form, Form::Text | Form::Tag))
-        .collect();
+    let text = parts.iter().any(|(form, _)| is_text(form));
     let count = parts.len();
     let groups = parts.into_iter().map(|(_, part)| part).collect();
-    let merged = merge_similar(groups, |a, b| {
-        overlap(&follow[a], &follow[b]) >= AGREEMENT_MIN
+    let merged = merge_alike(groups, &|a, b| {
+        follow[a].common(&follow[b]) >= AGREEMENT_MIN
     });
-    let mixed = merged.len() < count || texts.iter().any(|text| *text);
+    let mixed = text || merged.len() < count;
     for part in merged {
         split(all, part, column + 1, passed + usize::from(mixed), done);
     }
@@ -251,108 +202,94 @@ fn split(all: Lines<'_>, lines: Vec<u32>, column: usize, passed: usize, done: &m
 /// Parts by the kind of the column behind a word, if that word is one of few names in each part
 /// and of no two parts: two programs that put their names after the timestamp.
 fn name_parts(all: Lines<'_>, lines: &[u32], column: usize) -> Vec<Vec<u32>> {
-    let word = |line: u32| {
-        let at = all.headers[line as usize].columns.get(column - 1);
-        at.map_or(&[][..], |at| {
-            &all.texts[line as usize].as_bytes()[at.start..at.end]
-        })
-    };
-    let named = |line: &&u32| {
-        let first = all.headers[**line as usize].columns.get(column - 1);
-        first.is_some_and(|first| first.kind == Kind::Word)
-    };
-    if lines.iter().filter(named).count() * 20 < lines.len() * 19 {
+    if share(lines, &|line| {
+        all.kind(line, column - 1) == Some(&Kind::Word)
+    }) < 0.95
+    {
         return Vec::new();
     }
-    let parts = parts_of(lines, |line| form(all.headers, line, column));
-    let formal = parts
-        .iter()
-        .filter(|(form, _)| !matches!(form, Form::Text | Form::Tag))
-        .count();
-    if parts.len() < 2 || formal == 0 {
+    let parts = parts_of(lines, &mut |line| form(all, line, column));
+    if parts.len() < 2 || parts.iter().all(|(form, _)| is_text(form)) {
         return Vec::new();
     }
-    let mut seen: Vec<Vec<u8>> = Vec::new();
+    let mut seen = Tally::default();
     for (_, part) in &parts {
-        let names = shares(part, |line, count| count(masked_text(word(line))));
-        let patterns = shares(part, |line, count| {
-            count(pattern(all.texts[line as usize].as_bytes()));
+        let names = tallied(part, &mut |line, count| {
+            count(&masked_text(all.column(line, column - 1)));
         });
-        let own = names.keys().all(|name| !seen.contains(name));
+        let patterns = tallied(part, &mut |line, count| {
+            count(&pattern(all.bytes(line)).to_le_bytes());
+        });
+        let own = names.iter().all(|(name, _)| seen.of(name) == 0.0);
         if names.len() > NAMES_MAX || patterns.len() < NAME_PATTERNS_MIN || !own {
             return Vec::new();
         }
-        seen.extend(names.into_keys());
+        for (name, share) in names.iter() {
+            seen.add(name, share);
+        }
     }
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// What stands in the next column that is neither a level nor a sign nor a number.
-fn following(all: Lines<'_>, lines: &[u32], column: usize) -> BTreeMap<Vec<u8>, f64> {
-    shares(lines, |line, count| {
-        let columns = all.headers[line as usize].columns.iter().skip(column + 1);
-        let formal = |kind: &Kind| matches!(kind, Kind::Level | Kind::Signs | Kind::Number);
-        if let Some(next) = columns.into_iter().find(|column| !formal(&column.kind)) {
-            count(masked_text(
-                &all.texts[line as usize].as_bytes()[next.start..next.end],
-            ));
+fn following(all: Lines<'_>, lines: &[u32], column: usize) -> Tally {
+    let formal = |kind: &Kind| matches!(kind, Kind::Level | Kind::Signs | Kind::Number);
+    tallied(lines, &mut |line, count| {
+        let next = (column + 1..COLUMNS_MAX)
+            .find(|next| all.kind(line, *next).is_some_and(|kind| !formal(kind)));
+        if let Some(next) = next {
+            count(&masked_text(all.column(line, next)));
         }
     })
 }
 
-fn merge_parts(
-    mut parts: BTreeMap<Form, Vec<u32>>,
-    total: usize,
-    column: usize,
-) -> Vec<(Form, Vec<u32>)> {
-    let tags = parts.get(&Form::Tag).map_or(0, Vec::len);
-    let texts = parts.get(&Form::Text).map_or(0, Vec::len);
+/// Puts together what is hardly told apart: tags and text, and text with what it may begin with.
+fn merge_parts(mut parts: Parts, column: usize) -> Parts {
+    let (tags, texts) = (parts.count(TAG), parts.count(TEXT));
     if texts > 0 && tags < 4 * texts {
-        let tagged = parts.remove(&Form::Tag).unwrap_or_default();
-        parts.entry(Form::Text).or_default().extend(tagged);
+        let tagged = parts.take(TAG);
+        parts.put(TEXT, &tagged);
     } else if tags > 0 {
-        let plain = parts.remove(&Form::Text).unwrap_or_default();
-        parts.entry(Form::Tag).or_default().extend(plain);
+        let plain = parts.take(TEXT);
+        parts.put(TAG, &plain);
     }
-    if column > 0 && parts.contains_key(&Form::Text) {
+    if column > 0 && parts.count(TEXT) > 0 {
         // Free text may begin with a number or a bracket; it does not begin with a level.
-        for form in [Form::Bracket, Form::Number, Form::Signs, Form::Pair] {
-            let part = parts.remove(&form).unwrap_or_default();
-            parts.entry(Form::Text).or_default().extend(part);
+        for form in [BRACKET, NUMBER, SIGNS, PAIR] {
+            let part = parts.take(form);
+            parts.put(TEXT, &part);
         }
     }
-    keep_large(parts, total)
+    parts
 }
 
-fn keep_large<K: Ord + Clone>(parts: BTreeMap<K, Vec<u32>>, total: usize) -> Vec<(K, Vec<u32>)> {
-    let Some(largest) = parts
-        .iter()
-        .max_by_key(|(_, part)| part.len())
-        .map(|(key, _)| key.clone())
-    else {
+/// The parts in order of their keys; those that are too small go with the largest.
+fn keep_large(parts: Parts, total: usize) -> Vec<(Vec<u8>, Vec<u32>)> {
+    let mut parts = parts.into_vec();
+    parts.retain(|(_, part)| !part.is_empty());
+    let size = |at: usize| parts[at].1.len() as f64;
+    let Some(largest) = descending(parts.len(), &size).first().copied() else {
         return Vec::new();
     };
-    let (mut kept, mut small) = (Vec::new(), Vec::new());
-    for (key, part) in parts {
-        let enough =
-            part.len() >= PART_LINES_MIN && part.len() as f64 >= PART_SHARE_MIN * total as f64;
-        if enough || key == largest {
-            kept.push((key, part));
-        } else {
-            small.extend(part);
-        }
+    let least = (PART_SHARE_MIN * total as f64).max(PART_LINES_MIN as f64);
+    let small: Vec<usize> = (0..parts.len())
+        .filter(|at| size(*at) < least && *at != largest)
+        .collect();
+    for at in &small {
+        let part = std::mem::take(&mut parts[*at].1);
+        parts[largest].1.extend(part);
     }
-    if let Some((_, part)) = kept.iter_mut().find(|(key, _)| *key == largest) {
-        part.extend(small);
-        part.sort_unstable();
+    if !small.is_empty() {
+        parts[largest].1.sort_unstable();
     }
-    kept
+    parts.retain(|(_, part)| !part.is_empty());
+    parts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::header;
+    use crate::line::{Header, header};
     use crate::watch::Unwatched;
 
     fn sizes(texts: &[String]) -> Vec<usize> {
