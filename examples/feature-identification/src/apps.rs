@@ -113,13 +113,13 @@ fn join(families: &[Vec<u32>], threads: &[Tally], total: usize, sets: &mut Sets)
     };
     let largest = descending(count, &|at| families[at].len() as f64)[0];
     let least = (LOGGERS_SHARE_MIN * total as f64).max(LOGGERS_LINES_MIN as f64);
-    for index in 0..count {
+    for (index, family) in families.iter().enumerate() {
         for other in index + 1..count {
             if shared(index, other) >= THREADS_SHARED_MIN {
                 sets.join(index, other);
             }
         }
-        if (families[index].len() as f64) < least {
+        if (family.len() as f64) < least {
             let fit = |at: usize| if at == index { -1.0 } else { shared(index, at) };
             let best = descending(count, &fit)[0];
             sets.join(if fit(best) > 0.0 { best } else { largest }, index);

@@ -275,16 +275,25 @@ fn quoted(words: &[String]) -> String {
     quoted.join(", ")
 }
 
+/// `31 %`, and `0.4 %` below one. In whole numbers: code that writes fractions would weigh more
+/// than all the rest here.
 fn percent(share: f64) -> String {
-    if share < 0.01 {
-        return format!("{:.1} %", share * 100.0);
+    let permille = (share * 1_000.0).round() as u64;
+    if permille < 10 {
+        return format!("0.{permille} %");
     }
-    format!("{:.0} %", share * 100.0)
+    format!("{} %", (permille + 5) / 10)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_written_as_people_read_them() {
+        let written: Vec<String> = [0.3149, 1.0, 0.0041, 0.0099].map(percent).into();
+        assert_eq!(written, ["31 %", "100 %", "0.4 %", "1 %"]);
+    }
 
     #[test]
     fn slugs_are_unique_and_plain() {

@@ -76,8 +76,11 @@ fn by_keys(all: Lines<'_>, groups: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
     })
 }
 
+/// Takes a text that stands in a line.
+type Count<'a> = &'a mut dyn FnMut(&[u8]);
+
 /// The share of the lines that each text stands in.
-fn tallied(lines: &[u32], read: &mut dyn FnMut(u32, &mut dyn FnMut(&[u8]))) -> Tally {
+fn tallied(lines: &[u32], read: &mut dyn FnMut(u32, Count<'_>)) -> Tally {
     let mut tally = Tally::default();
     for line in lines {
         read(*line, &mut |text| tally.add(text, 1.0 / lines.len() as f64));
