@@ -278,11 +278,10 @@ fn quoted(words: &[String]) -> String {
 /// `31 %`, and `0.4 %` below one. In whole numbers: code that writes fractions would weigh more
 /// than all the rest here.
 fn percent(share: f64) -> String {
-    let permille = (share * 1_000.0).round() as u64;
-    if permille < 10 {
-        return format!("0.{permille} %");
+    match (share * 1_000.0).round() as u64 {
+        permille @ 0..10 => format!("0.{permille} %"),
+        _ => format!("{} %", (share * 100.0).round() as u64),
     }
-    format!("{} %", (permille + 5) / 10)
 }
 
 #[cfg(test)]
