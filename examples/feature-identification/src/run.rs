@@ -19,6 +19,8 @@ const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 const SAMPLE_BYTES_MAX: u64 = 12 << 20;
 /// The fewest documents that say anything.
 const SAMPLE_SIZE_MIN: u32 = 10;
+/// Documents that are read between two looks at whether the run shall stop.
+const BEAT_DOCUMENTS: usize = 256;
 /// How often the host is asked, while computing, whether the run shall stop.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 
@@ -54,7 +56,7 @@ impl Task for FeatureIdentification {
         check(&params)?;
         let stream = clients.streams.own()?;
         clients.progress.phase("sample")?;
-        let documents = sample(&params, &stream)?;
+        let documents = sample(&params, &stream, clients)?;
         let mut watch = Asking::new(clients);
         let outcome = match identify(&documents, &mut watch) {
             Ok(outcome) => outcome,
@@ -109,7 +111,7 @@ fn check(params: &Params) -> Result<(), Error> {
     }
 }
 
-fn sample(params: &Params, stream: &Stream) -> Result<Vec<Value>, Error> {
+fn sample(params: &Params, stream: &Stream, clients: &Clients) -> Result<Vec<Value>, Error> {
     let query = Query::new(params.start, params.end)
         .size(params.sample_size.unwrap_or(SAMPLE_SIZE_DEFAULT))
         .seed(params.seed.unwrap_or(0))
@@ -122,17 +124,18 @@ fn sample(params: &Params, stream: &Stream) -> Result<Vec<Value>, Error> {
             batch.left_out
         );
     }
+    let mut documents = Vec::with_capacity(batch.documents.len());
     // One by one, so that a text is gone before the next is read.
-    batch
-        .documents
-        .into_iter()
-        .map(|text| {
-            serde_json::from_str(&text).map_err(|error| {
-                let message = format!("a sampled document is no JSON: {error}");
-                Error::failed("unexpected-answer", message)
-            })
-        })
-        .collect()
+    for (index, text) in batch.documents.into_iter().enumerate() {
+        if index % BEAT_DOCUMENTS == 0 {
+            clients.progress.heartbeat()?;
+        }
+        documents.push(serde_json::from_str(&text).map_err(|error| {
+            let message = format!("a sampled document is no JSON: {error}");
+            Error::failed("unexpected-answer", message)
+        })?);
+    }
+    Ok(documents)
 }
 
 /// How many documents of the whole range each filter selects.
