@@ -40,7 +40,9 @@ pub enum FolderError {
         folder: PathBuf,
     },
     /// It cannot be made or read.
-    #[error("the folder of task types {folder} cannot be used: {error}", folder = .folder.display())]
+    #[error(
+        "the folder of task types {folder} cannot be used: {error}", folder = .folder.display()
+    )]
     Unusable {
         /// The folder.
         folder: PathBuf,

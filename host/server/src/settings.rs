@@ -349,8 +349,10 @@ mod tests {
 
     #[test]
     fn all_mistakes_at_once_each_with_line_and_key() {
-        let text = "listen = \"0.0.0.0:7700\"\ndatta = 1\n\n[runs]\nslots = 0\ncrashes_max = \"x\"\n\
-                    [http]\nconnections_max = 99999999999999999999999\n[limits]\nslots = 1\n\
+        let text = "listen = \"0.0.0.0:7700\"\ndatta = 1\n\n\
+                    [runs]\nslots = 0\ncrashes_max = \"x\"\n\
+                    [http]\nconnections_max = 99999999999999999999999\n\
+                    [limits]\nslots = 1\n\
                     [nonsense]\na = 1\n[[task_type_limits]]\n";
         let environment = [("TASKHOST_RUNS_SWEEP_INTERVAL_S", "soon")];
         let mistakes = read(text, &environment, Flags::default()).unwrap_err();

@@ -131,11 +131,16 @@ mod tests {
             "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3},
             "error": {"code": "c", "message": "no \u{202e}luck"},
         });
-        let expected = "t: failed\n  type       hello\n  scheduled  2026-01-01T00:00:00.000Z by \
-            local\n  run        attempt 1 of at most 3, id r\n  progress   2 of 5, p: \\u{1b}[1m\n  \
-            used       7 ms of computing, 2.0 KiB of memory, 3 calls of the host\n  \
-            error      no \\u{202e}luck (c)";
-        assert_eq!(text_of_task("t", &task), expected);
+        let expected = [
+            "t: failed",
+            "  type       hello",
+            "  scheduled  2026-01-01T00:00:00.000Z by local",
+            "  run        attempt 1 of at most 3, id r",
+            "  progress   2 of 5, p: \\u{1b}[1m",
+            "  used       7 ms of computing, 2.0 KiB of memory, 3 calls of the host",
+            "  error      no \\u{202e}luck (c)",
+        ];
+        assert_eq!(text_of_task("t", &task), expected.join("\n"));
     }
 
     #[test]

@@ -30,13 +30,14 @@ pub(crate) enum Code {
     NotReady,
 }
 
-/// One row: status, code, title, and after how many seconds another try makes sense.
-pub(crate) struct Row(
-    pub(crate) StatusCode,
-    pub(crate) &'static str,
-    pub(crate) &'static str,
-    pub(crate) Option<u32>,
-);
+/// One row of the table.
+pub(crate) struct Row {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    /// Another try makes sense after so many seconds; none: never.
+    pub(crate) retry_after_s: Option<u32>,
+}
 
 impl Code {
     #[cfg(test)]
@@ -64,34 +65,61 @@ impl Code {
         Self::NotReady,
     ];
 
-    /// The table.
+    /// The table: status, code, and after how many seconds another try makes sense.
     #[rustfmt::skip]
     pub(crate) fn row(self) -> Row {
         use StatusCode as S;
-        let (status, code, title, retry_after_s) = match self {
-            Self::Invalid => (S::BAD_REQUEST, "invalid", "The request is not valid", None),
-            Self::HostNotAllowed => (S::FORBIDDEN, "host-not-allowed", "Not a loopback host", None),
-            Self::OriginNotAllowed => (S::FORBIDDEN, "origin-not-allowed", "Foreign origin", None),
-            Self::IdNotAvailable => (S::FORBIDDEN, "id-not-available", "The id is not available", None),
-            Self::UnknownTaskType => (S::NOT_FOUND, "unknown-task-type", "Unknown task type", None),
-            Self::UnknownStream => (S::NOT_FOUND, "unknown-stream", "Unknown stream", None),
-            Self::NotFound => (S::NOT_FOUND, "not-found", "Not found", None),
-            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", None),
-            Self::RequestTimeout => (S::REQUEST_TIMEOUT, "request-timeout", "The body did not arrive", Some(1)),
-            Self::AlreadyRunning => (S::CONFLICT, "already-running", "A run with other params is live", None),
-            Self::CancellationInProgress => (S::CONFLICT, "cancellation-in-progress", "The task is being canceled", Some(1)),
-            Self::NotCompleted => (S::CONFLICT, "not-completed", "The task is not completed", None),
-            Self::VersionMismatch => (S::PRECONDITION_FAILED, "version-mismatch", "The task has changed", None),
-            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Too large", None),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", None),
-            Self::InvalidComponent => (S::UNPROCESSABLE_ENTITY, "invalid-component", "The component is refused", None),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The host failed", None),
-            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", Some(1)),
-            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The host is stopping", Some(5)),
-            Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", "The disk is full", Some(60)),
-            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "The host is not ready", Some(1)),
+        let (status, code, retry_after_s) = match self {
+            Self::Invalid => (S::BAD_REQUEST, "invalid", None),
+            Self::HostNotAllowed => (S::FORBIDDEN, "host-not-allowed", None),
+            Self::OriginNotAllowed => (S::FORBIDDEN, "origin-not-allowed", None),
+            Self::IdNotAvailable => (S::FORBIDDEN, "id-not-available", None),
+            Self::UnknownTaskType => (S::NOT_FOUND, "unknown-task-type", None),
+            Self::UnknownStream => (S::NOT_FOUND, "unknown-stream", None),
+            Self::NotFound => (S::NOT_FOUND, "not-found", None),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", None),
+            Self::RequestTimeout => (S::REQUEST_TIMEOUT, "request-timeout", Some(1)),
+            Self::AlreadyRunning => (S::CONFLICT, "already-running", None),
+            Self::CancellationInProgress => (S::CONFLICT, "cancellation-in-progress", Some(1)),
+            Self::NotCompleted => (S::CONFLICT, "not-completed", None),
+            Self::VersionMismatch => (S::PRECONDITION_FAILED, "version-mismatch", None),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", None),
+            Self::UnsupportedMediaType =>
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", None),
+            Self::InvalidComponent => (S::UNPROCESSABLE_ENTITY, "invalid-component", None),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", Some(1)),
+            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", Some(5)),
+            Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", Some(60)),
+            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", Some(1)),
         };
-        Row(status, code, title, retry_after_s)
+        Row { status, code, title: self.title(), retry_after_s }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Invalid => "The request is not valid",
+            Self::HostNotAllowed => "Not a loopback host",
+            Self::OriginNotAllowed => "Foreign origin",
+            Self::IdNotAvailable => "The id is not available",
+            Self::UnknownTaskType => "Unknown task type",
+            Self::UnknownStream => "Unknown stream",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::RequestTimeout => "The body did not arrive",
+            Self::AlreadyRunning => "A run with other params is live",
+            Self::CancellationInProgress => "The task is being canceled",
+            Self::NotCompleted => "The task is not completed",
+            Self::VersionMismatch => "The task has changed",
+            Self::TooLarge => "Too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::InvalidComponent => "The component is refused",
+            Self::Internal => "The host failed",
+            Self::Unavailable => "The store is not available",
+            Self::Stopping => "The host is stopping",
+            Self::DiskFull => "The disk is full",
+            Self::NotReady => "The host is not ready",
+        }
     }
 
     /// What the service says, as a code.
@@ -123,7 +151,12 @@ mod tests {
     fn codes_differ_and_statuses_are_errors() {
         let mut seen = std::collections::BTreeSet::new();
         for each in Code::ALL {
-            let Row(status, code, title, _) = each.row();
+            let Row {
+                status,
+                code,
+                title,
+                ..
+            } = each.row();
             assert!(seen.insert(code), "{code} stands twice");
             assert!(
                 status.is_client_error() || status.is_server_error(),
@@ -155,7 +188,7 @@ mod tests {
             (Code::InvalidComponent, 422, "invalid-component"),
         ] {
             let row = code.row();
-            assert_eq!((row.0.as_u16(), row.1), (status, text));
+            assert_eq!((row.status.as_u16(), row.code), (status, text));
         }
     }
 }

@@ -89,15 +89,15 @@ impl Problem {
             problem: &error.problem,
         };
         Document {
-            r#type: format!("urn:taskhost:problem:{}", row.1),
-            title: row.2,
-            status: row.0.as_u16(),
+            r#type: format!("urn:taskhost:problem:{}", row.code),
+            title: row.title,
+            status: row.status.as_u16(),
             detail: &self.detail,
             instance: path,
-            code: row.1,
+            code: row.code,
             task_id: self.task_id.as_deref(),
             run_id: self.run_id.as_deref(),
-            retryable: row.3.is_some(),
+            retryable: row.retry_after_s.is_some(),
             errors: self.errors.iter().map(mistake).collect(),
         }
     }
@@ -130,8 +130,8 @@ impl From<ServiceError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let row = self.code.row();
-        let mut response = row.0.into_response();
-        if let Some(seconds) = row.3 {
+        let mut response = row.status.into_response();
+        if let Some(seconds) = row.retry_after_s {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -151,7 +151,7 @@ pub(crate) fn finish(mut response: Response<Body>, path: &str) -> Response<Body>
     let problem = problem.unwrap_or_else(|| of_axum(&response, path));
     let document = serde_json::to_vec(&problem.document(path)).unwrap_or_default();
     let (mut parts, _) = response.into_parts();
-    parts.status = problem.code.row().0;
+    parts.status = problem.code.row().status;
     parts.headers.remove(axum::http::header::CONTENT_LENGTH);
     parts.headers.insert(
         CONTENT_TYPE,

@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use taskhost_model::exact::rounded_integer;
 use taskhost_model::ids::{InvalidId, TaskKey};
 use taskhost_service::error::ServiceError;
 use taskhost_store::event::WriteCondition;
@@ -268,7 +269,7 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     deserializer
         .end()
         .map_err(|error| Problem::invalid("body", error.to_string()))?;
-    match inexact_integer(text) {
+    match rounded_integer(text) {
         None => Ok(value),
         Some(number) => {
             let problem = format!(
@@ -303,43 +304,6 @@ fn field_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
 pub(crate) fn json_or_empty<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let is_empty = bytes.iter().all(u8::is_ascii_whitespace);
     json(if is_empty { b"{}" } else { bytes })
-}
-
-/// The first integer of a JSON text that is neither an `i64` nor a `u64`, shortened. The
-/// parser would round it to a float.
-fn inexact_integer(json: &str) -> Option<String> {
-    let mut rest = json.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        match byte {
-            b'"' => rest = after_string(after),
-            b'-' | b'0'..=b'9' => {
-                let is_part = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
-                let length = rest.iter().take_while(|b| is_part(b)).count();
-                let (number, after) = rest.split_at(length);
-                let number = std::str::from_utf8(number).unwrap_or_default();
-                let is_integer = !number.contains(['.', 'e', 'E']);
-                let fits = || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
-                if is_integer && !fits() {
-                    return Some(number.chars().take(40).collect());
-                }
-                rest = after;
-            }
-            _ => rest = after,
-        }
-    }
-    None
-}
-
-/// What follows a JSON string whose opening quote has been read.
-fn after_string(mut rest: &[u8]) -> &[u8] {
-    loop {
-        match rest {
-            [] => return rest,
-            [b'\\', _, after @ ..] => rest = after,
-            [b'"', after @ ..] => return after,
-            [_, after @ ..] => rest = after,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -442,10 +406,7 @@ mod tests {
     #[tokio::test]
     async fn bodies_end_at_their_limit() {
         let read = |text: &'static str, bytes_max| {
-            let parts = text
-                .as_bytes()
-                .chunks(2)
-                .map(|part| Ok::<_, std::io::Error>(part));
+            let parts = text.as_bytes().chunks(2).map(Ok::<_, std::io::Error>);
             let stream = futures_util::stream::iter(parts);
             let patience = Duration::from_secs(5);
             let headers = HeaderMap::new();
