@@ -11,7 +11,7 @@ use crate::words::masked_text;
 /// An application stands apart when it has this share of a group's lines, and the rest too.
 const APPLICATION_SHARE_MIN: f64 = 0.08;
 /// A family of loggers with less than this share is part of another.
-const LOGGERS_SHARE_MIN: f64 = 0.05;
+const LOGGERS_SHARE_MIN: f64 = 0.03;
 /// And with fewer lines than this.
 const LOGGERS_LINES_MIN: usize = 8;
 /// More families than this are no loggers.

@@ -14,6 +14,8 @@ const PIECE_BYTES_MAX: usize = 36;
 const DIGITS_SHARE_MIN: f64 = 0.3;
 /// A bare number is a constant where this share has it.
 const NUMBER_SHARE_MIN: f64 = 0.9;
+/// And it must have so many digits.
+const NUMBER_DIGITS_MIN: usize = 4;
 /// A name with digits is a constant where at least so many lines have it.
 const DIGITS_LINES_MIN: f64 = 3.0;
 
@@ -43,7 +45,9 @@ pub fn constants(lines: &[Stamped<'_>]) -> Tally {
         } else {
             DIGITS_SHARE_MIN
         };
-        if count >= DIGITS_LINES_MIN && count >= share * lines.len() as f64 {
+        // A short number stands in many lines by accident.
+        let long = !bare || word.len() >= NUMBER_DIGITS_MIN;
+        if long && count >= DIGITS_LINES_MIN && count >= share * lines.len() as f64 {
             constants.add(word, count);
         }
     }
