@@ -9,11 +9,11 @@ pub const TEXT_MAX: usize = 1_024;
 
 /// Words that tell nothing of who writes them, in lower case.
 const FILLERS: [&[u8]; 44] = [
-    b"and", b"are", b"bin", b"com", b"etc", b"false", b"file", b"for", b"from", b"gmt", b"had", b"has", b"have", b"home", b"http", b"https", b"into", b"java", b"javax", b"lang", b"lib", b"line", b"local", b"net", b"not", b"null", b"opt", b"org", b"srv", b"that", b"the", b"this", b"tmp", b"true", b"usr", b"utc", b"util", b"var", b"was", b"were", b"will", b"with", b"www", b"you",
-]; 32] = [
-    b"and", b"are", b"com", b"false", b"for", b"from", b"gmt", b"had", b"has", b"have", b"http",
-    b"https", b"into", b"java", b"javax", b"lang", b"net", b"not", b"null", b"org", b"that",
-    b"the", b"this", b"true", b"utc", b"util", b"was", b"were", b"will", b"with", b"www", b"you",
+    b"and", b"are", b"bin", b"com", b"etc", b"false", b"file", b"for", b"from", b"gmt", b"had",
+    b"has", b"have", b"home", b"http", b"https", b"into", b"java", b"javax", b"lang", b"lib",
+    b"line", b"local", b"net", b"not", b"null", b"opt", b"org", b"srv", b"that", b"the", b"this",
+    b"tmp", b"true", b"usr", b"utc", b"util", b"var", b"was", b"were", b"will", b"with", b"www",
+    b"you",
 ];
 
 /// Whether a word tells nothing of who writes it.
