@@ -7,10 +7,11 @@ mod writer;
 mod readers;
 mod schema;
 mod row;
-mod tasks;
+mod read_task;
 mod write_task;
 mod claim;
 mod list;
+mod tasks;
 mod documents;
 mod components;
 mod stream_row;
@@ -20,6 +21,10 @@ mod search;
 mod ingest;
 mod retention;
 mod streams;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod trouble;
 
 use std::path::Path;
 

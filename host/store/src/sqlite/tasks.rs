@@ -1,27 +1,23 @@
 //! Tasks in SQLite.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use taskhost_model::ids::{Digest, RunId, TaskKey, TypeId};
-use taskhost_model::status::Status;
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::claim::{Claimed, claim};
+use super::read_task::{Stored, by_key, by_number, next_due, texts_of};
 use super::row::damaged;
-use super::write_task::{Stored, apply, by_key, by_number};
+use super::write_task::apply;
 use super::{Sqlite, list};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
 use crate::tasks::{ClaimRequest, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
 
-/// The earliest of those that wait for their time.
-pub(super) const NEXT_DUE: &str =
-    "SELECT due_ms FROM tasks INDEXED BY tasks_waiting WHERE place = 2 ORDER BY due_ms LIMIT 1";
 /// What a guest may be alive for.
 pub(super) const SELECT_HELD: &str =
     "SELECT number FROM tasks INDEXED BY tasks_held WHERE place = 3 LIMIT ?1";
@@ -126,12 +122,7 @@ impl TaskStore for Sqlite {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let read = |connection: &Connection| {
-            let mut statement = connection.prepare_cached(NEXT_DUE)?;
-            let due_ms: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
-            Ok(due_ms.map(Timestamp::from_ms))
-        };
-        self.tasks.readers.read(read).await
+        self.tasks.readers.read(next_due).await
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
@@ -180,26 +171,6 @@ impl TaskStore for Sqlite {
         };
         self.tasks.readers.read(read).await
     }
-}
-
-/// Params and, of a completed or acknowledged task, payload.
-pub(super) fn texts_of(
-    connection: &Connection,
-    number: i64,
-    task: &Task,
-) -> Result<(Arc<str>, Option<Arc<str>>), StoreError> {
-    let text = |sql| -> Result<Option<Arc<str>>, StoreError> {
-        let mut statement = connection.prepare_cached(sql)?;
-        Ok(statement.query_row([number], |row| row.get(0)).optional()?)
-    };
-    let params = text("SELECT text FROM params WHERE task = ?1")?;
-    let payload = match task.status {
-        Status::Completed | Status::Acknowledged => {
-            text("SELECT text FROM payloads WHERE task = ?1")?
-        }
-        _ => None,
-    };
-    Ok((params.unwrap_or_else(|| Arc::from("")), payload))
 }
 
 fn visible(connection: &Connection, key: &TaskKey) -> Result<Option<Stored>, StoreError> {

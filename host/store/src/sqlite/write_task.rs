@@ -8,6 +8,7 @@ use taskhost_model::ids::TaskKey;
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
+use super::read_task::Stored;
 use super::row;
 use crate::apply::{Decision, TextChange, Write, decide};
 use crate::error::StoreError;
@@ -15,14 +16,6 @@ use crate::event::{Applied, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
 
-/// The task of a key.
-pub(super) const SELECT_BY_KEY: &str = "\
-    SELECT space, id, type, stream, status, created_ms, deleted_ms, rank, due_ms, digest, \
-    requested_by, body, number, place FROM tasks WHERE space = ?1 AND id = ?2";
-/// The task of a number.
-pub(super) const SELECT_BY_NUMBER: &str = "\
-    SELECT space, id, type, stream, status, created_ms, deleted_ms, rank, due_ms, digest, \
-    requested_by, body, number, place FROM tasks WHERE number = ?1";
 const INSERT: &str = "\
     INSERT INTO tasks (space, id, type, stream, status, created_ms, deleted_ms, place, rank, \
     due_ms, digest, requested_by, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
@@ -38,33 +31,6 @@ const UPDATE_ALL: &str = "\
     UPDATE tasks SET type = ?2, stream = ?3, status = ?4, created_ms = ?5, deleted_ms = ?6, \
     place = ?7, rank = ?8, due_ms = ?9, digest = ?10, requested_by = ?11, body = ?12 WHERE \
     number = ?1";
-
-/// A task as it is stored, with what the writer needs beside it.
-#[derive(Debug)]
-pub(super) struct Stored {
-    /// Its row.
-    pub number: i64,
-    place: i64,
-    /// The document.
-    pub task: Task,
-}
-
-/// The stored task of a key, a tombstone included.
-pub(super) fn by_key(connection: &Connection, key: &TaskKey) -> Result<Option<Stored>, StoreError> {
-    let mut statement = connection.prepare_cached(SELECT_BY_KEY)?;
-    let mut rows = statement.query((key.space.as_str(), key.id.as_str()))?;
-    rows.next()?.map(stored).transpose()
-}
-
-/// The stored task of a number.
-pub(super) fn by_number(
-    connection: &Connection,
-    number: i64,
-) -> Result<Option<Stored>, StoreError> {
-    let mut statement = connection.prepare_cached(SELECT_BY_NUMBER)?;
-    let mut rows = statement.query([number])?;
-    rows.next()?.map(stored).transpose()
-}
 
 /// Applies an event to the task `stored` of `key`: decides and writes.
 pub(super) fn apply(
@@ -114,14 +80,6 @@ pub(super) fn put_right(
         .prepare_cached(sql)?
         .execute((stored.number, place as i64))?;
     Ok(())
-}
-
-fn stored(row: &rusqlite::Row<'_>) -> Result<Stored, StoreError> {
-    Ok(Stored {
-        task: row::read(row)?,
-        number: row.get(row::COLUMNS_COUNT)?,
-        place: row.get(row::COLUMNS_COUNT + 1)?,
-    })
 }
 
 fn write_row(

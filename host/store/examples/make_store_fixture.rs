@@ -1,0 +1,149 @@
+//! Makes the files in `tests/fixtures/store/`: one of everything that is stored, so that later
+//! versions can be held to reading it. Run it once when a format is new, never over an old one.
+//!
+//! `cargo run -p taskhost-store --example make_store_fixture --features conformance FOLDER`
+
+use std::sync::Arc;
+
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::ids::Label;
+use taskhost_model::task::Usage;
+use taskhost_store::components::{Version, VersionState};
+use taskhost_store::conformance::{Subject, given};
+use taskhost_store::documents::Writer;
+use taskhost_store::event::{Event, RunEvent, RunReport};
+use taskhost_store::limits::Limits;
+use taskhost_store::open::{Settings, open};
+use taskhost_store::streams::StreamSettings;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failure> {
+    let folder = std::env::args().nth(1).ok_or("which folder?")?.into();
+    let limits = Limits::default();
+    let clock = given::clock();
+    let stores = open(&Settings { folder, limits }, clock.clone())?;
+    let subject = Subject { stores, clock };
+    tasks(&subject).await?;
+    others(&subject).await?;
+    subject.stores.close().await;
+    Ok(())
+}
+
+async fn tasks(s: &Subject) -> Result<(), Failure> {
+    let fence = s.running("acknowledged").await?;
+    let logged = |line: &str| RunReport {
+        log: Some(Arc::from(line)),
+        ..RunReport::default()
+    };
+    s.says("acknowledged", fence, RunEvent::Progress(logged("one\n")))
+        .await?;
+    let end = RunReport {
+        usage: Some(Usage {
+            cpu_ms: 12,
+            ..Usage::default()
+        }),
+        ..logged("two\n")
+    };
+    let payload = Arc::from("{\"greeting\":\"hello\"}");
+    s.says("acknowledged", fence, RunEvent::Completed { payload, end })
+        .await?;
+    let by = "bob".to_owned();
+    s.apply(
+        "acknowledged",
+        Event::Acknowledge {
+            by,
+            if_version: None,
+        },
+    )
+    .await?;
+
+    let fence = s.running("failed").await?;
+    let mut error = TaskError::of(ErrorKind::Trap, "it ' stopped \u{0}");
+    error.details = Some(serde_json::json!({"at": 7}));
+    let end = RunReport::default();
+    s.says(
+        "failed",
+        fence,
+        RunEvent::Failed {
+            error,
+            retry_at: None,
+            end,
+        },
+    )
+    .await?;
+
+    let fence = s.running("waiting").await?;
+    let error = TaskError::of(ErrorKind::Task, "later");
+    let retry_at = Some(given::at(s.now().as_ms() + 60_000));
+    let end = RunReport::default();
+    s.says(
+        "waiting",
+        fence,
+        RunEvent::Failed {
+            error,
+            retry_at,
+            end,
+        },
+    )
+    .await?;
+
+    s.scheduled("canceled").await?;
+    s.apply("canceled", given::cancel()).await?;
+    s.running("gone").await?;
+    s.apply("gone", given::delete()).await?;
+
+    let mut run = s.run("hello");
+    run.stream = Some(given::stream("logs").name);
+    s.schedule("running", run).await?;
+    let fence = s.claim(1).await?[0].task.fence();
+    s.says("running", fence, RunEvent::Progress(given::progress(3)))
+        .await?;
+
+    let mut run = s.run("hello");
+    run.params = Arc::from("{\"n\":1}");
+    s.schedule("queued", run).await?;
+    Ok(())
+}
+
+async fn others(s: &Subject) -> Result<(), Failure> {
+    for (digit, bytes, at_ms) in [
+        ('a', &b"\0asm first"[..], 1),
+        ('b', &b"\0asm second"[..], 2),
+    ] {
+        let version = Version {
+            digest: given::digest(digit),
+            type_id: given::type_id("hello"),
+            descriptor: "{\"id\":\"hello\"}".to_owned(),
+            state: VersionState::Active,
+            bytes: bytes.len() as u64,
+            uploaded_at: given::at(at_ms),
+            activated_at: Some(given::at(at_ms)),
+        };
+        s.stores.components.put(&version, Arc::from(bytes)).await?;
+    }
+    let documents = &s.stores.documents;
+    documents
+        .take_label(&Label::parse("features")?, &given::type_id("hello"))
+        .await?;
+    let person = Writer::Person("bob".to_owned());
+    for (scope, body) in [
+        (given::scope("logs", "features"), "{\"of\":\"stream\"}"),
+        (given::space_scope("features"), "{\"of\":\"space\"}"),
+    ] {
+        documents
+            .apply(&scope, &person, vec![given::put("one", body)])
+            .await?;
+    }
+    let messages = ["a", "b", "c"].into_iter().zip(1..);
+    let messages = messages
+        .map(|(text, at_ms)| given::document(at_ms, &format!("{{\"message\":\"{text}\"}}")));
+    let key = s.ingested("logs", messages.collect()).await?;
+    let settings = StreamSettings {
+        description: Some("what is logged".to_owned()),
+        ..StreamSettings::default()
+    };
+    s.stores.streams.put(&key, &settings).await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Holds the plan of every statement that runs often or over much: a second index that looks
+//! fitting to the planner once made each claim sort all that waited.
+
+use rusqlite::Connection;
+use taskhost_model::condition::Condition;
+use taskhost_model::query::Sort;
+use taskhost_model::status::Status;
+use taskhost_model::time::Timestamp;
+
+use super::range::Range;
+use super::{
+    claim, conditions, documents, drawing, list, read_task, retention, schema, search, tasks,
+};
+use crate::conformance::given;
+use crate::tasks::ListRequest;
+
+fn connection(schema: &str) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(schema).unwrap();
+    conditions::register(&connection).unwrap();
+    connection
+}
+
+#[track_caller]
+fn check(connection: &Connection, sql: &str, expected: &[&str]) {
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap();
+    let mut rows = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push(row.get::<_, String>(3).unwrap());
+    }
+    assert_eq!(plan, expected, "{sql}");
+}
+
+#[test]
+fn tasks_are_found_and_claimed_by_one_seek() {
+    let connection = connection(schema::TASKS.schema);
+    let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
+    check(
+        read_task::SELECT_BY_KEY,
+        &["SEARCH tasks USING INDEX tasks_by_id (space=? AND id=?)"],
+    );
+    check(
+        read_task::SELECT_BY_NUMBER,
+        &["SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"],
+    );
+    check(
+        claim::SELECT_READY,
+        &["SEARCH tasks USING COVERING INDEX tasks_ready (type=?)"],
+    );
+    check(
+        read_task::NEXT_DUE,
+        &["SCAN tasks USING COVERING INDEX tasks_waiting"],
+    );
+    check(
+        tasks::SELECT_HELD,
+        &["SEARCH tasks USING COVERING INDEX tasks_held (place=?)"],
+    );
+    check(
+        tasks::SELECT_TOMBSTONES,
+        &["SEARCH tasks USING COVERING INDEX tasks_tombstones (place=?)"],
+    );
+    check(
+        claim::PROMOTE,
+        &[
+            "SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH tasks USING COVERING INDEX tasks_waiting (due_ms<?)",
+        ],
+    );
+}
+
+#[test]
+fn unfinished_runs_are_counted_over_small_indexes() {
+    let connection = connection(schema::TASKS.schema);
+    for sql in tasks::UNFINISHED_BY_TYPE
+        .iter()
+        .chain(&tasks::UNFINISHED_BY_DIGEST)
+    {
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let plan: Vec<String> = statement
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let partial = ["tasks_ready", "tasks_waiting", "tasks_held", "tasks_pinned"];
+        assert!(
+            partial.iter().any(|index| plan[0].contains(index)),
+            "{sql}: {plan:?}"
+        );
+    }
+}
+
+#[test]
+fn lists_go_along_an_index_without_sorting() {
+    let connection = connection(schema::TASKS.schema);
+    let all = ListRequest::all(given::space());
+    let mut on_stream = all.clone();
+    on_stream.stream = Some(given::stream("logs").name);
+    let mut of_type = all.clone();
+    of_type.type_id = Some(given::type_id("hello"));
+    let mut newer = all.clone();
+    newer.created_after = Some(Timestamp::from_ms(0));
+    let completed = Some(Status::Completed);
+    let after = Some((7, 7));
+    for (request, status, after, plan) in [
+        (&all, None, None, "tasks_listed (space=?)"),
+        (
+            &newer,
+            None,
+            None,
+            "tasks_listed (space=? AND created_ms>?)",
+        ),
+        (&all, None, after, "tasks_listed (space=? AND created_ms<?)"),
+        (
+            &all,
+            completed,
+            None,
+            "tasks_by_status (space=? AND status=?)",
+        ),
+        (
+            &all,
+            completed,
+            after,
+            "tasks_by_status (space=? AND status=? AND created_ms<?)",
+        ),
+        (&of_type, None, None, "tasks_by_type (space=? AND type=?)"),
+        (
+            &on_stream,
+            completed,
+            None,
+            "tasks_by_stream (space=? AND stream=?)",
+        ),
+    ] {
+        let query = list::Query::of(request, status, after, 100);
+        let plan = format!("SEARCH tasks USING INDEX {plan}");
+        check(&connection, &query.sql, &[plan.as_str()]);
+    }
+}
+
+#[test]
+fn collections_are_read_by_id() {
+    let connection = connection(schema::TASKS.schema);
+    let page = "SEARCH documents USING INDEX documents_by_id \
+                (space=? AND stream=? AND label=? AND id>?)";
+    for condition in [None, Some(Condition::exists("a", true))] {
+        let term = conditions::compile(condition.as_ref());
+        check(&connection, &documents::select_page(&term), &[page]);
+    }
+    check(
+        &connection,
+        documents::DELETE_SOME_OF_STREAM,
+        &[
+            "SEARCH documents USING INTEGER PRIMARY KEY (rowid=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH documents USING COVERING INDEX documents_by_id (space=? AND stream=?)",
+        ],
+    );
+}
+
+#[test]
+fn stream_data_is_read_along_an_index() {
+    let connection = connection(schema::STREAMS.schema);
+    let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
+    let range = |condition: Option<Condition>| Range {
+        stream: 1,
+        numbers: (0, 9),
+        from_ms: 0,
+        to_ms: 9,
+        condition: conditions::compile(condition.as_ref()),
+        whole: false,
+        documents: 9,
+    };
+    let by_time = "documents_by_time (stream=? AND at_ms>? AND at_ms<?)";
+    let covering = format!("SEARCH documents USING COVERING INDEX {by_time}");
+    let rows = format!("SEARCH documents USING INDEX {by_time}");
+    let as_it_lies = "SEARCH documents USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+    let all = range(None);
+    let some = range(Some(Condition::exists("a", true)));
+    check(&all.sql("count(*)", false), &[&covering]);
+    check(&all.sql("number", false), &[&covering]);
+    check(&some.sql("count(*)", false), &[&rows]);
+    check(&some.sql("number", true), &[as_it_lies]);
+    check(
+        drawing::SELECT_CANDIDATE,
+        &["SEARCH documents USING INTEGER PRIMARY KEY (rowid=?)"],
+    );
+    let same_time = |later| {
+        let index = "documents_by_time (stream=? AND at_ms=? AND rowid";
+        format!("SEARCH documents USING INDEX {index}{later}?)")
+    };
+    check(&search::sql(&all, Sort::Asc), &[&rows]);
+    check(&search::sql(&some, Sort::Desc), &[&rows]);
+    check(
+        &search::sql_of_same_time(&all, Sort::Asc),
+        &[&same_time(">")],
+    );
+    check(
+        &search::sql_of_same_time(&some, Sort::Desc),
+        &[&same_time("<")],
+    );
+    check(
+        retention::SELECT_OLDEST,
+        &["SEARCH documents USING INDEX documents_by_time (stream=?)"],
+    );
+    check(
+        retention::DELETE_ORPHANS,
+        &[
+            "SEARCH documents USING INTEGER PRIMARY KEY (rowid=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH documents USING COVERING INDEX documents_by_time (stream=?)",
+        ],
+    );
+}

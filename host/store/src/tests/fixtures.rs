@@ -1,0 +1,165 @@
+//! Files that former versions wrote are read by this one. `examples/make_store_fixture.rs` made
+//! them and says what they hold.
+
+use std::path::{Path, PathBuf};
+
+use taskhost_model::error::ErrorKind;
+use taskhost_model::ids::{Label, RunId};
+use taskhost_model::status::{RunState, Status};
+
+use super::opened;
+use crate::components::VersionState;
+use crate::conformance::given;
+use crate::open::Stores;
+use crate::tasks::{ListRequest, StoredTask};
+
+fn copy_of(version: &str) -> tempfile::TempDir {
+    let fixture: PathBuf = [
+        env!("CARGO_MANIFEST_DIR"),
+        "../../tests/fixtures/store",
+        version,
+    ]
+    .iter()
+    .collect();
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["tasks.sqlite", "streams.sqlite"] {
+        std::fs::copy(Path::new(&fixture).join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+async fn read(stores: &Stores, id: &str) -> StoredTask {
+    stores.tasks.read(&given::key(id)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn version_1_is_read_and_written() {
+    let folder = copy_of("v1");
+    let stores = opened(folder.path(), &given::clock());
+    tasks_of_version_1(&stores).await;
+    others_of_version_1(&stores).await;
+    // And the work goes on.
+    stores.writable().await.unwrap();
+    let claimed = stores
+        .tasks
+        .claim(&given::claim_request(&["hello"], 10))
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(
+        (claimed[0].task.id.as_str(), &*claimed[0].params),
+        ("queued", "{\"n\":1}")
+    );
+    stores.close().await;
+}
+
+async fn tasks_of_version_1(stores: &Stores) {
+    let all = ListRequest::all(given::space());
+    let listed = stores.tasks.list(&all).await.unwrap().tasks;
+    let mut ids: Vec<_> = listed.iter().map(|task| task.id.as_str()).collect();
+    ids.sort_unstable();
+    let expected = [
+        "acknowledged",
+        "canceled",
+        "failed",
+        "queued",
+        "running",
+        "waiting",
+    ];
+    assert_eq!(ids, expected);
+    let done = read(stores, "acknowledged").await;
+    assert_eq!(done.task.status, Status::Acknowledged);
+    assert_eq!(done.payload.as_deref(), Some("{\"greeting\":\"hello\"}"));
+    assert_eq!(done.task.acknowledged_by.as_deref(), Some("bob"));
+    assert_eq!(done.task.usage.map(|usage| usage.cpu_ms), Some(12));
+    assert!(done.task.last_completed_at.is_some() && done.task.run.deadline_at.is_some());
+    let log = stores
+        .tasks
+        .log(&done.task.key(), done.task.run.id)
+        .await
+        .unwrap();
+    assert_eq!(log.as_deref(), Some("one\ntwo\n"));
+    let failed = read(stores, "failed").await.task;
+    let error = failed.error.unwrap();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ErrorKind::Trap, "it ' stopped \u{0}")
+    );
+    assert_eq!(error.details, Some(serde_json::json!({"at": 7})));
+    let canceled = read(stores, "canceled").await.task;
+    assert_eq!(
+        canceled.run.cancel_reason.as_deref(),
+        Some("no longer needed")
+    );
+    let running = read(stores, "running").await.task;
+    assert_eq!(running.run.state, Some(RunState::Running));
+    assert_eq!(running.progress.map(|progress| progress.done), Some(3));
+    assert_eq!(running.stream, Some(given::stream("logs").name));
+    assert!(running.run.id > RunId::parse("00000000-0000-7000-8000-000000000000").unwrap());
+    let waiting = read(stores, "waiting").await.task;
+    assert_eq!(
+        (waiting.run.state, waiting.run.attempt),
+        (Some(RunState::WaitingRetry), 2)
+    );
+    assert_eq!(
+        stores.tasks.next_due().await.unwrap(),
+        Some(waiting.run.due_at)
+    );
+    let held = stores.tasks.held(10).await.unwrap();
+    assert_eq!(
+        held.len(),
+        2,
+        "`running`, and the run of the deleted `gone`"
+    );
+    assert!(held.iter().any(|task| task.previous.len() == 1));
+}
+
+async fn others_of_version_1(stores: &Stores) {
+    let versions = stores.components.list().await.unwrap();
+    let states: Vec<_> = versions.iter().map(|version| version.state).collect();
+    assert_eq!(states, [VersionState::Active, VersionState::Draining]);
+    let bytes = stores.components.bytes(&versions[0].digest).await.unwrap();
+    assert_eq!(bytes.as_deref(), Some(&b"\0asm second"[..]));
+    let label = Label::parse("features").unwrap();
+    let owner = stores.documents.label_owner(&label).await.unwrap();
+    assert_eq!(owner, Some(given::type_id("hello")));
+    for (scope, body) in [
+        (given::scope("logs", "features"), "{\"of\":\"stream\"}"),
+        (given::space_scope("features"), "{\"of\":\"space\"}"),
+    ] {
+        let page = stores
+            .documents
+            .query(&scope, None, None, 10)
+            .await
+            .unwrap();
+        assert_eq!(page.documents.len(), 1);
+        assert_eq!(&*page.documents[0].body, body);
+    }
+    let stream = stores
+        .streams
+        .get(&given::stream("logs"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((stream.documents, stream.bytes), (3, 45));
+    assert_eq!(
+        stream.settings.description.as_deref(),
+        Some("what is logged")
+    );
+    let search = stores
+        .streams
+        .search(
+            &given::reader(),
+            &given::stream("logs"),
+            &given::query(0, 9),
+            1_000,
+        )
+        .await
+        .unwrap();
+    let expected = [
+        "{\"message\":\"c\"}",
+        "{\"message\":\"b\"}",
+        "{\"message\":\"a\"}",
+    ];
+    assert_eq!(search.documents, expected);
+}
