@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::settings::{Flags, Settings};
 
 const STREAM: &str = "demo";
+const TYPE: &str = "streams_feature_identification";
 const TASK: &str = "streams_feature_identification_demo";
 
 /// Find the systems that write into a file of logs, on a host of its own.
@@ -86,12 +87,12 @@ fn try_next(url: &str) {
     if url.is_empty() {
         println!("and, in another terminal:");
         println!("  {program} ingest mine FILE");
-        println!("  {program} schedule streams_feature_identification --stream mine --watch \\");
+        println!("  {program} schedule {TYPE} --stream mine --watch \\");
         println!("      --params '{{\"start\": 0, \"end\": 4102444800000}}'");
     } else {
         println!("  {program} status {TASK}{url}");
         println!("  {program} ingest mine FILE{url}");
-        println!("  {program} schedule streams_feature_identification --stream mine --watch \\");
+        println!("  {program} schedule {TYPE} --stream mine --watch \\");
         println!("      --params '{{\"start\": 0, \"end\": 4102444800000}}'{url}");
         println!("  {program} list{url}");
     }
@@ -134,6 +135,7 @@ fn client(app: &App) -> Result<Client, Failure> {
 /// Ingest, schedule, watch, show, acknowledge: all of it over HTTP.
 async fn show(command: &Demo, client: &Client) -> Result<Exit, Failure> {
     let stream = StreamName::parse(STREAM).map_err(|error| Failure::failed(error.to_string()))?;
+    check_type(command, client).await?;
     let file = &command.data_file;
     println!("Ingesting {} into the stream `{STREAM}` …", shown(file));
     let ingested = ingest(client, &stream, file, None, false).await?;
@@ -161,6 +163,27 @@ async fn show(command: &Demo, client: &Client) -> Result<Exit, Failure> {
         acknowledged["status"].as_str().unwrap_or_default()
     );
     Ok(Exit::Done)
+}
+
+/// Without the task type there is nothing to show: says why it is not there.
+async fn check_type(command: &Demo, client: &Client) -> Result<(), Failure> {
+    let answer = client
+        .call(client.request(Method::GET, &["v1", "task-types"]))
+        .await?;
+    let each = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
+    if each("task_types").iter().any(|one| one["id"] == TYPE) {
+        return Ok(());
+    }
+    let mut message = format!(
+        "{} holds no component of the task type `{TYPE}`: build it with examples/build.sh",
+        shown(&command.task_types)
+    );
+    for file in each("rejected") {
+        let text_of = |value: &Value| value.as_str().map(text::shown).unwrap_or_default();
+        let (file, reason) = (text_of(&file["file"]), text_of(&file["reason"]));
+        message.push_str(&format!("\n  {file} is refused: {reason}"));
+    }
+    Err(Failure::failed(message))
 }
 
 /// Schedules over everything that the stream holds, as Kibana would.

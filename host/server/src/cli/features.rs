@@ -7,11 +7,32 @@ use super::condition::readable;
 use super::table::{Medium, table};
 use super::text;
 
-/// Cells that are longer than this on a terminal hide the others.
-const FILTER_MAX: usize = 160;
-const EVIDENCE_MAX: usize = 90;
-/// Lines of evidence in a row.
-const EVIDENCE_LINES: usize = 2;
+/// How much of a system is shown.
+struct Room {
+    /// Characters of the filter.
+    filter: usize,
+    /// Lines of evidence, and characters of each.
+    lines: usize,
+    line: usize,
+}
+
+impl Room {
+    /// Rows of a narrow terminal grow so high that nobody sees the table for them.
+    fn on(medium: Medium) -> Self {
+        match medium {
+            Medium::Terminal(width) if width < 160 => Self {
+                filter: 100,
+                lines: 1,
+                line: 70,
+            },
+            Medium::Terminal(_) | Medium::Plain => Self {
+                filter: 160,
+                lines: 2,
+                line: 90,
+            },
+        }
+    }
+}
 
 /// The systems of a payload; `documents` is how many the stream holds.
 pub(crate) fn systems(medium: Medium, payload: &Value, documents: u64) -> String {
@@ -19,15 +40,16 @@ pub(crate) fn systems(medium: Medium, payload: &Value, documents: u64) -> String
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
+    let room = Room::on(medium);
     let rows: Vec<Vec<String>> = features
         .iter()
-        .map(|feature| row(feature, documents))
+        .map(|feature| row(feature, documents, &room))
         .collect();
     let header = ["name", "filter", "share", "evidence", "confidence"];
     table(medium, &header, &rows)
 }
 
-fn row(feature: &Value, documents: u64) -> Vec<String> {
+fn row(feature: &Value, documents: u64, room: &Room) -> Vec<String> {
     let filter = match Condition::from_json(&feature["filter"]) {
         Ok(condition) => readable(&condition),
         Err(_) => feature["filter"].to_string(),
@@ -36,16 +58,11 @@ fn row(feature: &Value, documents: u64) -> Vec<String> {
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let lines = evidence
-        .iter()
-        .filter_map(Value::as_str)
-        .take(EVIDENCE_LINES);
-    let lines: Vec<String> = lines
-        .map(|line| text::shortened(line, EVIDENCE_MAX))
-        .collect();
+    let lines = evidence.iter().filter_map(Value::as_str).take(room.lines);
+    let lines: Vec<String> = lines.map(|line| text::shortened(line, room.line)).collect();
     vec![
         text::shortened(feature["name"].as_str().unwrap_or_default(), 40),
-        text::shortened(&filter, FILTER_MAX),
+        text::shortened(&filter, room.filter),
         text::percent(feature["count"].as_u64().unwrap_or(0), documents),
         lines.join("\n"),
         feature["confidence"].to_string(),

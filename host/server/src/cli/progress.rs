@@ -112,11 +112,13 @@ fn show_bar(bar: &ProgressBar, task: &Value) {
 fn caption(task: &Value) -> String {
     let progress = &task["progress"];
     let parts = [&progress["phase"], &progress["message"]];
-    let said: Vec<&str> = parts
+    let mut said: Vec<&str> = parts
         .into_iter()
         .filter_map(Value::as_str)
         .filter(|part| !part.is_empty())
         .collect();
+    // A phase that says nothing but its name is said once.
+    said.dedup();
     match (task["status"].as_str(), said.is_empty()) {
         (Some("in_progress"), false) => said.join(": "),
         (Some("in_progress"), true) => match task["run"]["state"].as_str() {
@@ -165,6 +167,10 @@ mod tests {
             (
                 json!({"status": "in_progress", "progress": progress}),
                 "in_progress 3/9  sample: \\u{1b}x",
+            ),
+            (
+                json!({"status": "in_progress", "progress": {"phase": "p", "message": "p"}}),
+                "in_progress  p",
             ),
             (json!({"status": "being_canceled"}), "being_canceled"),
         ] {

@@ -103,7 +103,12 @@ fn usage(usage: &Value) -> String {
     ) {
         (Some(cpu), Some(memory), Some(calls)) => {
             let memory = text::bytes(memory);
-            format!("{cpu} ms of computing, {memory} of memory, {calls} calls of the host")
+            let calls = if calls == 1 {
+                "1 host call".into()
+            } else {
+                format!("{calls} host calls")
+            };
+            format!("{cpu} ms of computing, {memory} of memory, {calls}")
         }
         _ => String::new(),
     }
@@ -137,7 +142,7 @@ mod tests {
             "  scheduled  2026-01-01T00:00:00.000Z by local",
             "  run        attempt 1 of at most 3, id r",
             "  progress   2 of 5, p: \\u{1b}[1m",
-            "  used       7 ms of computing, 2.0 KiB of memory, 3 calls of the host",
+            "  used       7 ms of computing, 2.0 KiB of memory, 3 host calls",
             "  error      no \\u{202e}luck (c)",
         ];
         assert_eq!(text_of_task("t", &task), expected.join("\n"));
