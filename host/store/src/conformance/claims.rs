@@ -19,9 +19,8 @@ fn ids(claimed: &[StoredTask]) -> Vec<&str> {
 }
 
 pub(super) async fn claim_never_gives_one_run_twice(s: &Subject) -> Result<(), StoreError> {
-    for number in 0..200 {
-        s.scheduled(&format!("t{number}")).await?;
-    }
+    let ids: Vec<String> = (0..200).map(|number| format!("t{number}")).collect();
+    s.scheduled_at_once(&ids).await?;
     let claimers = (0..8).map(|_| {
         let s = s.clone();
         tokio::spawn(async move {

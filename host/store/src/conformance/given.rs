@@ -216,6 +216,22 @@ impl Subject {
         Ok(applied.task.expect("a changed task is answered"))
     }
 
+    /// Schedules runs of type `hello` with these ids, all at once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn scheduled_at_once(&self, ids: &[String]) -> Result<(), StoreError> {
+        let mut waiting = tokio::task::JoinSet::new();
+        for id in ids {
+            let (subject, id) = (self.clone(), id.clone());
+            waiting.spawn(async move { subject.scheduled(&id).await });
+        }
+        for task in waiting.join_all().await {
+            task?;
+        }
+        Ok(())
+    }
+
     /// Claims up to `limit` runs of type `hello`.
     ///
     /// # Errors

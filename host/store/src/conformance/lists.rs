@@ -8,7 +8,7 @@ use taskhost_model::status::Status;
 use super::Subject;
 use super::given::{cancel, delete, key, space, stream, type_id};
 use crate::error::StoreError;
-use crate::event::Event;
+use crate::event::{Event, Outcome};
 use crate::tasks::ListRequest;
 
 async fn listed(s: &Subject, request: &ListRequest) -> Result<Vec<String>, StoreError> {
@@ -173,10 +173,15 @@ pub(super) async fn a_foreign_cursor_is_refused(s: &Subject) -> Result<(), Store
 }
 
 pub(super) async fn no_tombstone_is_shown_and_none_stays(s: &Subject) -> Result<(), StoreError> {
-    for number in 0..300 {
-        let id = format!("t{number}");
-        s.scheduled(&id).await?;
-        s.apply(&id, delete()).await?;
+    let ids: Vec<String> = (0..300).map(|number| format!("t{number}")).collect();
+    s.scheduled_at_once(&ids).await?;
+    let mut deleting = tokio::task::JoinSet::new();
+    for id in ids {
+        let s = s.clone();
+        deleting.spawn(async move { s.apply(&id, delete()).await });
+    }
+    for deleted in deleting.join_all().await {
+        assert_eq!(deleted?.outcome, Outcome::Changed);
     }
     s.running("held").await?;
     s.apply("held", delete()).await?;

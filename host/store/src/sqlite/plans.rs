@@ -3,6 +3,7 @@
 
 use rusqlite::Connection;
 use taskhost_model::condition::Condition;
+use taskhost_model::ids::{Space, StreamName, TypeId};
 use taskhost_model::query::Sort;
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
@@ -11,7 +12,6 @@ use super::range::Range;
 use super::{
     claim, conditions, documents, drawing, list, read_task, retention, schema, search, tasks,
 };
-use crate::conformance::given;
 use crate::tasks::ListRequest;
 
 fn connection(schema: &str) -> Connection {
@@ -98,11 +98,11 @@ fn unfinished_runs_are_counted_over_small_indexes() {
 #[test]
 fn lists_go_along_an_index_without_sorting() {
     let connection = connection(schema::TASKS.schema);
-    let all = ListRequest::all(given::space());
+    let all = ListRequest::all(Space::parse("default").unwrap());
     let mut on_stream = all.clone();
-    on_stream.stream = Some(given::stream("logs").name);
+    on_stream.stream = StreamName::parse("logs").ok();
     let mut of_type = all.clone();
-    of_type.type_id = Some(given::type_id("hello"));
+    of_type.type_id = TypeId::parse("hello").ok();
     let mut newer = all.clone();
     newer.created_after = Some(Timestamp::from_ms(0));
     let completed = Some(Status::Completed);

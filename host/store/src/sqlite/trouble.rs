@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rusqlite::Connection;
+use taskhost_model::ids::{Digest, Incarnation, RunId, Space, TaskId, TaskKey, TypeId};
+use taskhost_model::time::{Clock, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
 use super::Sqlite;
-use crate::conformance::given;
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Event, NewRun, Outcome};
 use crate::limits::Limits;
-use crate::tasks::TaskStore;
+use crate::tasks::{ClaimRequest, ClaimableType, TaskStore};
 
 struct Opened {
     folder: tempfile::TempDir,
@@ -22,22 +23,33 @@ struct Opened {
 
 fn open() -> Opened {
     let folder = tempfile::tempdir().unwrap();
-    let sqlite = Sqlite::open(folder.path(), Limits::default(), given::clock(), &()).unwrap();
+    let sqlite = Sqlite::open(folder.path(), Limits::default(), Clock::System, &()).unwrap();
     Opened {
         folder,
         sqlite: Arc::new(sqlite),
     }
 }
 
+fn key(id: &str) -> TaskKey {
+    TaskKey {
+        space: Space::parse("default").unwrap(),
+        id: TaskId::parse(id).unwrap(),
+    }
+}
+
+fn hello() -> TypeId {
+    TypeId::parse("hello").unwrap()
+}
+
 fn new_run(params: &str) -> NewRun {
     NewRun {
-        id: taskhost_model::ids::RunId::new(),
-        type_id: given::type_id("hello"),
+        id: RunId::new(),
+        type_id: hello(),
         stream: None,
         params: Arc::from(params),
         requested_by: "somebody".to_owned(),
         priority: 0,
-        due_at: given::at(0),
+        due_at: Timestamp::from_ms(0),
         timeout_ms: None,
         max_attempts: 1,
         condition: None,
@@ -46,7 +58,7 @@ fn new_run(params: &str) -> NewRun {
 
 async fn schedule(sqlite: &Sqlite, id: &str, params: &str) -> Result<(), StoreError> {
     let event = Event::Schedule(Box::new(new_run(params)));
-    let applied = sqlite.apply(&given::key(id), event).await?;
+    let applied = sqlite.apply(&key(id), event).await?;
     assert_eq!(applied.outcome, Outcome::Changed);
     Ok(())
 }
@@ -121,7 +133,7 @@ async fn an_operation_that_fails_harms_no_other_and_leaves_nothing() {
     };
     assert_eq!(sqlite.tasks.readers.read(left).await.unwrap(), 0);
     for number in (0..20).filter(|number| number % 5 != 3) {
-        let key = given::key(&format!("t{number}"));
+        let key = key(&format!("t{number}"));
         assert!(sqlite.get(&key).await.unwrap().is_some());
     }
     sqlite.close().await;
@@ -144,13 +156,13 @@ async fn a_panic_makes_the_store_unavailable_and_loses_nothing_answered() {
         ));
     }
     assert!(
-        sqlite.get(&given::key("before")).await.unwrap().is_some(),
+        sqlite.get(&key("before")).await.unwrap().is_some(),
         "reads go on"
     );
-    assert!(sqlite.get(&given::key("after")).await.unwrap().is_none());
+    assert!(sqlite.get(&key("after")).await.unwrap().is_none());
     sqlite.close().await;
-    let again = Sqlite::open(opened.folder.path(), Limits::default(), given::clock(), &()).unwrap();
-    assert!(again.get(&given::key("before")).await.unwrap().is_some());
+    let again = Sqlite::open(opened.folder.path(), Limits::default(), Clock::System, &()).unwrap();
+    assert!(again.get(&key("before")).await.unwrap().is_some());
     schedule(&again, "after", "{}").await.unwrap();
     again.close().await;
 }
@@ -183,10 +195,7 @@ async fn a_full_disk_is_told_writes_nothing_and_recovers() {
     for (number, caller) in callers.into_iter().enumerate() {
         let stored = |answer: &Result<(), StoreError>| answer.is_ok();
         let answer = caller.await.unwrap();
-        let there = sqlite
-            .read(&given::key(&format!("t{number}")))
-            .await
-            .unwrap();
+        let there = sqlite.read(&key(&format!("t{number}"))).await.unwrap();
         assert_eq!(there.is_some(), stored(&answer), "{answer:?}");
         match answer {
             Ok(()) => written += 1,
@@ -199,14 +208,21 @@ async fn a_full_disk_is_told_writes_nothing_and_recovers() {
         "{written} written, {refused} refused"
     );
     // What needs no room still goes through: a run can end.
-    let claimed = sqlite
-        .claim(&given::claim_request(&["hello"], 1))
-        .await
-        .unwrap();
+    let request = ClaimRequest {
+        host: "host-1".to_owned(),
+        incarnation: Incarnation::new(),
+        types: vec![ClaimableType {
+            type_id: hello(),
+            digest: Digest::parse(&"a".repeat(64)).unwrap(),
+            wall_ms: 1_000,
+        }],
+        limit: 1,
+    };
+    let claimed = sqlite.claim(&request).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let_grow(sqlite, 1_000).await;
     for number in 0..100 {
-        let key = given::key(&format!("t{number}"));
+        let key = key(&format!("t{number}"));
         if sqlite.get(&key).await.unwrap().is_none() {
             schedule(sqlite, key.id.as_str(), &params).await.unwrap();
         }

@@ -9,7 +9,7 @@ use taskhost_model::ids::{Incarnation, RunId};
 use taskhost_model::status::Status;
 use taskhost_model::task::{Fence, Progress, Usage};
 
-use super::{memory, sqlite};
+use super::{memory, quick_folder, sqlite};
 use crate::conformance::{Subject, given};
 use crate::event::{Event, NewRun, RunEvent, RunReport, WriteCondition};
 use crate::tasks::{ClaimRequest, ListRequest};
@@ -294,7 +294,7 @@ proptest! {
     #[test]
     fn memory_and_sqlite_agree(steps in vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let clock = given::clock();
         runtime.block_on(async {
             let mut pair = Pair {

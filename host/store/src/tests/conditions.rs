@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use taskhost_model::condition::{Condition, Range, Test};
 use taskhost_model::query::Query;
 
-use super::sqlite;
+use super::{quick_folder, sqlite};
 use crate::conformance::{Subject, given};
 use crate::streams::StreamDocument;
 
@@ -127,7 +127,7 @@ async fn check(s: &Subject, texts: &[String], conditions: &[Condition]) {
 
 #[tokio::test]
 async fn every_case_of_the_table_means_the_same() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let s = sqlite(folder.path(), &given::clock());
     check(&s, &documents(), &conditions()).await;
     s.stores.close().await;
@@ -205,7 +205,7 @@ proptest! {
     ) {
         let texts: Vec<String> = documents.into_iter().map(|it| object(it).to_string()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         runtime.block_on(async {
             let s = sqlite(folder.path(), &given::clock());
             check(&s, &texts, &conditions).await;
