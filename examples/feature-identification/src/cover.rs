@@ -25,6 +25,8 @@ const PAIRS_MAX: usize = 120;
 const FOREIGN_COST: f64 = 2.0;
 /// What each further atom has to be worth, as a share of the group's lines.
 const ATOM_COST: f64 = 0.002;
+/// An atom that is excluded has to be worth this many others: it says what a group is not.
+const NEGATIVE_FACTOR: usize = 4;
 /// A line of a much smaller group costs more, up to this factor.
 const SMALL_FACTOR_MAX: f64 = 20.0;
 
@@ -174,7 +176,7 @@ impl<'s, 'm> Search<'s, 'm> {
         while chosen.len() < TERMS_MAX {
             watch.step(self.group)?;
             let gain = |term: &Term<'m>| {
-                let cost = ATOM_COST * (term.all.len() + 2 * term.none.len()) as f64;
+                let cost = ATOM_COST * (term.all.len() + NEGATIVE_FACTOR * term.none.len()) as f64;
                 self.value(&term.items.minus(&covered)) - cost * size
             };
             let Some((term, worth)) = candidates

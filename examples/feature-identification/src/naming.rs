@@ -3,6 +3,7 @@
 use crate::apps::main_logger;
 use crate::hosts::host_and_programs;
 use crate::line::is_level;
+use crate::lines::{Lines, share};
 use crate::sample::Sample;
 use crate::stamp::is_calendar_word;
 use crate::tally::{Tally, arranged, descending};
@@ -14,7 +15,7 @@ const EVIDENCE_MAX: usize = 4;
 /// Of a shown line at most so many characters.
 const EVIDENCE_CHARS: usize = 160;
 /// Words that name a group at most.
-const NAME_WORDS_MAX: usize = 3;
+const NAME_WORDS_MAX: usize = 2;
 /// A word names a group when it is this much of the best word.
 const WORD_SHARE_MIN: f64 = 0.4;
 /// And it must be written in this share of the lines more than twice as often as elsewhere.
@@ -108,6 +109,9 @@ fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[Tally]) -> S
         }
     } else if let Some(logger) = &logger {
         (logger.clone(), format!("Application {logger}"))
+    } else if is_access_log(sample.all, lines) {
+        let name = "access log".to_owned();
+        (name, "Access log of a web server".to_owned())
     } else if telling.is_empty() {
         (
             format!("system {}", group + 1),
@@ -143,6 +147,16 @@ fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[Tally]) -> S
         description: parts.join(" "),
         evidence: evidence(sample, group),
     }
+}
+
+/// Whether what follows the timestamp is a request in quotes.
+fn is_access_log(all: Lines<'_>, lines: &[u32]) -> bool {
+    const METHODS: [&[u8]; 4] = [b"\"GET ", b"\"POST ", b"\"HEAD ", b"\"PUT "];
+    let request = |line: u32| {
+        let column = all.column(line, 0);
+        METHODS.iter().any(|method| column.starts_with(method))
+    };
+    share(lines, &request) >= 0.8
 }
 
 /// The value of a label that nearly all lines have.
@@ -237,10 +251,11 @@ fn name_words(text: &str) -> Vec<&str> {
             let after = &text[word.as_ptr() as usize - text.as_ptr() as usize + word.len()..];
             !after.starts_with('=') && !after.starts_with("\":")
         })
-        .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic()))
+        .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
         .filter(|word| {
             let digits = word.bytes().filter(u8::is_ascii_digit).count();
             (3..=40).contains(&word.len())
+                && word.starts_with(|c: char| c.is_ascii_alphabetic())
                 && digits <= 2
                 && !is_level(word.as_bytes())
                 && !is_calendar_word(word.as_bytes())
@@ -265,9 +280,30 @@ fn telling_words(group: usize, words: &[Tally]) -> Vec<String> {
     let ranked = scored.ranked();
     let best = ranked.first().map_or(0.0, |(_, score)| *score);
     let least = (WORD_SHARE_MIN * best).max(WORD_SCORE_MIN);
-    let telling = ranked.into_iter().take_while(|(_, score)| *score >= least);
-    let names = telling.map(|(word, _)| String::from_utf8_lossy(word).into_owned());
+    let telling: Vec<&[u8]> = ranked
+        .into_iter()
+        .take_while(|(_, score)| *score >= least)
+        .map(|(word, _)| word)
+        .collect();
+    // An identifier names a program better than a word of a language does; a long word better
+    // than a short one.
+    let rank = |at: usize| f64::from(rank(telling[at]));
+    let order = descending(telling.len(), &rank);
+    let names = order
+        .into_iter()
+        .map(|at| String::from_utf8_lossy(telling[at]).into_owned());
     names.take(NAME_WORDS_MAX).collect()
+}
+
+/// How well a word suits a name.
+fn rank(word: &[u8]) -> u8 {
+    let inner = &word[1..];
+    let signs = inner
+        .iter()
+        .any(|byte| matches!(byte, b'_' | b'.' | b'$' | b'-'));
+    let capitals = inner.iter().any(u8::is_ascii_uppercase);
+    let small = word.iter().any(u8::is_ascii_lowercase);
+    2 * u8::from(signs || (capitals && small)) + u8::from(word.len() > 3)
 }
 
 fn quoted(words: &[String]) -> String {
