@@ -140,14 +140,28 @@ impl Descriptor {
     /// # Errors
     /// Every mistake, each as a sentence that names the key.
     pub fn parse(text: &str, bounds: &Bounds) -> Result<Self, Vec<String>> {
-        let descriptor: Self = serde_json::from_str(text)
-            .map_err(|error| vec![format!("describe() did not return a descriptor: {error}")])?;
+        let descriptor = Self::read(text).map_err(|problem| {
+            vec![format!("describe() did not return a descriptor: {problem}")]
+        })?;
         let mistakes = descriptor.mistakes(bounds);
         if mistakes.is_empty() {
             Ok(descriptor)
         } else {
             Err(mistakes)
         }
+    }
+
+    /// Reads the JSON; the error names the key.
+    fn read(text: &str) -> Result<Self, String> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            match error.path().to_string() {
+                root if root == "." => error.inner().to_string(),
+                key => format!("`{key}`: {}", error.inner()),
+            }
+        })?;
+        json.end().map_err(|error| error.to_string())?;
+        Ok(read)
     }
 
     fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
@@ -271,10 +285,23 @@ mod tests {
             "",
             "[]",
             "{}",
-            r#"{"id":"Hello!","version":"1","title":"x"}"#,
+            r#"{"id":"hello","version":"1","title":"x"} and more"#,
             &deep,
         ] {
             assert!(parse(text).is_err());
+        }
+    }
+
+    #[test]
+    fn a_key_with_the_wrong_value_is_named() {
+        for (more, key) in [
+            (r#""id":"Hello!""#, "`id`"),
+            (r#""id":"a","stream":"sometimes""#, "`stream`"),
+            (r#""id":"a","limits":{"cpu_ms":"1 s"}"#, "`limits.cpu_ms`"),
+        ] {
+            let text = format!(r#"{{"version":"1","title":"x",{more}}}"#);
+            let mistakes = parse(&text).unwrap_err();
+            assert!(mistakes[0].contains(key), "{mistakes:?}");
         }
     }
 }

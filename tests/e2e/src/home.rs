@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 
 use tokio::process::Command;
 
@@ -10,10 +11,10 @@ use crate::places;
 /// Settings that keep tests short; what a test adds comes after them.
 const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nruns.retry_backoff_ms = 20\n";
 
-/// The folder. It goes with its last owner.
-#[derive(Debug)]
+/// The folder. It goes with its last owner; a host is one.
+#[derive(Debug, Clone)]
 pub struct Home {
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Home {
@@ -23,9 +24,8 @@ impl Home {
         let folder = tempfile::Builder::new()
             .prefix("home-")
             .tempdir_in(places::scratch());
-        let home = Self {
-            folder: folder.expect("a folder for the test"),
-        };
+        let folder = Arc::new(folder.expect("a folder for the test"));
+        let home = Self { folder };
         std::fs::create_dir_all(home.task_types()).unwrap();
         home.settings("");
         home

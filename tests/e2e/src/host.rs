@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -27,19 +27,29 @@ pub struct Host {
     child: Child,
     out: Lines<BufReader<ChildStdout>>,
     log: Arc<Mutex<String>>,
+    /// Keeps the folder as long as the host.
+    home: Option<Home>,
 }
 
 impl Home {
     /// Starts a host and waits until it is ready.
     pub async fn start(&self) -> Host {
-        Host::of(self.serve()).await
+        self.started(self.serve())
+            .await
+            .expect("the host ended before it was ready")
     }
 
     /// Starts a host that dies at a crash point.
     pub async fn start_doomed(&self, crash_at: &str) -> Result<Host, ExitStatus> {
         let mut command = self.serve();
         command.env("TASKHOST_CRASH_AT", crash_at);
-        Host::try_of(command).await
+        self.started(command).await
+    }
+
+    async fn started(&self, command: Command) -> Result<Host, ExitStatus> {
+        let mut host = Host::try_of(command).await?;
+        host.home = Some(self.clone());
+        Ok(host)
     }
 }
 
@@ -93,6 +103,7 @@ impl Host {
             child,
             out,
             log,
+            home: None,
         })
     }
 
@@ -203,6 +214,13 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if self.child.id().is_some() {
+            let pid = self.pid();
+            // Gone before its folder goes.
+            if self.child.start_kill().is_ok() {
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+            }
+        }
         let log = self.log();
         if std::thread::panicking() {
             let lines: Vec<&str> = log.lines().collect();

@@ -3,7 +3,8 @@
 //! A schema comes from a component, so it is hostile: no references outside itself, patterns
 //! run on an engine without backtracking.
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::error::FieldError;
@@ -36,11 +37,26 @@ impl Schema {
             .iter_errors(value)
             .take(ERRORS_MAX)
             .map(|error| FieldError {
-                field: dotted(root, error.instance_path().as_str()),
+                field: field(root, &error),
                 problem: shortened(&error.to_string()),
             });
         each.collect()
     }
+}
+
+/// Where the mistake is. What is missing, or is there without leave, is named itself and not the
+/// object around it.
+fn field(root: &str, error: &ValidationError<'_>) -> String {
+    let around = dotted(root, error.instance_path().as_str());
+    let name = match error.kind() {
+        ValidationErrorKind::Required { property } => property.as_str(),
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.first().map(String::as_str)
+        }
+        _ => None,
+    };
+    name.map_or_else(|| around.clone(), |name| format!("{around}.{name}"))
 }
 
 /// `/a/0/b` below `params` is `params.a.0.b`.
@@ -83,7 +99,7 @@ mod tests {
         let fields: Vec<_> = mistakes.iter().map(|error| error.field.as_str()).collect();
         assert_eq!(fields.len(), 2);
         assert!(
-            fields.contains(&"params.a.1") && fields.contains(&"params"),
+            fields.contains(&"params.a.1") && fields.contains(&"params.b"),
             "{fields:?}"
         );
     }

@@ -22,7 +22,7 @@ fn endings() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "big-result",
             json!({"kib": 1_025}),
             "invalid_result",
-            "1024",
+            "1048576",
         ),
         ("big-result", json!({"kib": 1_000}), "completed", ""),
         (

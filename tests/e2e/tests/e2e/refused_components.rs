@@ -80,7 +80,7 @@ async fn a_component_that_cannot_say_what_it_is() {
         ("bad-descriptor", ["descri"]),
         ("loops-in-describe", ["describe"]),
         ("panics-in-describe", ["I do not know what I am"]),
-        ("huge-descriptor", ["256"]),
+        ("huge-descriptor", ["262144"]),
     ] {
         let bytes = std::fs::read(places::component(guest)).unwrap();
         refused(&host, bytes, &words).await;
@@ -97,8 +97,8 @@ async fn a_descriptor_that_asks_for_too_much_or_makes_no_sense() {
     let host = Home::new().start().await;
     let good = json!({"id": "good", "version": "1", "title": "Good"});
     for (key, value, words) in [
-        ("id", json!("Not An Id"), vec!["id"]),
-        ("id", Value::Null, vec!["id"]),
+        ("id", json!("Not An Id"), vec!["`id`"]),
+        ("id", Value::Null, vec!["`id`"]),
         ("version", json!(""), vec!["`version`"]),
         (
             "limits",
@@ -128,7 +128,7 @@ async fn a_descriptor_that_asks_for_too_much_or_makes_no_sense() {
             json!({"type": "number", "minimum": "x"}),
             vec!["result_schema"],
         ),
-        ("stream", json!("sometimes"), vec!["stream"]),
+        ("stream", json!("sometimes"), vec!["`stream`"]),
     ] {
         let mut descriptor = good.clone();
         descriptor[key] = value;

@@ -66,7 +66,7 @@ async fn only_loopback_is_listened_on() {
     command.args(["--listen", "0.0.0.0:0"]);
     let said = Cli::of(command).await;
     assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.err.contains("loopback"), "{said:?}");
+    assert!(said.err.contains("`listen`"), "{said:?}");
 }
 
 #[tokio::test]
