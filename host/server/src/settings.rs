@@ -358,7 +358,7 @@ mod tests {
         let mistakes = read(text, &environment, Flags::default()).unwrap_err();
         let expected = [
             "TASKHOST_RUNS_SWEEP_INTERVAL_S: `runs.sweep_interval_s`",
-            "t.toml:1: `listen` is 0.0.0.0:7700, which other machines can reach",
+            "t.toml:1: `listen` is 0.0.0.0:7700, and has to be a loopback address",
             "t.toml:2: `datta` is no setting: did you mean `data`?",
             "t.toml:5: `runs.slots` has to be a whole number from 1 to 10000, and is 0",
             "t.toml:6: `runs.crashes_max` has to be a whole number from 1 to 100, and is \"x\"",

@@ -147,11 +147,15 @@ impl<'a> Reader<'a> {
         match text.parse::<SocketAddr>() {
             Ok(address) if address.ip().is_loopback() => return address,
             Ok(address) => {
-                let port = address.port();
+                let port = match address.port() {
+                    0 => default.port(),
+                    port => port,
+                };
                 let problem = format!(
-                    "is {address}, which other machines can reach: this host knows no users and \
-                     would let everybody in. Listen on 127.0.0.1:{port}; from another machine, \
-                     go through `ssh -L {port}:127.0.0.1:{port} THIS_MACHINE`"
+                    "is {address}, and has to be a loopback address: this host knows no users, \
+                     and would let in everybody who can reach it. Listen on 127.0.0.1:{port}; \
+                     from another machine, go through \
+                     `ssh -L {port}:127.0.0.1:{port} THIS_MACHINE`"
                 );
                 self.mistake(&found, key, problem);
             }
