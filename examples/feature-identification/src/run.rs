@@ -19,6 +19,8 @@ const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 const SAMPLE_BYTES_MAX: u64 = 12 << 20;
 /// The fewest documents that say anything.
 const SAMPLE_SIZE_MIN: u32 = 10;
+/// Changes of the collection in one call.
+const CHANGES_MAX: usize = 500;
 /// Documents that are read between two looks at whether the run shall stop.
 const BEAT_DOCUMENTS: usize = 256;
 /// How often the host is asked, while computing, whether the run shall stop.
@@ -180,11 +182,13 @@ fn save(
         .filter(reused)
         .map(|one| Change::delete(one.uuid.as_str()));
     changes.extend(deletes);
-    for answer in collection.apply(&changes)? {
-        match answer {
-            // Somebody else deleted it first.
-            Err(error) if error.code() == "not-found" => {}
-            answer => drop(answer?),
+    for part in changes.chunks(CHANGES_MAX) {
+        for answer in collection.apply(part)? {
+            match answer {
+                // Somebody else deleted it first.
+                Err(error) if error.code() == "not-found" => {}
+                answer => drop(answer?),
+            }
         }
     }
     Ok(())
