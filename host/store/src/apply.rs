@@ -446,3 +446,6 @@ fn write(task: Task) -> Decision {
 fn refused(refusal: Refusal) -> Decision {
     Decision::Nothing(Outcome::Refused(refusal))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! for the embedded store alone.
 
 mod agreement;
+mod agreement_of_data;
 mod conditions;
 mod crashes;
 mod files;

@@ -262,3 +262,41 @@ async fn a_read_ends_soon_after_its_caller_has_gone() {
     );
     opened.sqlite.close().await;
 }
+
+#[tokio::test]
+async fn whoever_locks_the_file_from_outside_makes_writes_fail_and_not_reads() {
+    let opened = open();
+    let sqlite = &opened.sqlite;
+    schedule(sqlite, "before", "{}").await.unwrap();
+    let impatient = |connection: &Connection| {
+        connection.busy_timeout(std::time::Duration::from_millis(1))?;
+        Ok(())
+    };
+    sqlite
+        .tasks
+        .writer
+        .write(Step::Other, impatient)
+        .await
+        .unwrap();
+    let outside = Connection::open(opened.folder.path().join("tasks.sqlite")).unwrap();
+    outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut callers = Vec::new();
+    for number in 0..20 {
+        let sqlite = Arc::clone(sqlite);
+        callers.push(tokio::spawn(async move {
+            schedule(&sqlite, &format!("t{number}"), "{}").await
+        }));
+    }
+    for caller in callers {
+        let answer = caller.await.unwrap();
+        assert!(
+            matches!(answer, Err(StoreError::Unavailable { .. })),
+            "{answer:?}"
+        );
+    }
+    assert!(sqlite.get(&key("before")).await.unwrap().is_some());
+    assert!(sqlite.get(&key("t1")).await.unwrap().is_none());
+    outside.execute_batch("ROLLBACK").unwrap();
+    schedule(sqlite, "t1", "{}").await.unwrap();
+    sqlite.close().await;
+}

@@ -153,17 +153,16 @@ fn write_batch(
     batch: &mut Batch,
 ) -> bool {
     let since = Instant::now();
-    let begun = execute(connection, "BEGIN IMMEDIATE");
-    let (mut whole, mut stop) = (begun.is_ok(), false);
+    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        return refuse_all(&error, first, waiting);
+    }
+    let (mut whole, mut stop) = (true, false);
     let mut next = Some(first);
     while let Some(mut operation) = next.take() {
         let before = connection.total_changes();
-        let result = match whole {
-            true => operation.run(connection),
-            false => Ok(()),
-        };
+        let result = operation.run(connection);
         let left_something = result.is_err() && connection.total_changes() != before;
-        whole = whole && !left_something && !connection.is_autocommit();
+        whole = !left_something && !connection.is_autocommit();
         batch.push((operation, result));
         if whole && batch.len() < OPERATIONS_MAX && since.elapsed() < GATHERING_MAX {
             match waiting.try_recv() {
@@ -188,23 +187,39 @@ fn write_batch(
     stop
 }
 
+/// Somebody else keeps the file locked, for longer than we wait: whoever waits here is told, so
+/// that nobody waits for all who came before.
+fn refuse_all(
+    error: &StoreError,
+    first: Box<dyn Operation>,
+    waiting: &mut mpsc::Receiver<Message>,
+) -> bool {
+    let mut next = Some(Message::Write(first));
+    while let Some(Message::Write(operation)) = next {
+        let reason = error.to_string();
+        operation.answer(Err(StoreError::Unavailable { reason }));
+        next = waiting.try_recv().ok();
+    }
+    next.is_some()
+}
+
 /// What failed together is tried alone, so that each caller hears of its own fate.
 fn write_one_by_one(connection: &Connection, batch: &mut Batch) {
     roll_back(connection);
     for (mut operation, _) in batch.drain(..) {
-        let result = execute(connection, "BEGIN IMMEDIATE")
-            .and_then(|()| operation.run(connection))
-            .and_then(|()| {
-                crash::before_commit(operation.step());
-                execute(connection, "COMMIT")
-            });
-        if result.is_ok() {
-            crash::after_commit(operation.step());
-        } else {
-            roll_back(connection);
-        }
+        let result = write_alone(connection, &mut *operation);
+        roll_back(connection);
         operation.answer(result);
     }
+}
+
+fn write_alone(connection: &Connection, operation: &mut dyn Operation) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    operation.run(connection)?;
+    crash::before_commit(operation.step());
+    execute(connection, "COMMIT")?;
+    crash::after_commit(operation.step());
+    Ok(())
 }
 
 fn pass_points(batch: &Batch, point: fn(Step)) {
