@@ -65,12 +65,14 @@ pub struct App {
     grace: Duration,
     stop: CancellationToken,
     http: JoinHandle<()>,
-    folder: JoinHandle<()>,
+    /// Taken out when every file in it has been judged.
+    folder: Option<Folder>,
+    watching: Option<JoinHandle<()>>,
 }
 
 impl App {
-    /// Starts a host. When it returns, every file in the watched folder has been activated or
-    /// refused, and `/readyz` answers 200.
+    /// Starts a host. When it returns, the host answers; it runs tasks and is ready once
+    /// [`Self::get_ready`] has returned as well.
     ///
     /// # Errors
     /// [`AppError`], in words that say what to do.
@@ -78,6 +80,9 @@ impl App {
         let clock = Clock::System;
         folder::prepare(&settings.folder)?;
         let stores = open_stores(&settings, clock.clone()).await?;
+        // Whatever may fail comes before the service.
+        let (listener, address) = listen(&settings.http).await?;
+        stores.announce(&format!("http://{address}"))?;
         let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
         let about = About {
             host: host_name(),
@@ -91,8 +96,6 @@ impl App {
             host: about.host.clone(),
         })
         .await?;
-        let (listener, address) = listen(&settings.http).await?;
-        stores.announce(&format!("http://{address}"))?;
         let params_bytes_max = settings.limits.params_bytes_max;
         let body_timeout = settings.http.body_timeout;
         let state = State::new(
@@ -111,10 +114,7 @@ impl App {
             stop.clone(),
             grace,
         ));
-        let mut folder = Folder::watch(settings.folder, service.types.clone(), clock);
-        folder.judge_all().await;
-        state.folder_is_judged();
-        let folder = tokio::spawn(folder.run(stop.clone()));
+        let folder = Some(Folder::watch(settings.folder, service.types.clone(), clock));
         Ok(Self {
             address,
             service,
@@ -124,7 +124,20 @@ impl App {
             stop,
             http,
             folder,
+            watching: None,
         })
+    }
+
+    /// Returns when every file in the watched folder has been activated or refused; from then
+    /// on `/readyz` answers 200.
+    pub async fn get_ready(&mut self) {
+        if let Some(folder) = &mut self.folder {
+            folder.judge_all().await;
+        }
+        self.service.begin();
+        self.state.folder_is_judged();
+        let folder = self.folder.take();
+        self.watching = folder.map(|folder| tokio::spawn(folder.run(self.stop.clone())));
     }
 
     /// Where it listens.
@@ -138,7 +151,9 @@ impl App {
     pub async fn stop(self) {
         self.state.stopping().cancel();
         self.stop.cancel();
-        drop(self.folder.await);
+        if let Some(watching) = self.watching {
+            drop(watching.await);
+        }
         let ((), http) = tokio::join!(self.service.drain(self.grace), self.http);
         drop(http);
         self.stores.close().await;
@@ -205,6 +220,8 @@ fn service_settings(settings: &Settings) -> taskhost_service::settings::Settings
         retry_backoff: settings.runs.retry_backoff,
         retry_backoff_max: settings.runs.retry_backoff_max,
         crashes_max: settings.runs.crashes_max,
+        document_bytes_max: settings.limits.document_bytes_max,
+        log_bytes_max: settings.limits.log_bytes_max,
         sweep_interval: settings.runs.sweep_interval,
         retired_versions_kept: settings.runs.retired_versions_kept,
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use notify::Watcher;
+use notify::event::{AccessKind, AccessMode, EventKind};
 use taskhost_model::time::Clock;
 use taskhost_service::error::ServiceError;
 use taskhost_service::types::{Rejected, TaskTypes};
@@ -268,9 +269,25 @@ impl Folder {
 
 fn watcher(folder: &Path, changed: &Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
     let changed = Arc::clone(changed);
-    let mut watcher = notify::recommended_watcher(move |_| changed.notify_one())?;
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // An error may mean that something was missed: a look does no harm.
+        if event.is_ok_and(|event| !is_of_change(&event.kind)) {
+            return;
+        }
+        changed.notify_one();
+    })?;
     watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
     Ok(watcher)
+}
+
+/// Whether an event can mean another content. Reading the folder is an event as well: without
+/// this, each look would cause the next one.
+fn is_of_change(kind: &notify::EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
 }
 
 /// Every `*.wasm` file of the folder.
@@ -384,6 +401,25 @@ mod tests {
         assert_eq!(next, Next::Wait);
         let (_, next) = decide(Some(&known), stat, wall, now + Duration::from_millis(201));
         assert_eq!(next, Next::Read);
+    }
+
+    #[test]
+    fn looking_at_the_folder_is_no_change_of_it() {
+        use notify::event::{CreateKind, ModifyKind, RemoveKind};
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        let read = EventKind::Access(AccessKind::Close(AccessMode::Read));
+        for kind in [opened, read] {
+            assert!(!is_of_change(&kind), "{kind:?}");
+        }
+        for kind in [
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Any),
+            EventKind::Remove(RemoveKind::File),
+            EventKind::Other,
+        ] {
+            assert!(is_of_change(&kind), "{kind:?}");
+        }
     }
 
     #[test]

@@ -48,11 +48,16 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
         "Starting a host on a temporary store, with the task types of {} …",
         text::shown(&command.task_types.to_string_lossy())
     );
-    let starting = App::start(settings(folder.path(), command)?);
-    let app = tokio::select! {
-        app = starting => app.map_err(|error| Failure::failed(error.to_string()))?,
-        () = signals.next() => return Ok(Exit::Canceled),
+    let started = App::start(settings(folder.path(), command)?).await;
+    let mut app = started.map_err(|error| Failure::failed(error.to_string()))?;
+    let is_ready = tokio::select! {
+        () = app.get_ready() => true,
+        () = signals.next() => false,
     };
+    if !is_ready {
+        app.stop().await;
+        return Ok(Exit::Canceled);
+    }
     println!("It listens on {}.", app.url());
     let client = client(&app)?;
     let exit = tokio::select! {

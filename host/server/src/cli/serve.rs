@@ -59,16 +59,20 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
     arm_crash_point()?;
     raise_open_files();
     let mut signals = Signals::new()?;
-    let app = tokio::select! {
-        app = App::start(settings) => app.map_err(|error| Failure::failed(error.to_string()))?,
-        // Nothing has been accepted yet.
-        () = signals.next() => return Ok(Exit::Done),
-    };
+    let mut app = App::start(settings)
+        .await
+        .map_err(|e| Failure::failed(e.to_string()))?;
     let url = app.url();
-    tracing::info!(%url, "ready");
-    // Whoever started this host may have gone: that is no reason to stop.
-    let _ = writeln!(std::io::stdout(), "listening on {url}");
-    signals.next().await;
+    let is_ready = tokio::select! {
+        () = app.get_ready() => true,
+        () = signals.next() => false,
+    };
+    if is_ready {
+        tracing::info!(%url, "ready");
+        // Whoever started this host may have gone: that is no reason to stop.
+        let _ = writeln!(std::io::stdout(), "listening on {url}");
+        signals.next().await;
+    }
     tracing::info!("stopping: runs get their grace; another signal ends it at once");
     tokio::select! {
         () = app.stop() => {}

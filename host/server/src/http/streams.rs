@@ -103,7 +103,7 @@ async fn ingest(
     let key = key(&ids)?;
     let (streams, by, key) = (&state.service().streams, state.by(), &key);
     let ingest =
-        |bytes: axum::body::Bytes| async move { Ok(streams.ingest(by, key, &bytes).await?) };
+        |bytes: axum::body::Bytes| async move { Ok(streams.ingest(by, key, bytes).await?) };
     let ingested = state
         .upload(request, &NDJSON, INGEST_BYTES_MAX, ingest)
         .await?;
