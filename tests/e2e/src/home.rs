@@ -9,7 +9,8 @@ use tokio::process::Command;
 use crate::places;
 
 /// Settings that keep tests short; what a test adds comes after them.
-const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nruns.retry_backoff_ms = 20\n";
+const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nruns.retry_backoff_ms = 20\n\
+    runs.sweep_interval_s = 1\n";
 
 /// The folder. It goes with its last owner; a host is one.
 #[derive(Debug, Clone)]

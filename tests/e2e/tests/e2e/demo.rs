@@ -1,15 +1,19 @@
 //! The demo that the README begins with, without a terminal.
 
+use taskhost_e2e::home::program;
 use taskhost_e2e::host::Cli;
 use taskhost_e2e::places;
-use tokio::process::Command;
 
 #[tokio::test]
 async fn the_demo_finds_the_systems_and_ends() {
-    let mut command = Command::new(places::top().join("examples/demo.sh"));
+    let (top, mut command) = (places::top(), program());
     command
-        .env("XDG_CACHE_HOME", places::scratch().join("cache"))
-        .kill_on_drop(true);
+        .arg("demo")
+        .arg("--data-file")
+        .arg(top.join("examples/data/stream.ndjson"));
+    command
+        .arg("--task-types")
+        .arg(top.join("target/task-types"));
     let said = Cli::of(command).await;
     let (out, code) = (said.out.as_str(), said.code);
     assert_eq!(code, Some(0), "{said:?}");

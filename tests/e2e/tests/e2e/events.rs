@@ -1,5 +1,7 @@
 //! Events of one task: in order, resumable, and honest about what was missed.
 
+use std::time::Instant;
+
 use serde_json::json;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::tasks::task;
@@ -91,4 +93,23 @@ async fn ids_grow_and_no_status_is_told_twice() {
         revisions.windows(2).all(|pair| pair[0] < pair[1]),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn progress_is_told_at_most_twice_a_second_and_the_last_is_not_lost() {
+    let host = Home::with(&["progress-flood"]).start().await;
+    let mut events = host.events(&format!("{}/events", task("t")), None).await;
+    let begun = Instant::now();
+    host.schedule("t", "progress-flood", json!({"calls": 100_000}))
+        .await;
+    let mut told = 0;
+    let last = loop {
+        let event = events.next().await.unwrap();
+        if event.data["status"] == "completed" {
+            break event;
+        }
+        told += u64::from(event.name == "progress");
+    };
+    assert_eq!(last.data["progress"]["done"], 100_000);
+    assert!(told <= 2 * begun.elapsed().as_secs() + 2, "{told} times");
 }

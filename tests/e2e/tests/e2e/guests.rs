@@ -116,11 +116,6 @@ async fn reports(host: &Host) {
     }
     let flood = payload("progress-flood").await;
     assert_eq!(flood["progress"]["done"], 100_000, "{flood:#}");
-    let revision = flood["revision"].as_u64().unwrap();
-    assert!(
-        revision < 100,
-        "progress is written at most twice a second: {revision}"
-    );
     let memory = payload("memory-bomb").await["usage"]["peak_memory_bytes"]
         .as_u64()
         .unwrap();

@@ -89,7 +89,7 @@ async fn computing_is_limited_and_waiting_is_not() {
         .start()
         .await;
     // Its limit is 300 ms of computing, and it shares two cores with guests that only spin.
-    let spinning: Vec<String> = (0..32).map(|n| format!("loop-{n}")).collect();
+    let spinning: Vec<String> = (0..8).map(|n| format!("loop-{n}")).collect();
     for id in &spinning {
         host.schedule(id, "endless-loop", json!({})).await;
     }
