@@ -22,8 +22,6 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 pub const PHASE_BYTES_MAX: usize = 128;
 /// A line of the log, fields included.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * 1024;
-/// The log of a run.
-pub const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Bytes that one answer may have, for a run with so much memory.
 pub(crate) fn batch_bytes_max(memory_bytes: u64) -> u64 {

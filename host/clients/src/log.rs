@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use taskhost_model::task::{LogLevel, LogLine};
 
-use crate::caps::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX};
+use crate::caps::LOG_LINE_BYTES_MAX;
 use crate::error::cut;
 use crate::json;
 use crate::scope::Scope;
@@ -25,15 +25,17 @@ pub struct Log(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     scope: Arc<Scope>,
+    bytes_max: u64,
     sink: Option<Arc<dyn RunSink>>,
     bytes: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl Log {
-    pub(crate) fn new(scope: Arc<Scope>, sink: Option<Arc<dyn RunSink>>) -> Self {
+    pub(crate) fn new(scope: Arc<Scope>, sink: Option<Arc<dyn RunSink>>, bytes_max: u64) -> Self {
         Self(Arc::new(Inner {
             scope,
+            bytes_max,
             sink,
             bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -66,7 +68,7 @@ impl Log {
         {
             let message = format!(
                 "{dropped} more lines were dropped: a run's log keeps {} KiB",
-                LOG_BYTES_MAX / 1024
+                self.0.bytes_max / 1024
             );
             let at = self.0.scope.clock.now();
             sink.log(LogLine {
@@ -80,7 +82,7 @@ impl Log {
 
     /// Counts the line as dropped when there is none; nothing of it is looked at.
     fn has_room(&self) -> bool {
-        if self.0.bytes.load(Ordering::Relaxed) < LOG_BYTES_MAX - LAST_LINE_BYTES {
+        if self.0.bytes.load(Ordering::Relaxed) < self.0.bytes_max.saturating_sub(LAST_LINE_BYTES) {
             return true;
         }
         self.0.dropped.fetch_add(1, Ordering::Relaxed);
@@ -102,7 +104,7 @@ impl Log {
                 .map_or(0, |fields| fields.to_string().len() as u64)
             + LINE_OVERHEAD_BYTES;
         let before = self.0.bytes.fetch_add(size, Ordering::Relaxed);
-        if before + size <= LOG_BYTES_MAX - LAST_LINE_BYTES {
+        if before + size <= self.0.bytes_max.saturating_sub(LAST_LINE_BYTES) {
             sink.log(line);
         } else {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);

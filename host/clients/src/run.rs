@@ -36,6 +36,8 @@ pub struct RunParts {
     pub grants: Grants,
     /// The run's memory limit: one answer takes at most a quarter of it.
     pub memory_bytes: u64,
+    /// The longest log that is kept.
+    pub log_bytes_max: u64,
     /// Asks it to stop.
     pub stop: StopSignal,
     /// Takes its progress and log.
@@ -72,6 +74,7 @@ impl RunClients {
             info,
             grants,
             memory_bytes,
+            log_bytes_max,
             stop,
             sink,
             streams,
@@ -97,7 +100,7 @@ impl RunClients {
         Self {
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(Arc::clone(&sink))),
-            log: Log::new(Arc::clone(&scope), Some(sink)),
+            log: Log::new(Arc::clone(&scope), Some(sink), log_bytes_max),
             streams: Streams::new(Arc::clone(&scope), stream),
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
             scope,
@@ -112,7 +115,7 @@ impl RunClients {
         Self {
             context: Context::new(Arc::clone(&scope), None),
             progress: Progress::new(Arc::clone(&scope), None),
-            log: Log::new(Arc::clone(&scope), None),
+            log: Log::new(Arc::clone(&scope), None, 0),
             streams: Streams::new(Arc::clone(&scope), None),
             documents: Documents::new(Arc::clone(&scope), None),
             scope,

@@ -134,6 +134,11 @@ impl Default for Bounds {
 /// The deepest nesting of a descriptor and of any other JSON from a guest.
 pub const JSON_DEPTH_MAX: usize = 64;
 
+/// A run that is not live is shown as such after a week at the latest.
+const STALE_AFTER_S_MAX: u64 = 7 * 24 * 60 * 60;
+/// The most collections that a type may own.
+const COLLECTIONS_MAX: usize = 32;
+
 impl Descriptor {
     /// Reads and checks what `describe()` returned.
     ///
@@ -210,6 +215,17 @@ impl Descriptor {
         }
         if self.grace_ms > bounds.grace_ms {
             mistakes.push(too_large("grace_ms", self.grace_ms, bounds.grace_ms));
+        }
+        if self.stale_after_s > STALE_AFTER_S_MAX {
+            mistakes.push(too_large(
+                "stale_after_s",
+                self.stale_after_s,
+                STALE_AFTER_S_MAX,
+            ));
+        }
+        if self.collections.len() > COLLECTIONS_MAX {
+            let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
+            mistakes.push(too_large("collections", asked, most));
         }
         let mut seen = std::collections::BTreeSet::new();
         for label in &self.collections {

@@ -8,6 +8,9 @@ use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
 use crate::view::TaskView;
 
+/// It stands in the task's hot row.
+const REASON_BYTES_MAX: usize = 1024;
+
 impl Tasks {
     /// Cancels what is in progress; anything else stays, and the answer says its true status.
     ///
@@ -20,6 +23,13 @@ impl Tasks {
         reason: Option<String>,
         if_version: Option<u64>,
     ) -> Result<TaskView, ServiceError> {
+        if reason
+            .as_ref()
+            .is_some_and(|reason| reason.len() > REASON_BYTES_MAX)
+        {
+            let problem = format!("has more than {REASON_BYTES_MAX} bytes");
+            return Err(ServiceError::invalid("reason", problem));
+        }
         let event = Event::Cancel {
             by: by.name.clone(),
             reason,

@@ -52,8 +52,10 @@ impl Core {
                 ..
             }
         );
+        let is_seen = !matches!(&event, Event::PreviousEnded { .. });
         let applied = self.tasks.apply(key, event).await?;
-        if applied.outcome == Outcome::Changed
+        if is_seen
+            && applied.outcome == Outcome::Changed
             && let Some(task) = &applied.task
         {
             let kind = if task.deleted_at.is_some() {

@@ -11,8 +11,13 @@ use taskhost_model::task::Fence;
 
 /// All runs of this host.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
-    runs: Mutex<HashMap<Fence, Entry>>,
+pub(crate) struct Live(Mutex<Runs>);
+
+#[derive(Debug, Default)]
+struct Runs {
+    entries: HashMap<Fence, Entry>,
+    /// What every run is asked, those that register later included.
+    all_asked: Option<StopReason>,
 }
 
 #[derive(Debug)]
@@ -33,8 +38,12 @@ impl Live {
     /// Registers a run that starts. The signal may have been asked already.
     pub(crate) fn register(self: &Arc<Self>, fence: Fence) -> Registered {
         let mut runs = self.lock();
-        let entry = runs.entry(fence).or_insert_with(Entry::new);
+        let all_asked = runs.all_asked;
+        let entry = runs.entries.entry(fence).or_insert_with(Entry::new);
         entry.running = true;
+        if let Some(reason) = all_asked {
+            entry.stop.ask(reason);
+        }
         Registered {
             live: Arc::clone(self),
             fence,
@@ -44,24 +53,24 @@ impl Live {
 
     /// Asks a run to stop, now or when it registers.
     pub(crate) fn ask(&self, fence: Fence, reason: StopReason) {
-        self.lock()
-            .entry(fence)
-            .or_insert_with(Entry::new)
-            .stop
-            .ask(reason);
+        let mut runs = self.lock();
+        let entry = runs.entries.entry(fence).or_insert_with(Entry::new);
+        entry.stop.ask(reason);
     }
 
     /// Stops a run's guest now.
     pub(crate) fn interrupt(&self, fence: Fence, reason: StopReason) {
         let mut runs = self.lock();
-        let entry = runs.entry(fence).or_insert_with(Entry::new);
+        let entry = runs.entries.entry(fence).or_insert_with(Entry::new);
         entry.stop.ask(reason);
         entry.stop.interrupt();
     }
 
-    /// Asks every run to stop.
+    /// Asks every run to stop, those that register later included.
     pub(crate) fn ask_all(&self, reason: StopReason) {
-        self.lock()
+        let mut runs = self.lock();
+        runs.all_asked = Some(reason);
+        runs.entries
             .values()
             .for_each(|entry| entry.stop.ask(reason));
     }
@@ -69,28 +78,45 @@ impl Live {
     /// Stops every guest now.
     pub(crate) fn interrupt_all(&self) {
         self.lock()
+            .entries
             .values()
             .for_each(|entry| entry.stop.interrupt());
     }
 
     /// Whether a run is registered here.
     pub(crate) fn has(&self, fence: Fence) -> bool {
-        self.lock().get(&fence).is_some_and(|entry| entry.running)
+        self.lock()
+            .entries
+            .get(&fence)
+            .is_some_and(|entry| entry.running)
     }
 
     /// How many runs are registered.
     pub(crate) fn count(&self) -> usize {
-        self.lock().values().filter(|entry| entry.running).count()
-    }
-
-    /// Forgets stops for runs that never registered, except those that `is_expected`.
-    pub(crate) fn forget_unclaimed(&self, is_expected: impl Fn(Fence) -> bool) {
         self.lock()
-            .retain(|fence, entry| entry.running || is_expected(*fence));
+            .entries
+            .values()
+            .filter(|entry| entry.running)
+            .count()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Fence, Entry>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Stops for runs that have not registered.
+    pub(crate) fn unclaimed(&self) -> Vec<Fence> {
+        let runs = self.lock();
+        let unclaimed = runs.entries.iter().filter(|(_, entry)| !entry.running);
+        unclaimed.map(|(fence, _)| *fence).collect()
+    }
+
+    /// Forgets a stop, unless its run has registered.
+    pub(crate) fn forget_unclaimed(&self, fence: Fence) {
+        let mut runs = self.lock();
+        if runs.entries.get(&fence).is_some_and(|entry| !entry.running) {
+            runs.entries.remove(&fence);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,7 +131,7 @@ impl Entry {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.live.lock().remove(&self.fence);
+        self.live.lock().entries.remove(&self.fence);
     }
 }
 
@@ -133,13 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn who_registers_after_all_were_asked_is_asked_too() {
+        let live = Arc::new(Live::default());
+        live.ask_all(StopReason::Drain);
+        assert_eq!(live.register(fence()).stop.asked(), Some(StopReason::Drain));
+    }
+
+    #[test]
     fn unclaimed_stops_are_forgotten_and_runs_are_not() {
         let live = Arc::new(Live::default());
         let (running, expected, gone) = (fence(), fence(), fence());
         let _run = live.register(running);
         live.ask(expected, StopReason::User);
         live.ask(gone, StopReason::User);
-        live.forget_unclaimed(|fence| fence == expected);
+        assert_eq!(live.unclaimed().len(), 2);
+        live.forget_unclaimed(gone);
+        live.forget_unclaimed(running);
         assert!(live.has(running));
         assert_eq!(live.register(expected).stop.asked(), Some(StopReason::User));
         assert_eq!(live.register(gone).stop.asked(), None);

@@ -13,6 +13,9 @@ use taskhost_store::event::{RunEvent, RunReport};
 use crate::settings::Settings;
 use crate::types::LoadedVersion;
 
+/// The longest wait that a component may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// What is written of a run that has ended; `None` when it has lost its lease.
 pub(crate) fn event_of(
     exit: RunExit,
@@ -42,13 +45,33 @@ pub(crate) fn event_of(
                 end,
             }
         }
-        ExitOutcome::Stopped(StopReason::User) => RunEvent::Stopped { end },
-        ExitOutcome::Stopped(StopReason::Drain) => RunEvent::HandedBack { end },
-        ExitOutcome::Stopped(StopReason::Deadline) => {
-            failed_for_good(deadline(run, end.started_at, now), end)
-        }
-        ExitOutcome::Stopped(StopReason::Fenced) => return None,
+        ExitOutcome::Stopped(reason) => return stopped(reason, end, run, now),
     })
+}
+
+/// What is written of a run that was stopped before its guest started.
+pub(crate) fn event_before_start(
+    reason: StopReason,
+    run: &Run,
+    now: Timestamp,
+) -> Option<RunEvent> {
+    let end = RunReport {
+        usage: Some(Usage::default()),
+        ..RunReport::default()
+    };
+    stopped(reason, end, run, now)
+}
+
+fn stopped(reason: StopReason, end: RunReport, run: &Run, now: Timestamp) -> Option<RunEvent> {
+    match reason {
+        StopReason::User => Some(RunEvent::Stopped { end }),
+        StopReason::Drain => Some(RunEvent::HandedBack { end }),
+        StopReason::Deadline => {
+            let error = deadline(run, end.started_at, now);
+            Some(failed_for_good(error, end))
+        }
+        StopReason::Fenced => None,
+    }
 }
 
 /// What is written of a run that could not be started.
@@ -111,7 +134,7 @@ fn retry_at(
     let may = error.kind == ErrorKind::Task && error.retryable && run.attempt < run.max_attempts;
     may.then(|| {
         let wait = backoff(run.attempt, rand::random(), settings);
-        now.plus(wait.max(retry_after.unwrap_or_default()))
+        now.plus(wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)))
     })
 }
 

@@ -34,7 +34,10 @@ pub(crate) struct Reporter {
 struct Said {
     started_at: Option<Timestamp>,
     progress: Option<Progress>,
+    /// Lines that nobody has been told of yet.
     lines: Vec<LogLine>,
+    /// Lines that have been told and could not be written.
+    unwritten: String,
     is_new: bool,
 }
 
@@ -108,7 +111,7 @@ impl Reporter {
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, task = %task.id, "progress could not be written yet");
-                self.put_back(report);
+                self.put_back(&report);
             }
         }
     }
@@ -117,24 +120,23 @@ impl Reporter {
         let mut said = self.lock();
         said.is_new = false;
         let lines = std::mem::take(&mut said.lines);
+        let mut log = std::mem::take(&mut said.unwritten);
+        push_ndjson(&mut log, &lines);
         let report = RunReport {
             started_at: said.started_at,
             progress: said.progress.clone(),
             usage: None,
-            log: (!lines.is_empty()).then(|| ndjson(&lines)),
+            log: (!log.is_empty()).then(|| Arc::from(log)),
         };
         (report, lines)
     }
 
-    /// Log lines that could not be written go with the next write.
-    fn put_back(&self, report: RunReport) {
-        let Some(log) = report.log else { return };
-        let lines = log
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
+    /// What could not be written goes with the next write.
+    fn put_back(&self, report: &RunReport) {
         let mut said = self.lock();
-        let newer = std::mem::take(&mut said.lines);
-        said.lines = lines.chain(newer).collect();
+        if let Some(log) = &report.log {
+            said.unwritten.insert_str(0, log);
+        }
         said.is_new = true;
         drop(said);
         self.something.notify_one();
@@ -151,13 +153,11 @@ fn publish_log(core: &Core, task: &Task, lines: Vec<LogLine>) {
     }
 }
 
-fn ndjson(lines: &[LogLine]) -> Arc<str> {
-    let mut text = String::new();
+fn push_ndjson(text: &mut String, lines: &[LogLine]) {
     for line in lines {
         if let Ok(json) = serde_json::to_string(line) {
             text.push_str(&json);
             text.push('\n');
         }
     }
-    Arc::from(text)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
-use taskhost_clients::stop::StopSignal;
+use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
@@ -19,7 +19,8 @@ use taskhost_store::tasks::StoredTask;
 
 use crate::core::Core;
 use crate::error::ServiceError;
-use crate::outcome::{event_of, event_without_run};
+use crate::live::Registered;
+use crate::outcome::{event_before_start, event_of, event_without_run};
 use crate::report::Reporter;
 use crate::types::LoadedVersion;
 
@@ -27,8 +28,12 @@ use crate::types::LoadedVersion;
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs a claimed task to its end.
-pub(crate) async fn run_claimed(core: &Arc<Core>, runtime: &Runtime, claimed: StoredTask) {
-    let registered = core.live.register(claimed.task.fence());
+pub(crate) async fn run_claimed(
+    core: &Arc<Core>,
+    runtime: &Runtime,
+    claimed: StoredTask,
+    registered: Registered,
+) {
     let event = run(core, runtime, &claimed, &registered.stop).await;
     write_end(core, &claimed.task, event).await;
 }
@@ -47,7 +52,14 @@ async fn run(
     if let Some(error) = incompatible(&version, claimed) {
         return Some(event_without_run(error));
     }
-    let component = match core.types.component(&version).await {
+    // Code may take minutes to load; a stop does not wait for it.
+    let loaded = tokio::select! {
+        loaded = core.types.component(&version) => loaded,
+        reason = stopped_early(core, &claimed.task, stop) => {
+            return event_before_start(reason, &claimed.task.run, core.clock.now());
+        }
+    };
+    let component = match loaded {
         Ok(component) => component,
         Err(error) => return Some(event_without_run(not_loaded(&error))),
     };
@@ -75,6 +87,15 @@ async fn run(
         &core.settings,
         now,
     )
+}
+
+/// Why the run is to end although its guest has not started.
+async fn stopped_early(core: &Core, task: &Task, stop: &StopSignal) -> StopReason {
+    let left = task.run.deadline_at.map(|at| at.since(core.clock.now()));
+    tokio::select! {
+        reason = stop.until_asked() => reason,
+        () = tokio::time::sleep(left.unwrap_or(Duration::MAX)) => StopReason::Deadline,
+    }
 }
 
 async fn pinned(core: &Core, task: &Task) -> Result<Arc<LoadedVersion>, ServiceError> {
@@ -142,6 +163,7 @@ fn clients(
             collections: version.descriptor.collections.clone(),
         },
         memory_bytes: memory_bytes(version),
+        log_bytes_max: core.settings.log_bytes_max,
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
         streams: Arc::clone(&core.streams),

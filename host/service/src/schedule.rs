@@ -74,8 +74,8 @@ impl Tasks {
         let now = self.0.clock.now();
         let run = NewRun {
             id: RunId::new(),
-            type_id: request.type_id,
-            stream: request.stream,
+            type_id: request.type_id.clone(),
+            stream: request.stream.clone(),
             params: Arc::clone(&params),
             requested_by: by.name.clone(),
             priority: request.priority.unwrap_or(0),
@@ -93,7 +93,7 @@ impl Tasks {
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
-            Outcome::Unchanged => self.already_running(&key, &params, view).await,
+            Outcome::Unchanged => self.already_running(&key, &request, &params, view).await,
             Outcome::Refused(Refusal::CancellationInProgress) => {
                 Err(ServiceError::CancellationInProgress)
             }
@@ -107,12 +107,17 @@ impl Tasks {
     async fn already_running(
         &self,
         key: &TaskKey,
+        request: &ScheduleRequest,
         params: &str,
         view: TaskView,
     ) -> Result<Scheduled, ServiceError> {
         // Between the write and this read the run may have ended; its params are the same.
         let stored = self.0.tasks.read(key).await?;
-        let same = stored.is_some_and(|stored| same_json(&stored.params, params));
+        let same = stored.is_some_and(|stored| {
+            stored.task.type_id == request.type_id
+                && stored.task.stream == request.stream
+                && same_json(&stored.params, params)
+        });
         Ok(if same {
             Scheduled::AlreadyRunning(view)
         } else {

@@ -42,13 +42,22 @@ pub(crate) struct Scheduler {
     pub(crate) turn: usize,
 }
 
+/// What one try to claim came to.
+enum Turn {
+    Started,
+    NothingDue,
+    CannotClaim,
+}
+
 impl Scheduler {
     /// Claims and starts runs until it is stopped.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let sleep = match self.run_once().await {
-                Ok(started) if started > 0 => continue,
-                Ok(_) => self.until_next_due().await,
+                Ok(Turn::Started) => continue,
+                Ok(Turn::NothingDue) => self.until_next_due().await,
+                // A freed slot or a new type wakes the loop; time does not help.
+                Ok(Turn::CannotClaim) => SLEEP_MAX,
                 Err(error) => {
                     tracing::error!(%error, "nothing can be claimed: the store is away");
                     STORE_AWAY
@@ -62,15 +71,15 @@ impl Scheduler {
         }
     }
 
-    /// Claims once and starts what was claimed; returns how many.
-    async fn run_once(&mut self) -> Result<usize, StoreError> {
+    /// Claims once and starts what was claimed.
+    async fn run_once(&mut self) -> Result<Turn, StoreError> {
         let free = self.slots.available_permits();
         if free == 0 || self.core.stopping.is_cancelled() {
-            return Ok(0);
+            return Ok(Turn::CannotClaim);
         }
         let mut types = self.core.types.claimable();
         if types.is_empty() {
-            return Ok(0);
+            return Ok(Turn::CannotClaim);
         }
         types.sort_by(|a, b| a.type_id.cmp(&b.type_id));
         self.turn = (self.turn + 1) % types.len();
@@ -82,21 +91,27 @@ impl Scheduler {
             limit: free,
         };
         let claimed = self.core.tasks.claim(&request).await?;
-        let started = claimed.len();
+        let turn = if claimed.is_empty() {
+            Turn::NothingDue
+        } else {
+            Turn::Started
+        };
         claimed.into_iter().for_each(|task| self.start(task));
-        Ok(started)
+        Ok(turn)
     }
 
     fn start(&self, claimed: StoredTask) {
         self.core
             .changes
             .publish(&claimed.task, crate::changes::ChangeKind::Status);
+        // Registered before anything else can happen: a cancel or a drain finds it.
+        let registered = self.core.live.register(claimed.task.fence());
         let (core, runtime) = (Arc::clone(&self.core), Arc::clone(&self.runtime));
         let slots = Arc::clone(&self.slots);
         // Only this loop takes permits, and it claims no more than are free.
         let permit = slots.try_acquire_owned();
         self.runs.spawn(async move {
-            run_claimed(&core, &runtime, claimed).await;
+            run_claimed(&core, &runtime, claimed, registered).await;
             drop(permit);
             core.wake.notify_one();
         });

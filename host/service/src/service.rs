@@ -72,10 +72,12 @@ struct Loops {
     scheduler: Mutex<Option<Background>>,
     sweeper: Mutex<Option<Background>>,
     runs: TaskTracker,
+    /// Canceled when claiming may begin.
+    begun: CancellationToken,
 }
 
 impl Service {
-    /// Requeues what an earlier process was running, then starts to claim.
+    /// Requeues what an earlier process was running. Nothing is claimed before [`Self::begin`].
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -124,10 +126,19 @@ impl Service {
             runs: runs.clone(),
             turn: 0,
         };
+        let begun = CancellationToken::new();
+        let may_claim = begun.clone();
+        let claiming = |stop: CancellationToken| async move {
+            tokio::select! {
+                () = may_claim.cancelled() => scheduler.run(stop).await,
+                () = stop.cancelled() => {}
+            }
+        };
         let loops = Loops {
-            scheduler: Mutex::new(Some(Background::start(|stop| scheduler.run(stop)))),
+            scheduler: Mutex::new(Some(Background::start(claiming))),
             sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
             runs,
+            begun,
         };
         Ok(Self {
             tasks: Tasks(Arc::clone(&core)),
@@ -138,11 +149,18 @@ impl Service {
         })
     }
 
+    /// Begins to claim. Called when the host can serve: a host that does not get so far, and is
+    /// started again and again, must not count a crash for every task that waits.
+    pub fn begin(&self) {
+        self.loops.begun.cancel();
+    }
+
     /// Stops: claims nothing more, gives runs at most `grace`, then hands back what is left.
     /// When it returns no guest is alive and every end is written.
     pub async fn drain(&self, grace: Duration) {
         let core = &self.tasks.0;
         core.stopping.cancel();
+        core.live.ask_all(StopReason::Drain);
         for name in [&self.loops.scheduler, &self.loops.sweeper] {
             let background = name.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(background) = background {
@@ -150,7 +168,6 @@ impl Service {
             }
         }
         self.loops.runs.close();
-        core.live.ask_all(StopReason::Drain);
         if tokio::time::timeout(grace, self.loops.runs.wait())
             .await
             .is_ok()

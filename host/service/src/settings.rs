@@ -13,6 +13,10 @@ pub struct Settings {
     pub bounds: Bounds,
     /// The largest params, in bytes.
     pub params_bytes_max: usize,
+    /// The largest document of a stream, in bytes.
+    pub document_bytes_max: u64,
+    /// The longest log of a run, in bytes.
+    pub log_bytes_max: u64,
     /// The wait before the second attempt; doubled for each one after, with jitter.
     pub retry_backoff: Duration,
     /// The longest wait between two attempts.
@@ -31,6 +35,8 @@ impl Default for Settings {
             slots: 64,
             bounds: Bounds::default(),
             params_bytes_max: 1024 * 1024,
+            document_bytes_max: 1024 * 1024,
+            log_bytes_max: 1024 * 1024,
             retry_backoff: Duration::from_secs(1),
             retry_backoff_max: Duration::from_secs(300),
             crashes_max: 5,

@@ -17,8 +17,6 @@ use crate::error::ServiceError;
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Rejected lines that are listed; the rest is only counted.
 const REJECTED_MAX: usize = 100;
-/// The largest document, in bytes.
-const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Stream data for people. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,7 +60,12 @@ impl Streams {
                 "has to be at least 1",
             ));
         }
-        Ok(self.0.streams.put(key, settings).await?)
+        let made = self.0.streams.put(key, settings).await?;
+        if made {
+            // A run on a former stream of this name may have written after its deletion.
+            self.0.documents.delete_stream(key).await?;
+        }
+        Ok(made)
     }
 
     /// One stream.
@@ -86,11 +89,16 @@ impl Streams {
     /// # Errors
     /// [`ServiceError::UnknownStream`], or what the store says.
     pub async fn delete(&self, _by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
-        if !self.0.streams.delete(key).await? {
-            return Err(unknown(key));
-        }
-        self.0.documents.delete_stream(key).await?;
-        Ok(())
+        // Carried out whole, also when whoever asks hangs up. Collections go even when the
+        // stream is gone already: a crash may have come between the two.
+        let (core, gone) = (Arc::clone(&self.0), key.clone());
+        let whole = tokio::spawn(async move {
+            let existed = core.streams.delete(&gone).await?;
+            core.documents.delete_stream(&gone).await?;
+            Ok::<_, ServiceError>(existed)
+        });
+        let existed = whole.await.map_err(|error| internal(&error))??;
+        if existed { Ok(()) } else { Err(unknown(key)) }
     }
 
     /// Adds documents, one JSON object a line; each line stands alone.
@@ -101,25 +109,12 @@ impl Streams {
         &self,
         _by: &Requester,
         key: &StreamKey,
-        body: &[u8],
+        body: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<Ingested, ServiceError> {
-        let now = self.0.clock.now();
-        let mut ingested = Ingested::default();
-        let mut documents = Vec::new();
-        for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                continue;
-            }
-            match document(line, now) {
-                Ok(document) => documents.push(document),
-                Err(_) if ingested.rejected.len() >= REJECTED_MAX => ingested.more_rejected += 1,
-                Err(reason) => {
-                    let line = index as u64 + 1;
-                    ingested.rejected.push(RejectedLine { line, reason });
-                }
-            }
-        }
+        let (now, bytes_max) = (self.0.clock.now(), self.0.settings.document_bytes_max);
+        // Many megabytes may have to be read: that is not for the threads that serve.
+        let read = tokio::task::spawn_blocking(move || documents(body.as_ref(), now, bytes_max));
+        let (documents, mut ingested) = read.await.map_err(|error| internal(&error))?;
         ingested.accepted = documents.len() as u64;
         if documents.is_empty() {
             self.0.streams.get(key).await?.ok_or_else(|| unknown(key))?;
@@ -174,15 +169,41 @@ fn unknown(key: &StreamKey) -> ServiceError {
     }
 }
 
+fn internal(error: &tokio::task::JoinError) -> ServiceError {
+    ServiceError::Internal {
+        reason: error.to_string(),
+    }
+}
+
+/// The documents of a body, and what became of the other lines.
+fn documents(body: &[u8], now: Timestamp, bytes_max: u64) -> (Vec<StreamDocument>, Ingested) {
+    let mut ingested = Ingested::default();
+    let mut documents = Vec::new();
+    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
+        match document(line, now, bytes_max) {
+            Ok(document) => documents.push(document),
+            Err(_) if ingested.rejected.len() >= REJECTED_MAX => ingested.more_rejected += 1,
+            Err(reason) => {
+                let line = index as u64 + 1;
+                ingested.rejected.push(RejectedLine { line, reason });
+            }
+        }
+    }
+    (documents, ingested)
+}
+
 /// A document from a line. One without `@timestamp` gets the time of its arrival; a time in
 /// another form is written as RFC 3339.
-fn document(line: &[u8], now: Timestamp) -> Result<StreamDocument, String> {
-    if line.len() > DOCUMENT_BYTES_MAX {
-        return Err(format!(
-            "has {} bytes, at most {DOCUMENT_BYTES_MAX}",
-            line.len()
-        ));
-    }
+fn document(line: &[u8], now: Timestamp, bytes_max: u64) -> Result<StreamDocument, String> {
+    let check = |what: &str, bytes: usize| match bytes as u64 > bytes_max {
+        true => Err(format!("{what} {bytes} bytes, at most {bytes_max}")),
+        false => Ok(()),
+    };
+    check("has", line.len())?;
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     if let Some(integer) = rounded_integer(text) {
         return Err(format!(
@@ -200,9 +221,11 @@ fn document(line: &[u8], now: Timestamp) -> Result<StreamDocument, String> {
             .map_err(|error| format!("`@timestamp`: {error}"))?,
     };
     object.insert("@timestamp".to_owned(), Value::String(at.to_string()));
+    let body = Value::Object(object).to_string();
+    check("has, with its time,", body.len())?;
     Ok(StreamDocument {
         at,
-        body: Arc::from(Value::Object(object).to_string()),
+        body: Arc::from(body),
     })
 }
 
@@ -218,7 +241,7 @@ mod tests {
     #[test]
     fn lines_become_documents_with_a_time() {
         let now = Timestamp::from_ms(5);
-        let read = |line: &str| document(line.as_bytes(), now);
+        let read = |line: &str| document(line.as_bytes(), now, 1_000);
         let given = read(r#"{"message":"x","@timestamp":1000}"#).unwrap();
         assert_eq!(given.at.as_ms(), 1000);
         assert!(
@@ -240,7 +263,7 @@ mod tests {
         }
         assert!(read(r#"{"a":18446744073709551616}"#).is_err());
         assert!(
-            document(b"{\"a\":\"\xff\"}", now)
+            document(b"{\"a\":\"\xff\"}", now, 1_000)
                 .unwrap_err()
                 .contains("UTF-8")
         );

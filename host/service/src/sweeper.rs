@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::Incarnation;
+use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Lease, Task};
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome};
@@ -14,7 +16,7 @@ use crate::core::Core;
 use crate::error::ServiceError;
 use crate::settings::Settings;
 
-/// Documents looked at in one go.
+/// Documents looked at in one go, beside one for each slot.
 const BATCH: usize = 1_000;
 
 /// What one sweep did.
@@ -71,7 +73,12 @@ impl Sweeper {
                 () = tokio::time::sleep(self.core.settings.sweep_interval) => {}
                 () = stop.cancelled() => return,
             }
-            match self.run_once().await {
+            let swept = tokio::select! {
+                swept = self.run_once() => swept,
+                // What it was doing is done in pieces that are whole by themselves.
+                () = stop.cancelled() => return,
+            };
+            match swept {
                 Ok(swept) if swept == Swept::default() => {}
                 Ok(swept) => tracing::debug!(?swept, "swept"),
                 Err(error) => tracing::warn!(%error, "the sweep was not finished"),
@@ -95,7 +102,9 @@ impl Sweeper {
 
     async fn sweep_held(&mut self) -> Result<u64, StoreError> {
         let core = Arc::clone(&self.core);
-        let held = core.tasks.held(BATCH).await?;
+        // Read before the documents are: a stop that comes later is not forgotten.
+        let unclaimed = core.live.unclaimed();
+        let held = core.tasks.held(BATCH + core.settings.slots).await?;
         let fences: HashSet<Fence> = held
             .iter()
             .flat_map(|task| {
@@ -105,10 +114,19 @@ impl Sweeper {
             })
             .map(|lease| lease.fence)
             .collect();
-        core.live.forget_unclaimed(|fence| fences.contains(&fence));
+        for fence in unclaimed
+            .into_iter()
+            .filter(|fence| !fences.contains(fence))
+        {
+            core.live.forget_unclaimed(fence);
+        }
         let mut suspects = HashSet::new();
         let mut lost = 0;
         for task in &held {
+            // Usually it has been asked; asking again changes nothing.
+            if task.phase() == Phase::BeingCanceled && core.live.has(task.fence()) {
+                core.live.ask(task.fence(), StopReason::User);
+            }
             for need in needs(task, |lease| core.live.has(lease.fence)) {
                 let lease = need.lease();
                 if lease.incarnation == self.own && !self.suspects.contains(&lease.fence) {

@@ -140,7 +140,11 @@ impl TaskTypes {
             .catalog
             .read_active(&*inner.components, &inner.bounds)
             .await?;
-        Ok(Self(Arc::new(inner)))
+        let types = Self(Arc::new(inner));
+        for version in types.0.catalog.all_active() {
+            types.take_labels(&version.descriptor).await?;
+        }
+        Ok(types)
     }
 
     /// Whether a component was accepted once, whatever its state now.

@@ -65,6 +65,7 @@ impl Bench {
                 collections: vec![Label::parse("features").unwrap()],
             },
             memory_bytes,
+            log_bytes_max: 1024 * 1024,
             stop: stop.clone(),
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),

@@ -147,8 +147,7 @@ async fn hostile_documents_are_refused_and_odd_ones_kept_exactly() {
         None,
         "nothing was written"
     );
-    let odd =
-        r#" {"a":"\u0000","b":9007199254740993,"c":1.0,"é":"🦀","d":18446744073709551615} "#;
+    let odd = r#" {"a":"\u0000","b":9007199254740993,"c":1.0,"é":"🦀","d":18446744073709551615} "#;
     apply_one(&collection, put("odd", odd)).await.unwrap();
     assert_eq!(collection.get("odd").await.unwrap().unwrap().body, odd);
     for id in ["", " ", "a/b", "a\0", &"x".repeat(256)] {

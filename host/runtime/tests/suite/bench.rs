@@ -139,6 +139,7 @@ impl TestRun {
             },
             info,
             memory_bytes,
+            log_bytes_max: 1024 * 1024,
             stop: stop.clone(),
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),

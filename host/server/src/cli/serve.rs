@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::failure::{Exit, Failure};
 use super::text;
 use crate::app::App;
-use crate::settings::{File, Flags, Settings};
+use crate::settings::{File, Flags, Mistake, Settings};
 
 /// What is logged unless `TASKHOST_LOG` says otherwise.
 const LOG: &str = "info";
@@ -132,12 +132,21 @@ fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
         Ok(File { name, text })
     });
     let environment = |name: &str| std::env::var(name).ok();
-    Settings::read(file.transpose()?.as_ref(), &environment, flags).map_err(|mistakes| {
-        let lines = mistakes
-            .iter()
-            .map(|mistake| text::shown(&mistake.to_string()));
-        Failure::wrong_use(lines.collect::<Vec<_>>().join("\n"))
-    })
+    Settings::read(file.transpose()?.as_ref(), &environment, flags)
+        .map_err(|mistakes| wrong_settings(&mistakes))
+}
+
+/// Every mistake on a line of its own.
+pub(crate) fn wrong_settings(mistakes: &[Mistake]) -> Failure {
+    let mut message = match mistakes.len() {
+        1 => "one mistake in the settings:".to_owned(),
+        count => format!("{count} mistakes in the settings:"),
+    };
+    for mistake in mistakes {
+        message.push_str("\n  ");
+        message.push_str(&text::shown(&mistake.to_string()));
+    }
+    Failure::wrong_use(message)
 }
 
 /// A test lets the host die at a named point of a write.

@@ -49,6 +49,10 @@ impl Catalog {
         self.read().active.get(type_id).cloned()
     }
 
+    pub(super) fn all_active(&self) -> Vec<Arc<LoadedVersion>> {
+        self.read().active.values().cloned().collect()
+    }
+
     /// Makes a version the active one of its type.
     pub(super) fn activate(&self, version: Arc<LoadedVersion>) {
         let mut versions = self.write();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use taskhost_model::descriptor::Descriptor;
+use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Digest, TypeId};
+use taskhost_runtime::{LoadError, RunFailure};
 use taskhost_store::components::{COMPONENT_BYTES_MAX, Version, VersionState};
 
 use super::view::{changes_between, warnings};
@@ -42,6 +44,15 @@ impl TaskTypes {
     /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`], or
     /// what the store says.
     pub async fn push(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
+        // Carried out whole, also when whoever pushes hangs up.
+        let types = self.clone();
+        let whole = tokio::spawn(async move { types.take_in(bytes).await });
+        whole.await.map_err(|error| ServiceError::Internal {
+            reason: error.to_string(),
+        })?
+    }
+
+    async fn take_in(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
         let size = bytes.len() as u64;
         if size > COMPONENT_BYTES_MAX {
             let (what, bytes_max) = ("the component", COMPONENT_BYTES_MAX);
@@ -70,9 +81,12 @@ impl TaskTypes {
             activated_at: Some(now),
         };
         let loaded = LoadedVersion::read(version.clone(), &self.0.bounds).map_err(invalid)?;
-        self.take_labels(&loaded.descriptor).await?;
-        // Kept and made active in one write: a crash leaves all of it or nothing.
+        self.check_labels(&loaded.descriptor).await?;
+        // Kept and made active in one write: a crash leaves all of it or nothing. Labels come
+        // after it, so that they never belong to a type that is not there; the next start takes
+        // what a crash between the two has left.
         self.0.components.put(&version, bytes).await?;
+        self.take_labels(&loaded.descriptor).await?;
         let before = self.0.catalog.active(&version.type_id);
         let pushed = Pushed {
             digest,
@@ -84,8 +98,10 @@ impl TaskTypes {
             warnings: warnings(&loaded.version.descriptor, &loaded.descriptor),
         };
         self.0.catalog.activate(Arc::new(loaded));
-        self.retire_unused().await?;
         self.0.wake.notify_one();
+        if let Err(error) = self.retire_unused().await {
+            tracing::warn!(%error, "versions that nothing uses are left to the sweeper");
+        }
         Ok(pushed)
     }
 
@@ -119,12 +135,18 @@ impl TaskTypes {
             })?
             .map_err(|error| invalid(vec![error.to_string()]))?;
         let component = self.0.runtime.load(digest, Arc::clone(bytes)).await;
-        let component = component.map_err(|error| invalid(vec![error.to_string()]))?;
+        let component = component.map_err(not_loaded)?;
         let described = self.0.runtime.describe(&component).await;
-        described.map_err(|error| invalid(vec![format!("describe() failed: {error}")]))
+        described.map_err(|RunFailure(error)| match error.kind {
+            // The host's own fault, not the author's: the same upload may succeed later.
+            ErrorKind::Internal => ServiceError::Unavailable {
+                reason: error.message,
+            },
+            _ => invalid(vec![format!("describe() failed: {}", error.message)]),
+        })
     }
 
-    async fn take_labels(&self, descriptor: &Descriptor) -> Result<(), ServiceError> {
+    async fn check_labels(&self, descriptor: &Descriptor) -> Result<(), ServiceError> {
         for label in &descriptor.collections {
             let owner = self.0.documents.label_owner(label).await?;
             if let Some(owner) = owner.filter(|owner| *owner != descriptor.id) {
@@ -134,6 +156,11 @@ impl TaskTypes {
                 )]));
             }
         }
+        Ok(())
+    }
+
+    /// Makes the type the owner of its labels; it may be already.
+    pub(super) async fn take_labels(&self, descriptor: &Descriptor) -> Result<(), ServiceError> {
         for label in &descriptor.collections {
             self.0.documents.take_label(label, &descriptor.id).await?;
         }
@@ -165,6 +192,13 @@ fn known(version: Version) -> Result<Pushed, ServiceError> {
         changes: Vec::new(),
         warnings: Vec::new(),
     })
+}
+
+fn not_loaded(error: LoadError) -> ServiceError {
+    match error {
+        LoadError::Internal { reason } => ServiceError::Unavailable { reason },
+        error => invalid(vec![error.to_string()]),
+    }
 }
 
 fn invalid(mistakes: Vec<String>) -> ServiceError {
