@@ -13,7 +13,7 @@ use super::features::systems;
 use super::follow::follow;
 use super::ingest::ingest;
 use super::progress::Progress;
-use super::serve::{Signals, log_to_stderr};
+use super::serve::{Signals, log_to_stderr, wrong_settings};
 use super::table::Medium;
 use super::tasks::exit_of;
 use super::text;
@@ -122,10 +122,7 @@ fn settings(data: &Path, command: &Demo) -> Result<Settings, Failure> {
         task_types: Some(command.task_types.to_string_lossy().into_owned()),
     };
     let environment = |name: &str| std::env::var(name).ok();
-    Settings::read(None, &environment, flags).map_err(|mistakes| {
-        let lines = mistakes.iter().map(ToString::to_string);
-        Failure::wrong_use(lines.collect::<Vec<_>>().join("\n"))
-    })
+    Settings::read(None, &environment, flags).map_err(|mistakes| wrong_settings(&mistakes))
 }
 
 fn client(app: &App) -> Result<Client, Failure> {

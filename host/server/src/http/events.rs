@@ -105,7 +105,10 @@ impl Feed {
             }
             ChangeKind::Deleted => self.pending.push_back(deleted(task)),
         }
-        self.last = Some((task.run.id, task.revision));
+        // A log line comes with the document as it was when the run was claimed.
+        if !matches!(&change.kind, ChangeKind::Log(_)) {
+            self.last = Some((task.run.id, task.revision));
+        }
     }
 }
 
@@ -154,7 +157,8 @@ fn log(task: &Task, line: &LogLine) -> Event {
         line,
     })
     .unwrap_or_default();
-    Event::default().event("log").id(cursor(task)).data(data)
+    // Without an id: the last one that the client knows goes on saying which state it has seen.
+    Event::default().event("log").data(data)
 }
 
 #[derive(Serialize)]

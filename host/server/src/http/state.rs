@@ -35,6 +35,7 @@ struct Inner {
     body_timeout: Duration,
     json_bytes_max: u64,
     uploads: Semaphore,
+    pushes: Semaphore,
 }
 
 /// What `/v1/info` says of this host.
@@ -45,6 +46,9 @@ pub struct About {
     /// When it started.
     pub started_at: Timestamp,
 }
+
+/// The content type of components.
+pub(crate) const WASM: &str = "application/wasm";
 
 impl State {
     /// `params_bytes_max` is the limit of a task's params; a body may be so much larger as
@@ -67,6 +71,7 @@ impl State {
             body_timeout,
             json_bytes_max: params_bytes_max.saturating_mul(2).saturating_add(64 * 1024),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
+            pushes: Semaphore::new(UPLOADS_AT_ONCE),
         }))
     }
 
@@ -130,7 +135,13 @@ impl State {
     {
         let (parts, body) = request.into_parts();
         request::check_content_type(&parts.headers, accepted)?;
-        let _permit = self.0.uploads.acquire().await;
+        // A component may take minutes to compile: documents do not wait for it.
+        let places = if accepted.contains(&WASM) {
+            &self.0.pushes
+        } else {
+            &self.0.uploads
+        };
+        let _place = places.acquire().await;
         let bytes = request::body(&parts.headers, body, bytes_max, self.0.body_timeout).await?;
         then(bytes).await
     }

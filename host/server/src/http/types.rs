@@ -15,7 +15,7 @@ use taskhost_store::components::COMPONENT_BYTES_MAX;
 use super::answer;
 use super::problem::Problem;
 use super::request::PathIds;
-use super::state::State;
+use super::state::{State, WASM};
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
@@ -73,7 +73,7 @@ async fn push(extract::State(state): extract::State<State>, request: Request<Bod
     let push =
         |bytes: axum::body::Bytes| async move { Ok(types.push(Arc::from(bytes.as_ref())).await?) };
     let pushed = state
-        .upload(request, &["application/wasm"], COMPONENT_BYTES_MAX, push)
+        .upload(request, &[WASM], COMPONENT_BYTES_MAX, push)
         .await?;
     let status = if pushed.created {
         StatusCode::CREATED
