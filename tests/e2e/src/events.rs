@@ -1,12 +1,10 @@
 //! A stream of server-sent events, read one at a time.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long an event may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::PATIENCE;
 
 /// An open stream.
 #[derive(Debug)]
@@ -46,7 +44,7 @@ impl Events {
         while self.ready.is_empty() {
             let part = tokio::time::timeout(PATIENCE, self.response.chunk()).await;
             // An end without goodbye is an end as well.
-            let part = part.expect("no event in 30 s").ok().flatten()?;
+            let part = part.expect("no event comes").ok().flatten()?;
             self.text.push_str(std::str::from_utf8(&part).unwrap());
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 self.ready.extend(parse(block));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::process::Command;
 
-use crate::places;
+use crate::{PATIENCE, places};
 
 /// Settings that keep tests short; what a test adds comes after them.
 const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nruns.retry_backoff_ms = 20\n\
@@ -98,7 +98,7 @@ impl Home {
 
     /// What a host says that does not start.
     pub async fn refused(&self) -> Output {
-        let output = tokio::time::timeout(crate::host::PATIENCE, self.serve().output()).await;
+        let output = tokio::time::timeout(PATIENCE, self.serve().output()).await;
         let output = output.expect("it started").unwrap();
         assert!(!output.status.success(), "{output:?}");
         assert!(output.stdout.is_empty(), "{output:?}");

@@ -2,7 +2,6 @@
 
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -10,12 +9,10 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::PATIENCE;
 use crate::answer::Answer;
 use crate::events::Events;
 use crate::home::{Home, program};
-
-/// How long anything may take that has to come. Generous: it only bounds what goes wrong.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A host of the home that started it.
 #[derive(Debug)]

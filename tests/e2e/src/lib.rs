@@ -10,6 +10,8 @@
     reason = "a harness has no caller to hand an error to: it fails the test"
 )]
 
+use std::time::Duration;
+
 pub mod places;
 pub mod answer;
 pub mod events;
@@ -17,6 +19,9 @@ pub mod component;
 pub mod home;
 pub mod host;
 pub mod tasks;
+
+/// How long anything may take that has to come. Generous: it only bounds what goes wrong.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the long proofs are asked for (`tests/run.sh --all`).
 #[must_use]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::PATIENCE;
 use crate::answer::Answer;
-use crate::host::{Host, PATIENCE};
+use crate::host::Host;
 use crate::places;
 
 /// Statuses after which nothing happens by itself.

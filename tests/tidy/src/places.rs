@@ -117,7 +117,7 @@ fn is_path(word: &str) -> bool {
     let plain = word
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
-    let file = [".rs", ".md", ".toml", ".sh", ".wit"]
+    let file = [".md", ".toml", ".sh"]
         .iter()
         .any(|end| word.ends_with(end));
     plain && !outside && (word.contains('/') || file)

@@ -12,7 +12,10 @@ async fn wrong_schedules_name_their_field() {
         .await;
     host.put(&stream("s"), &json!({})).await.expect(201);
     let hello = |params: Value| json!({"type": "hello", "params": params});
-    let identify = |params: Value| json!({"type": "streams_feature_identification", "stream": "s", "params": params});
+    let identify = |params: Value| {
+        let id = "streams_feature_identification";
+        json!({"type": id, "stream": "s", "params": params})
+    };
     for (body, field) in [
         (hello(json!({})), "params.name"),
         (hello(json!({"name": 7})), "params.name"),

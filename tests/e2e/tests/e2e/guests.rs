@@ -84,6 +84,10 @@ async fn every_guest_ends_as_it_has_to_beside_honest_tasks() {
             (&json!("failed"), &json!(kind)),
             "{guest}: {ended:#}"
         );
+        if guest == "panic" {
+            let place = ended["error"].to_string();
+            assert!(place.contains("panic.rs"), "it says where: {place}");
+        }
         let message = ended["error"]["message"].as_str().unwrap();
         assert!(message.contains(words), "{guest}: `{words}` in: {message}");
         assert!(ended["usage"]["cpu_ms"].is_u64(), "{guest}: {ended:#}");

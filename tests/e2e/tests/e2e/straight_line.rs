@@ -182,4 +182,5 @@ async fn the_log_holds_what_the_run_wrote() {
         "{} bytes",
         log.text.len()
     );
+    assert!(log.text.contains("dropped"), "it says what it dropped");
 }
