@@ -151,8 +151,8 @@ async fn of_streams(make: &impl Fn() -> Subject) {
             many_documents_are_drawn_as_few_are,
         }
         retention {
-            what_is_too_old_goes,
-            what_is_too_much_goes_oldest_first,
+            age_counts_from_arrival,
+            what_is_too_much_goes_in_the_order_of_arrival,
             a_deleted_stream_leaves_nothing_to_its_successor,
         }
     }

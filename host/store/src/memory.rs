@@ -6,7 +6,7 @@ mod documents;
 mod streams;
 mod tasks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
@@ -59,6 +59,8 @@ struct StreamEntry {
     last_number: u64,
     /// By time in milliseconds, then by arrival.
     documents: BTreeMap<(i64, u64), Arc<str>>,
+    /// When each arrived, in milliseconds, and its place, in the order of arrival.
+    arrivals: VecDeque<(i64, (i64, u64))>,
 }
 
 impl Memory {

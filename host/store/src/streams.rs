@@ -22,7 +22,9 @@ use crate::error::StoreError;
 ///    same documents; its order is random too.
 /// 4. Ranges are `[from, to)`; conditions mean what `model::condition` says, to the letter.
 /// 5. Answers keep to the rows and bytes that were asked for; what was cut is said.
-/// 6. What a stream holds beyond its days or bytes goes, the oldest first.
+/// 6. What a stream holds beyond its days or bytes goes, what arrived first before the rest: a
+///    document's age counts from its arrival, so that old data that is brought in today stays as
+///    long as any other.
 #[async_trait]
 pub trait StreamStore: Send + Sync + std::fmt::Debug {
     /// Makes a stream or changes its settings; true when it was made.
@@ -90,9 +92,9 @@ pub struct StreamSettings {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Documents older than this go.
+    /// Documents go so many days after they arrived, whatever their `@timestamp` says.
     pub retention_days: u32,
-    /// Beyond so many bytes of documents the oldest go.
+    /// Beyond so many bytes of documents those that arrived first go.
     pub max_bytes: u64,
 }
 
@@ -192,7 +194,7 @@ pub struct ValueCount {
     pub count: u64,
 }
 
-/// The time before which a stream's documents are too old.
+/// What arrived in a stream before this time is too old.
 pub(crate) fn retained_since(now: Timestamp, settings: &StreamSettings) -> Timestamp {
     let kept_ms = i64::from(settings.retention_days) * 24 * 60 * 60 * 1_000;
     Timestamp::from_ms(now.as_ms().saturating_sub(kept_ms))

@@ -18,33 +18,39 @@ fn keeping(retention_days: u32, max_bytes: u64) -> StreamSettings {
     }
 }
 
-pub(super) async fn what_is_too_old_goes(s: &Subject) -> Result<(), StoreError> {
-    let (streams, now_ms) = (&s.stores.streams, s.now().as_ms());
-    let old_ms = now_ms - 2 * DAY_MS;
-    let mut documents: Vec<_> = (1..1_200)
-        .map(|age| document(old_ms - age, "{\"old\":1}"))
-        .collect();
-    documents.extend([document(now_ms, "{}"), document(old_ms, "{\"edge\":1}")]);
-    let key = s.ingested("logs", documents).await?;
-    assert_eq!(
-        streams.enforce_retention(s.now()).await?,
-        0,
-        "30 days are kept"
-    );
+pub(super) async fn age_counts_from_arrival(s: &Subject) -> Result<(), StoreError> {
+    let (streams, first_ms) = (&s.stores.streams, s.now().as_ms());
+    // The first to arrive are a year ahead of the clock, the last ones eleven years behind it.
+    let (ahead_ms, behind_ms) = (first_ms + 365 * DAY_MS, first_ms - 11 * 365 * DAY_MS);
+    let early = (0..1_200).map(|number| document(ahead_ms + number, "{\"early\":1}"));
+    let key = s.ingested("logs", early.collect()).await?;
+    s.wait_ms(1);
+    let late = [
+        document(behind_ms, "{}"),
+        document(first_ms, "{\"edge\":1}"),
+    ];
+    streams.ingest(&key, late.to_vec()).await?;
     streams.put(&key, &keeping(2, MANY_BYTES)).await?;
-    assert_eq!(streams.enforce_retention(s.now()).await?, 1_199);
-    assert_eq!(streams.enforce_retention(s.now()).await?, 0);
+    let kept_until_ms = first_ms + 2 * DAY_MS;
+    assert_eq!(
+        streams.enforce_retention(at(kept_until_ms)).await?,
+        0,
+        "a time long past is no age"
+    );
+    let later = at(kept_until_ms + 1);
+    assert_eq!(streams.enforce_retention(later).await?, 1_200);
+    assert_eq!(streams.enforce_retention(later).await?, 0);
     let found = streams.get(&key).await?.expect("it is there");
     assert_eq!((found.documents, found.bytes), (2, 12));
     assert_eq!(
         (found.first_at, found.last_at),
-        (Some(at(old_ms)), Some(s.now()))
+        (Some(at(behind_ms)), Some(at(first_ms)))
     );
     let count = streams
-        .count(&reader(), &key, &query(0, now_ms + 1))
+        .count(&reader(), &key, &query(behind_ms, first_ms + 1))
         .await?;
     assert_eq!(count, 2);
-    let later = at(now_ms + 40 * DAY_MS);
+    let later = at(kept_until_ms + 2);
     assert_eq!(streams.enforce_retention(later).await?, 2);
     let found = streams.get(&key).await?.expect("it is there");
     assert_eq!(
@@ -54,12 +60,13 @@ pub(super) async fn what_is_too_old_goes(s: &Subject) -> Result<(), StoreError> 
     Ok(())
 }
 
-pub(super) async fn what_is_too_much_goes_oldest_first(s: &Subject) -> Result<(), StoreError> {
+pub(super) async fn what_is_too_much_goes_in_the_order_of_arrival(
+    s: &Subject,
+) -> Result<(), StoreError> {
     let (streams, now_ms) = (&s.stores.streams, s.now().as_ms());
     let body = |number: i64| json!({"n": 10_000 + number}).to_string();
-    let documents = (0..2_000)
-        .rev()
-        .map(|number| document(now_ms - number, &body(number)));
+    // The newest arrives first.
+    let documents = (0..2_000).map(|number| document(now_ms - number, &body(number)));
     let key = s.ingested("logs", documents.collect()).await?;
     let other = s
         .ingested("other", vec![document(now_ms - 9_999, "{}")])
@@ -69,14 +76,17 @@ pub(super) async fn what_is_too_much_goes_oldest_first(s: &Subject) -> Result<()
     assert_eq!(streams.enforce_retention(s.now()).await?, 1_950);
     let found = streams.get(&key).await?.expect("it is there");
     assert_eq!((found.documents, found.bytes), (50, 50 * each));
-    assert_eq!(found.first_at, Some(at(now_ms - 49)));
+    assert_eq!(
+        (found.first_at, found.last_at),
+        (Some(at(now_ms - 1_999)), Some(at(now_ms - 1_950)))
+    );
     let mut asked = query(0, now_ms + 1);
     asked.sort = Some(Sort::Asc);
     let left = streams
         .search(&reader(), &key, &asked, MANY_BYTES)
         .await?
         .documents;
-    assert_eq!(left, (0..50).rev().map(body).collect::<Vec<_>>());
+    assert_eq!(left, (1_950..2_000).rev().map(body).collect::<Vec<_>>());
     assert_eq!(
         streams.get(&other).await?.map(|other| other.documents),
         Some(1)

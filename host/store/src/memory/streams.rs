@@ -41,6 +41,7 @@ impl StreamStore for Memory {
             stream,
             last_number: 0,
             documents: Default::default(),
+            arrivals: Default::default(),
         };
         content.streams.insert(key.clone(), entry);
         Ok(true)
@@ -73,12 +74,14 @@ impl StreamStore for Memory {
             let bytes_max = self.limits.stream_document_bytes_max;
             within("document", document.body.len(), bytes_max)?;
         }
+        let arrived_ms = self.clock.now().as_ms();
         let mut content = self.content()?;
         let entry = content.streams.get_mut(key).ok_or_else(|| unknown(key))?;
         for document in documents {
             entry.last_number += 1;
             let place = (document.at.as_ms(), entry.last_number);
             entry.documents.insert(place, document.body);
+            entry.arrivals.push_back((arrived_ms, place));
         }
         entry.recount();
         Ok(())
@@ -182,11 +185,12 @@ impl StreamStore for Memory {
         let mut gone = 0;
         for entry in content.streams.values_mut() {
             let since_ms = retained_since(now, &entry.stream.settings).as_ms();
-            while let Some(((at_ms, _), _)) = entry.documents.first_key_value() {
-                if *at_ms >= since_ms && entry.stream.bytes <= entry.stream.settings.max_bytes {
+            while let Some((arrived_ms, place)) = entry.arrivals.front().copied() {
+                if arrived_ms >= since_ms && entry.stream.bytes <= entry.stream.settings.max_bytes {
                     break;
                 }
-                entry.documents.pop_first();
+                entry.arrivals.pop_front();
+                entry.documents.remove(&place);
                 entry.recount();
                 gone += 1;
             }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use taskhost_model::ids::StreamKey;
+use taskhost_model::time::Timestamp;
 
 use super::stream_row::existing;
 use crate::error::StoreError;
@@ -14,18 +15,20 @@ const BYTES_AT_A_TIME: u64 = 1024 * 1024;
 /// … and takes at most so long.
 const TIME_AT_A_TIME: Duration = Duration::from_millis(5);
 
-const INSERT: &str = "INSERT INTO documents (number, stream, at_ms, body) VALUES (?1, ?2, ?3, ?4)";
+const INSERT: &str = "INSERT INTO documents (number, stream, at_ms, arrived_ms, body) \
+                      VALUES (?1, ?2, ?3, ?4, ?5)";
 const UPDATE_STREAM: &str = "\
     UPDATE streams SET last_document = ?2, documents = documents + ?3, bytes = bytes + ?4, \
     first_ms = min(coalesce(first_ms, ?5), ?5), last_ms = max(coalesce(last_ms, ?6), ?6) WHERE \
     number = ?1";
 
-/// Adds the first of the documents and answers how many they were: at least one, if there is
-/// one.
+/// Adds the first of the documents, which arrive `now`, and answers how many they were: at least
+/// one, if there is one.
 pub(super) fn add_some(
     connection: &Connection,
     key: &StreamKey,
     documents: &[StreamDocument],
+    now: Timestamp,
 ) -> Result<usize, StoreError> {
     let since = Instant::now();
     let stored = existing(connection, key)?;
@@ -41,7 +44,8 @@ pub(super) fn add_some(
         }
         let at_ms = document.at.as_ms();
         number += 1;
-        insert.execute((number, stored.number, at_ms, &*document.body))?;
+        let values = (number, stored.number, at_ms, now.as_ms(), &*document.body);
+        insert.execute(values)?;
         first_ms = first_ms.min(at_ms);
         last_ms = last_ms.max(at_ms);
         bytes += size;

@@ -203,10 +203,8 @@ fn stream_data_is_read_along_an_index() {
         &search::sql_of_same_time(&some, Sort::Desc),
         &[&same_time("<")],
     );
-    check(
-        retention::SELECT_OLDEST,
-        &["SEARCH documents USING INDEX documents_by_time (stream=?)"],
-    );
+    check(retention::SELECT_OLDEST, &[as_it_lies]);
+    check(retention::DELETE_OLDEST, &[as_it_lies]);
     check(
         retention::DELETE_ORPHANS,
         &[

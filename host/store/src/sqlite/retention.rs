@@ -1,5 +1,5 @@
-//! Removes documents that a stream no longer keeps, the oldest first, and those of streams that
-//! were deleted; a bounded piece of work at a time.
+//! Removes documents that a stream no longer keeps, in the order in which they arrived, and those
+//! of streams that were deleted; a bounded piece of work at a time.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use taskhost_model::time::Timestamp;
@@ -11,10 +11,13 @@ use crate::streams::retained_since;
 /// So many documents go in one transaction.
 pub(super) const DELETED_AT_A_TIME: u64 = 500;
 
-/// The oldest documents of a stream.
+/// The documents of a stream that arrived first.
 pub(super) const SELECT_OLDEST: &str = "\
-    SELECT number, at_ms, octet_length(body) FROM documents INDEXED BY documents_by_time WHERE \
-    stream = ?1 ORDER BY at_ms, number LIMIT ?2";
+    SELECT number, arrived_ms, octet_length(body) FROM documents \
+    WHERE number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3";
+/// Those of them up to one.
+pub(super) const DELETE_OLDEST: &str = "\
+    DELETE FROM documents WHERE number > ?1 AND number <= ?2";
 /// Documents of a stream that was deleted.
 pub(super) const DELETE_ORPHANS: &str = "\
     DELETE FROM documents WHERE number IN (SELECT number FROM documents INDEXED BY \
@@ -35,29 +38,29 @@ pub(super) fn trim_some(
     let settings = &stored.stream.settings;
     let since_ms = retained_since(now, settings).as_ms();
     let mut excess = stored.stream.bytes.saturating_sub(settings.max_bytes);
-    let (mut gone, mut bytes) = (Vec::new(), 0);
+    let (after, up_to) = stored.numbers();
+    let (mut gone, mut bytes, mut last) = (0_i64, 0_u64, after);
     let mut oldest = connection.prepare_cached(SELECT_OLDEST)?;
-    let mut rows = oldest.query((stream, DELETED_AT_A_TIME.cast_signed()))?;
+    let mut rows = oldest.query((after, up_to, DELETED_AT_A_TIME.cast_signed()))?;
     while let Some(row) = rows.next()? {
         let size = row.get::<_, i64>(2)?.cast_unsigned();
         if row.get::<_, i64>(1)? >= since_ms && excess == 0 {
             break;
         }
-        gone.push(row.get::<_, i64>(0)?);
+        last = row.get(0)?;
+        gone += 1;
         bytes += size;
         excess = excess.saturating_sub(size);
     }
     drop(rows);
-    let mut delete = connection.prepare_cached("DELETE FROM documents WHERE number = ?1")?;
-    for number in &gone {
-        delete.execute([number])?;
-    }
-    if !gone.is_empty() {
-        let documents = gone.len() as i64;
-        let values = params![stream, documents, bytes.cast_signed()];
+    if gone > 0 {
+        connection
+            .prepare_cached(DELETE_OLDEST)?
+            .execute((after, last))?;
+        let values = params![stream, gone, bytes.cast_signed()];
         connection.prepare_cached(UPDATE_STREAM)?.execute(values)?;
     }
-    Ok(gone.len() as u64)
+    Ok(gone.cast_unsigned())
 }
 
 /// Every stream's number.

@@ -112,6 +112,7 @@ const STREAMS_SCHEMA: &str = "
         number INTEGER PRIMARY KEY,
         stream INTEGER NOT NULL,
         at_ms INTEGER NOT NULL,
+        arrived_ms INTEGER NOT NULL,
         body TEXT NOT NULL
     ) STRICT;
     CREATE INDEX documents_by_time ON documents (stream, at_ms);

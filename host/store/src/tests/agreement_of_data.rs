@@ -32,6 +32,9 @@ enum Step {
         count: i64,
     },
     Delete(usize),
+    Wait {
+        hours: u64,
+    },
     Retain,
 }
 
@@ -51,7 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Ingest { stream, from, count }
         }),
         1 => (0..2usize).prop_map(Step::Delete),
-        1 => Just(Step::Retain),
+        2 => (1..60u64).prop_map(|hours| Step::Wait { hours }),
+        2 => Just(Step::Retain),
     ]
 }
 
@@ -109,6 +113,8 @@ async fn run(s: &Subject, step: &Step) -> String {
             let gone = streams.delete(&given::stream(STREAMS[stream])).await;
             format!("{gone:?}")
         }
+        // Both stores are on one clock, which the caller moves.
+        Step::Wait { .. } => String::new(),
         Step::Retain => format!("{:?}", streams.enforce_retention(s.now()).await),
     }
 }
@@ -226,6 +232,9 @@ proptest! {
         runtime.block_on(async {
             let (ours, theirs) = (memory(&clock), sqlite(folder.path(), &clock));
             for step in steps {
+                if let Step::Wait { hours } = step {
+                    ours.wait_ms(hours * 60 * 60 * 1_000);
+                }
                 assert_eq!(run(&ours, &step).await, run(&theirs, &step).await, "{step:?}");
                 assert_eq!(everything(&ours).await, everything(&theirs).await, "{step:?}");
             }

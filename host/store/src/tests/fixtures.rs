@@ -162,4 +162,11 @@ async fn others_of_version_1(stores: &Stores) {
         "{\"message\":\"a\"}",
     ];
     assert_eq!(search.documents, expected);
+    // They arrived when the file was made, whatever time they bear.
+    let day_ms = 24 * 60 * 60 * 1_000_i64;
+    let after = |days: i64| given::at(given::clock().now().as_ms() + days * day_ms);
+    let trimmed = stores.streams.enforce_retention(after(30)).await.unwrap();
+    assert_eq!(trimmed, 0);
+    let trimmed = stores.streams.enforce_retention(after(31)).await.unwrap();
+    assert_eq!(trimmed, 3);
 }
