@@ -3,14 +3,19 @@
 //!
 //! A compiler is the largest piece of code that works on an author's bytes. What it takes of
 //! memory and time is not the host's to lose.
+//!
+//! What a child has compiled once is known by an empty file ([`Known`]): it needs no child again,
+//! and does not wait behind one.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
+use taskhost_model::ids::Digest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
@@ -39,6 +44,39 @@ const LOWEST_PRIORITY: i32 = 19;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGXCPU: i32 = 24;
+
+/// Which components a child has compiled for this engine, within its limits.
+#[derive(Debug)]
+pub(crate) struct Known {
+    folder: PathBuf,
+}
+
+impl Known {
+    /// Beside the code, in a folder for each version and configuration of the engine. The cache
+    /// removes from its folder what does not look like code of its own: a file without an
+    /// extension, two folders deep, stays, and goes like code when there are too many.
+    pub(crate) fn beside(cache_dir: &Path, engine: &Engine) -> Self {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let of_engine = format!("{:016x}", hasher.finish());
+        Self {
+            folder: cache_dir.join("compiled").join(of_engine),
+        }
+    }
+
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.folder.join(digest.as_str()).is_file()
+    }
+
+    /// Notes a component. Where that fails it is compiled by a child once more.
+    pub(crate) fn note(&self, digest: &Digest) {
+        let noted = std::fs::create_dir_all(&self.folder)
+            .and_then(|()| std::fs::write(self.folder.join(digest.as_str()), ""));
+        if let Err(error) = noted {
+            tracing::warn!(%digest, %error, "it could not be noted that a component is compiled");
+        }
+    }
+}
 
 /// What the process of [`CompileCommand`] does: limits itself, reads a component from `input`
 /// and leaves its code in the folder.

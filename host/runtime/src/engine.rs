@@ -3,9 +3,11 @@
 //! The host and the process that compiles for it build their engine from one function, since
 //! the cache finds compiled code by the engine's configuration.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::Metadata;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use rustix::process::{Uid, geteuid};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
     PoolingAllocationConfig,
@@ -69,20 +71,41 @@ pub(crate) fn for_compiling(cache: Cache) -> Result<Engine, RuntimeError> {
     })
 }
 
-/// Opens the folder of compiled code.
+/// Opens the folder of compiled code, or makes it. What is in it is executed, so that one which
+/// anybody else may write is refused.
 pub(crate) fn cache(dir: &Path) -> Result<Cache, RuntimeError> {
     let refused = |reason: String| RuntimeError::Cache { reason };
     let describe = |error: std::io::Error| refused(format!("{}: {error}", dir.display()));
-    // Nobody else may write what this process executes.
     let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir);
     made.map_err(describe)?;
     let dir = std::fs::canonicalize(dir).map_err(describe)?;
+    let metadata = std::fs::metadata(&dir).map_err(describe)?;
+    if let Some(why) = not_private(&metadata, geteuid()) {
+        return Err(refused(format!("{} {why}", dir.display())));
+    }
     let mut settings = CacheConfig::new();
     settings.with_directory(dir);
     Cache::new(settings).map_err(|error| refused(format!("{error:#}")))
+}
+
+/// Why a folder may hold code that others have put there; ends with what to do about it.
+fn not_private(folder: &Metadata, user: Uid) -> Option<String> {
+    let (owner, user, mode) = (folder.uid(), user.as_raw(), folder.mode() & 0o7777);
+    if owner != user {
+        return Some(format!(
+            "belongs to user {owner}, the host runs as user {user} and executes what is in it: \
+             name a folder of user {user}, or one that does not exist yet"
+        ));
+    }
+    (mode & 0o022 != 0).then(|| {
+        format!(
+            "may be written by other users (mode {mode:03o}), and the host executes what is in \
+             it: empty it and make it private (`chmod 700`), or name another folder"
+        )
+    })
 }
 
 fn config(cache: Cache) -> Config {
@@ -133,6 +156,9 @@ fn maps_max() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -146,5 +172,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let started = start(cache(dir.path()).unwrap(), usize::MAX).unwrap();
         assert_eq!(started.slots, slots_max(maps_max()));
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, accepted) in [(0o700, true), (0o755, true), (0o775, false), (0o702, false)] {
+            set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            let opened = cache(dir.path()).map_err(|error| error.to_string());
+            assert_eq!(opened.is_ok(), accepted, "{mode:o}");
+            if let Err(text) = opened {
+                assert!(text.contains(&format!("(mode {mode:o})")), "{text}");
+                assert!(text.contains("chmod 700"), "{text}");
+            }
+        }
+        let new = dir.path().join("a/b");
+        cache(&new).unwrap();
+        assert_eq!(metadata(new).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = metadata(dir.path()).unwrap();
+        assert_eq!(not_private(&folder, geteuid()), None);
+        let other = Uid::from_raw(folder.uid() + 1);
+        let text = not_private(&folder, other).unwrap();
+        assert!(
+            text.contains(&format!("belongs to user {}", folder.uid())),
+            "{text}"
+        );
     }
 }

@@ -8,11 +8,12 @@ use taskhost_clients::stop::StopSignal;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::Digest;
 use tokio::sync::Semaphore;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component as Code, Linker};
 use wasmtime::{Cache, Engine};
 
 use crate::bindings::v1;
 use crate::call::Caller;
+use crate::compile::Known;
 use crate::contract::Contract;
 use crate::engine::{CORE_INSTANCES_PER_SLOT, MEMORIES_PER_SLOT, SLOTS_MAX, TABLES_PER_SLOT};
 use crate::error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
@@ -40,6 +41,7 @@ pub struct Runtime {
     linker: Linker<GuestState>,
     contract: Contract,
     compile: Option<CompileCommand>,
+    known: Known,
     compiling: tokio::sync::Mutex<()>,
     caller: Caller,
     slots: usize,
@@ -86,12 +88,14 @@ impl Runtime {
         let ticker = Ticker::start(engine.clone()).map_err(threads)?;
         let free_slots = Arc::new(Semaphore::new(slots));
         let caller = Caller::start(settings.workers, free_slots).map_err(threads)?;
+        let known = Known::beside(cache.directory(), &engine);
         Ok(Self {
             engine,
             cache,
             linker,
             contract,
             compile: settings.compile,
+            known,
             compiling: tokio::sync::Mutex::new(()),
             caller,
             slots,
@@ -120,20 +124,18 @@ impl Runtime {
         check::check(bytes, self.engine.get_wasm_features(), &self.contract)
     }
 
-    /// Compiles a checked component, or finds it in the cache. One at a time.
+    /// Compiles a checked component, or finds it in the cache; `digest` is that of its bytes.
+    /// Compiling goes one at a time. What a child has compiled before waits for nobody.
     ///
     /// # Errors
     /// [`LoadError`].
     pub async fn load(&self, digest: &Digest, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
-        let _one_at_a_time = self.compiling.lock().await;
-        let hits = self.cache.cache_hits();
-        if let Some(command) = &self.compile {
-            compile::in_child(command, &bytes).await?;
-        }
-        let component = compile::on_thread(&self.engine, bytes).await?;
-        if self.compile.is_some() && self.cache.cache_hits() == hits {
-            tracing::warn!(%digest, "the compiled component was not found in the cache");
-        }
+        let component = if self.known.has(digest) {
+            self.load_cached(digest, bytes).await?
+        } else {
+            let _one_at_a_time = self.compiling.lock().await;
+            self.compiled(digest, bytes).await?
+        };
         let refused = |error: wasmtime::Error| LoadError::Refused {
             reason: format!("{error:#}"),
         };
@@ -179,6 +181,29 @@ impl Runtime {
         } = request;
         let entry = Entry::Run { params, on_start };
         self.call(component, entry, clients, limits, stop).await
+    }
+
+    async fn compiled(&self, digest: &Digest, bytes: Arc<[u8]>) -> Result<Code, LoadError> {
+        let Some(command) = &self.compile else {
+            return compile::on_thread(&self.engine, bytes).await;
+        };
+        // Somebody may have compiled it while we waited.
+        if !self.known.has(digest) {
+            compile::in_child(command, &bytes).await?;
+            self.known.note(digest);
+        }
+        self.load_cached(digest, bytes).await
+    }
+
+    /// Compiles where the cache has lost it: that went well before, within a child's limits.
+    async fn load_cached(&self, digest: &Digest, bytes: Arc<[u8]>) -> Result<Code, LoadError> {
+        let hits = self.cache.cache_hits();
+        let code = compile::on_thread(&self.engine, bytes).await?;
+        // Another load's hit may hide that this one had none.
+        if self.cache.cache_hits() == hits {
+            tracing::warn!(%digest, "the compiled component was not found in the cache");
+        }
+        Ok(code)
     }
 
     async fn call(
@@ -244,7 +269,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
 }
 
 /// How many slots of the pool one instance takes.
-fn slots_of(component: &wasmtime::component::Component) -> Result<u32, LoadError> {
+fn slots_of(component: &Code) -> Result<u32, LoadError> {
     let refused = |reason: String| LoadError::Refused { reason };
     let needs = component
         .resources_required()

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
 
 use reader::Reader;
@@ -134,8 +135,8 @@ impl Settings {
         Self {
             http: HttpSettings::from_reader(reader),
             folder: FolderSettings::from_reader(reader, &data),
+            component_cache: component_cache(reader, &data),
             data,
-            component_cache: component_cache(reader),
             shutdown_grace: seconds(reader, "shutdown_grace_s", 10, 3600),
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
@@ -218,14 +219,19 @@ fn bounds(reader: &mut Reader<'_>) -> Bounds {
 }
 
 /// `user` is the user's own cache folder, so that a new data folder is no cold start.
-fn component_cache(reader: &mut Reader<'_>) -> PathBuf {
+fn component_cache(reader: &mut Reader<'_>, data: &Path) -> PathBuf {
     match reader.text("component_cache", "user").as_str() {
-        "user" => directories::ProjectDirs::from("", "", "taskhost").map_or_else(
-            || std::env::temp_dir().join("taskhost-cache"),
-            |folders| folders.cache_dir().join("components"),
-        ),
+        "user" => user_cache(ProjectDirs::from("", "", "taskhost"), data),
         folder => PathBuf::from(folder),
     }
+}
+
+/// A user without a home gets a folder where nobody else writes: what is in it is executed.
+fn user_cache(folders: Option<ProjectDirs>, data: &Path) -> PathBuf {
+    folders.map_or_else(
+        || data.join("component-cache"),
+        |folders| folders.cache_dir().join("components"),
+    )
 }
 
 fn given(flags: Flags) -> Vec<(&'static str, &'static str, String)> {
@@ -345,6 +351,16 @@ mod tests {
                 .folder
                 .is_default
         );
+    }
+
+    #[test]
+    fn compiled_components_stay_in_the_data_folder_of_a_user_without_a_home() {
+        let data = Path::new("d");
+        assert_eq!(user_cache(None, data), Path::new("d/component-cache"));
+        let home = ProjectDirs::from_path(PathBuf::from("of-the-user")).unwrap();
+        assert!(user_cache(Some(home), data).ends_with("of-the-user/components"));
+        let settings = read("component_cache = \"c\"", &[], Flags::default()).unwrap();
+        assert_eq!(settings.component_cache, Path::new("c"));
     }
 
     #[test]

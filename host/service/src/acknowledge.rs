@@ -23,39 +23,35 @@ impl Tasks {
         key: &TaskKey,
         if_version: Option<u64>,
     ) -> Result<TaskView, ServiceError> {
-        let event = Event::Acknowledge {
-            by: by.name.clone(),
-            if_version,
-        };
-        // Read before: a schedule that follows at once takes the payload away.
-        let read = self.0.tasks.read(key).await?;
-        let applied = self.0.apply_wish(key, event).await?;
-        match applied.outcome {
-            Outcome::Changed => self.acknowledged(by, key, applied.task, read).await,
-            Outcome::VersionMismatch => Err(ServiceError::VersionMismatch),
-            Outcome::Unchanged | Outcome::Repeated | Outcome::Refused(_) | Outcome::Fenced => {
-                let task = applied.task.filter(|task| task.deleted_at.is_none());
-                let status = task.map_or(Status::NotStarted, |task| task.phase().status());
-                Err(ServiceError::NotCompleted { status })
+        loop {
+            let Some(read) = self.0.tasks.read(key).await? else {
+                return Err(not_completed(None));
+            };
+            // The version that was read holds the payload that is answered; a schedule or a
+            // deletion in between is seen, and then the task is read anew.
+            let version = read.task.version;
+            if if_version.is_some_and(|wanted| wanted != version) {
+                return Err(ServiceError::VersionMismatch);
+            }
+            let by = by.name.clone();
+            let event = Event::Acknowledge {
+                by,
+                if_version: Some(version),
+            };
+            let applied = self.0.apply_wish(key, event).await?;
+            match (applied.outcome, applied.task) {
+                (Outcome::Changed, Some(task)) => {
+                    return Ok(TaskView::with_payload(StoredTask { task, ..read }));
+                }
+                (Outcome::VersionMismatch, _) => {}
+                (_, task) => return Err(not_completed(task)),
             }
         }
     }
+}
 
-    async fn acknowledged(
-        &self,
-        by: &Requester,
-        key: &TaskKey,
-        task: Option<Task>,
-        read: Option<StoredTask>,
-    ) -> Result<TaskView, ServiceError> {
-        match (task, read) {
-            (Some(task), Some(read))
-                if read.payload.is_some() && read.task.run.id == task.run.id =>
-            {
-                Ok(TaskView::with_payload(StoredTask { task, ..read }))
-            }
-            // It was completed between the two: the payload is there now.
-            _ => self.get(by, key).await,
-        }
-    }
+fn not_completed(task: Option<Task>) -> ServiceError {
+    let task = task.filter(|task| task.deleted_at.is_none());
+    let status = task.map_or(Status::NotStarted, |task| task.phase().status());
+    ServiceError::NotCompleted { status }
 }

@@ -13,7 +13,7 @@ use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
-use taskhost_runtime::{RunLimits, RunRequest, Runtime};
+use taskhost_runtime::{Component, RunLimits, RunRequest, Runtime};
 use taskhost_store::event::{Event, Outcome, RunEvent};
 use taskhost_store::tasks::StoredTask;
 
@@ -24,6 +24,8 @@ use crate::outcome::{event_before_start, event_of, event_without_run};
 use crate::report::Reporter;
 use crate::types::LoadedVersion;
 
+/// Between two tries to load a task type, while the host lacks something.
+const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Between two tries to write an end, while the store is away.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -54,7 +56,7 @@ async fn run(
     }
     // Code may take minutes to load; a stop does not wait for it.
     let loaded = tokio::select! {
-        loaded = core.types.component(&version) => loaded,
+        loaded = load(core, &version) => loaded,
         reason = stopped_early(core, &claimed.task, stop) => {
             return event_before_start(reason, &claimed.task.run, core.clock.now());
         }
@@ -87,6 +89,19 @@ async fn run(
         &core.settings,
         now,
     )
+}
+
+/// Loads the code; what the host lacks for it (descriptors, memory) it may have in a moment.
+async fn load<'a>(core: &Core, version: &'a LoadedVersion) -> Result<&'a Component, ServiceError> {
+    loop {
+        match core.types.component(version).await {
+            Err(ServiceError::Unavailable { reason }) => {
+                tracing::warn!(reason, "a task type cannot be loaded yet");
+                tokio::time::sleep(LOAD_AGAIN_AFTER).await;
+            }
+            loaded => return loaded,
+        }
+    }
 }
 
 /// Why the run is to end although its guest has not started.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use taskhost_model::descriptor::{Bounds, Descriptor};
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::{Clock, Timestamp};
-use taskhost_runtime::{Component, Runtime};
+use taskhost_runtime::{Component, LoadError, Runtime};
 use taskhost_store::components::{ComponentStore, Version};
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::tasks::{ClaimableType, TaskStore};
@@ -214,8 +214,12 @@ impl TaskTypes {
             };
             let bytes = self.0.components.bytes(digest).await?.ok_or_else(missing)?;
             let loaded = self.0.runtime.load(digest, bytes).await;
-            loaded.map_err(|error| ServiceError::Internal {
-                reason: error.to_string(),
+            loaded.map_err(|error| match error {
+                // The host lacks something now that it may have in a moment.
+                LoadError::Internal { reason } => ServiceError::Unavailable { reason },
+                error => ServiceError::Internal {
+                    reason: error.to_string(),
+                },
             })
         };
         version.component.get_or_try_init(load).await

@@ -5,10 +5,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// The lock's file in the data folder: the holder's process id, and its address once it has
 /// one, a line each. The system frees the lock when the process ends, however it does.
 const FILE: &str = "taskhost.lock";
+
+/// How often, and with what pause, a lock that is held is tried again.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// Why a folder is not ours.
 #[derive(Debug)]
@@ -40,10 +45,16 @@ impl FolderLock {
             .truncate(false)
             .open(folder.join(FILE))
             .map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(holder(&mut file)),
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A child of a host that was killed may hold the lock for another moment.
+                Err(TryLockError::WouldBlock) if tries < TRIES => tries += 1,
+                Err(TryLockError::WouldBlock) => return Err(holder(&mut file)),
+                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            }
+            std::thread::sleep(BETWEEN_TRIES);
         }
         let lock = Self {
             file: Mutex::new(file),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use taskhost_clients::run::RunClients;
 use taskhost_model::error::ErrorKind;
+use taskhost_model::ids::Digest;
 use taskhost_runtime::{CompileCommand, LoadError, Runtime, RuntimeSettings, compile_child};
 
 use crate::bench::{digest, guest, guest_bytes, load, runtime};
@@ -68,6 +69,49 @@ async fn the_host_finds_what_its_child_has_compiled() {
     let runtime = Runtime::start(RuntimeSettings::new(fresh.path().to_owned())).unwrap();
     runtime.load(&digest(), other).await.unwrap();
     assert_eq!(runtime.compiled_here(), 1);
+}
+
+#[tokio::test]
+async fn what_was_compiled_before_needs_no_child() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = wat::runs("(global i32 (i32.const 9))", wat::COMPLETES);
+    let first = compiling_here(dir.path());
+    first.load(&digest(), Arc::clone(&bytes)).await.unwrap();
+    drop(first);
+    let second = compiling_with(dir.path(), "/nonexistent", &[]);
+    let component = second.load(&digest(), Arc::clone(&bytes)).await.unwrap();
+    assert_eq!(second.describe(&component).await.unwrap(), "{}");
+    assert_eq!(second.compiled_here(), 0, "the host has compiled it again");
+    // Nor when the cache has lost the code: then the host compiles.
+    std::fs::remove_dir_all(dir.path().join("modules")).unwrap();
+    let third = compiling_with(dir.path(), "/nonexistent", &[]);
+    third.load(&digest(), Arc::clone(&bytes)).await.unwrap();
+    assert_eq!(third.compiled_here(), 1);
+    // Another component is not known by it.
+    let other = Digest::parse(&"b".repeat(64)).unwrap();
+    let error = third.load(&other, bytes).await.unwrap_err();
+    assert!(matches!(error, LoadError::Internal { .. }), "{error}");
+}
+
+/// The child of the component that is compiled never ends by itself.
+#[tokio::test]
+async fn what_was_compiled_before_does_not_wait_behind_a_compilation() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = wat::runs("(global i32 (i32.const 11))", wat::COMPLETES);
+    let first = compiling_here(dir.path());
+    first.load(&digest(), Arc::clone(&bytes)).await.unwrap();
+    let started = dir.path().join("started");
+    let script = format!("echo > {}; kill -STOP $$", started.display());
+    let second = Arc::new(compiling_with(dir.path(), "/bin/sh", &["-c", &script]));
+    let other = Digest::parse(&"b".repeat(64)).unwrap();
+    let (compiling, its_bytes) = (Arc::clone(&second), Arc::clone(&bytes));
+    let waiting = tokio::spawn(async move { compiling.load(&other, its_bytes).await });
+    while !started.exists() {
+        tokio::task::yield_now().await;
+    }
+    second.load(&digest(), bytes).await.unwrap();
+    assert!(!waiting.is_finished());
+    waiting.abort();
 }
 
 #[tokio::test]

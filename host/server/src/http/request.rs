@@ -263,6 +263,10 @@ async fn discard(parts: &mut BodyDataStream, patience: Duration) {
 /// Reads JSON; a mistake names the path of its field.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::invalid("body", "is not UTF-8"))?;
+    // An array would do for the parser, with the fields in their order.
+    if text.trim_start().starts_with('[') {
+        return Err(Problem::invalid("body", "has to be a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value: T = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| Problem::invalid(field_of(&error), error.inner().to_string()))?;

@@ -13,6 +13,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, Statement};
 use taskhost_model::condition::Condition;
 
+use super::readers::is_abandoned;
 use crate::error::StoreError;
 use crate::matching::Matcher;
 
@@ -68,6 +69,11 @@ pub(super) fn register(connection: &Connection) -> Result<(), StoreError> {
             .get_raw(1)
             .as_bytes()
             .map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))?;
+        if is_abandoned() {
+            return Err(rusqlite::Error::UserFunctionError(
+                "nobody waits for it".into(),
+            ));
+        }
         Ok(matcher.matches(body))
     })?;
     Ok(())

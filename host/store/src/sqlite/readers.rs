@@ -1,5 +1,6 @@
 //! Read connections of a file, used from blocking threads, never on the runtime's workers.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use crate::error::StoreError;
 /// How many reads go on at a time.
 const READERS: u32 = 4;
 /// Steps of SQLite's machine between two looks at whether the caller is still there.
-const STEPS_BETWEEN_LOOKS: i32 = 1_000;
+const STEPS_BETWEEN_LOOKS: i32 = 100;
 
 /// A small pool.
 #[derive(Debug)]
@@ -22,6 +23,17 @@ pub(super) struct Readers {
     format: &'static Format,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+thread_local! {
+    /// Set once nobody waits for the read on this thread.
+    static ABANDONED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Whether nobody waits any more for the read that goes on on this thread.
+pub(super) fn is_abandoned() -> bool {
+    let is_set = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
+    ABANDONED.with_borrow(|flag| flag.as_ref().is_some_and(is_set))
 }
 
 /// Tells the read that nobody waits for it any more.
@@ -62,9 +74,13 @@ impl Readers {
                 Some(connection) => connection,
                 None => for_reading(&folder, format)?,
             };
-            let look = move || abandoned.load(Ordering::Relaxed);
+            let looked_at = Arc::clone(&abandoned);
+            let look = move || looked_at.load(Ordering::Relaxed);
             connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(look))?;
+            // A condition is one step, and may take long over a large document.
+            ABANDONED.set(Some(abandoned));
             let result = work(&connection);
+            ABANDONED.set(None);
             lock(&idle).push(connection);
             drop(permit);
             result
