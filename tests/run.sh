@@ -32,6 +32,13 @@ failed=0
 # Everything is built below target/, and nothing of the user's own is read or changed.
 export CARGO_TARGET_DIR="$top/target" CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 
+# Two runs at once would write each other's logs, and make each other's tests slow.
+exec 9>"$logs/lock"
+if ! flock --nonblock 9; then
+    echo "tests/run.sh: waiting for another one to end …" >&2
+    flock 9
+fi
+
 # Makes sure of what a fresh machine with rustup lacks.
 prepare() {
     if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
@@ -69,7 +76,7 @@ step() {
     local name=$1 log="$logs/${1// /-}.log" begun=${EPOCHREALTIME/[.,]/} status=0
     shift
     [ ! -t 1 ] || printf '         %s …\r' "$name"
-    "$@" >"$log" 2>&1 </dev/null || status=$?
+    "$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
     local tenths=$(((${EPOCHREALTIME/[.,]/} - begun) / 100000))
     local result
     result=$(count "$log")
@@ -102,6 +109,7 @@ step "lints" cargo clippy --quiet --workspace --all-targets -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 step "house rules" cargo test --quiet --workspace --test tidy
 step "host and examples" examples/build.sh
+step "demo" examples/demo.sh
 step "guests" cargo build --quiet --profile component --target wasm32-wasip2 \
     -p taskhost-guests --examples
 step "unit tests" cargo test --quiet --no-fail-fast $rest --lib --bins --tests
@@ -112,5 +120,8 @@ if [ "$mode" != quick ]; then
 fi
 
 echo
+if [ -z "${TASKHOST_EXTRA_LOGS:-}" ]; then
+    echo "!!! SKIPPED: mixes of further logs; set TASKHOST_EXTRA_LOGS=DIR (NAME.log files)"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
