@@ -1,9 +1,8 @@
 //! JSON that comes from a guest: checked before anything else looks at it.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use taskhost_model::descriptor::JSON_DEPTH_MAX;
-use taskhost_model::exact::rounded_integer;
+use taskhost_model::exact::{repeated_key, rounded_integer};
 
 /// Why a text is not accepted as JSON. Reads on from "the result …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +16,9 @@ pub enum InvalidJson {
     /// It has a number that would be rounded when it is read back.
     #[error("has the integer {0}, which is beyond 64 bits")]
     Rounded(String),
+    /// An object has one key twice: readers disagree on which of the two counts.
+    #[error("has the key {0:?} twice in one object")]
+    RepeatedKey(String),
     /// It is another kind of value.
     #[error("has to be an object")]
     NoObject,
@@ -33,10 +35,11 @@ pub fn check(text: &str) -> Result<(), InvalidJson> {
     if let Some(integer) = rounded_integer(text) {
         return Err(InvalidJson::Rounded(integer.to_owned()));
     }
-    let syntax = |error: serde_json::Error| InvalidJson::Syntax(error.to_string());
-    serde_json::from_str::<Readable>(text)
-        .map(|_| ())
-        .map_err(syntax)
+    parse(text)?;
+    match repeated_key(text) {
+        None => Ok(()),
+        Some(key) => Err(InvalidJson::RepeatedKey(key)),
+    }
 }
 
 /// As [`check`], for an object.
@@ -96,68 +99,6 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
     }
 }
 
-/// Any value; nothing of it is kept.
-struct Readable;
-
-impl<'de> Deserialize<'de> for Readable {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReadableVisitor)
-    }
-}
-
-struct ReadableVisitor;
-
-impl<'de> Visitor<'de> for ReadableVisitor {
-    type Value = Readable;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_unit<E>(self) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Readable, A::Error> {
-        while items.next_element::<Readable>()?.is_some() {}
-        Ok(Readable)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Readable, A::Error> {
-        // Readers disagree on which of two equal keys counts, so there must not be two.
-        let mut keys = std::collections::HashSet::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            entries.next_value::<Readable>()?;
-            if let Some(key) = keys.replace(key) {
-                return Err(serde::de::Error::custom(format!(
-                    "the key {key:?} stands twice"
-                )));
-            }
-        }
-        Ok(Readable)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,7 +122,8 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(check(&deep), Err(InvalidJson::TooDeep));
         assert!(check("12345678901234567890123").is_err());
-        assert!(check(r#"{"a":1,"a":2}"#).is_err());
+        let twice = Err(InvalidJson::RepeatedKey("a".to_owned()));
+        assert_eq!(check(r#"{"a":1,"a":2}"#), twice);
         assert_eq!(parse(&deep), Err(InvalidJson::TooDeep));
         for bad in [
             "",

@@ -63,6 +63,7 @@ mod tests {
                 started_at: None,
                 deadline_at: None,
                 timeout_ms: None,
+                wall_ms: None,
                 lease_number: 0,
                 host: None,
                 incarnation: None,

@@ -101,6 +101,9 @@ pub struct Run {
     /// Shortens the type's `wall_s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The type's `wall_s` in the version that `digest` pins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
     /// Grows with every claim of this id, over all runs; older writers are fenced.
     pub lease_number: u64,
     /// The host that holds or held the lease.

@@ -41,5 +41,5 @@ mod service;
 
 pub use changes::{Change, ChangeKind, Lagged, Watch};
 pub use core::Tasks;
-pub use schedule::{ScheduleRequest, Scheduled};
+pub use schedule::{RunningTask, ScheduleRequest, Scheduled};
 pub use service::{Health, Parts, Service};

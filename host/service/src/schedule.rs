@@ -7,6 +7,7 @@ use taskhost_model::descriptor::{JSON_DEPTH_MAX, StreamUse};
 use taskhost_model::ids::{RunId, StreamKey, StreamName, TaskKey, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
+use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Event, NewRun, Outcome, WriteCondition};
 
@@ -46,10 +47,19 @@ pub struct ScheduleRequest {
 pub enum Scheduled {
     /// The task is new, or scheduled again.
     New(TaskView),
-    /// A run with the same params is live.
-    AlreadyRunning(TaskView),
-    /// A run with other params is live.
-    AlreadyRunningOther(TaskView),
+    /// A run is live; nothing changed.
+    AlreadyRunning(RunningTask),
+}
+
+/// The live run that stands against a schedule.
+#[derive(Debug, Clone)]
+pub struct RunningTask {
+    /// The task.
+    pub view: TaskView,
+    /// The running run's params, JSON text.
+    pub params: Arc<str>,
+    /// Whether type, stream and params are those that were asked for.
+    pub is_same: bool,
 }
 
 impl Tasks {
@@ -93,7 +103,10 @@ impl Tasks {
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
-            Outcome::Unchanged => self.already_running(&key, &request, &params, view).await,
+            Outcome::Unchanged => {
+                self.already_running(by, &key, &request, &params, view)
+                    .await
+            }
             Outcome::Refused(Refusal::CancellationInProgress) => {
                 Err(ServiceError::CancellationInProgress)
             }
@@ -104,25 +117,33 @@ impl Tasks {
         }
     }
 
+    /// Says what runs. The run may have ended since the write that it stood against: its params
+    /// are read afterwards, and shown is the task that they belong to.
     async fn already_running(
         &self,
+        by: &Requester,
         key: &TaskKey,
         request: &ScheduleRequest,
         params: &str,
         view: TaskView,
     ) -> Result<Scheduled, ServiceError> {
-        // Between the write and this read the run may have ended; its params are the same.
-        let stored = self.0.tasks.read(key).await?;
-        let same = stored.is_some_and(|stored| {
-            stored.task.type_id == request.type_id
-                && stored.task.stream == request.stream
-                && same_json(&stored.params, params)
-        });
-        Ok(if same {
-            Scheduled::AlreadyRunning(view)
-        } else {
-            Scheduled::AlreadyRunningOther(view)
-        })
+        let Some(stored) = self.0.tasks.read(key).await? else {
+            // Deleted since: nothing stands against it any more.
+            return Box::pin(self.schedule(by, key.clone(), request.clone())).await;
+        };
+        let is_same = stored.task.type_id == request.type_id
+            && stored.task.stream == request.stream
+            && same_json(&stored.params, params);
+        let is_same_run = |task: &Task| task.run.id == stored.task.run.id;
+        Ok(Scheduled::AlreadyRunning(RunningTask {
+            view: if view.task.as_ref().is_some_and(is_same_run) {
+                view
+            } else {
+                TaskView::of(stored.task)
+            },
+            params: stored.params,
+            is_same,
+        }))
     }
 
     async fn check_stream(

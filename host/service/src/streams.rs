@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use taskhost_model::exact::rounded_integer;
+use taskhost_model::exact::{repeated_key, rounded_integer};
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
@@ -44,16 +44,16 @@ pub struct RejectedLine {
 }
 
 impl Streams {
-    /// Makes a stream or changes its settings; true when it was made.
+    /// Makes a stream or changes its settings; true, with the stream, when it was made.
     ///
     /// # Errors
     /// What the store says.
     pub async fn put(
         &self,
-        _by: &Requester,
+        by: &Requester,
         key: &StreamKey,
         settings: &StreamSettings,
-    ) -> Result<bool, ServiceError> {
+    ) -> Result<(bool, Stream), ServiceError> {
         if settings.retention_days == 0 {
             return Err(ServiceError::invalid(
                 "retention_days",
@@ -65,7 +65,7 @@ impl Streams {
             // A run on a former stream of this name may have written after its deletion.
             self.0.documents.delete_stream(key).await?;
         }
-        Ok(made)
+        Ok((made, self.get(by, key).await?))
     }
 
     /// One stream.
@@ -215,6 +215,9 @@ fn document(line: &[u8], now: Timestamp, bytes_max: u64) -> Result<StreamDocumen
     let Value::Object(mut object) = value else {
         return Err("is not a JSON object".to_owned());
     };
+    if let Some(key) = repeated_key(text) {
+        return Err(format!("has the key {key:?} twice in one object"));
+    }
     let at = match object.get("@timestamp") {
         None | Some(Value::Null) => now,
         Some(value) => serde_json::from_value(value.clone())
@@ -257,6 +260,7 @@ mod tests {
             "{",
             "{\"@timestamp\":\"noon\"}",
             "{\"a\":1e400}",
+            "{\"a\":{\"b\":1,\"b\":1}}",
             "\u{0}",
         ] {
             assert!(read(bad).is_err(), "{bad}");

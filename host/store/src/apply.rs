@@ -183,6 +183,7 @@ fn queued_run(new: &NewRun, lease_number: u64) -> Run {
         started_at: None,
         deadline_at: None,
         timeout_ms: new.timeout_ms,
+        wall_ms: None,
         lease_number,
         host: None,
         incarnation: None,
@@ -206,10 +207,14 @@ fn take(task: &Task, claim: &Claim, now: Timestamp) -> Decision {
     run.lease_number += 1;
     run.host = Some(claim.host.clone());
     run.incarnation = Some(claim.incarnation);
-    run.digest.get_or_insert_with(|| claim.digest.clone());
+    if run.digest.is_none() {
+        run.digest = Some(claim.digest.clone());
+        run.wall_ms = Some(claim.wall_ms);
+    }
     run.started_at = Some(now);
     if run.deadline_at.is_none() {
-        let wall_ms = run.timeout_ms.unwrap_or(u64::MAX).min(claim.wall_ms);
+        let type_ms = run.wall_ms.unwrap_or(claim.wall_ms);
+        let wall_ms = run.timeout_ms.unwrap_or(u64::MAX).min(type_ms);
         run.deadline_at = Some(now.plus(std::time::Duration::from_millis(wall_ms)));
     }
     // Only the run's state moves: readers that wait for a status are not woken by a claim.

@@ -94,6 +94,7 @@ async fn of_tasks(make: &impl Fn() -> Subject) {
             claim_takes_the_types_in_turn,
             claim_gives_nothing_while_a_previous_run_may_be_alive,
             claim_pins_the_component_once,
+            a_retry_keeps_the_time_that_the_pinned_version_gives,
             a_clock_that_goes_back_makes_nothing_due,
             next_due_is_the_earliest_that_waits,
             held_are_those_that_a_host_may_run,

@@ -19,8 +19,9 @@ use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 22] = [
     "outcome",
+    "params",
     "id",
     "type",
     "status",
@@ -48,8 +49,8 @@ pub(crate) struct StatusAnswer<'a> {
     pub(crate) status: Status,
     pub(crate) task: Option<&'a Task>,
     pub(crate) payload: Option<&'a str>,
-    /// `already_running`, when a schedule changed nothing.
-    pub(crate) outcome: Option<&'static str>,
+    /// The running run's params, when a schedule changed nothing because of it.
+    pub(crate) already_running: Option<&'a str>,
 }
 
 impl<'a> StatusAnswer<'a> {
@@ -58,7 +59,7 @@ impl<'a> StatusAnswer<'a> {
             status: view.status,
             task: view.task.as_ref(),
             payload: view.payload.as_deref(),
-            outcome: None,
+            already_running: None,
         }
     }
 
@@ -69,7 +70,7 @@ impl<'a> StatusAnswer<'a> {
             status,
             task: Some(task),
             payload: None,
-            outcome: None,
+            already_running: None,
         }
     }
 
@@ -82,7 +83,10 @@ impl<'a> StatusAnswer<'a> {
 impl Serialize for StatusAnswer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        optional(&mut map, "outcome", self.outcome.as_ref())?;
+        if let Some(params) = self.already_running {
+            map.serialize_entry("outcome", "already_running")?;
+            raw_json(&mut map, "params", params)?;
+        }
         let Some(task) = self.task else {
             map.serialize_entry("status", &self.status)?;
             return map.end();
@@ -116,7 +120,7 @@ impl Serialize for StatusAnswer<'_> {
             .filter(|_| self.status == Status::Failed);
         optional(&mut map, "error", error)?;
         if let Some(payload) = self.payload {
-            raw_payload(&mut map, "payload", payload)?;
+            raw_json(&mut map, "payload", payload)?;
             payload_keys(&mut map, payload, &RESERVED)?;
         }
         map.end()
@@ -165,7 +169,7 @@ where
     }
 }
 
-fn raw_payload<M: SerializeMap>(map: &mut M, key: &str, json: &str) -> Result<(), M::Error> {
+fn raw_json<M: SerializeMap>(map: &mut M, key: &str, json: &str) -> Result<(), M::Error> {
     let raw: &RawValue = serde_json::from_str(json).map_err(serde::ser::Error::custom)?;
     map.serialize_entry(key, raw)
 }
@@ -312,6 +316,7 @@ mod tests {
                 started_at: None,
                 deadline_at: None,
                 timeout_ms: None,
+                wall_ms: None,
                 lease_number: 1,
                 host: None,
                 incarnation: None,
@@ -390,7 +395,7 @@ mod tests {
         task.progress = Some(taskhost_model::task::Progress::default());
         task.usage = Some(taskhost_model::task::Usage::default());
         let mut answer = StatusAnswer::of_task(&task);
-        answer.outcome = Some("already_running");
+        answer.already_running = Some("{}");
         answer.payload = Some("{}");
         let written: serde_json::Map<String, Value> =
             serde_json::from_str(&answer.to_json()).unwrap();

@@ -162,9 +162,7 @@ async fn act(state: &State, ids: &PathIds, action: Action) -> Answer {
                     error: None,
                     payload: None,
                 })),
-                Scheduled::AlreadyRunning(view) | Scheduled::AlreadyRunningOther(view) => {
-                    Ok(shown_view(&view))
-                }
+                Scheduled::AlreadyRunning(running) => Ok(shown_view(&running.view)),
             };
         }
     };

@@ -8,6 +8,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use taskhost_model::ids::InvalidId;
 use taskhost_service::error::{FieldError, ServiceError};
 
@@ -20,6 +21,7 @@ pub(crate) struct Problem {
     detail: String,
     task_id: Option<String>,
     run_id: Option<String>,
+    params: Option<Box<RawValue>>,
     errors: Vec<FieldError>,
 }
 
@@ -36,6 +38,8 @@ struct Document<'a> {
     task_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
     retryable: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Mistake<'a>>,
@@ -55,6 +59,7 @@ impl Problem {
             detail,
             task_id: None,
             run_id: None,
+            params: None,
             errors: Vec::new(),
         }
     }
@@ -82,6 +87,12 @@ impl Problem {
         self
     }
 
+    /// Adds the params, JSON text, of the run that stands against the request.
+    pub(crate) fn of_params(mut self, params: &str) -> Self {
+        self.params = RawValue::from_string(params.to_owned()).ok();
+        self
+    }
+
     fn document<'a>(&'a self, path: &'a str) -> Document<'a> {
         let row = self.code.row();
         let mistake = |error: &'a FieldError| Mistake {
@@ -97,6 +108,7 @@ impl Problem {
             code: row.code,
             task_id: self.task_id.as_deref(),
             run_id: self.run_id.as_deref(),
+            params: self.params.as_deref(),
             retryable: row.retry_after_s.is_some(),
             errors: self.errors.iter().map(mistake).collect(),
         }
@@ -228,10 +240,13 @@ mod tests {
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "5");
         assert_eq!(document["retryable"], true);
-        let problem = Problem::new(Code::AlreadyRunning, "x").of_task("t", Some("r".to_owned()));
+        let problem = Problem::new(Code::AlreadyRunning, "x")
+            .of_task("t", Some("r".to_owned()))
+            .of_params(r#"{"name":"x"}"#);
         let (_, document) = written(problem).await;
         assert_eq!(document["task_id"], "t");
         assert_eq!(document["run_id"], "r");
+        assert_eq!(document["params"], json!({"name": "x"}));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use taskhost_model::exact::rounded_integer;
+use taskhost_model::exact::{repeated_key, rounded_integer};
 use taskhost_model::ids::{InvalidId, TaskKey};
 use taskhost_service::error::ServiceError;
 use taskhost_store::event::WriteCondition;
@@ -273,16 +273,18 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     deserializer
         .end()
         .map_err(|error| Problem::invalid("body", error.to_string()))?;
-    match rounded_integer(text) {
-        None => Ok(value),
-        Some(number) => {
-            let problem = format!(
-                "holds the integer {number}, which does not fit into 64 bits and could not be \
-                 kept exactly: send it as a text"
-            );
-            Err(Problem::invalid("body", problem))
-        }
+    if let Some(number) = rounded_integer(text) {
+        let problem = format!(
+            "holds the integer {number}, which does not fit into 64 bits and could not be kept \
+             exactly: send it as a text"
+        );
+        return Err(Problem::invalid("body", problem));
     }
+    if let Some(key) = repeated_key(text) {
+        let problem = format!("has the key {key:?} twice in one object: only one can be kept");
+        return Err(Problem::invalid("body", problem));
+    }
+    Ok(value)
 }
 
 /// The path of the field that a mistake is about; `body` when it is no field's.
@@ -350,6 +352,7 @@ mod tests {
             ("{\"name\":\"\\ud800\"}", "body"),
             ("{\"name\":\"x\",\"any\":1e400}", "body"),
             ("{\"name\":\"x\",\"any\":[18446744073709551616]}", "body"),
+            ("{\"name\":\"x\",\"any\":{\"a\":1,\"a\":1}}", "body"),
         ] {
             let problem = json::<Wanted>(text.as_bytes()).unwrap_err();
             let shown = format!("{problem:?}");

@@ -76,14 +76,14 @@ async fn write(
     let key = key(&ids)?;
     let (_, bytes) = state.json_body(request).await?;
     let settings: StreamSettings = request::json_or_empty(&bytes)?;
-    let streams = &state.service().streams;
-    let made = streams.put(state.by(), &key, &settings).await?;
+    let put = state.service().streams.put(state.by(), &key, &settings);
+    let (made, stream) = put.await?;
     let status = if made {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    Ok(answer::json(status, &streams.get(state.by(), &key).await?))
+    Ok(answer::json(status, &stream))
 }
 
 async fn delete(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {

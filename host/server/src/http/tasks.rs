@@ -12,8 +12,7 @@ use serde_json::Value;
 use taskhost_model::ids::{RunId, StreamName, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
-use taskhost_service::view::TaskView;
-use taskhost_service::{ScheduleRequest, Scheduled};
+use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
 use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, StatusAnswer};
@@ -79,25 +78,26 @@ async fn schedule(
     let scheduled = state.service().tasks.schedule(state.by(), key, wish).await;
     match scheduled.map_err(|error| Problem::from(error).of_task(id.as_str(), None))? {
         Scheduled::New(view) => Ok(answer::task(StatusCode::CREATED, &view)),
-        Scheduled::AlreadyRunning(view) => {
-            let outcome = Some("already_running");
+        Scheduled::AlreadyRunning(running) if running.is_same => {
             let answer = StatusAnswer {
-                outcome,
-                ..StatusAnswer::of(&view)
+                already_running: Some(&running.params),
+                ..StatusAnswer::of(&running.view)
             };
             Ok(answer::with_etag(
                 answer::json(StatusCode::OK, &answer),
-                &view,
+                &running.view,
             ))
         }
-        Scheduled::AlreadyRunningOther(view) => Err(already_running(&view)),
+        Scheduled::AlreadyRunning(running) => Err(already_running(&running)),
     }
 }
 
-fn already_running(view: &TaskView) -> Problem {
-    let run = view.task.as_ref().map(|task| task.run.id.to_string());
+fn already_running(running: &RunningTask) -> Problem {
+    let run = running.view.task.as_ref().map(|task| task.run.id);
     let detail = "the task runs already, with other params: wait until it has ended, or cancel it";
-    Problem::new(Code::AlreadyRunning, detail).of_task(view.key.id.as_str(), run)
+    Problem::new(Code::AlreadyRunning, detail)
+        .of_task(running.view.key.id.as_str(), run.map(|id| id.to_string()))
+        .of_params(&running.params)
 }
 
 async fn read(

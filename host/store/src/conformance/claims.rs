@@ -156,6 +156,32 @@ pub(super) async fn claim_pins_the_component_once(s: &Subject) -> Result<(), Sto
     Ok(())
 }
 
+pub(super) async fn a_retry_keeps_the_time_that_the_pinned_version_gives(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    s.scheduled("t").await?;
+    let first = s.claim(1).await?.remove(0).task;
+    let failed = RunEvent::Failed {
+        error: taskhost_model::error::TaskError::of(
+            taskhost_model::error::ErrorKind::Task,
+            "again",
+        ),
+        retry_at: Some(s.now()),
+        end: no_report(),
+    };
+    s.says("t", first.fence(), failed).await?;
+    let mut newer = claim_request(&["hello"], 1);
+    newer.types[0].digest = digest('b');
+    newer.types[0].wall_ms = 1;
+    let second = s.stores.tasks.claim(&newer).await?.remove(0).task;
+    assert_eq!(second.run.digest, first.run.digest);
+    assert_eq!(
+        second.run.deadline_at,
+        Some(super::given::at(s.now().as_ms() + 60_000))
+    );
+    Ok(())
+}
+
 pub(super) async fn a_clock_that_goes_back_makes_nothing_due(
     s: &Subject,
 ) -> Result<(), StoreError> {

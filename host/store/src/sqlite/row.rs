@@ -157,6 +157,8 @@ struct RunBody<'a> {
     deadline_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wall_ms: Option<u64>,
     lease_number: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<Cow<'a, str>>,
@@ -184,6 +186,7 @@ impl<'a> RunBody<'a> {
             started_at,
             deadline_at,
             timeout_ms,
+            wall_ms,
             lease_number,
             host,
             incarnation,
@@ -200,6 +203,7 @@ impl<'a> RunBody<'a> {
             started_ms: started_at.map(Timestamp::as_ms),
             deadline_ms: deadline_at.map(Timestamp::as_ms),
             timeout_ms: *timeout_ms,
+            wall_ms: *wall_ms,
             lease_number: *lease_number,
             host: host.as_deref().map(Cow::Borrowed),
             incarnation: *incarnation,
@@ -223,6 +227,7 @@ impl<'a> RunBody<'a> {
             started_at: self.started_ms.map(Timestamp::from_ms),
             deadline_at: self.deadline_ms.map(Timestamp::from_ms),
             timeout_ms: self.timeout_ms,
+            wall_ms: self.wall_ms,
             lease_number: self.lease_number,
             host: self.host.map(Cow::into_owned),
             incarnation: self.incarnation,

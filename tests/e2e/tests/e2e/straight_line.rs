@@ -89,6 +89,7 @@ async fn a_live_run_is_not_started_twice() {
     let same = host.put(&task("t"), &body).await.expect(200);
     assert_eq!(same["outcome"], "already_running");
     assert_eq!(same["run"]["id"], first["run"]["id"]);
+    assert_eq!(same["params"], json!({"a": 1, "b": 2}));
     let body = json!({"type": "cooperative", "params": {"a": 2}});
     let other = host
         .put(&task("t"), &body)
@@ -98,6 +99,7 @@ async fn a_live_run_is_not_started_twice() {
         (&other["task_id"], &other["run_id"]),
         (&json!("t"), &first["run"]["id"])
     );
+    assert_eq!(other["params"], json!({"a": 1, "b": 2}));
 }
 
 #[tokio::test]
