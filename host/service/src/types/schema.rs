@@ -1,7 +1,10 @@
 //! JSON Schemas of task types, and the mistakes that they find.
 //!
 //! A schema comes from a component, so it is hostile: no references outside itself, patterns
-//! run on an engine without backtracking.
+//! run on an engine without backtracking, and what it costs to compile and to check is bounded.
+
+mod fuel;
+mod bounds;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
@@ -11,36 +14,72 @@ use crate::error::FieldError;
 
 /// Mistakes that are reported of one value; more would help nobody.
 const ERRORS_MAX: usize = 20;
+/// Steps to find out whether a value fits: what the largest result needs against a schema of a
+/// hundred keywords, and about a second.
+const CHECK_STEPS_MAX: u64 = 100_000_000;
+/// The same, as they are counted where references lead back.
+const CHECK_FUEL: u64 = 5_000_000;
+/// Steps to find the mistakes; each may keep some hundred bytes until all are known.
+const MISTAKES_FUEL: u64 = 100_000;
+/// Bytes of a pattern's program; the library's own limit is 10 MiB.
+const PATTERN_BYTES_MAX: usize = 256 * 1024;
 
 /// A compiled schema.
 #[derive(Debug)]
-pub(crate) struct Schema(Validator);
+pub(crate) struct Schema {
+    validator: Validator,
+    /// Steps for one value.
+    steps: u64,
+}
 
 impl Schema {
     /// Compiles a schema. The error says what is wrong with it.
     pub(crate) fn compile(schema: &Value) -> Result<Self, String> {
-        jsonschema::options()
-            .with_pattern_options(PatternOptions::regex())
+        let patterns = PatternOptions::regex()
+            .size_limit(PATTERN_BYTES_MAX)
+            .dfa_size_limit(PATTERN_BYTES_MAX);
+        let bounded = bounds::bounded(schema)?;
+        let validator = jsonschema::options()
+            .with_pattern_options(patterns)
+            .with_keyword(fuel::KEYWORD, |_, cost, _| {
+                Ok(Box::new(fuel::Fuel::of(cost)))
+            })
             .offline()
-            .build(schema)
-            .map(Self)
-            .map_err(|error| shortened(&error.to_string()))
+            .build(&bounded.schema)
+            .map_err(|error| shortened(&error.to_string()))?;
+        Ok(Self {
+            validator,
+            steps: bounded.steps,
+        })
     }
 
     /// Every mistake of `value`, with paths that begin with `root`.
     pub(crate) fn mistakes(&self, root: &str, value: &Value) -> Vec<FieldError> {
-        if self.0.is_valid(value) {
-            return Vec::new();
+        let alone = |problem: &str| {
+            let (field, problem) = (root.to_owned(), problem.to_owned());
+            vec![FieldError { field, problem }]
+        };
+        let is_checked = bounds::steps_of(value).saturating_mul(self.steps) <= CHECK_STEPS_MAX;
+        let is_valid = || self.validator.is_valid(value);
+        match is_checked.then(|| fuel::limited(CHECK_FUEL, is_valid)) {
+            Some(Ok(true)) => return Vec::new(),
+            Some(Ok(false)) => {}
+            Some(Err(fuel::OutOfFuel)) | None => {
+                return alone("takes too many steps to check: it is too large for its schema");
+            }
         }
-        let each = self
-            .0
-            .iter_errors(value)
-            .take(ERRORS_MAX)
-            .map(|error| FieldError {
+        let each = fuel::limited(MISTAKES_FUEL, || {
+            let error = |error: ValidationError<'_>| FieldError {
                 field: field(root, &error),
                 problem: shortened(&error.to_string()),
-            });
-        each.collect()
+            };
+            self.validator
+                .iter_errors(value)
+                .take(ERRORS_MAX)
+                .map(error)
+                .collect()
+        });
+        each.unwrap_or_else(|_| alone("does not fit its schema, in more ways than can be listed"))
     }
 }
 
@@ -111,6 +150,7 @@ mod tests {
             json!({"$ref": "file:///etc/passwd"}),
             json!({"type": "no-such-type"}),
             json!({"pattern": "(?=x)"}),
+            json!({"pattern": "((((a{100}){100}){100}){100})"}),
         ] {
             assert!(Schema::compile(&schema).is_err(), "{schema}");
         }
@@ -118,6 +158,29 @@ mod tests {
         assert!(
             !slow
                 .mistakes("x", &json!(format!("{}!", "a".repeat(50_000))))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_schema_that_multiplies_by_itself_comes_to_an_end() {
+        let twice = |key: &str| json!({key: [{"items": {"$ref": "#"}, "minItems": 1}, {"items": {"$ref": "#"}, "minItems": 1}]});
+        let nested = (0..60).fold(json!([]), |inner, _| json!([inner]));
+        for key in ["anyOf", "oneOf", "allOf"] {
+            let schema = Schema::compile(&twice(key)).unwrap();
+            assert_eq!(schema.mistakes("x", &nested).len(), 1, "{key}");
+        }
+        let contains: Vec<Value> = (0..3_000)
+            .map(|n| json!({"contains": {"const": n + 9}}))
+            .collect();
+        let schema = Schema::compile(&json!({"allOf": contains})).unwrap();
+        let many = Value::Array((0..100_000).map(|_| json!(0)).collect());
+        assert_eq!(schema.mistakes("x", &many).len(), 1);
+        let itself = json!({"allOf": [{"$ref": "#"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}});
+        assert!(
+            Schema::compile(&itself)
+                .unwrap()
+                .mistakes("x", &json!(1))
                 .is_empty()
         );
     }

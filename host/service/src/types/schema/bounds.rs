@@ -1,0 +1,312 @@
+//! What of JSON Schema a component may use, so that compiling its schema stays cheap and every
+//! step of a validation is counted.
+//!
+//! References lead to the root or into `$defs` alone: then every subschema is found by walking
+//! the known keywords. A schema with its references written out may take [`STEPS_MAX`] steps for
+//! one value; what refers to itself is counted once, and the fuel bounds the rest.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::fuel;
+
+/// Steps of a schema for one value, with all references written out.
+const STEPS_MAX: u64 = 10_000;
+/// The same with `unevaluatedProperties` or `unevaluatedItems`, which the library compiles anew
+/// for each place that refers to them.
+const STEPS_UNEVALUATED_MAX: u64 = 500;
+/// Patterns, each of which becomes an automaton.
+const PATTERNS_MAX: usize = 64;
+/// Bytes of a subschema's own texts and numbers that cost as much as one step.
+const BYTES_A_STEP: usize = 64;
+
+/// Keywords that hold one schema.
+const ONE: [&str; 12] = [
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "contentSchema",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+/// Keywords that hold an array of schemas.
+const MANY: [&str; 5] = ["allOf", "anyOf", "items", "oneOf", "prefixItems"];
+/// Keywords that hold schemas by name.
+const NAMED: [&str; 6] = [
+    "$defs",
+    "definitions",
+    "dependencies",
+    "dependentSchemas",
+    "patternProperties",
+    "properties",
+];
+/// Of these, those that do nothing by themselves.
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
+/// Keywords that would hide a subschema from the walk.
+const REFUSED: [&str; 6] = [
+    "$anchor",
+    "$dynamicAnchor",
+    "$dynamicRef",
+    "$recursiveAnchor",
+    "$recursiveRef",
+    "$vocabulary",
+];
+
+/// A schema within the bounds.
+#[derive(Debug)]
+pub(super) struct Bounded {
+    /// With the counting keyword in every subschema.
+    pub(super) schema: Value,
+    /// Its steps for one value.
+    pub(super) steps: u64,
+}
+
+/// Checks a schema, and has its steps counted.
+///
+/// # Errors
+/// What goes beyond the bounds, for the component's author.
+pub(super) fn bounded(schema: &Value) -> Result<Bounded, String> {
+    let mut walk = Walk::default();
+    let mut counted = schema.clone();
+    walk.visit(&mut counted, true)?;
+    if walk.patterns > PATTERNS_MAX {
+        let patterns = walk.patterns;
+        return Err(format!(
+            "it has {patterns} patterns, at most {PATTERNS_MAX} are accepted"
+        ));
+    }
+    let steps_max = if walk.has_unevaluated {
+        STEPS_UNEVALUATED_MAX
+    } else {
+        STEPS_MAX
+    };
+    let steps = Expansion::new(schema).steps(schema);
+    if steps > steps_max {
+        return Err(format!(
+            "with its references written out it takes {steps} steps for one value, at most \
+             {steps_max} are accepted: refer to each definition from fewer places"
+        ));
+    }
+    Ok(Bounded {
+        schema: counted,
+        steps,
+    })
+}
+
+/// Steps that a value takes of a schema with one step: one for each value inside it, more for
+/// long texts.
+pub(super) fn steps_of(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+        Value::String(text) => 1 + (text.len() / BYTES_A_STEP) as u64,
+        Value::Array(items) => items.iter().map(steps_of).sum::<u64>() + 1,
+        Value::Object(entries) => entries.values().map(steps_of).sum::<u64>() + 1,
+    }
+}
+
+/// The subschemas directly below `schema`; definitions count where they are referred to.
+fn children(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    schema.iter().flat_map(|(key, value)| {
+        let many: Box<dyn Iterator<Item = &Value>> = match value {
+            Value::Array(items) if MANY.contains(&key.as_str()) => Box::new(items.iter()),
+            _ if DEFINITIONS.contains(&key.as_str()) => Box::new(std::iter::empty()),
+            Value::Object(named) if NAMED.contains(&key.as_str()) => Box::new(named.values()),
+            value if ONE.contains(&key.as_str()) => Box::new(std::iter::once(value)),
+            _ => Box::new(std::iter::empty()),
+        };
+        many
+    })
+}
+
+#[derive(Default)]
+struct Walk {
+    patterns: usize,
+    has_unevaluated: bool,
+}
+
+impl Walk {
+    fn visit(&mut self, schema: &mut Value, is_root: bool) -> Result<(), String> {
+        let Value::Object(schema) = schema else {
+            return Ok(());
+        };
+        check_reference(schema, is_root)?;
+        let cost = own_steps(schema);
+        for (key, value) in schema.iter_mut() {
+            let key = key.as_str();
+            self.patterns += usize::from(key == "pattern");
+            self.has_unevaluated |= key.starts_with("unevaluated");
+            match value {
+                Value::Array(items) if MANY.contains(&key) => {
+                    for item in items {
+                        self.visit(item, false)?;
+                    }
+                }
+                Value::Object(named) if NAMED.contains(&key) => {
+                    self.patterns += if key == "patternProperties" {
+                        named.len()
+                    } else {
+                        0
+                    };
+                    for item in named.values_mut() {
+                        self.visit(item, false)?;
+                    }
+                }
+                value if ONE.contains(&key) => self.visit(value, false)?,
+                _ => {}
+            }
+        }
+        schema.insert(fuel::KEYWORD.to_owned(), json!(cost));
+        Ok(())
+    }
+}
+
+/// Steps of a subschema without those below it.
+fn own_steps(schema: &Map<String, Value>) -> u64 {
+    let is_own = |key: &str| !(ONE.contains(&key) || MANY.contains(&key) || NAMED.contains(&key));
+    let own = schema.iter().filter(|(key, _)| is_own(key));
+    own.map(|(_, value)| steps_of(value)).sum::<u64>() + 1
+}
+
+fn check_reference(schema: &Map<String, Value>, is_root: bool) -> Result<(), String> {
+    if let Some(key) = REFUSED.iter().find(|key| schema.contains_key(**key)) {
+        return Err(format!("`{key}` is not accepted here: use `$ref`"));
+    }
+    let has_id = schema
+        .get("$id")
+        .or(schema.get("id"))
+        .is_some_and(Value::is_string);
+    if has_id && !is_root {
+        return Err("`$id` is accepted at the top alone".to_owned());
+    }
+    match schema.get("$ref") {
+        Some(Value::String(reference)) if reference != "#" && name_of(reference).is_none() => {
+            Err(format!(
+                "the reference `{reference}` leads elsewhere: `#` and `#/$defs/NAME` are accepted"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The definition that a reference names.
+fn name_of(reference: &str) -> Option<(&'static str, &str)> {
+    let named = |place: &'static str| {
+        let name = reference.strip_prefix("#/")?.strip_prefix(place)?;
+        let name = name.strip_prefix('/')?;
+        (!name.contains(['/', '%', '~'])).then_some((place, name))
+    };
+    named("$defs").or_else(|| named("definitions"))
+}
+
+/// Counts steps with references written out.
+struct Expansion<'a> {
+    root: &'a Value,
+    /// Of a definition that is being counted: 1, so that what refers to itself ends.
+    known: HashMap<&'a str, u64>,
+}
+
+impl<'a> Expansion<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self {
+            root,
+            known: HashMap::from([("#", 1)]),
+        }
+    }
+
+    fn steps(&mut self, schema: &'a Value) -> u64 {
+        let Value::Object(schema) = schema else {
+            return 1;
+        };
+        let referred = match schema.get("$ref") {
+            Some(Value::String(reference)) => self.referred(reference),
+            _ => 0,
+        };
+        children(schema).fold(referred.saturating_add(own_steps(schema)), |sum, child| {
+            sum.saturating_add(self.steps(child))
+        })
+    }
+
+    fn referred(&mut self, reference: &'a str) -> u64 {
+        if let Some(size) = self.known.get(reference) {
+            return *size;
+        }
+        let target = name_of(reference).and_then(|(place, name)| self.root.get(place)?.get(name));
+        let Some(target) = target else { return 1 };
+        self.known.insert(reference, 1);
+        let size = self.steps(target);
+        self.known.insert(reference, size);
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Definitions that each refer to the next one twice.
+    fn doubled(depth: usize, key: &str) -> Value {
+        let next = |number: usize| json!({"$ref": format!("#/$defs/d{number}")});
+        let mut definitions = Map::new();
+        for number in 0..depth {
+            let twice = json!({key: [next(number + 1), next(number + 1)]});
+            definitions.insert(format!("d{number}"), twice);
+        }
+        definitions.insert(format!("d{depth}"), json!({"type": "string"}));
+        json!({"$ref": "#/$defs/d0", "$defs": definitions})
+    }
+
+    #[test]
+    fn references_that_multiply_are_refused() {
+        assert!(bounded(&doubled(5, "allOf")).is_ok());
+        assert!(bounded(&doubled(64, "anyOf")).is_err());
+        let mut unevaluated = doubled(7, "allOf");
+        assert!(bounded(&unevaluated).is_ok());
+        unevaluated["unevaluatedProperties"] = json!(false);
+        assert!(bounded(&unevaluated).is_err());
+    }
+
+    #[test]
+    fn what_hides_a_subschema_is_refused() {
+        for schema in [
+            json!({"$ref": "#/examples/0", "examples": [{}]}),
+            json!({"$ref": "#/properties/a", "properties": {"a": {}}}),
+            json!({"$ref": "other.json"}),
+            json!({"properties": {"a": {"$dynamicRef": "#a"}}}),
+            json!({"$defs": {"a": {"$id": "http://x/"}}}),
+            json!({"items": [{"$ref": "#a"}], "$defs": {"b": {"$anchor": "a"}}}),
+        ] {
+            assert!(bounded(&schema).is_err(), "{schema}");
+        }
+        let patterns: Vec<Value> = (0..65).map(|n| json!({"pattern": n.to_string()})).collect();
+        assert!(bounded(&json!({"allOf": patterns})).is_err());
+    }
+
+    #[test]
+    fn every_subschema_counts_and_names_are_left_alone() {
+        let schema = json!({
+            "$id": "http://example/x",
+            "properties": {"$ref": {"type": "string"}, "items": {"items": [true, {}]}},
+            "additionalProperties": {"$ref": "#"},
+            "enum": [{"$ref": "elsewhere"}],
+        });
+        let counted = bounded(&schema).unwrap().schema;
+        for path in [
+            "",
+            "/properties/$ref",
+            "/properties/items/items/1",
+            "/additionalProperties",
+        ] {
+            let subschema = counted.pointer(path).unwrap();
+            assert!(subschema[fuel::KEYWORD].as_u64().unwrap() >= 1, "{path}");
+        }
+        assert!(counted["properties"].get(fuel::KEYWORD).is_none());
+        assert_eq!(counted["enum"], schema["enum"]);
+    }
+}
