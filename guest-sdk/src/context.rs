@@ -24,7 +24,7 @@ use crate::error::Error;
 ///     context.scheduled_at_ms(),
 ///     context.stream(),
 /// );
-/// taskhost_sdk::info!("{who}, traced as {:?}", context.trace_parent());
+/// taskhost_sdk::info!("{who}");
 /// while context.remaining() > Duration::from_secs(5) {
 ///     if context.cancel_requested() {
 ///         taskhost_sdk::info!("asked to stop: {:?}", context.cancel_reason());
@@ -126,12 +126,5 @@ impl Context {
         ask_host("context.sleep");
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Ok(context::sleep(ms)?)
-    }
-
-    /// The W3C `traceparent` of this run, where the host traces.
-    #[must_use]
-    pub fn trace_parent(&self) -> Option<String> {
-        ask_host("context.trace_parent");
-        context::trace_parent()
     }
 }

@@ -139,13 +139,6 @@ impl Context {
         self.scope.unless_stopped(wait).await
     }
 
-    /// The W3C `traceparent`: none, since this host traces nothing.
-    #[must_use]
-    pub fn trace_parent(&self) -> Option<String> {
-        self.scope.count();
-        None
-    }
-
     fn counted(&self) -> Option<&RunInfo> {
         self.scope.count();
         self.info.as_deref()

@@ -69,6 +69,7 @@ pub struct Folder {
 struct Stat {
     modified: SystemTime,
     bytes: u64,
+    is_file: bool,
 }
 
 /// What is known of a file.
@@ -203,6 +204,11 @@ impl Folder {
             return true;
         };
         let shown = name.to_string_lossy().into_owned();
+        if !known.stat.is_file {
+            let reason = "it is no file, but a folder, a pipe, or a link that leads nowhere";
+            self.refuse(shown, reason.to_owned());
+            return true;
+        }
         let bytes = match read(&self.settings.folder.join(name), known.stat).await {
             Ok(Some(bytes)) => bytes,
             // It has changed since the look, or is gone: the next look will see.
@@ -215,10 +221,6 @@ impl Folder {
         match self.types.push(bytes).await {
             Ok(pushed) => {
                 self.types.forget_rejected(&shown);
-                if pushed.created {
-                    let (type_id, version) = (&pushed.type_id, &pushed.version);
-                    tracing::info!(file = ?shown, %type_id, version, "a task type was loaded");
-                }
                 for warning in pushed.warnings {
                     tracing::warn!(file = ?shown, "{warning}");
                 }
@@ -290,7 +292,7 @@ fn is_of_change(kind: &notify::EventKind) -> bool {
     }
 }
 
-/// Every `*.wasm` file of the folder.
+/// Everything in the folder that is called `*.wasm`.
 fn present(folder: &Path) -> std::io::Result<Vec<(OsString, Stat)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -298,11 +300,9 @@ fn present(folder: &Path) -> std::io::Result<Vec<(OsString, Stat)>> {
         let is_wasm = path
             .extension()
             .is_some_and(|extension| extension == "wasm");
-        // Links are followed; a file that is gone by now is none.
-        let stat = std::fs::metadata(&path)
-            .ok()
-            .filter(std::fs::Metadata::is_file);
-        if let (true, Some(name), Some(stat)) = (is_wasm, path.file_name(), stat) {
+        // Links are followed, where they lead somewhere; a file that is gone by now is none.
+        let stat = std::fs::metadata(&path).or_else(|_| std::fs::symlink_metadata(&path));
+        if let (true, Some(name), Ok(stat)) = (is_wasm, path.file_name(), stat) {
             files.push((name.to_owned(), Stat::of(&stat)?));
         }
     }
@@ -314,6 +314,7 @@ impl Stat {
         Ok(Self {
             modified: metadata.modified()?,
             bytes: metadata.len(),
+            is_file: metadata.is_file(),
         })
     }
 }
@@ -374,6 +375,7 @@ mod tests {
         let fresh = Stat {
             modified: wall,
             bytes: 1,
+            is_file: true,
         };
         let (known, next) = decide(None, fresh, wall + ms(100), now);
         assert_eq!(next, Next::Wait);
@@ -385,6 +387,7 @@ mod tests {
         let grown = Stat {
             modified: wall + ms(950),
             bytes: 2,
+            is_file: true,
         };
         let (_, next) = decide(Some(&known), grown, wall + ms(1000), now + ms(1000));
         assert_eq!(next, Next::Wait);
@@ -396,6 +399,7 @@ mod tests {
         let stat = Stat {
             modified: wall + Duration::from_secs(3600),
             bytes: 1,
+            is_file: true,
         };
         let (known, next) = decide(None, stat, wall, now);
         assert_eq!(next, Next::Wait);
@@ -423,18 +427,19 @@ mod tests {
     }
 
     #[test]
-    fn only_wasm_files_count() {
+    fn only_what_is_called_wasm_counts() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a.wasm", "b.wasm.part", "c.txt"] {
             std::fs::write(folder.path().join(name), "x").unwrap();
         }
         std::fs::create_dir(folder.path().join("d.wasm")).unwrap();
         let present = present(folder.path()).unwrap();
-        let names: Vec<_> = present
+        let mut names: Vec<_> = present
             .iter()
             .map(|(name, _)| name.to_str().unwrap())
             .collect();
-        assert_eq!(names, ["a.wasm"]);
+        names.sort_unstable();
+        assert_eq!(names, ["a.wasm", "d.wasm"]);
     }
 
     #[tokio::test]

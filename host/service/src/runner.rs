@@ -37,6 +37,7 @@ pub(crate) async fn run_claimed(
     registered: Registered,
 ) {
     let event = run(core, runtime, &claimed, &registered.stop).await;
+    log_failure(&claimed.task, event.as_ref());
     write_end(core, &claimed.task, event).await;
 }
 
@@ -210,6 +211,20 @@ fn memory_bytes(version: &LoadedVersion) -> u64 {
 fn started_callback(core: &Arc<Core>, reporter: &Arc<Reporter>) -> Box<dyn FnOnce() + Send> {
     let (reporter, clock) = (Arc::clone(reporter), core.clock.clone());
     Box::new(move || reporter.started(clock.now()))
+}
+
+/// One line for an operator; what a component says of itself stands in the task alone.
+fn log_failure(task: &Task, event: Option<&RunEvent>) {
+    let Some(RunEvent::Failed {
+        error, retry_at, ..
+    }) = event
+    else {
+        return;
+    };
+    tracing::info!(
+        space = %task.space, task = %task.id, type_id = %task.type_id, run = %task.run.id,
+        kind = error.kind.as_str(), will_retry = retry_at.is_some(), "a run failed"
+    );
 }
 
 /// Writes the end of a run, however long the store is away: a result is not lost because the

@@ -15,6 +15,8 @@ use crate::error::ServiceError;
 
 /// Bytes of documents in one answer to a person.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The longest description of a stream.
+const DESCRIPTION_CHARS_MAX: usize = 4_000;
 /// Rejected lines that are listed; the rest is only counted.
 const REJECTED_MAX: usize = 100;
 
@@ -59,6 +61,14 @@ impl Streams {
                 "retention_days",
                 "has to be at least 1",
             ));
+        }
+        let length = settings
+            .description
+            .as_ref()
+            .map_or(0, |text| text.chars().count());
+        if length > DESCRIPTION_CHARS_MAX {
+            let problem = format!("has {length} characters, at most {DESCRIPTION_CHARS_MAX}");
+            return Err(ServiceError::invalid("description", problem));
         }
         let made = self.0.streams.put(key, settings).await?;
         if made {

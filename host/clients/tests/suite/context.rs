@@ -85,14 +85,7 @@ async fn without_a_run_everything_is_empty() {
         ),
         (0, 0, 0)
     );
-    assert_eq!(
-        (
-            context.stream(),
-            context.cancel_reason(),
-            context.trace_parent()
-        ),
-        (None, None, None)
-    );
+    assert_eq!((context.stream(), context.cancel_reason()), (None, None));
     assert!(!context.cancel_requested());
     let wait = Context::sleep;
     assert_eq!(code(wait(context, 0).await), ErrorCode::Denied);

@@ -109,10 +109,6 @@ impl context::Host for GuestState {
     async fn sleep(&mut self, ms: u64) -> Result<(), ClientError> {
         self.meter.in_host(self.clients.context.sleep(ms)).await
     }
-
-    async fn trace_parent(&mut self) -> Result<Option<String>> {
-        Ok(self.clients.context.trace_parent())
-    }
 }
 
 impl progress::Host for GuestState {

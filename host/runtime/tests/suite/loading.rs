@@ -116,6 +116,17 @@ async fn what_was_compiled_before_does_not_wait_behind_a_compilation() {
 }
 
 #[tokio::test]
+async fn code_that_cannot_be_kept_is_no_fault_of_the_component() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = compiling_here(dir.path());
+    // Where the cache wants a folder there is a file.
+    std::fs::write(dir.path().join("modules"), "").unwrap();
+    let bytes = wat::runs("(global i32 (i32.const 13))", wat::COMPLETES);
+    let component = runtime.load(&digest(), bytes).await.unwrap();
+    assert_eq!(runtime.describe(&component).await.unwrap(), "{}");
+}
+
+#[tokio::test]
 async fn a_child_that_dies_is_a_refusal() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = wat::runs("", wat::COMPLETES);

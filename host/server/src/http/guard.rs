@@ -13,10 +13,15 @@ use super::problem::Problem;
 
 /// Refuses a request whose `Host` is not loopback or whose `Origin` is not this host.
 pub(crate) fn check(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-    let host = headers
-        .get(HOST)
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts
+        .next()
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
+    if hosts.next().is_some() {
+        let detail = "the request has more than one `Host`";
+        return Err(Problem::new(Code::HostNotAllowed, detail));
+    }
     let authority = uri.authority().map_or(host, |authority| authority.as_str());
     if !is_loopback(host) || !is_loopback(authority) {
         let detail = "the host runs for one user at this machine and answers to 127.0.0.1, [::1] \
@@ -66,6 +71,14 @@ mod tests {
             headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
         }
         check(&headers, &Uri::from_static("/v1/info")).is_ok()
+    }
+
+    #[test]
+    fn two_hosts_are_none() {
+        let mut headers = HeaderMap::new();
+        headers.append(HOST, HeaderValue::from_static("127.0.0.1"));
+        headers.append(HOST, HeaderValue::from_static("127.0.0.1"));
+        assert!(check(&headers, &Uri::from_static("/v1/info")).is_err());
     }
 
     #[test]

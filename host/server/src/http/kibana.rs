@@ -88,6 +88,11 @@ fn flagged(mut query: QueryParams, body: &ActionBody) -> Result<Action, Problem>
             Some(_) => return Err(Problem::invalid(flag, "has to be true or false")),
         }
     }
+    // Kibana's own client and its proxies send these along.
+    for ignored in ["apiVersion", "elasticInternalOrigin"] {
+        query.take(ignored);
+    }
+    query.finish()?;
     match flags[..] {
         [] => Ok(Action::Status),
         ["schedule"] => body.schedule(),
@@ -309,11 +314,19 @@ mod tests {
     #[test]
     fn one_flag_is_one_action_and_none_is_the_status() {
         assert_eq!(flags("", ""), Ok(Action::Status));
-        assert_eq!(flags("schedule=false&other=1", RANGE), Ok(Action::Status));
+        assert_eq!(
+            flags("schedule=false&apiVersion=1", RANGE),
+            Ok(Action::Status)
+        );
         assert_eq!(flags("schedule=true", RANGE), Ok(scheduled()));
         assert_eq!(flags("cancel=true", ""), Ok(Action::Cancel));
         assert_eq!(flags("acknowledge=true", "{}"), Ok(Action::Acknowledge));
-        for bad in ["schedule=true&cancel=true", "cancel=yes", "schedule=true"] {
+        for bad in [
+            "schedule=true&cancel=true",
+            "cancel=yes",
+            "schedule=true",
+            "shedule=true",
+        ] {
             assert!(flags(bad, "").is_err(), "{bad}");
         }
     }

@@ -97,6 +97,8 @@ impl TaskTypes {
             changes: changes_between(before.as_deref().map(|v| &v.descriptor), &loaded.descriptor),
             warnings: warnings(&loaded.version.descriptor, &loaded.descriptor),
         };
+        let (type_id, version) = (&pushed.type_id, &pushed.version);
+        tracing::info!(%type_id, version, digest = %pushed.digest, "a task type is active");
         self.0.catalog.activate(Arc::new(loaded));
         self.0.wake.notify_one();
         if let Err(error) = self.retire_unused().await {

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_schema_that_multiplies_by_itself_comes_to_an_end() {
-        let twice = |key: &str| json!({key: [{"items": {"$ref": "#"}, "minItems": 1}, {"items": {"$ref": "#"}, "minItems": 1}]});
+        let again = json!({"items": {"$ref": "#"}, "minItems": 1});
+        let twice = |key: &str| json!({key: [again, again]});
         let nested = (0..60).fold(json!([]), |inner, _| json!([inner]));
         for key in ["anyOf", "oneOf", "allOf"] {
             let schema = Schema::compile(&twice(key)).unwrap();
@@ -176,7 +177,10 @@ mod tests {
         let schema = Schema::compile(&json!({"allOf": contains})).unwrap();
         let many = Value::Array((0..100_000).map(|_| json!(0)).collect());
         assert_eq!(schema.mistakes("x", &many).len(), 1);
-        let itself = json!({"allOf": [{"$ref": "#"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}});
+        let itself = json!({
+            "allOf": [{"$ref": "#"}, {"$ref": "#/$defs/a"}],
+            "$defs": {"a": {"$ref": "#/$defs/a"}},
+        });
         assert!(
             Schema::compile(&itself)
                 .unwrap()
