@@ -78,8 +78,8 @@ impl App {
     /// [`AppError`], in words that say what to do.
     pub async fn start(settings: Settings) -> Result<Self, AppError> {
         let clock = Clock::System;
-        folder::prepare(&settings.folder)?;
         let stores = open_stores(&settings, clock.clone()).await?;
+        folder::prepare(&settings.folder)?;
         // Whatever may fail comes before the service.
         let (listener, address) = listen(&settings.http).await?;
         stores.announce(&format!("http://{address}"))?;

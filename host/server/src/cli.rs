@@ -3,6 +3,7 @@
 mod text;
 mod table;
 mod failure;
+mod files;
 mod client;
 mod events;
 mod follow;

@@ -70,6 +70,11 @@ impl Batches {
         full
     }
 
+    /// The number of the line that comes next.
+    pub(crate) fn next_line(&self) -> u64 {
+        self.next_line
+    }
+
     /// What is left.
     pub(crate) fn finish(&mut self) -> Option<Batch> {
         let (body, first_line) = (std::mem::take(&mut self.body), self.first_line);

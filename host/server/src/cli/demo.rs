@@ -58,7 +58,7 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
         app.stop().await;
         return Ok(Exit::Canceled);
     }
-    println!("It listens on {}.", app.url());
+    println!("It listens on {}", app.url());
     let client = client(&app)?;
     let exit = tokio::select! {
         exit = show(command, &client) => exit,

@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command did not do what it was told.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", text::shown_lines(message))]
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
@@ -98,6 +98,10 @@ mod tests {
         assert_eq!(
             Failure::of_problem(&problem).message,
             "The request is not valid:\n  params.name: is missing\n  priority: \\u{1b}"
+        );
+        assert_eq!(
+            Failure::failed("no \u{1b}[1m\nx").to_string(),
+            "no \\u{1b}[1m\nx"
         );
         let problem = json!({"detail": "no such thing"});
         assert_eq!(Failure::of_problem(&problem).message, "no such thing");

@@ -7,6 +7,9 @@ use super::condition::readable;
 use super::table::{Medium, table};
 use super::text;
 
+/// The width of the table where there is no terminal.
+const WIDTH_ELSEWHERE: u16 = 110;
+
 /// How much of a system is shown.
 struct Room {
     /// Characters of the filter.
@@ -25,7 +28,7 @@ impl Room {
                 lines: 1,
                 line: 70,
             },
-            Medium::Terminal(_) | Medium::Plain => Self {
+            _ => Self {
                 filter: 160,
                 lines: 2,
                 line: 90,
@@ -40,6 +43,11 @@ pub(crate) fn systems(medium: Medium, payload: &Value, documents: u64) -> String
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
+    // Where there is no terminal people read it all the same, in a log.
+    let medium = match medium {
+        Medium::Plain => Medium::Terminal(WIDTH_ELSEWHERE),
+        medium => medium,
+    };
     let room = Room::on(medium);
     let rows: Vec<Vec<String>> = features
         .iter()
@@ -85,11 +93,15 @@ mod tests {
             "sshd\\u{1b}",
             "message contains \"sshd[\"",
             "25.0 %",
-            "Accepted password\\nfor you; 9 % like: x",
+            "Accepted password\\nfor",
             "97",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("third"), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 110),
+            "{text}"
+        );
     }
 }

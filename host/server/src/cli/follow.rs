@@ -38,6 +38,7 @@ pub(crate) async fn follow(
         cursor: None,
         polls: false,
         met: false,
+        told: false,
         misses: 0,
     };
     loop {
@@ -57,6 +58,10 @@ pub(crate) async fn follow(
                 if !follower.met {
                     return Err(failure);
                 }
+                if !follower.told {
+                    eprintln!("The host does not answer any more; trying again …");
+                    follower.told = true;
+                }
                 follower.misses += 1;
                 tokio::time::sleep(Duration::from_millis(*pause)).await;
             }
@@ -73,6 +78,8 @@ struct Follower<'a> {
     polls: bool,
     /// The host has answered once.
     met: bool,
+    /// It was said that the host does not answer.
+    told: bool,
     /// Failed attempts, and streams that broke off without an event, since the last one.
     misses: usize,
 }
@@ -93,7 +100,7 @@ impl Follower<'_> {
             request = request.header("last-event-id", cursor);
         }
         let mut response = self.client.send(request).await?;
-        self.met = true;
+        (self.met, self.told) = (true, false);
         let kind = response
             .headers()
             .get(CONTENT_TYPE)
@@ -149,7 +156,7 @@ impl Follower<'_> {
             request = request.query(&[("wait", "20s"), ("since", revision)]);
         }
         let (status, task) = self.client.answer(request).await?;
-        (self.met, self.misses) = (true, 0);
+        (self.met, self.told, self.misses) = (true, false, 0);
         if status == reqwest::StatusCode::NOT_MODIFIED {
             return Ok(false);
         }

@@ -85,11 +85,9 @@ pub(crate) async fn run(command: &Ingest) -> Result<Exit, Failure> {
     )
     .await?;
     if json {
-        println!(
-            "{}",
-            json!({"stream": command.stream, "accepted": ingested.accepted,
-            "rejected": ingested.rejected, "more_rejected": ingested.more_rejected})
-        );
+        let answer = json!({"stream": command.stream, "accepted": ingested.accepted,
+            "rejected": ingested.rejected, "more_rejected": ingested.more_rejected});
+        println!("{}", text::json(&answer));
     } else {
         println!(
             "stream {}: {} documents accepted, {} rejected",
@@ -128,9 +126,16 @@ pub(crate) async fn ingest(
     let (mut ingested, mut bytes) = (Ingested::default(), 0);
     loop {
         let batch = match tokio::time::timeout(FLUSH_AFTER, lines.recv()).await {
-            Ok(Some(Ok(line))) => {
+            Ok(Some(Ok(Line::Whole(line)))) => {
                 bytes += line.len() as u64 + 1;
                 batches.take(&line)
+            }
+            Ok(Some(Ok(Line::TooLong(length)))) => {
+                bytes += length + 1;
+                ingested
+                    .rejected
+                    .push(too_long(batches.next_line(), length));
+                batches.take(b"")
             }
             Ok(Some(Err(error))) => {
                 let message = format!("{} cannot be read on: {error}", shown(file));
@@ -223,18 +228,26 @@ fn shown(file: &Path) -> String {
     text::shown(&file.to_string_lossy())
 }
 
+/// A line of the file, without its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Whole(Vec<u8>),
+    /// It has so many bytes, of which none are kept.
+    TooLong(u64),
+}
+
+fn too_long(line: u64, length: u64) -> RejectedLine {
+    let reason = format!("has {length} bytes, at most {LINE_BYTES_MAX} are sent");
+    RejectedLine { line, reason }
+}
+
 /// Reads lines on a thread of their own: a pipe may be slow.
-fn read_lines(mut reader: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Result<Vec<u8>>> {
+fn read_lines(mut reader: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Result<Line>> {
     let (send, lines) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
-        loop {
-            let mut line = Vec::new();
-            let sent = match read_line(&mut reader, &mut line) {
-                Ok(false) => return,
-                Ok(true) => send.blocking_send(Ok(line)),
-                Err(error) => send.blocking_send(Err(error)),
-            };
-            if sent.is_err() {
+        while let Some(line) = read_line(&mut reader, LINE_BYTES_MAX).transpose() {
+            let is_broken = line.is_err();
+            if send.blocking_send(line).is_err() || is_broken {
                 return;
             }
         }
@@ -242,18 +255,29 @@ fn read_lines(mut reader: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Re
     lines
 }
 
-/// Reads a line without its end; false at the end of the file.
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+/// Reads a line; none at the end of the file.
+fn read_line(reader: &mut dyn BufRead, bytes_max: usize) -> std::io::Result<Option<Line>> {
     use std::io::Read;
-    let mut limited = reader.take(LINE_BYTES_MAX as u64);
-    if limited.read_until(b'\n', line)? == 0 {
-        return Ok(false);
+    let mut line = Vec::new();
+    let mut length = 0;
+    loop {
+        let mut limited = Read::take(&mut *reader, bytes_max as u64 + 1);
+        let read = limited.read_until(b'\n', &mut line)? as u64;
+        let has_ended = line.pop_if(|last| *last == b'\n').is_some();
+        length += read - u64::from(has_ended);
+        if read == 0 && length == 0 {
+            return Ok(None);
+        }
+        if has_ended || read == 0 || length <= bytes_max as u64 {
+            let is_whole = length <= bytes_max as u64;
+            return Ok(Some(if is_whole {
+                Line::Whole(line)
+            } else {
+                Line::TooLong(length)
+            }));
+        }
+        line.clear();
     }
-    if line.pop_if(|last| *last == b'\n').is_none() && line.len() >= LINE_BYTES_MAX {
-        let message = format!("a line has more than {LINE_BYTES_MAX} bytes");
-        return Err(std::io::Error::other(message));
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -262,16 +286,21 @@ mod tests {
 
     #[test]
     fn lines_are_read_with_and_without_a_last_end() {
-        let mut reader: Box<dyn BufRead + Send> = Box::new(std::io::Cursor::new("a\n\nb"));
+        let mut reader = std::io::Cursor::new("a\n\nabcdef\nabc\nabcd\nab");
         let mut lines = Vec::new();
-        loop {
-            let mut line = Vec::new();
-            if !read_line(&mut reader, &mut line).unwrap() {
-                break;
-            }
-            lines.push(String::from_utf8(line).unwrap());
+        while let Some(line) = read_line(&mut reader, 3).unwrap() {
+            lines.push(line);
         }
-        assert_eq!(lines, ["a", "", "b"]);
+        let whole = |text: &str| Line::Whole(text.as_bytes().to_vec());
+        let expected = [
+            whole("a"),
+            whole(""),
+            Line::TooLong(6),
+            whole("abc"),
+            Line::TooLong(4),
+            whole("ab"),
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

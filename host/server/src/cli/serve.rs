@@ -1,5 +1,6 @@
 //! `taskhost serve` and `taskhost check-config`.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,19 @@ use super::text;
 use crate::app::App;
 use crate::settings::{File, Flags, Mistake, Settings};
 
+/// Variables that are no settings of the file, or for which a flag may stand.
+const OTHER_VARIABLES: [&str; 8] = [
+    "TASKHOST_CONFIG",
+    "TASKHOST_CRASH_AT",
+    "TASKHOST_DATA",
+    "TASKHOST_LISTEN",
+    "TASKHOST_LOG",
+    "TASKHOST_SPACE",
+    "TASKHOST_TASK_TYPES",
+    "TASKHOST_URL",
+];
+/// Open files without which the host does not start: its own, and some for connections.
+const OPEN_FILES_MIN: u64 = 128;
 /// What is logged unless `TASKHOST_LOG` says otherwise.
 const LOG: &str = "info";
 
@@ -35,16 +49,23 @@ pub struct Serve {
 #[derive(Debug, clap::Args)]
 pub struct CheckConfig {
     /// The settings file.
-    #[arg(env = "TASKHOST_CONFIG")]
-    pub file: PathBuf,
+    #[arg(required_unless_present = "config")]
+    pub file: Option<PathBuf>,
+    /// The same, as `taskhost serve` takes it.
+    #[arg(
+        long,
+        env = "TASKHOST_CONFIG",
+        value_name = "FILE",
+        conflicts_with = "file"
+    )]
+    pub config: Option<PathBuf>,
 }
 
 pub(crate) fn check_config(command: &CheckConfig) -> Result<Exit, Failure> {
-    read(Some(&command.file), Flags::default())?;
-    println!(
-        "{}: no mistakes",
-        text::shown(&command.file.to_string_lossy())
-    );
+    let file = command.file.as_deref().or(command.config.as_deref());
+    read(file, Flags::default())?;
+    let name = file.unwrap_or(Path::new("")).to_string_lossy();
+    println!("{}: no mistakes", text::shown(&name));
     Ok(Exit::Done)
 }
 
@@ -57,7 +78,7 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
     };
     let settings = read(command.config.as_deref(), flags)?;
     arm_crash_point()?;
-    raise_open_files();
+    raise_open_files()?;
     let mut signals = Signals::new()?;
     let mut app = App::start(settings)
         .await
@@ -131,9 +152,25 @@ fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
         })?;
         Ok(File { name, text })
     });
-    let environment = |name: &str| std::env::var(name).ok();
-    Settings::read(file.transpose()?.as_ref(), &environment, flags)
-        .map_err(|mistakes| wrong_settings(&mistakes))
+    let asked = RefCell::new(OTHER_VARIABLES.map(str::to_owned).to_vec());
+    let environment = |name: &str| {
+        asked.borrow_mut().push(name.to_owned());
+        std::env::var(name).ok()
+    };
+    let read = Settings::read(file.transpose()?.as_ref(), &environment, flags);
+    for name in unknown_variables(&asked.borrow()) {
+        let name = text::shown(&name);
+        eprintln!("warning: {name} in the environment is no setting and does nothing");
+    }
+    read.map_err(|mistakes| wrong_settings(&mistakes))
+}
+
+/// Variables that look like settings and that nobody has asked for: mostly typing errors.
+fn unknown_variables(asked: &[String]) -> Vec<String> {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    names
+        .filter(|name| name.starts_with("TASKHOST_") && !asked.contains(name))
+        .collect()
 }
 
 /// Every mistake on a line of its own.
@@ -159,8 +196,9 @@ fn arm_crash_point() -> Result<(), Failure> {
     armed.map_err(|error| Failure::wrong_use(format!("TASKHOST_CRASH_AT: {error}")))
 }
 
-/// Each connection takes a file handle, and the usual limit of 1,024 is soon reached.
-fn raise_open_files() {
+/// Each connection takes a file handle, and the usual limit of 1,024 is soon reached. With very
+/// few the host would start and then wait for them for ever.
+fn raise_open_files() -> Result<(), Failure> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -169,5 +207,12 @@ fn raise_open_files() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files stays");
+    }
+    match getrlimit(Resource::Nofile).current {
+        Some(files) if files < OPEN_FILES_MIN => Err(Failure::failed(format!(
+            "this process may open {files} files at once, and the host needs at least \
+             {OPEN_FILES_MIN}: raise it with `ulimit -n`, or LimitNOFILE in a systemd unit"
+        ))),
+        _ => Ok(()),
     }
 }

@@ -1,13 +1,14 @@
 //! Shows one task to people: what it is, how it went, what came of it.
 
 use serde_json::Value;
+use taskhost_model::time::{Clock, Timestamp};
 
 use super::text;
 
 /// Prints a task; as JSON on one line when that is wanted.
 pub(crate) fn task(id: &str, task: &Value, json: bool) {
     if json {
-        println!("{task}");
+        println!("{}", text::json(task));
     } else {
         println!("{}", text_of_task(id, task));
     }
@@ -27,12 +28,10 @@ fn text_of_task(id: &str, task: &Value) -> String {
         joined(&task["created_at"], "by", &task["requested_by"]),
     );
     line("run", run(&task["run"]));
+    line("due", waits_until(task).unwrap_or_default());
     line("progress", progress(&task["progress"]));
     line("used", usage(&task["usage"]));
-    line(
-        "canceled",
-        joined(&task["last_canceled_at"], "by", &task["canceled_by"]),
-    );
+    line("canceled", canceled(task));
     line("error", error(&task["error"]));
     if let Some(payload) = task.get("payload") {
         let pretty = serde_json::to_string_pretty(payload).unwrap_or_default();
@@ -55,6 +54,29 @@ fn joined(first: &Value, word: &str, second: &Value) -> String {
     match (string(first), string(second)) {
         (first, second) if first.is_empty() || second.is_empty() => first,
         (first, second) => format!("{first} {word} {second}"),
+    }
+}
+
+/// When a run that waits may start, if that is later than now.
+pub(super) fn waits_until(task: &Value) -> Option<String> {
+    let run = &task["run"];
+    let waits = matches!(run["state"].as_str(), Some("queued" | "waiting_retry"));
+    let due_at = Timestamp::parse(run["due_at"].as_str()?).ok()?;
+    (waits && due_at > Clock::System.now()).then(|| due_at.to_string())
+}
+
+/// When a cancel was asked for or has ended the task, by whom, and why.
+fn canceled(task: &Value) -> String {
+    let run = &task["run"];
+    let asked = run["cancel_requested_at"].is_string();
+    let at = match task["status"].as_str() {
+        Some("being_canceled") => &run["cancel_requested_at"],
+        _ => &task["last_canceled_at"],
+    };
+    let line = joined(at, "by", &task["canceled_by"]);
+    match string(&run["cancel_reason"]) {
+        reason if asked && !reason.is_empty() => format!("{line}: {reason}"),
+        _ => line,
     }
 }
 
@@ -146,6 +168,27 @@ mod tests {
             "  error      no \\u{202e}luck (c)",
         ];
         assert_eq!(text_of_task("t", &task), expected.join("\n"));
+    }
+
+    #[test]
+    fn a_wait_and_a_cancel_say_when_and_why() {
+        let task = json!({
+            "status": "in_progress",
+            "run": {"id": "r", "attempt": 1, "max_attempts": 1, "state": "queued",
+                "due_at": "2999-01-01T00:00:00.000Z"},
+        });
+        let shown = text_of_task("t", &task);
+        assert!(
+            shown.contains("\n  due        2999-01-01T00:00:00.000Z"),
+            "{shown}"
+        );
+        let at = "2026-01-01T00:00:00.000Z";
+        let task = json!({
+            "status": "canceled", "last_canceled_at": at, "canceled_by": "local",
+            "run": {"cancel_requested_at": at, "cancel_reason": "too\nslow", "due_at": at},
+        });
+        let expected = format!("t: canceled\n  canceled   {at} by local: too\\nslow");
+        assert_eq!(text_of_task("t", &task), expected);
     }
 
     #[test]

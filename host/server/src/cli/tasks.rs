@@ -1,5 +1,7 @@
 //! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `acknowledge`, `list`.
 
+use std::path::Path;
+
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use taskhost_model::ids::{StreamName, TaskId, TypeId};
@@ -8,12 +10,15 @@ use uuid::Uuid;
 
 use super::client::{Client, Target};
 use super::failure::{Exit, Failure};
+use super::files;
 use super::follow::follow;
 use super::progress::Progress;
 use super::show;
 use super::table::{Medium, table};
 use super::text;
 
+/// What is read of a params file; the host's own limit is lower.
+const PARAMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Rows that one request asks for.
 const PAGE: usize = 1_000;
 
@@ -91,8 +96,8 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
     let params = params(command.params.as_deref())?;
     let client = Client::new(&command.target)?;
     let id = match &command.id {
-        Some(id) => id.to_string(),
-        None => default_id(&command.type_id, command.stream.as_ref()),
+        Some(id) => id.clone(),
+        None => default_id(&command.type_id, command.stream.as_ref())?,
     };
     let mut body = json!({"type": command.type_id, "params": params});
     if let Some(stream) = &command.stream {
@@ -101,13 +106,15 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
     if let Some(priority) = command.priority {
         body["priority"] = json!(priority);
     }
-    let request = client.in_space(Method::PUT, &["tasks", &id]).json(&body);
+    let request = client
+        .in_space(Method::PUT, &["tasks", id.as_str()])
+        .json(&body);
     let task = client.call(request).await?;
     if command.watch {
         return watch_id(&client, &id, command.target.json).await;
     }
     if command.target.json {
-        println!("{task}");
+        println!("{}", text::json(&task));
         return Ok(Exit::Done);
     }
     match task["outcome"].as_str() {
@@ -119,14 +126,16 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
 }
 
 /// One task for each type and stream, as Kibana has it; a new one each time without a stream.
-fn default_id(type_id: &TypeId, stream: Option<&StreamName>) -> String {
-    let composed = stream.map(|stream| format!("{type_id}_{stream}"));
-    composed
-        .filter(|id| TaskId::parse(id).is_ok())
-        .unwrap_or_else(|| {
+fn default_id(type_id: &TypeId, stream: Option<&StreamName>) -> Result<TaskId, Failure> {
+    let composed = stream.and_then(|stream| TaskId::parse(&format!("{type_id}_{stream}")).ok());
+    composed.map_or_else(
+        || {
             let random = Uuid::new_v4().simple().to_string();
-            format!("{type_id}-{}", &random[..8])
-        })
+            TaskId::parse(&format!("{type_id}-{}", &random[..8]))
+                .map_err(|error| Failure::failed(error.to_string()))
+        },
+        Ok,
+    )
 }
 
 /// Reads `--params`; nothing is an empty object.
@@ -134,16 +143,17 @@ fn params(given: Option<&str>) -> Result<Value, Failure> {
     let Some(given) = given else {
         return Ok(Value::Object(Map::new()));
     };
-    let from_file = given.strip_prefix('@').map(|file| {
-        std::fs::read_to_string(file).map_err(|error| {
-            let file = text::shown(file);
-            Failure::wrong_use(format!("the params file {file} cannot be read: {error}"))
-        })
-    });
-    let text = from_file.transpose()?;
-    serde_json::from_str(text.as_deref().unwrap_or(given)).map_err(|error| {
+    let from_file = given
+        .strip_prefix('@')
+        .map(|file| files::read(Path::new(file), PARAMS_BYTES_MAX).map_err(Failure::wrong_use));
+    let bytes = match &from_file.transpose()? {
+        Some(bytes) => serde_json::from_slice(bytes),
+        None => serde_json::from_str(given),
+    };
+    bytes.map_err(|error| {
+        let shown = text::shortened(given, 60);
         Failure::wrong_use(format!(
-            "--params is no JSON: {error}; it looks like '{{\"name\": \"you\"}}' or @FILE"
+            "--params {shown} holds no JSON ({error}); it looks like '{{\"name\": \"you\"}}' or @FILE"
         ))
     })
 }
@@ -152,28 +162,41 @@ pub(crate) async fn status(command: &OneTask) -> Result<Exit, Failure> {
     let client = Client::new(&command.target)?;
     let request = client.in_space(Method::GET, &["tasks", command.id.as_str()]);
     let task = client.call(request).await?;
-    show::task(command.id.as_str(), &task, command.target.json);
-    Ok(Exit::Done)
+    if command.target.json || is_known(&task) {
+        show::task(command.id.as_str(), &task, command.target.json);
+    }
+    known(&command.id, &task)
+}
+
+fn is_known(task: &Value) -> bool {
+    task["status"] != "not_started"
+}
+
+/// What the interface calls `not_started` is mostly a typing error here.
+fn known(id: &TaskId, task: &Value) -> Result<Exit, Failure> {
+    match is_known(task) {
+        true => Ok(Exit::Done),
+        false => Err(Failure::failed(format!(
+            "there is no task `{id}` in this space: it was never scheduled, or it is deleted; \
+             `taskhost list` shows what there is"
+        ))),
+    }
 }
 
 pub(crate) async fn watch(command: &OneTask) -> Result<Exit, Failure> {
     let client = Client::new(&command.target)?;
-    watch_id(&client, command.id.as_str(), command.target.json).await
+    watch_id(&client, &command.id, command.target.json).await
 }
 
-async fn watch_id(client: &Client, id: &str, json: bool) -> Result<Exit, Failure> {
+async fn watch_id(client: &Client, id: &TaskId, json: bool) -> Result<Exit, Failure> {
     let mut progress = Progress::new(json);
-    let followed = follow(client, id, |task| progress.show(task)).await;
+    let followed = follow(client, id.as_str(), |task| progress.show(task)).await;
     progress.finish();
     let task = followed?;
-    let exit = exit_of(&task);
-    if task["status"] == "not_started" {
-        return Err(Failure::failed(format!(
-            "there is no task `{id}`: it was never scheduled"
-        )));
+    if json || is_known(&task) {
+        show::task(id.as_str(), &task, json);
     }
-    show::task(id, &task, json);
-    Ok(exit)
+    known(id, &task).map(|_| exit_of(&task))
 }
 
 /// The exit code of a task that has ended.
@@ -193,8 +216,10 @@ pub(crate) async fn cancel(command: &Cancel) -> Result<Exit, Failure> {
         request = request.json(&json!({"reason": reason}));
     }
     let task = client.call(request).await?;
-    say(id, &task, command.target.json);
-    Ok(Exit::Done)
+    if command.target.json || is_known(&task) {
+        say(id, &task, command.target.json);
+    }
+    known(&command.id, &task)
 }
 
 pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
@@ -210,7 +235,7 @@ pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
 /// One line: what the task is now.
 fn say(id: &str, task: &Value, json: bool) {
     if json {
-        println!("{task}");
+        println!("{}", text::json(task));
     } else {
         println!("{id}: {}", task["status"].as_str().unwrap_or_default());
     }
@@ -224,7 +249,7 @@ pub(crate) async fn list(command: &List) -> Result<Exit, Failure> {
         if let Some(next) = next {
             answer["next"] = next;
         }
-        println!("{answer}");
+        println!("{}", text::json(&answer));
         return Ok(Exit::Done);
     }
     if tasks.is_empty() {
@@ -285,14 +310,15 @@ fn row(task: &Value) -> Vec<String> {
     let progress = &task["progress"];
     let count = match (progress["done"].as_u64(), progress["total"].as_u64()) {
         (Some(done), Some(total)) => format!("{done}/{total}"),
-        (Some(done), None) => done.to_string(),
+        (Some(done), None) if done > 0 => done.to_string(),
         _ => String::new(),
     };
-    let status = match task["run"]["state"]
-        .as_str()
-        .filter(|_| task["status"] == "in_progress")
-    {
-        Some(state) => format!("in_progress ({state})"),
+    let state = task["run"]["state"].as_str();
+    let status = match state.filter(|_| task["status"] == "in_progress") {
+        Some(state) => match show::waits_until(task) {
+            Some(due_at) => format!("in_progress ({state} until {due_at})"),
+            None => format!("in_progress ({state})"),
+        },
         None => text_of(&task["status"]),
     };
     vec![
@@ -313,16 +339,16 @@ mod tests {
         let type_id = TypeId::parse("streams_feature_identification").unwrap();
         let stream = StreamName::parse("demo").unwrap();
         assert_eq!(
-            default_id(&type_id, Some(&stream)),
+            default_id(&type_id, Some(&stream)).unwrap().as_str(),
             "streams_feature_identification_demo"
         );
         let long = StreamName::parse(&"x".repeat(200)).unwrap();
         let type_id = TypeId::parse(&"t".repeat(64)).unwrap();
         for id in [
-            default_id(&type_id, Some(&long)),
-            default_id(&type_id, None),
+            default_id(&type_id, Some(&long)).unwrap(),
+            default_id(&type_id, None).unwrap(),
         ] {
-            assert!(TaskId::parse(&id).is_ok() && id.starts_with("ttt"), "{id}");
+            assert!(id.as_str().starts_with("ttt"), "{id}");
         }
     }
 
@@ -330,10 +356,9 @@ mod tests {
     fn params_are_json_or_a_file_of_it() {
         assert_eq!(params(None).unwrap(), json!({}));
         assert_eq!(params(Some("{\"a\":1}")).unwrap(), json!({"a": 1}));
-        for bad in ["{", "", "@/no/such/file"] {
+        for bad in ["{", "", "@/no/such/file", "@/dev/zero"] {
             let failure = params(Some(bad)).unwrap_err();
-            assert_eq!(failure.exit, Exit::WrongUse);
-            assert!(failure.message.contains("params"), "{}", failure.message);
+            assert_eq!(failure.exit, Exit::WrongUse, "{failure}");
         }
     }
 

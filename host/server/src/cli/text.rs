@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 /// The text on one line, with control and bidi characters escaped.
 pub(crate) fn shown(text: &str) -> String {
     escaped(text, |_| false)
@@ -23,6 +25,22 @@ pub(crate) fn shortened(text: &str, length_max: usize) -> String {
             .map_or(0, |(index, _)| index);
         shown.truncate(last);
         shown.push('…');
+    }
+    shown
+}
+
+/// JSON on one line, of the same value, with control and bidi characters escaped as JSON does.
+pub(crate) fn json(value: &Value) -> String {
+    let mut shown = String::new();
+    // Outside of strings JSON has none of them.
+    for c in value.to_string().chars() {
+        if c.is_control() || is_invisible(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
     }
     shown
 }
@@ -96,6 +114,27 @@ mod tests {
             assert_eq!(shown(text), expected);
         }
         assert_eq!(shown_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn json_stays_the_same_value() {
+        let value = serde_json::json!({"a\u{9b}": "\u{202e}\u{e0001}\n\"😀"});
+        let shown = json(&value);
+        assert!(!shown.chars().any(|c| c.is_control() || is_invisible(c)));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_steers_no_terminal() {
+        let value =
+            serde_json::json!({"a\u{9b}": ["\u{1b}[2J\n\u{7f}", "\u{202e}\u{e0041}ä😀", 1]});
+        let shown = json(&value);
+        let expected = r#"{"a\u009b":["\u001b[2J\n\u007f","\u202e\udb40\udc41ä😀",1]}"#;
+        assert_eq!(shown, expected);
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The commands for task types: `types list`, `types push`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 
 use super::client::{Client, Target};
 use super::failure::{Exit, Failure};
+use super::files;
 use super::table::{Medium, table};
 use super::text;
 
@@ -41,7 +42,7 @@ async fn list(target: &Target) -> Result<Exit, Failure> {
         .call(client.request(Method::GET, &["v1", "task-types"]))
         .await?;
     if target.json {
-        println!("{answer}");
+        println!("{}", text::json(&answer));
         return Ok(Exit::Done);
     }
     let array = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
@@ -84,32 +85,28 @@ fn rows(view: &Value) -> Vec<Vec<String>> {
     versions.iter().map(row).collect()
 }
 
-async fn push(file: &PathBuf, target: &Target) -> Result<Exit, Failure> {
+async fn push(file: &Path, target: &Target) -> Result<Exit, Failure> {
     let client = Client::new(target)?;
-    let shown = text::shown(&file.to_string_lossy());
-    let cannot = |error| Failure::failed(format!("{shown} cannot be read: {error}"));
-    let size = std::fs::metadata(file).map_err(cannot)?.len();
-    if size > COMPONENT_BYTES_MAX {
-        let most = text::bytes(COMPONENT_BYTES_MAX);
-        let message = format!(
-            "{shown} has {}, at most {most} are accepted",
-            text::bytes(size)
-        );
-        return Err(Failure::failed(message));
-    }
-    let bytes = std::fs::read(file).map_err(cannot)?;
+    let bytes = files::read(file, COMPONENT_BYTES_MAX).map_err(Failure::wrong_use)?;
     let request = client.request(Method::POST, &["v1", "task-types"]);
     let request = request
         .header("content-type", "application/wasm")
         .body(bytes);
-    let pushed = client.call(request).await?;
+    let (status, pushed) = client.answer(request).await?;
+    if !status.is_success() {
+        return Err(Failure::of_problem(&pushed));
+    }
     if target.json {
-        println!("{pushed}");
+        println!("{}", text::json(&pushed));
         return Ok(Exit::Done);
     }
     let (id, version) = (string(&pushed["id"]), string(&pushed["version"]));
     let (state, digest) = (string(&pushed["state"]), string(&pushed["digest"]));
-    println!("{id} {version}: {state} ({digest})");
+    let known = match status {
+        StatusCode::CREATED => "",
+        _ => ", as it was: the host has this very component already",
+    };
+    println!("{id} {version}: {state} ({digest}){known}");
     for (name, mark) in [("changes", "  "), ("warnings", "  warning: ")] {
         let lines = pushed[name]
             .as_array()

@@ -126,9 +126,11 @@ impl<'a> Reader<'a> {
             return default.to_owned();
         };
         match &found.raw {
-            Raw::Text(text) | Raw::String(text) if !text.is_empty() => text.clone(),
+            Raw::Text(text) | Raw::String(text) if !text.is_empty() && !text.contains('\0') => {
+                text.clone()
+            }
             _ => {
-                self.refuse(key, &found, "a text that is not empty");
+                self.refuse(key, &found, "a text that is not empty, without NUL");
                 default.to_owned()
             }
         }
