@@ -166,8 +166,12 @@ async fn what_is_wrong_is_said_on_standard_error_with_its_exit_code() {
         let fits = said.code == Some(code) || (code == 1 && said.code == Some(2));
         assert!(fits && said.err.contains(words), "{arguments:?}: {said:?}");
     }
-    let none = host.cli(&["status", "nothing-here"]).await.done();
-    assert!(none.contains("not_started"), "{none}");
+    let none = host.cli(&["status", "nothing-here"]).await;
+    assert!(none.out.contains("not_started") && none.err.contains("there is no task"));
+    assert_eq!(none.code, Some(0));
+    let none = host.cli(&["cancel", "nothing-here"]).await;
+    assert!(none.out.is_empty() && none.err.contains("there is no task"));
+    assert_eq!(none.code, Some(1));
 }
 
 #[tokio::test]
