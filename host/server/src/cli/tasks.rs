@@ -153,7 +153,8 @@ fn params(given: Option<&str>) -> Result<Value, Failure> {
     bytes.map_err(|error| {
         let shown = text::shortened(given, 60);
         Failure::wrong_use(format!(
-            "--params {shown} holds no JSON ({error}); it looks like '{{\"name\": \"you\"}}' or @FILE"
+            "--params {shown} holds no JSON ({error}); it looks like '{{\"name\": \"you\"}}' \
+             or @FILE"
         ))
     })
 }
