@@ -1,0 +1,123 @@
+//! A client that is as light as can be: it shares the cores with the host, so that what it costs
+//! is missing there. One request at a time on one kept connection.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A connection to a host.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    host: String,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+/// What the host said.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: &'a str,
+}
+
+impl Wire {
+    /// Connects to `http://ADDRESS`.
+    ///
+    /// # Panics
+    /// When there is nobody.
+    pub async fn connect(url: &str) -> Self {
+        let host = url.strip_prefix("http://").expect("an address").to_owned();
+        let stream = TcpStream::connect(&host).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        Self {
+            stream,
+            host,
+            request: Vec::new(),
+            answer: Vec::with_capacity(4096),
+        }
+    }
+
+    /// Sends a request and reads its answer, which has to have a length.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub async fn send(&mut self, method: &str, path: &str, json: &str) -> Said<'_> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{json}",
+            self.host,
+            json.len()
+        );
+        self.request.clear();
+        self.request.extend_from_slice(head.as_bytes());
+        self.stream
+            .write_all(&self.request)
+            .await
+            .expect("a sent request");
+        self.answer.clear();
+        loop {
+            let read = self.stream.read_buf(&mut self.answer).await;
+            assert!(read.expect("an answer") > 0, "the host hung up");
+            if let Some((status, body)) = whole(&self.answer) {
+                let body = std::str::from_utf8(&self.answer[body..]).expect("text");
+                return Said { status, body };
+            }
+        }
+    }
+}
+
+impl Said<'_> {
+    /// The number after the first `"key":`.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<u64> {
+        let rest = self.after(key)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        rest[..end].parse().ok()
+    }
+
+    /// The text after the first `"key":`, as it is written.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.after(key)?.strip_prefix('"')?.split('"').next()
+    }
+
+    fn after(&self, key: &str) -> Option<&str> {
+        let at = self.body.find(&format!("\"{key}\":"))?;
+        Some(&self.body[at + key.len() + 3..])
+    }
+}
+
+/// The status, and where the body begins, once all of it is there.
+fn whole(answer: &[u8]) -> Option<(u16, usize)> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let status = head.get(9..12)?.parse().ok()?;
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.trim().parse().unwrap_or(0));
+    (answer.len() >= end + length).then_some((status, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_with_its_last_byte() {
+        let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(whole(answer), Some((201, answer.len() - 2)));
+        assert_eq!(whole(&answer[..answer.len() - 1]), None);
+        let said = Said {
+            status: 200,
+            body: r#"{"status":"completed","revision":12,"x":1}"#,
+        };
+        assert_eq!(
+            (said.text("status"), said.number("revision")),
+            (Some("completed"), Some(12))
+        );
+        assert_eq!(said.number("none"), None);
+    }
+}
