@@ -6,8 +6,8 @@ mod failure;
 mod files;
 mod client;
 mod events;
-mod follow;
 mod progress;
+mod follow;
 mod show;
 mod condition;
 mod features;
@@ -65,6 +65,18 @@ pub enum Command {
         /// The cache.
         cache: PathBuf,
     },
+}
+
+impl Cli {
+    /// Reads the arguments of this process, and ends it where they are wrong or ask for help.
+    #[must_use]
+    pub fn of_arguments() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            // What it quotes must not steer the terminal: it is told of escaped arguments.
+            let shown = std::env::args_os().map(|one| text::shown(&one.to_string_lossy()));
+            Self::try_parse_from(shown).err().unwrap_or(error).exit()
+        })
+    }
 }
 
 /// Compiles a component from standard input, in a process that limits itself.

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use taskhost_server::cli::{self, Cli, Command, Exit, Failure};
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match Cli::of_arguments().command {
         // Limits its own process: before any thread is started.
         Command::CompileComponent { cache } => {
             return match cli::compile(&cache) {

@@ -101,6 +101,21 @@ pub struct Flags {
 
 const DAY_S: u64 = 86_400;
 
+/// Variables that are no keys of the file.
+const OTHER_VARIABLES: [&str; 4] = [
+    "TASKHOST_CONFIG",
+    "TASKHOST_CRASH_AT",
+    "TASKHOST_LOG",
+    "TASKHOST_URL",
+];
+
+/// What to say of a variable of the environment that looks like a setting and is none: mostly a
+/// typing error.
+#[must_use]
+pub fn unknown_variable(name: &str) -> Option<String> {
+    reader::unknown_variable(name, &Settings::keys(), &OTHER_VARIABLES)
+}
+
 impl Settings {
     /// Reads the settings.
     ///
@@ -403,6 +418,18 @@ mod tests {
         let of = |line: &str| mistakes.iter().filter(|m| m.starts_with(line)).count();
         assert_eq!(of("t.toml:2: `data`"), 1, "{mistakes:#?}");
         assert!(of("t.toml:4: is not TOML") >= 1, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn a_path_with_nul_is_refused() {
+        let mistakes = read("\n[runs]\n", &[("TASKHOST_DATA", "")], Flags::default());
+        assert!(mistakes.unwrap_err()[0].starts_with("TASKHOST_DATA: `data`"));
+        for key in ["data", "task_types", "component_cache"] {
+            let text = format!("# first\n{key} = \"a\\u0000b\"\n");
+            let mistakes = read(&text, &[], Flags::default()).unwrap_err();
+            let expected = format!("t.toml:2: `{key}` has to be a text that is not empty");
+            assert!(mistakes[0].starts_with(&expected), "{mistakes:#?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! Every line of the file is a line of a body, an empty one where there is nothing to send, so
 //! that the host's line numbers can be told in the file's.
 
+/// A line above this is not even sent, as it is or as JSON.
+pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How lines are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -27,6 +30,8 @@ pub(crate) struct Batches {
     body: Vec<u8>,
     first_line: u64,
     next_line: u64,
+    /// Lines that are not sent, with their bytes.
+    too_long: Vec<(u64, u64)>,
 }
 
 impl Batches {
@@ -38,6 +43,7 @@ impl Batches {
             body: Vec::new(),
             first_line: 1,
             next_line: 1,
+            too_long: Vec::new(),
         }
     }
 
@@ -52,7 +58,7 @@ impl Batches {
             line
         };
         let is_blank = line.iter().all(u8::is_ascii_whitespace);
-        let encoded = match (is_blank, self.format(line, is_blank)) {
+        let mut encoded = match (is_blank, self.format(line, is_blank)) {
             (true, _) => Vec::new(),
             (false, Format::Ndjson) => line.to_vec(),
             (false, Format::Plain) => {
@@ -62,6 +68,10 @@ impl Batches {
                     .into_bytes()
             }
         };
+        if encoded.len() > LINE_BYTES_MAX {
+            self.too_long.push((self.next_line, encoded.len() as u64));
+            encoded.clear();
+        }
         let is_full = self.body.len() + encoded.len() + 1 > self.bytes_max;
         let full = if is_full { self.finish() } else { None };
         self.body.extend_from_slice(&encoded);
@@ -70,9 +80,15 @@ impl Batches {
         full
     }
 
-    /// The number of the line that comes next.
-    pub(crate) fn next_line(&self) -> u64 {
-        self.next_line
+    /// Counts a line of so many bytes that is too long to be taken.
+    pub(crate) fn skip(&mut self, length: u64) -> Option<Batch> {
+        self.too_long.push((self.next_line, length));
+        self.take(b"")
+    }
+
+    /// The lines that were too long, each with its bytes.
+    pub(crate) fn too_long(self) -> Vec<(u64, u64)> {
+        self.too_long
     }
 
     /// What is left.
@@ -149,6 +165,21 @@ mod tests {
         ];
         assert_eq!(all(None, 16, &lines), expected);
         assert!(all(None, 16, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_keeps_its_number_and_decides_no_format() {
+        let mut batches = Batches::new(None, 1000);
+        let long = vec![b'"'; LINE_BYTES_MAX];
+        assert_eq!(batches.skip(99), None);
+        assert_eq!(batches.take(b"plain"), None);
+        assert_eq!(batches.take(&long), None);
+        assert_eq!(batches.take(b"end"), None);
+        let expected = b"\n{\"message\":\"plain\"}\n\n{\"message\":\"end\"}\n";
+        assert_eq!(batches.finish().unwrap().body, expected);
+        // As JSON a quotation mark is two bytes.
+        let escaped = 2 * LINE_BYTES_MAX as u64 + r#"{"message":""}"#.len() as u64;
+        assert_eq!(batches.too_long(), [(1, 99), (3, escaped)]);
     }
 
     #[test]

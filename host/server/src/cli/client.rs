@@ -36,10 +36,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(target: &Target) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::wrong_use(format!("`{}` {why}", target.url));
-        let url: Url = target.url.parse().map_err(|error| {
-            wrong(format!(
-                "is no address of a host ({error}): it looks like http://127.0.0.1:7700"
-            ))
+        let url: Url = target.url.parse().map_err(|_| {
+            wrong("is no address of a host: it looks like http://127.0.0.1:7700".to_owned())
         })?;
         if url.scheme() != "http" || url.host_str().is_none() {
             return Err(wrong(
@@ -117,8 +115,17 @@ impl Client {
         Ok((status, value))
     }
 
+    /// For a host that answers, and says that it starts or stops.
+    pub(crate) fn not_ready(&self) -> Failure {
+        Failure::unreachable(self.shown_url(), "it is starting or stopping")
+    }
+
+    fn shown_url(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        Failure::unreachable(self.url.as_str().trim_end_matches('/'), innermost(error))
+        Failure::unreachable(self.shown_url(), innermost(error))
     }
 }
 

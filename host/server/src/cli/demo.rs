@@ -66,7 +66,7 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
     };
     if command.keep && matches!(exit, Ok(Exit::Done)) {
         println!(
-            "\nThe host keeps running at {}; Ctrl-C stops it. Try, in another terminal:",
+            "\nThe host keeps running until Ctrl-C, at {}\nTry, in another terminal:",
             app.url()
         );
         try_next(&format!(" --url {}", app.url()));
@@ -149,7 +149,7 @@ async fn show(command: &Demo, client: &Client) -> Result<Exit, Failure> {
     schedule(client).await?;
     println!("Scheduled the task `{TASK}`.");
     let mut progress = Progress::new(false);
-    let followed = follow(client, TASK, |task| progress.show(task)).await;
+    let followed = follow(client, TASK, &mut progress).await;
     progress.finish();
     let task = followed?;
     let exit = exit_of(&task);

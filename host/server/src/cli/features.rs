@@ -8,7 +8,7 @@ use super::table::{Medium, table};
 use super::text;
 
 /// The width of the table where there is no terminal.
-const WIDTH_ELSEWHERE: u16 = 110;
+const WIDTH_ELSEWHERE: u16 = 100;
 
 /// How much of a system is shown.
 struct Room {
@@ -100,7 +100,7 @@ mod tests {
         }
         assert!(!text.contains("third"), "{text}");
         assert!(
-            text.lines().all(|line| line.chars().count() <= 110),
+            text.lines().all(|line| line.chars().count() <= 100),
             "{text}"
         );
     }

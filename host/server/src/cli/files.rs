@@ -43,6 +43,15 @@ pub(crate) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// Reads a file of text.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(crate) fn read_text(file: &Path, bytes_max: u64) -> Result<String, String> {
+    String::from_utf8(read(file, bytes_max)?)
+        .map_err(|_| format!("{} is no text: it is not UTF-8", shown(file)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +75,8 @@ mod tests {
             let said = read(file, bytes_max).unwrap_err();
             assert!(said.contains(words), "{said}");
         }
+        assert_eq!(read_text(&file, 3).unwrap(), "abc");
+        std::fs::write(&file, b"\xff").unwrap();
+        assert!(read_text(&file, 3).unwrap_err().contains("not UTF-8"));
     }
 }

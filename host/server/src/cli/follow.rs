@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::client::Client;
 use super::events::EventParser;
 use super::failure::{Exit, Failure};
+use super::progress::Progress;
 
 /// Pauses before the connection is tried again; after the last one the host counts as gone.
-const PAUSES_MS: [u64; 8] = [100, 200, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
+const PAUSES_MS: [u64; 7] = [100, 200, 500, 1_000, 2_000, 4_000, 8_000];
 /// Streams that may break off without an event before polls take over.
 const BREAKS_MAX: usize = 3;
 /// A connection without even a comment for so long is dead.
@@ -26,11 +27,11 @@ pub(crate) fn is_ended(status: &str) -> bool {
     )
 }
 
-/// Calls `seen` with each state of the task, and answers the last one with its payload.
+/// Shows each state of the task, and answers the last one with its payload.
 pub(crate) async fn follow(
     client: &Client,
     id: &str,
-    mut seen: impl FnMut(&Value),
+    progress: &mut Progress,
 ) -> Result<Value, Failure> {
     let mut follower = Follower {
         client,
@@ -43,9 +44,9 @@ pub(crate) async fn follow(
     };
     loop {
         let ended = if follower.polls {
-            follower.poll(&mut seen).await
+            follower.poll(progress).await
         } else {
-            follower.listen(&mut seen).await
+            follower.listen(progress).await
         };
         match ended {
             Ok(true) => return follower.read().await,
@@ -59,7 +60,7 @@ pub(crate) async fn follow(
                     return Err(failure);
                 }
                 if !follower.told {
-                    eprintln!("The host does not answer any more; trying again …");
+                    progress.note("the host does not answer any more; trying again …");
                     follower.told = true;
                 }
                 follower.misses += 1;
@@ -92,7 +93,7 @@ impl Follower<'_> {
     }
 
     /// Listens until the task or the connection ends; true when the task has ended.
-    async fn listen(&mut self, seen: &mut impl FnMut(&Value)) -> Result<bool, Failure> {
+    async fn listen(&mut self, progress: &mut Progress) -> Result<bool, Failure> {
         let mut request = self
             .client
             .in_space(Method::GET, &["tasks", self.id, "events"]);
@@ -100,7 +101,8 @@ impl Follower<'_> {
             request = request.header("last-event-id", cursor);
         }
         let mut response = self.client.send(request).await?;
-        (self.met, self.told) = (true, false);
+        self.is_up(response.status())?;
+        self.answers(progress);
         let kind = response
             .headers()
             .get(CONTENT_TYPE)
@@ -132,12 +134,27 @@ impl Follower<'_> {
                 let Ok(task) = serde_json::from_str::<Value>(&event.data) else {
                     continue;
                 };
-                seen(&task);
+                progress.show(&task);
                 if is_ended(task["status"].as_str().unwrap_or_default()) {
                     return Ok(true);
                 }
             }
         }
+    }
+
+    /// A host that stops says so to whoever comes in its last moments: it may be back.
+    fn is_up(&self, status: StatusCode) -> Result<(), Failure> {
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => Err(self.client.not_ready()),
+            _ => Ok(()),
+        }
+    }
+
+    fn answers(&mut self, progress: &Progress) {
+        if self.told {
+            progress.note("the host answers again");
+        }
+        (self.met, self.told) = (true, false);
     }
 
     /// A host that stops ends its streams, and may be back in a moment. Where streams break off
@@ -150,21 +167,23 @@ impl Follower<'_> {
         tokio::time::sleep(Duration::from_millis(PAUSES_MS[0])).await;
     }
 
-    async fn poll(&mut self, seen: &mut impl FnMut(&Value)) -> Result<bool, Failure> {
+    async fn poll(&mut self, progress: &mut Progress) -> Result<bool, Failure> {
         let mut request = self.client.in_space(Method::GET, &["tasks", self.id]);
         if let Some(revision) = &self.cursor {
             request = request.query(&[("wait", "20s"), ("since", revision)]);
         }
         let (status, task) = self.client.answer(request).await?;
-        (self.met, self.told, self.misses) = (true, false, 0);
-        if status == reqwest::StatusCode::NOT_MODIFIED {
+        self.is_up(status)?;
+        self.answers(progress);
+        self.misses = 0;
+        if status == StatusCode::NOT_MODIFIED {
             return Ok(false);
         }
         if !status.is_success() {
             return Err(Failure::of_problem(&task));
         }
         self.cursor = Some(task["revision"].to_string());
-        seen(&task);
+        progress.show(&task);
         Ok(is_ended(task["status"].as_str().unwrap_or_default()))
     }
 }

@@ -10,16 +10,15 @@ use serde_json::{Value, json};
 use taskhost_model::ids::StreamName;
 use tokio::sync::mpsc;
 
-use super::batches::{Batch, Batches, Format};
+use super::batches::{Batch, Batches, Format, LINE_BYTES_MAX};
 use super::client::{Client, Target};
 use super::failure::{Exit, Failure};
+use super::files;
 use super::progress::Progress;
 use super::text;
 
 /// A body has so many bytes, well below what the host takes: progress stays visible.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// A line above this is not even sent.
-const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Lines of a slow pipe are sent after so long, however few they are.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// Lines that were read ahead.
@@ -132,13 +131,10 @@ pub(crate) async fn ingest(
             }
             Ok(Some(Ok(Line::TooLong(length)))) => {
                 bytes += length + 1;
-                ingested
-                    .rejected
-                    .push(too_long(batches.next_line(), length));
-                batches.take(b"")
+                batches.skip(length)
             }
             Ok(Some(Err(error))) => {
-                let message = format!("{} cannot be read on: {error}", shown(file));
+                let message = format!("{} cannot be read on: {error}", files::shown(file));
                 return Err(Failure::failed(message));
             }
             Ok(None) => break,
@@ -153,6 +149,10 @@ pub(crate) async fn ingest(
         send(client, stream, batch, &mut ingested).await?;
     }
     progress.finish();
+    ingested
+        .rejected
+        .extend(batches.too_long().into_iter().map(too_long));
+    ingested.rejected.sort_by_key(|rejected| rejected.line);
     Ok(ingested)
 }
 
@@ -208,24 +208,13 @@ fn open(file: &Path) -> Result<Source, Failure> {
             bytes: None,
         });
     }
-    let cannot = |error| Failure::failed(format!("{} cannot be read: {error}", shown(file)));
-    let opened = std::fs::File::open(file).map_err(cannot)?;
-    let metadata = opened.metadata().map_err(cannot)?;
-    if metadata.is_dir() {
-        return Err(Failure::failed(format!(
-            "{} is a folder: name a file",
-            shown(file)
-        )));
-    }
-    let bytes = metadata.is_file().then_some(metadata.len());
+    let opened = files::open(file).map_err(Failure::failed)?;
+    let metadata = opened.metadata().ok();
+    let bytes = metadata.and_then(|it| it.is_file().then_some(it.len()));
     Ok(Source {
         reader: Box::new(BufReader::with_capacity(1 << 20, opened)),
         bytes,
     })
-}
-
-fn shown(file: &Path) -> String {
-    text::shown(&file.to_string_lossy())
 }
 
 /// A line of the file, without its end.
@@ -236,7 +225,7 @@ enum Line {
     TooLong(u64),
 }
 
-fn too_long(line: u64, length: u64) -> RejectedLine {
+fn too_long((line, length): (u64, u64)) -> RejectedLine {
     let reason = format!("has {length} bytes, at most {LINE_BYTES_MAX} are sent");
     RejectedLine { line, reason }
 }

@@ -82,6 +82,14 @@ impl Progress {
         }
     }
 
+    /// Says something on standard error, above the bar if there is one.
+    pub(crate) fn note(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            Self::Lines { .. } | Self::Silent => eprintln!("{text}"),
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         if let Self::Bar(bar) = self {
@@ -130,13 +138,16 @@ fn caption(task: &Value) -> String {
     }
 }
 
-/// One line for a log: status, count, phase and message.
+/// One line for a log: status, count with its share, phase and message.
 fn line(task: &Value) -> String {
     let progress = &task["progress"];
     let status = task["status"].as_str().unwrap_or_default();
     let count = match (progress["done"].as_u64(), progress["total"].as_u64()) {
-        (Some(done), Some(total)) => format!(" {done}/{total}"),
-        (Some(done), None) if done > 0 => format!(" {done}"),
+        (Some(done), Some(total)) if total > 0 => {
+            let percent = u128::from(done) * 100 / u128::from(total);
+            format!(" {done}/{total} ({percent} %)")
+        }
+        (Some(done), _) if done > 0 => format!(" {done}"),
         _ => String::new(),
     };
     let caption = text::shown(&caption(task));
@@ -166,7 +177,7 @@ mod tests {
             ),
             (
                 json!({"status": "in_progress", "progress": progress}),
-                "in_progress 3/9  sample: \\u{1b}x",
+                "in_progress 3/9 (33 %)  sample: \\u{1b}x",
             ),
             (
                 json!({"status": "in_progress", "progress": {"phase": "p", "message": "p"}}),

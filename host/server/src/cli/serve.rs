@@ -1,6 +1,5 @@
 //! `taskhost serve` and `taskhost check-config`.
 
-use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,21 +7,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::failure::{Exit, Failure};
+use super::files;
 use super::text;
 use crate::app::App;
-use crate::settings::{File, Flags, Mistake, Settings};
+use crate::settings::{self, File, Flags, Mistake, Settings};
 
-/// Variables that are no settings of the file, or for which a flag may stand.
-const OTHER_VARIABLES: [&str; 8] = [
-    "TASKHOST_CONFIG",
-    "TASKHOST_CRASH_AT",
-    "TASKHOST_DATA",
-    "TASKHOST_LISTEN",
-    "TASKHOST_LOG",
-    "TASKHOST_SPACE",
-    "TASKHOST_TASK_TYPES",
-    "TASKHOST_URL",
-];
+/// Most that is read of a settings file.
+const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
 /// Open files without which the host does not start: its own, and some for connections.
 const OPEN_FILES_MIN: u64 = 128;
 /// What is logged unless `TASKHOST_LOG` says otherwise.
@@ -48,24 +39,23 @@ pub struct Serve {
 /// Check a settings file, and tell every mistake at once.
 #[derive(Debug, clap::Args)]
 pub struct CheckConfig {
-    /// The settings file.
-    #[arg(required_unless_present = "config")]
+    /// The settings file [env: TASKHOST_CONFIG].
     pub file: Option<PathBuf>,
     /// The same, as `taskhost serve` takes it.
-    #[arg(
-        long,
-        env = "TASKHOST_CONFIG",
-        value_name = "FILE",
-        conflicts_with = "file"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pub config: Option<PathBuf>,
 }
 
 pub(crate) fn check_config(command: &CheckConfig) -> Result<Exit, Failure> {
-    let file = command.file.as_deref().or(command.config.as_deref());
-    read(file, Flags::default())?;
-    let name = file.unwrap_or(Path::new("")).to_string_lossy();
-    println!("{}: no mistakes", text::shown(&name));
+    // Read here: a variable that is set is no conflict with a file that is named.
+    let of_environment = || std::env::var_os("TASKHOST_CONFIG").map(PathBuf::from);
+    let given = command.file.clone().or_else(|| command.config.clone());
+    let Some(file) = given.or_else(of_environment) else {
+        let message = "name the settings file: taskhost check-config FILE";
+        return Err(Failure::wrong_use(message));
+    };
+    read(Some(&file), Flags::default())?;
+    println!("{}: no mistakes", files::shown(&file));
     Ok(Exit::Done)
 }
 
@@ -146,31 +136,19 @@ impl Signals {
 
 fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
     let file = file.map(|path| {
-        let name = text::shown(&path.to_string_lossy());
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::wrong_use(format!("the settings file {name} cannot be read: {error}"))
-        })?;
+        let refused = |why| Failure::wrong_use(format!("the settings file {why}"));
+        let text = files::read_text(path, SETTINGS_BYTES_MAX).map_err(refused)?;
+        let name = files::shown(path);
         Ok(File { name, text })
     });
-    let asked = RefCell::new(OTHER_VARIABLES.map(str::to_owned).to_vec());
-    let environment = |name: &str| {
-        asked.borrow_mut().push(name.to_owned());
-        std::env::var(name).ok()
-    };
-    let read = Settings::read(file.transpose()?.as_ref(), &environment, flags);
-    for name in unknown_variables(&asked.borrow()) {
-        let name = text::shown(&name);
-        eprintln!("warning: {name} in the environment is no setting and does nothing");
+    for (name, _) in std::env::vars_os() {
+        if let Some(warning) = settings::unknown_variable(&name.to_string_lossy()) {
+            eprintln!("warning: {}", text::shown(&warning));
+        }
     }
-    read.map_err(|mistakes| wrong_settings(&mistakes))
-}
-
-/// Variables that look like settings and that nobody has asked for: mostly typing errors.
-fn unknown_variables(asked: &[String]) -> Vec<String> {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    names
-        .filter(|name| name.starts_with("TASKHOST_") && !asked.contains(name))
-        .collect()
+    let environment = |name: &str| std::env::var(name).ok();
+    Settings::read(file.transpose()?.as_ref(), &environment, flags)
+        .map_err(|mistakes| wrong_settings(&mistakes))
 }
 
 /// Every mistake on a line of its own.

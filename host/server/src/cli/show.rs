@@ -98,22 +98,17 @@ fn progress(progress: &Value) -> String {
     let Some(done) = progress["done"].as_u64() else {
         return String::new();
     };
-    let total = progress["total"]
-        .as_u64()
-        .map(|total| format!(" of {total}"))
-        .unwrap_or_default();
-    let said = [&progress["phase"], &progress["message"]];
-    let said: Vec<String> = said
-        .into_iter()
-        .map(string)
-        .filter(|part| !part.is_empty())
-        .collect();
-    let said = if said.is_empty() {
-        String::new()
-    } else {
-        format!(", {}", said.join(": "))
+    let count = match progress["total"].as_u64() {
+        Some(total) => format!("{done} of {total}"),
+        None if done > 0 => done.to_string(),
+        None => String::new(),
     };
-    format!("{done}{total}{said}")
+    let said = [&progress["phase"], &progress["message"]];
+    let given = |part: &String| !part.is_empty();
+    let said: Vec<String> = said.into_iter().map(string).filter(given).collect();
+    let parts = [count, said.join(": ")];
+    let parts: Vec<String> = parts.into_iter().filter(given).collect();
+    parts.join(", ")
 }
 
 fn usage(usage: &Value) -> String {
@@ -189,6 +184,18 @@ mod tests {
         });
         let expected = format!("t: canceled\n  canceled   {at} by local: too\\nslow");
         assert_eq!(text_of_task("t", &task), expected);
+    }
+
+    #[test]
+    fn progress_that_says_nothing_is_not_shown() {
+        for (given, expected) in [
+            (json!({"done": 0}), ""),
+            (json!({"done": 0, "message": "m"}), "m"),
+            (json!({"done": 4}), "4"),
+            (json!({"done": 0, "total": 3, "phase": "p"}), "0 of 3, p"),
+        ] {
+            assert_eq!(progress(&given), expected);
+        }
     }
 
     #[test]

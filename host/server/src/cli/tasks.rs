@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use taskhost_model::ids::{StreamName, TaskId, TypeId};
 use taskhost_model::status::Status;
@@ -111,7 +111,7 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
         .json(&body);
     let task = client.call(request).await?;
     if command.watch {
-        return watch_id(&client, &id, command.target.json).await;
+        return watch_id(&client, &command.target, &id).await;
     }
     if command.target.json {
         println!("{}", text::json(&task));
@@ -146,15 +146,19 @@ fn params(given: Option<&str>) -> Result<Value, Failure> {
     let from_file = given
         .strip_prefix('@')
         .map(|file| files::read(Path::new(file), PARAMS_BYTES_MAX).map_err(Failure::wrong_use));
-    let bytes = match &from_file.transpose()? {
+    let params = match &from_file.transpose()? {
         Some(bytes) => serde_json::from_slice(bytes),
         None => serde_json::from_str(given),
     };
-    bytes.map_err(|error| {
+    params.map_err(|error| {
+        let problem = match (error.is_eof(), error.line(), error.column()) {
+            (true, _, _) => "it ends too early".to_owned(),
+            (false, line, column) => format!("look at line {line}, column {column}"),
+        };
         let shown = text::shortened(given, 60);
         Failure::wrong_use(format!(
-            "--params {shown} holds no JSON ({error}); it looks like '{{\"name\": \"you\"}}' \
-             or @FILE"
+            "--params `{shown}` is no JSON: {problem}; write '{{\"name\": \"you\"}}', or @FILE \
+             with a file that holds it"
         ))
     })
 }
@@ -165,7 +169,7 @@ pub(crate) async fn status(command: &OneTask) -> Result<Exit, Failure> {
     let task = client.call(request).await?;
     show::task(command.id.as_str(), &task, command.target.json);
     // The interface has a status for it, so that this is an answer and no failure.
-    if let Err(hint) = known(&command.id, &task) {
+    if let Err(hint) = known(&command.target, &command.id, &task) {
         eprintln!("{hint}");
     }
     Ok(Exit::Done)
@@ -176,30 +180,31 @@ fn is_known(task: &Value) -> bool {
 }
 
 /// What the interface calls `not_started` is mostly a typing error here.
-fn known(id: &TaskId, task: &Value) -> Result<Exit, Failure> {
+fn known(target: &Target, id: &TaskId, task: &Value) -> Result<Exit, Failure> {
     match is_known(task) {
         true => Ok(Exit::Done),
         false => Err(Failure::failed(format!(
-            "there is no task `{id}` in this space: it was never scheduled, or it is deleted; \
-             `taskhost list` shows what there is"
+            "there is no task `{id}` in space `{}`: it was never scheduled, or it is deleted; \
+             `taskhost list` shows what there is",
+            target.space
         ))),
     }
 }
 
 pub(crate) async fn watch(command: &OneTask) -> Result<Exit, Failure> {
     let client = Client::new(&command.target)?;
-    watch_id(&client, &command.id, command.target.json).await
+    watch_id(&client, &command.target, &command.id).await
 }
 
-async fn watch_id(client: &Client, id: &TaskId, json: bool) -> Result<Exit, Failure> {
-    let mut progress = Progress::new(json);
-    let followed = follow(client, id.as_str(), |task| progress.show(task)).await;
+async fn watch_id(client: &Client, target: &Target, id: &TaskId) -> Result<Exit, Failure> {
+    let mut progress = Progress::new(target.json);
+    let followed = follow(client, id.as_str(), &mut progress).await;
     progress.finish();
     let task = followed?;
-    if json || is_known(&task) {
-        show::task(id.as_str(), &task, json);
+    if target.json || is_known(&task) {
+        show::task(id.as_str(), &task, target.json);
     }
-    known(id, &task).map(|_| exit_of(&task))
+    known(target, id, &task).map(|_| exit_of(&task))
 }
 
 /// The exit code of a task that has ended.
@@ -219,28 +224,44 @@ pub(crate) async fn cancel(command: &Cancel) -> Result<Exit, Failure> {
         request = request.json(&json!({"reason": reason}));
     }
     let task = client.call(request).await?;
+    let had_ended = matches!(
+        task["status"].as_str(),
+        Some("completed" | "acknowledged" | "failed")
+    );
+    let note = if had_ended {
+        ", it had ended already"
+    } else {
+        ""
+    };
     if command.target.json || is_known(&task) {
-        say(id, &task, command.target.json);
+        say(id, &task, note, command.target.json);
     }
-    known(&command.id, &task)
+    known(&command.target, &command.id, &task)
 }
 
 pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
     let client = Client::new(&command.target)?;
     let id = command.id.as_str();
-    let task = client
-        .call(client.in_space(Method::POST, &["tasks", id, "acknowledge"]))
-        .await?;
-    say(id, &task, command.target.json);
-    Ok(Exit::Done)
+    let request = client.in_space(Method::POST, &["tasks", id, "acknowledge"]);
+    let (status, answer) = client.answer(request).await?;
+    if status.is_success() {
+        say(id, &answer, "", command.target.json);
+        return Ok(Exit::Done);
+    }
+    if status == StatusCode::CONFLICT {
+        let read = client.in_space(Method::GET, &["tasks", id]);
+        known(&command.target, &command.id, &client.call(read).await?)?;
+    }
+    Err(Failure::of_problem(&answer))
 }
 
-/// One line: what the task is now.
-fn say(id: &str, task: &Value, json: bool) {
+/// One line: what the task is now, and a note for people.
+fn say(id: &str, task: &Value, note: &str, json: bool) {
     if json {
         println!("{}", text::json(task));
     } else {
-        println!("{id}: {}", task["status"].as_str().unwrap_or_default());
+        let status = task["status"].as_str().unwrap_or_default();
+        println!("{id}: {status}{note}");
     }
 }
 
@@ -359,9 +380,19 @@ mod tests {
     fn params_are_json_or_a_file_of_it() {
         assert_eq!(params(None).unwrap(), json!({}));
         assert_eq!(params(Some("{\"a\":1}")).unwrap(), json!({"a": 1}));
-        for bad in ["{", "", "@/no/such/file", "@/dev/zero"] {
+        for (bad, words) in [
+            ("{", "`{` is no JSON: it ends too early"),
+            ("", "it ends too early"),
+            (
+                "{name: 1}",
+                "`{name: 1}` is no JSON: look at line 1, column 2",
+            ),
+            ("@/no/such/file", "/no/such/file cannot be read"),
+            ("@/dev/zero", "more than 64.0 MiB"),
+        ] {
             let failure = params(Some(bad)).unwrap_err();
             assert_eq!(failure.exit, Exit::WrongUse, "{failure}");
+            assert!(failure.message.contains(words), "{failure}");
         }
     }
 

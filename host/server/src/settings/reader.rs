@@ -309,6 +309,27 @@ pub(super) fn variable(key: &str) -> String {
     format!("TASKHOST_{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
+/// What to say of a variable that looks like a setting and is none; `known` are keys.
+pub(super) fn unknown_variable(name: &str, known: &[&str], others: &[&str]) -> Option<String> {
+    let end = name.strip_prefix("TASKHOST")?.strip_prefix('_')?;
+    let variables: Vec<String> = known.iter().map(|key| variable(key)).collect();
+    let mut known: Vec<&str> = variables.iter().map(String::as_str).collect();
+    known.extend(others);
+    if known.contains(&name) {
+        return None;
+    }
+    let without_section = known
+        .iter()
+        .find(|known| known.strip_suffix(end).is_some_and(|k| k.ends_with('_')));
+    let meant = match without_section.copied().or_else(|| nearest(name, &known)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "a setting's variable is its key in capitals, as TASKHOST_RUNS_SLOTS for \
+                 `runs.slots`"
+            .to_owned(),
+    };
+    Some(format!("{name} is no setting and does nothing: {meant}"))
+}
+
 /// The known key that differs least, if it differs little. A key in the wrong section counts
 /// as near.
 fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
@@ -344,6 +365,28 @@ fn edits(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelled_variable_is_told_what_was_meant() {
+        let (known, others) = (["listen", "runs.slots"], ["TASKHOST_LOG"]);
+        for (name, meant) in [
+            ("TASKHOST_RUNS_SLOT", "did you mean TASKHOST_RUNS_SLOTS?"),
+            ("TASKHOST_SLOTS", "did you mean TASKHOST_RUNS_SLOTS?"),
+            ("TASKHOST_LOGS", "did you mean TASKHOST_LOG?"),
+            ("TASKHOST_SOMETHING", "its key in capitals"),
+        ] {
+            let said = unknown_variable(name, &known, &others).unwrap();
+            assert!(said.starts_with(name) && said.contains(meant), "{said}");
+        }
+        for name in [
+            "TASKHOST_LISTEN",
+            "TASKHOST_RUNS_SLOTS",
+            "TASKHOST_LOG",
+            "TASKHOSTS_X",
+        ] {
+            assert_eq!(unknown_variable(name, &known, &others), None, "{name}");
+        }
+    }
 
     #[test]
     fn the_nearest_key_is_offered_when_it_is_near() {

@@ -1,9 +1,12 @@
 //! The command line: what it prints, and its exit codes.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use taskhost_e2e::home::{Home, program};
 use taskhost_e2e::host::{Cli, Host};
 use taskhost_e2e::places;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 async fn json_of(host: &Host, arguments: &[&str]) -> Value {
     let text = host.cli(&[arguments, &["--json"]].concat()).await.done();
@@ -125,7 +128,15 @@ async fn types_are_pushed_and_listed() {
         .cli(&["types", "push", hello.to_str().unwrap()])
         .await
         .done();
-    assert!(said.contains("hello"), "{said}");
+    assert!(
+        said.contains("hello") && !said.contains("already"),
+        "{said}"
+    );
+    let again = host
+        .cli(&["types", "push", hello.to_str().unwrap()])
+        .await
+        .done();
+    assert!(again.contains("already"), "{again}");
     let list = host.cli(&["types", "list"]).await.done();
     assert!(list.contains("hello") && list.contains("active"), "{list}");
     assert_eq!(
@@ -197,4 +208,208 @@ async fn help_and_version() {
     let mut command = program();
     command.arg("--version");
     assert_eq!(Cli::of(command).await.done(), "taskhost 0.1.0\n");
+}
+
+#[tokio::test]
+async fn what_is_printed_steers_no_terminal() {
+    let host = Home::with(&["fails"]).start().await;
+    let message = "no \u{1b}[2J\u{9b}31m\u{7f} \u{202e}luck";
+    let params = json!({"code": "c", "message": message}).to_string();
+    let failed = [
+        "schedule", "fails", "--id", "f", "--params", &params, "--watch",
+    ];
+    host.cli(&failed).await;
+    let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    for arguments in [vec!["status", "f"], vec!["watch", "f"], vec!["list"]] {
+        for json in [false, true] {
+            let mut arguments = arguments.clone();
+            arguments.extend(json.then_some("--json"));
+            let said = host.cli(&arguments).await;
+            assert!(!said.out.contains(steers), "{arguments:?}: {:?}", said.out);
+        }
+    }
+    let shown = host.cli(&["status", "f", "--json"]).await.done();
+    let task: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(task["error"]["message"], message);
+
+    let bad = "\u{1b}[31m\u{9b}\u{202e}x";
+    for arguments in [
+        vec!["serve", "--listen", bad],
+        vec!["serve", "--config", bad],
+        vec!["serve", "--task-types", bad, "--listen", "127.0.0.1:0"],
+        vec!["schedule", bad],
+        vec![bad],
+        vec!["status", "f", "--url", bad],
+        vec!["types", "push", bad],
+    ] {
+        let home = Home::new();
+        let mut command = program();
+        command.current_dir(home.path()).args(&arguments);
+        let said = Cli::of(command).await;
+        assert!(matches!(said.code, Some(1 | 2)), "{arguments:?}: {said:?}");
+        // The log colors nothing where there is no terminal.
+        assert!(!said.err.contains(steers), "{arguments:?}: {:?}", said.err);
+        assert!(said.err.contains("\\u{202e}x"), "{arguments:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_read_up_to_a_limit() {
+    let home = Home::with(&["hello-task"]);
+    let host = home.start().await;
+    let folder = home.path().to_str().unwrap();
+    let in_folder = format!("@{folder}");
+    for (arguments, words) in [
+        (vec!["types", "push", "/dev/zero"], "more than 64.0 MiB"),
+        (vec!["types", "push", folder], "is a folder"),
+        (
+            vec!["schedule", "hello", "--params", "@/dev/zero"],
+            "more than 64.0 MiB",
+        ),
+        (
+            vec!["schedule", "hello", "--params", &in_folder],
+            "is a folder",
+        ),
+        (vec!["check-config", "/dev/zero"], "more than 1.0 MiB"),
+        (vec!["check-config", folder], "is a folder"),
+    ] {
+        let said = host.cli(&arguments).await;
+        assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
+        assert!(said.err.contains(words), "{arguments:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_long_is_rejected_and_the_others_go_on() {
+    let home = Home::new();
+    let host = home.start().await;
+    let long = "x".repeat((16 << 20) + 1);
+    // As JSON each of these control characters has six bytes.
+    let grows = "\u{1}".repeat(8 << 20);
+    let file = home.path().join("long.log");
+    std::fs::write(&file, format!("first\n{long}\nthird\n{grows}\nlast\n")).unwrap();
+    let said = host.cli(&["ingest", "s", file.to_str().unwrap()]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.out.contains("3 documents accepted, 2 rejected"),
+        "{said:?}"
+    );
+    let lines: Vec<&str> = said.err.lines().collect();
+    assert_eq!(lines.len(), 2, "{said:?}");
+    assert!(
+        lines[0].starts_with("line 2: has 16777217 bytes"),
+        "{said:?}"
+    );
+    assert!(lines[1].starts_with("line 4: has "), "{said:?}");
+}
+
+#[tokio::test]
+async fn an_id_that_was_never_scheduled_is_told_and_a_late_cancel_too() {
+    let host = Home::with(&["hello-task"]).start().await;
+    for command in ["cancel", "acknowledge", "watch"] {
+        let said = host.cli(&[command, "nothing-here"]).await;
+        assert_eq!(said.code, Some(1), "{command}: {said:?}");
+        let words = "there is no task `nothing-here` in space `default`";
+        assert!(said.err.contains(words), "{command}: {said:?}");
+    }
+    let name = r#"{"name":"you"}"#;
+    let arguments = [
+        "schedule", "hello", "--id", "t", "--params", name, "--watch",
+    ];
+    host.cli(&arguments).await.done();
+    let late = host.cli(&["cancel", "t"]).await.done();
+    assert_eq!(late, "t: completed, it had ended already\n");
+}
+
+#[tokio::test]
+async fn a_wait_and_a_cancel_are_shown_with_their_time_and_reason() {
+    let host = Home::with(&["fails"]).start().await;
+    let params = r#"{"code":"c","retryable":true,"retry_after_ms":3600000}"#;
+    host.cli(&["schedule", "fails", "--id", "w", "--params", params])
+        .await
+        .done();
+    let waits = host
+        .until("w", |task| task["run"]["state"] == "waiting_retry")
+        .await;
+    let due = waits["run"]["due_at"].as_str().unwrap();
+    let shown = host.cli(&["status", "w"]).await.done();
+    assert!(shown.contains(due), "{due} in {shown}");
+    let list = host.cli(&["list"]).await.done();
+    assert!(list.contains(due), "{due} in {list}");
+    host.cli(&["cancel", "w", "--reason", "too slow"])
+        .await
+        .done();
+    let shown = host.cli(&["status", "w"]).await.done();
+    assert!(shown.contains("by local: too slow"), "{shown}");
+}
+
+#[tokio::test]
+async fn watch_says_that_the_host_has_gone_and_gives_up() {
+    let home = Home::with(&["cooperative"]);
+    let host = home.start().await;
+    host.cli(&["schedule", "cooperative", "--id", "c"])
+        .await
+        .done();
+    host.moves("c").await;
+    let mut command = program();
+    command.args(["watch", "c", "--url", &host.url]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut watching = command.spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap();
+    assert!(first.starts_with("in_progress"), "{first}");
+    host.kill().await;
+    let ended = watching.wait_with_output().await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(4), "{said}");
+    assert!(
+        said.starts_with("the host does not answer any more"),
+        "{said}"
+    );
+    assert!(said.contains("cannot reach the host"), "{said}");
+}
+
+#[tokio::test]
+async fn a_settings_file_is_named_either_way_and_odd_variables_are_told() {
+    let home = Home::new();
+    let file = home.settings_file();
+    for arguments in [vec!["check-config"], vec!["check-config", "--config"]] {
+        let mut command = program();
+        command.args(arguments).arg(&file);
+        command
+            .env("TASKHOST_CONFIG", "not-read")
+            .env("TASKHOST_SLOTS", "3");
+        let said = Cli::of(command).await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let meant = "warning: TASKHOST_SLOTS is no setting and does nothing: did you mean \
+                     TASKHOST_RUNS_SLOTS?\n";
+        assert_eq!(said.err, meant);
+    }
+    let mut command = home.serve();
+    command.env("TASKHOST_LISTNE", "x");
+    let host = Host::of(command).await;
+    assert!(
+        host.log().contains("did you mean TASKHOST_LISTEN?"),
+        "{}",
+        host.log()
+    );
+    host.stop().await;
+    let mut command = program();
+    command.arg("check-config");
+    assert_eq!(Cli::of(command).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_a_file_is_named() {
+    let home = Home::new();
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(home.settings_file());
+    let said = Cli::of(command).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("the data folder"), "{said:?}");
+    assert!(!said.err.contains("task-types"), "{said:?}");
 }
