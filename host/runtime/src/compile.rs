@@ -33,6 +33,8 @@ const CHILD_MEMORY: &str = "2 GiB of memory";
 /// Its CPU time.
 const CHILD_CPU_S: u64 = 120;
 const CHILD_CPU: &str = "120 s of CPU time";
+/// The system's last word: over its CPU time, or out of the machine's memory.
+const CHILD_KILLED: &str = "120 s of CPU time, or what memory the machine has";
 /// Its time by the wall; it has the lowest priority, so it may wait long for its turn.
 const CHILD_WALL: Duration = Duration::from_secs(900);
 const CHILD_WALL_TEXT: &str = "15 minutes";
@@ -170,13 +172,16 @@ fn ended(status: ExitStatus, complaint: String) -> Result<(), LoadError> {
             limit: CHILD_MEMORY,
         }),
         None => Err(LoadError::Refused { reason: complaint }),
-        Some(SIGXCPU | SIGKILL) => Err(LoadError::CompileLimit { limit: CHILD_CPU }),
+        Some(SIGXCPU) => Err(LoadError::CompileLimit { limit: CHILD_CPU }),
+        Some(SIGKILL) => Err(LoadError::CompileLimit {
+            limit: CHILD_KILLED,
+        }),
         Some(SIGABRT) if is_memory(&complaint) => Err(LoadError::CompileLimit {
             limit: CHILD_MEMORY,
         }),
         Some(signal) => {
-            let reason = format!("the compiler was ended by signal {signal}: {complaint}");
-            Err(LoadError::Internal { reason })
+            let reason = format!("it brings the compiler down (signal {signal}) {complaint}");
+            Err(LoadError::Refused { reason })
         }
     }
 }

@@ -25,13 +25,13 @@
 
 mod settings;
 mod error;
+mod engine;
 mod meter;
 mod memory;
 mod ticker;
 mod output;
 mod state;
 mod bindings;
-mod engine;
 mod contract;
 mod check;
 mod compile;

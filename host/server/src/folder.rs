@@ -27,6 +27,9 @@ use crate::settings::FolderSettings;
 const SETTLE: Duration = Duration::from_millis(200);
 /// How soon a file that is still being written is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// After so many tries a file that cannot be judged holds nobody up: it is refused for now, and
+/// tried again with each look at the folder.
+const TRIES_SOON: u32 = 20;
 
 /// Why the folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,8 @@ struct Known {
     /// When it first looked like this.
     since: Instant,
     judged: bool,
+    /// How often it could not be judged.
+    tries: u32,
 }
 
 /// What to do with a file now.
@@ -163,7 +168,7 @@ impl Folder {
         }
     }
 
-    /// Judges what can be judged, the oldest first; returns how many files are not ready yet.
+    /// Judges what can be judged, the oldest first; returns how many files may be ready soon.
     async fn look(&mut self) -> usize {
         let present = match present(&self.settings.folder) {
             Ok(present) => present,
@@ -190,9 +195,11 @@ impl Folder {
         }
         ready.sort();
         for (_, name) in ready {
-            match self.judge(&name).await {
-                true => self.set_judged(&name),
-                false => waiting += 1,
+            let judged = self.judge(&name).await;
+            if let Some(known) = self.files.get_mut(&name) {
+                known.judged = judged;
+                known.tries += u32::from(!judged);
+                waiting += usize::from(!judged && known.tries < TRIES_SOON);
             }
         }
         waiting
@@ -213,9 +220,10 @@ impl Folder {
             Ok(Some(bytes)) => bytes,
             // It has changed since the look, or is gone: the next look will see.
             Ok(None) => return false,
+            // Whoever mends it may not touch the file itself: it is looked at again.
             Err(error) => {
                 self.refuse(shown, format!("it cannot be read: {error}"));
-                return true;
+                return false;
             }
         };
         match self.types.push(bytes).await {
@@ -231,7 +239,7 @@ impl Folder {
                 true
             }
             Err(error @ (ServiceError::Unavailable { .. } | ServiceError::DiskFull)) => {
-                tracing::warn!(file = ?shown, %error, "a task type waits for the store");
+                self.refuse(shown, format!("it cannot be loaded yet: {error}"));
                 false
             }
             Err(error) => {
@@ -242,18 +250,15 @@ impl Folder {
     }
 
     fn refuse(&self, file: String, reason: String) {
-        tracing::warn!(?file, "a task type is refused: {reason}");
+        let mut former = self.types.rejected().into_iter();
+        if !former.any(|former| former.file == file && former.reason == reason) {
+            tracing::warn!(?file, "a task type is refused: {reason}");
+        }
         self.types.note_rejected(Rejected {
             file,
             reason,
             at: self.clock.now(),
         });
-    }
-
-    fn set_judged(&mut self, name: &OsString) {
-        if let Some(known) = self.files.get_mut(name) {
-            known.judged = true;
-        }
     }
 
     /// A file that disappears retires nothing, but its refusal is of no interest any more.
@@ -350,6 +355,7 @@ fn decide(known: Option<&Known>, stat: Stat, wall: SystemTime, now: Instant) -> 
             stat,
             since: now,
             judged: false,
+            tries: 0,
         },
     };
     let is_past = wall

@@ -1,11 +1,11 @@
-//! Tells readers who wait what has changed: one feed for each watched task, one for each
-//! watched space. Nobody who does not watch costs anything.
+//! Tells readers who wait what has changed: one feed for each watched task. Nobody who does not
+//! watch costs anything.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use taskhost_model::ids::{Space, TaskKey};
+use taskhost_model::ids::TaskKey;
 use taskhost_model::task::{LogLine, Task};
 use tokio::sync::broadcast;
 
@@ -61,22 +61,15 @@ impl Watch {
 
 /// All feeds.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
-    tasks: Feeds<TaskKey>,
-    spaces: Feeds<Space>,
-}
+pub(crate) struct Changes(Feeds<TaskKey>);
 
 impl Changes {
     pub(crate) fn watch(&self, key: &TaskKey) -> Watch {
-        self.tasks.open(key)
-    }
-
-    pub(crate) fn watch_space(&self, space: &Space) -> Watch {
-        self.spaces.open(space)
+        self.0.open(key)
     }
 
     pub(crate) fn publish(&self, task: &Task, kind: ChangeKind) {
-        if self.tasks.is_empty() && self.spaces.is_empty() {
+        if self.0.is_empty() {
             return;
         }
         let change = Arc::new(Change {
@@ -84,45 +77,75 @@ impl Changes {
             task: task.clone(),
             kind,
         });
-        self.tasks.send(&change.key, &change);
-        self.spaces.send(&change.key.space, &change);
+        self.0.send(&change.key, &change);
     }
 }
 
 #[derive(Debug)]
-struct Feeds<K>(Mutex<HashMap<K, broadcast::Sender<Arc<Change>>>>);
+struct Feeds<K>(Mutex<Open<K>>);
+
+#[derive(Debug)]
+struct Open<K> {
+    feeds: HashMap<K, broadcast::Sender<Arc<Change>>>,
+    /// Feeds that nobody reads any more go when there are so many.
+    sweep_at: usize,
+}
+
+/// So few feeds are never worth a look.
+const SWEEP_AT_MIN: usize = 64;
 
 impl<K> Default for Feeds<K> {
     fn default() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self(Mutex::new(Open {
+            feeds: HashMap::new(),
+            sweep_at: SWEEP_AT_MIN,
+        }))
     }
 }
 
 impl<K: Hash + Eq + Clone> Feeds<K> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, broadcast::Sender<Arc<Change>>>> {
+    fn lock(&self) -> MutexGuard<'_, Open<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().feeds.is_empty()
     }
 
     fn open(&self, key: &K) -> Watch {
-        let mut feeds = self.lock();
-        // Feeds that nobody reads any more go when the next one is opened.
-        feeds.retain(|_, feed| feed.receiver_count() > 0);
-        let feed = feeds
+        let mut open = self.lock();
+        if open.feeds.len() >= open.sweep_at {
+            open.feeds.retain(|_, feed| feed.receiver_count() > 0);
+            // Twice as many as are read: each feed pays for one look, however many there are.
+            open.sweep_at = (open.feeds.len() * 2).max(SWEEP_AT_MIN);
+        }
+        let feed = open
+            .feeds
             .entry(key.clone())
             .or_insert_with(|| broadcast::channel(FEED_CAPACITY).0);
         Watch(feed.subscribe())
     }
 
     fn send(&self, key: &K, change: &Arc<Change>) {
-        let mut feeds = self.lock();
-        if let Some(feed) = feeds.get(key)
+        let mut open = self.lock();
+        if let Some(feed) = open.feeds.get(key)
             && feed.send(Arc::clone(change)).is_err()
         {
-            feeds.remove(key);
+            open.feeds.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feeds_that_nobody_reads_go() {
+        let feeds = Feeds::<u32>::default();
+        let read: Vec<Watch> = (0..100).map(|key| feeds.open(&key)).collect();
+        (100..10_000).for_each(|key| drop(feeds.open(&key)));
+        assert!(feeds.lock().feeds.len() <= 2 * read.len() + 1);
+        drop(read);
     }
 }

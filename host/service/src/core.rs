@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskhost_clients::stop::StopReason;
-use taskhost_model::ids::{Space, TaskKey};
+use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
@@ -119,12 +119,6 @@ impl Tasks {
     #[must_use]
     pub fn watch(&self, key: &TaskKey) -> Watch {
         self.0.changes.watch(key)
-    }
-
-    /// Changes of all tasks of a space, from now on.
-    #[must_use]
-    pub fn watch_space(&self, space: &Space) -> Watch {
-        self.0.changes.watch_space(space)
     }
 
     pub(crate) fn check_running(&self) -> Result<(), ServiceError> {

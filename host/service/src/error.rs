@@ -71,7 +71,7 @@ pub enum ServiceError {
         bytes_max: u64,
     },
     /// The host is about to stop.
-    #[error("the host is stopping and takes no new tasks: try again in a moment")]
+    #[error("the host is stopping: try again in a moment")]
     Stopping,
     /// The store cannot be used now.
     #[error("the store is not available: {reason}")]

@@ -23,10 +23,10 @@ impl Tasks {
     }
 
     /// The task as soon as its revision is not `since`, waiting at most `wait`; `None` when it
-    /// is still the same, or when the host stops.
+    /// is still the same.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`ServiceError::Stopping`] when the host stops, or what the store says.
     pub async fn wait(
         &self,
         by: &Requester,
@@ -45,7 +45,7 @@ impl Tasks {
             tokio::select! {
                 _changed_or_lagged = watch.next() => {}
                 () = tokio::time::sleep_until(deadline) => return Ok(None),
-                () = self.0.stopping.cancelled() => return Ok(None),
+                () = self.0.stopping.cancelled() => return Err(ServiceError::Stopping),
             }
         }
     }

@@ -20,8 +20,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) fn event_of(
     exit: RunExit,
     report: RunReport,
+    result_mistake: Option<String>,
     run: &Run,
-    version: &LoadedVersion,
     settings: &Settings,
     now: Timestamp,
 ) -> Option<RunEvent> {
@@ -30,7 +30,7 @@ pub(crate) fn event_of(
         ..report
     };
     Some(match exit.outcome {
-        ExitOutcome::Completed(payload) => match result_mistake(version, &payload) {
+        ExitOutcome::Completed(payload) => match result_mistake {
             None => RunEvent::Completed {
                 payload: Arc::from(payload),
                 end,
@@ -107,13 +107,13 @@ fn deadline(run: &Run, started_at: Option<Timestamp>, now: Timestamp) -> TaskErr
 }
 
 /// Why a result is none, if it is none.
-fn result_mistake(version: &LoadedVersion, payload: &str) -> Option<String> {
-    let schema = version.result.as_ref()?;
+pub(crate) async fn result_mistake(version: &Arc<LoadedVersion>, payload: &str) -> Option<String> {
+    version.result.as_ref()?;
     let value = match serde_json::from_str(payload) {
         Ok(value) => value,
         Err(error) => return Some(format!("the component's result is not JSON: {error}")),
     };
-    let mistakes = schema.mistakes("result", &value);
+    let mistakes = version.result_mistakes(value).await;
     let first = mistakes.first()?;
     Some(format!(
         "the component's result is against its own schema: `{}` {} ({} in all)",

@@ -13,14 +13,15 @@ use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
-use taskhost_runtime::{Component, RunLimits, RunRequest, Runtime};
+use taskhost_runtime::{Component, ExitOutcome, RunLimits, RunRequest, Runtime};
+use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome, RunEvent};
 use taskhost_store::tasks::StoredTask;
 
 use crate::core::Core;
 use crate::error::ServiceError;
 use crate::live::Registered;
-use crate::outcome::{event_before_start, event_of, event_without_run};
+use crate::outcome::{event_before_start, event_of, event_without_run, result_mistake};
 use crate::report::Reporter;
 use crate::types::LoadedVersion;
 
@@ -52,7 +53,7 @@ async fn run(
         Ok(version) => version,
         Err(error) => return Some(event_without_run(not_loaded(&error))),
     };
-    if let Some(error) = incompatible(&version, claimed) {
+    if let Some(error) = incompatible(&version, claimed).await {
         return Some(event_without_run(error));
     }
     // Code may take minutes to load; a stop does not wait for it.
@@ -81,12 +82,16 @@ async fn run(
     };
     let (exit, ()) = tokio::join!(running, reporter.write_along(core, &claimed.task, stop));
     let report = reporter.take(core, &claimed.task);
+    let mistake = match &exit.outcome {
+        ExitOutcome::Completed(payload) => result_mistake(&version, payload).await,
+        ExitOutcome::Failed { .. } | ExitOutcome::Stopped(_) => None,
+    };
     let now = core.clock.now();
     event_of(
         exit,
         report,
+        mistake,
         &claimed.task.run,
-        &version,
         &core.settings,
         now,
     )
@@ -130,18 +135,14 @@ fn not_loaded(error: &ServiceError) -> TaskError {
     )
 }
 
-/// Params were checked against the version that was active when the task was scheduled; if
-/// another one is pinned, they are checked again.
-fn incompatible(version: &LoadedVersion, claimed: &StoredTask) -> Option<TaskError> {
-    let activated_at = version.version.activated_at?;
-    if activated_at < claimed.task.created_at {
-        return None;
-    }
+/// Params were checked against the version that was active when the task was scheduled, and
+/// another one may be pinned. No time tells which: an activation goes on while others schedule.
+async fn incompatible(version: &Arc<LoadedVersion>, claimed: &StoredTask) -> Option<TaskError> {
     let params = match serde_json::from_str(&claimed.params) {
         Ok(params) => params,
         Err(error) => return Some(TaskError::of(ErrorKind::Internal, error.to_string())),
     };
-    let mistakes = version.params_mistakes(&params);
+    let (_, mistakes) = version.params_mistakes(params).await;
     let first = mistakes.first()?;
     let message = format!(
         "version {} of the task type became active after this task was scheduled, and its params \
@@ -248,6 +249,11 @@ async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>) {
                 Ok(applied) => {
                     is_fenced = applied.outcome == Outcome::Fenced;
                     break;
+                }
+                // The document is damaged, and will be: the slot is not to be lost with it.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, task = %task.id, "the end of a run cannot be written");
+                    return;
                 }
                 Err(error) => {
                     tracing::error!(%error, task = %task.id, "the end of a run is not written yet");

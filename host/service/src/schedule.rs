@@ -73,14 +73,14 @@ impl Tasks {
         &self,
         by: &Requester,
         key: TaskKey,
-        request: ScheduleRequest,
+        mut request: ScheduleRequest,
     ) -> Result<Scheduled, ServiceError> {
         self.check_running()?;
         let version = self.0.types.active(&request.type_id)?;
         check_id(&key, &request)?;
         self.check_stream(&key, &request, &version).await?;
-        let params = self.check_params(&request, &version)?;
         check_numbers(&request)?;
+        let params = self.check_params(&mut request, &version).await?;
         let now = self.0.clock.now();
         let run = NewRun {
             id: RunId::new(),
@@ -178,19 +178,21 @@ impl Tasks {
         }
     }
 
-    fn check_params(
+    async fn check_params(
         &self,
-        request: &ScheduleRequest,
-        version: &LoadedVersion,
+        request: &mut ScheduleRequest,
+        version: &Arc<LoadedVersion>,
     ) -> Result<Arc<str>, ServiceError> {
         if is_deeper_than(&request.params, JSON_DEPTH_MAX) {
             let problem = format!("is nested deeper than {JSON_DEPTH_MAX}");
             return Err(ServiceError::invalid("params", problem));
         }
-        let errors = version.params_mistakes(&request.params);
+        let params = std::mem::take(&mut request.params);
+        let (params, errors) = version.params_mistakes(params).await;
         if !errors.is_empty() {
             return Err(ServiceError::Invalid { errors });
         }
+        request.params = params;
         let params = request.params.to_string();
         let (bytes, bytes_max) = (params.len() as u64, self.0.settings.params_bytes_max as u64);
         if bytes > bytes_max {

@@ -10,6 +10,7 @@ mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use taskhost_model::descriptor::{Bounds, Descriptor};
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::{Clock, Timestamp};
@@ -106,12 +107,44 @@ impl LoadedVersion {
         }
     }
 
-    /// Mistakes of params against the type's schema.
-    pub(crate) fn params_mistakes(&self, params: &serde_json::Value) -> Vec<FieldError> {
-        self.params
-            .as_ref()
-            .map(|schema| schema.mistakes("params", params))
-            .unwrap_or_default()
+    /// Params with their mistakes against the type's schema.
+    pub(crate) async fn params_mistakes(
+        self: &Arc<Self>,
+        params: Value,
+    ) -> (Value, Vec<FieldError>) {
+        self.mistakes(params, "params", |version| version.params.as_ref())
+            .await
+    }
+
+    /// Mistakes of a result against the type's schema.
+    pub(crate) async fn result_mistakes(self: &Arc<Self>, result: Value) -> Vec<FieldError> {
+        let checked = self.mistakes(result, "result", |version| version.result.as_ref());
+        checked.await.1
+    }
+
+    /// What takes long is checked where it holds nobody up.
+    async fn mistakes(
+        self: &Arc<Self>,
+        value: Value,
+        root: &'static str,
+        schema: fn(&Self) -> Option<&Schema>,
+    ) -> (Value, Vec<FieldError>) {
+        let check = move |version: &Self, value: &Value| {
+            schema(version).map_or_else(Vec::new, |schema| schema.mistakes(root, value))
+        };
+        if schema(self).is_none_or(|schema| !schema.is_slow_for(&value)) {
+            let mistakes = check(self, &value);
+            return (value, mistakes);
+        }
+        let version = Arc::clone(self);
+        let checked = tokio::task::spawn_blocking(move || {
+            let mistakes = check(&version, &value);
+            (value, mistakes)
+        });
+        checked.await.unwrap_or_else(|_| {
+            let (field, problem) = (root.to_owned(), "could not be checked".to_owned());
+            (Value::Null, vec![FieldError { field, problem }])
+        })
     }
 
     /// The type's wall-clock limit.
@@ -145,14 +178,6 @@ impl TaskTypes {
             types.take_labels(&version.descriptor).await?;
         }
         Ok(types)
-    }
-
-    /// Whether a component was accepted once, whatever its state now.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn known(&self, digest: &Digest) -> Result<bool, ServiceError> {
-        Ok(self.0.components.get(digest).await?.is_some())
     }
 
     /// Keeps a refusal for display; a newer one of the same file takes its place.

@@ -4,12 +4,22 @@
 /// A component with this descriptor, whose `run` answers `result` whatever the params are.
 #[must_use]
 pub fn component(descriptor: &str, result: &str) -> Vec<u8> {
-    let describe = format!(
+    component_with(descriptor, result, "")
+}
+
+fn answers(descriptor: &str) -> String {
+    format!(
         "(i32.store (i32.const 0) (i32.const 64))
         (i32.store (i32.const 4) (i32.const {})) (i32.const 0)",
         descriptor.len()
-    );
-    assemble(descriptor, result, &describe, "")
+    )
+}
+
+/// The same with more definitions before its own.
+#[must_use]
+pub fn component_with(descriptor: &str, result: &str, definitions: &str) -> Vec<u8> {
+    let describe = answers(descriptor);
+    assemble(descriptor, result, &describe, definitions)
 }
 
 /// A component that imports something, and is well otherwise.

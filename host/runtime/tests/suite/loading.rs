@@ -132,7 +132,8 @@ async fn a_child_that_dies_is_a_refusal() {
     let bytes = wat::runs("", wat::COMPLETES);
     let cases = [
         ("kill -XCPU $$", "120 s of CPU time"),
-        ("kill -KILL $$", "120 s of CPU time"),
+        ("kill -KILL $$", "120 s of CPU time, or what memory"),
+        ("kill -SEGV $$", "brings the compiler down (signal 11)"),
         (
             "echo memory allocation of 99 bytes failed >&2; kill -ABRT $$",
             "2 GiB of memory",

@@ -2,13 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use taskhost_model::ids::StreamName;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::batches::{Batch, Batches, Format, LINE_BYTES_MAX};
 use super::client::{Client, Target};
@@ -21,8 +23,9 @@ use super::text;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Lines of a slow pipe are sent after so long, however few they are.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// Lines that were read ahead.
+/// Lines that are read ahead, and bytes of them.
 const AHEAD: usize = 10_000;
+const AHEAD_BYTES: usize = 2 * LINE_BYTES_MAX;
 /// Rejected lines that are listed.
 const LISTED_MAX: usize = 20;
 
@@ -125,11 +128,11 @@ pub(crate) async fn ingest(
     let (mut ingested, mut bytes) = (Ingested::default(), 0);
     loop {
         let batch = match tokio::time::timeout(FLUSH_AFTER, lines.recv()).await {
-            Ok(Some(Ok(Line::Whole(line)))) => {
+            Ok(Some(Ok((Line::Whole(line), _room)))) => {
                 bytes += line.len() as u64 + 1;
                 batches.take(&line)
             }
-            Ok(Some(Ok(Line::TooLong(length)))) => {
+            Ok(Some(Ok((Line::TooLong(length), _room)))) => {
                 bytes += length + 1;
                 batches.skip(length)
             }
@@ -230,13 +233,25 @@ fn too_long((line, length): (u64, u64)) -> RejectedLine {
     RejectedLine { line, reason }
 }
 
+/// A line, and its share of what may be read ahead.
+type Ahead = (Line, OwnedSemaphorePermit);
+
 /// Reads lines on a thread of their own: a pipe may be slow.
-fn read_lines(mut reader: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Result<Line>> {
+fn read_lines(mut reader: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Result<Ahead>> {
     let (send, lines) = mpsc::channel(AHEAD);
+    let (room, here) = (Arc::new(Semaphore::new(AHEAD_BYTES)), Handle::current());
     std::thread::spawn(move || {
         while let Some(line) = read_line(&mut reader, LINE_BYTES_MAX).transpose() {
+            let bytes = match &line {
+                Ok(Line::Whole(line)) => line.len() as u32,
+                Ok(Line::TooLong(_)) | Err(_) => 0,
+            };
+            let Ok(share) = here.block_on(Arc::clone(&room).acquire_many_owned(bytes)) else {
+                return;
+            };
             let is_broken = line.is_err();
-            if send.blocking_send(line).is_err() || is_broken {
+            let sent = send.blocking_send(line.map(|line| (line, share)));
+            if sent.is_err() || is_broken {
                 return;
             }
         }

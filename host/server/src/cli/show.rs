@@ -71,7 +71,9 @@ fn canceled(task: &Value) -> String {
     let asked = run["cancel_requested_at"].is_string();
     let at = match task["status"].as_str() {
         Some("being_canceled") => &run["cancel_requested_at"],
-        _ => &task["last_canceled_at"],
+        Some("canceled") => &task["last_canceled_at"],
+        // An earlier run was canceled; that is of no interest any more.
+        _ => return String::new(),
     };
     let line = joined(at, "by", &task["canceled_by"]);
     match string(&run["cancel_reason"]) {
@@ -196,6 +198,12 @@ mod tests {
         ] {
             assert_eq!(progress(&given), expected);
         }
+    }
+
+    #[test]
+    fn a_former_cancel_is_not_shown() {
+        let task = json!({"status": "completed", "last_canceled_at": "2026-01-01T00:00:00.000Z"});
+        assert_eq!(text_of_task("t", &task), "t: completed");
     }
 
     #[test]

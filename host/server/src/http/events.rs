@@ -47,7 +47,7 @@ async fn events(
         .and_then(|value| value.to_str().ok());
     let feed = Feed {
         pending: first_events(&view, seen),
-        last: view.task.as_ref().map(|task| (task.run.id, task.revision)),
+        last: view.task.as_ref().map(|task| task.revision),
         watch,
         state: state.clone(),
     };
@@ -59,8 +59,8 @@ async fn events(
 
 struct Feed {
     pending: VecDeque<Event>,
-    /// Run and revision of the state that the client knows.
-    last: Option<(RunId, u64)>,
+    /// Revision of the state that the client knows; it grows over all runs of the task.
+    last: Option<u64>,
     watch: Watch,
     state: State,
 }
@@ -92,9 +92,8 @@ impl Feed {
 
     fn take(&mut self, change: &Arc<Change>) {
         let task = &change.task;
-        let is_known = self
-            .last
-            .is_some_and(|(run, revision)| run == task.run.id && task.revision <= revision);
+        // Changes are published beside each other: an older one may come after a newer one.
+        let is_known = self.last.is_some_and(|last| task.revision <= last);
         match &change.kind {
             ChangeKind::Status if !is_known => self.pending.push_back(snapshot("status", task)),
             ChangeKind::Progress if !is_known => self.pending.push_back(snapshot("progress", task)),
@@ -105,10 +104,13 @@ impl Feed {
             }
             ChangeKind::Deleted => self.pending.push_back(deleted(task)),
         }
-        // A log line comes with the document as it was when the run was claimed.
-        if !matches!(&change.kind, ChangeKind::Log(_)) {
-            self.last = Some((task.run.id, task.revision));
-        }
+        self.last = match &change.kind {
+            ChangeKind::Status | ChangeKind::Progress => self.last.max(Some(task.revision)),
+            // A log line comes with the document as it was when the run was claimed.
+            ChangeKind::Log(_) => self.last,
+            // The next task of this id is another one.
+            ChangeKind::Deleted => None,
+        };
     }
 }
 

@@ -29,6 +29,8 @@ const SPACE: &str = "default";
 /// Documents of one page, and pages of one answer.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 100;
+/// Features that one answer holds; the collection's own route has pages.
+const FEATURES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
@@ -230,12 +232,19 @@ async fn features(extract::State(state): extract::State<State>, ids: PathIds) ->
         label,
     };
     let (collections, by) = (&state.service().collections, state.by());
-    let mut documents: Vec<Document> = Vec::new();
+    let (mut documents, mut bytes) = (Vec::<Document>::new(), 0);
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
         let page = collections
             .list(by, &scope, None, cursor.as_deref(), PAGE)
             .await?;
+        bytes += page.documents.iter().map(|it| it.body.len()).sum::<usize>();
+        if bytes > FEATURES_BYTES_MAX {
+            return Err(Problem::too_large(
+                "the list of features",
+                FEATURES_BYTES_MAX as u64,
+            ));
+        }
         documents.extend(page.documents);
         cursor = page.next;
         if cursor.is_none() {

@@ -1,4 +1,6 @@
-//! Read connections of a file, used from blocking threads, never on the runtime's workers.
+//! Read connections of a file. Reads that may take long are for blocking threads; one that finds
+//! a document by its key is done where it is asked for, since the way to another thread and back
+//! takes several times as long as the read.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -81,6 +83,7 @@ impl Readers {
             ABANDONED.set(Some(abandoned));
             let result = work(&connection);
             ABANDONED.set(None);
+            connection.progress_handler(0, None::<fn() -> bool>)?;
             lock(&idle).push(connection);
             drop(permit);
             result
@@ -91,6 +94,26 @@ impl Readers {
             })
         });
         drop(caller);
+        result
+    }
+
+    /// Finds something by its key: on this thread where a connection is ready, or else as
+    /// [`Self::read`] does.
+    pub(super) async fn find<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let Ok(permit) = self.permits.try_acquire() else {
+            return self.read(work).await;
+        };
+        let Some(connection) = lock(&self.idle).pop() else {
+            drop(permit);
+            return self.read(work).await;
+        };
+        let result = work(&connection);
+        lock(&self.idle).push(connection);
+        drop(permit);
         result
     }
 

@@ -63,7 +63,7 @@ impl TaskStore for Sqlite {
             let found = visible(connection, &key)?;
             Ok(found.map(|stored| stored.task))
         };
-        self.tasks.readers.read(read).await
+        self.tasks.readers.find(read).await
     }
 
     async fn read(&self, key: &TaskKey) -> Result<Option<StoredTask>, StoreError> {
@@ -81,7 +81,7 @@ impl TaskStore for Sqlite {
                 payload,
             }))
         };
-        self.tasks.readers.read(read).await
+        self.tasks.readers.find(read).await
     }
 
     async fn log(&self, key: &TaskKey, run: RunId) -> Result<Option<String>, StoreError> {

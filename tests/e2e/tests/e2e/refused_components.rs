@@ -1,7 +1,7 @@
 //! What is no task type for this host is refused, in words, and changes nothing.
 
 use serde_json::{Value, json};
-use taskhost_e2e::component::{component, importing};
+use taskhost_e2e::component::{component, component_with, importing};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::places;
@@ -165,4 +165,44 @@ fn what_is_assembled_here_is_valid_otherwise() {
     for bytes in [component("{}", "1"), importing(import)] {
         wasmparser::validate(&bytes).unwrap();
     }
+}
+
+/// Each definition refers to the next one, and the last to the first.
+fn chain(length: usize, through: impl Fn(Value) -> Value) -> Value {
+    let next = |number: usize| json!({"$ref": format!("#/$defs/{:x}", number % length)});
+    let definitions = (0..length).map(|n| (format!("{n:x}"), through(next(n + 1))));
+    let definitions: serde_json::Map<String, Value> = definitions.collect();
+    json!({"$ref": "#/$defs/0", "$defs": definitions})
+}
+
+#[tokio::test]
+async fn schemas_that_would_end_the_host() {
+    let host = Home::new().start().await;
+    let described = |schema: Value| {
+        let descriptor = json!({"id": "s", "version": "1", "title": "S", "result_schema": schema});
+        component(&descriptor.to_string(), "{}")
+    };
+    let items = |next: Value| json!({"items": next});
+    for schema in [
+        chain(6_000, |next| next),
+        chain(400, items),
+        chain(60, |next| json!({"allOf": [next.clone(), next]})),
+    ] {
+        refused(&host, described(schema), &["result_schema"]).await;
+    }
+    assert_eq!(host.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn as_many_instances_as_the_pool_has_can_run() {
+    let host = Home::new().start().await;
+    let empty =
+        "(core module $empty) ".to_owned() + &"(core instance (instantiate $empty))".repeat(200);
+    let descriptor = json!({"id": "many", "version": "1", "title": "Many"}).to_string();
+    let bytes = component_with(&descriptor, "1", &empty);
+    host.push_bytes(bytes).await.expect(201);
+    assert_eq!(
+        host.run("t", "many", json!({})).await["status"],
+        "completed"
+    );
 }

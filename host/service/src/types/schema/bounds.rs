@@ -3,7 +3,8 @@
 //!
 //! References lead to the root or into `$defs` alone: then every subschema is found by walking
 //! the known keywords. A schema with its references written out may take [`STEPS_MAX`] steps for
-//! one value; what refers to itself is counted once, and the fuel bounds the rest.
+//! one value; what refers to itself is counted once, and the fuel bounds the rest. Chains have
+//! an end too: each link is a call in the one before it, and the stack is finite.
 
 use std::collections::HashMap;
 
@@ -16,6 +17,11 @@ const STEPS_MAX: u64 = 10_000;
 /// The same with `unevaluatedProperties` or `unevaluatedItems`, which the library compiles anew
 /// for each place that refers to them.
 const STEPS_UNEVALUATED_MAX: u64 = 500;
+/// Subschemas and references in each other; a value is never nested so deep.
+const DEPTH_MAX: usize = 128;
+/// The same for one value, without going into it: a check takes so many calls in each other for
+/// each level of the value.
+const IN_PLACE_MAX: usize = 16;
 /// Patterns, each of which becomes an automaton.
 const PATTERNS_MAX: usize = 64;
 /// Bytes of a subschema's own texts and numbers that cost as much as one step.
@@ -49,6 +55,27 @@ const NAMED: [&str; 6] = [
 ];
 /// Of these, those that do nothing by themselves.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
+/// Keywords whose subschemas look at the same value.
+const IN_PLACE: [&str; 9] = [
+    "allOf",
+    "anyOf",
+    "dependencies",
+    "dependentSchemas",
+    "else",
+    "if",
+    "not",
+    "oneOf",
+    "then",
+];
+/// Keywords that say something to people and cost nothing.
+const ANNOTATIONS: [&str; 6] = [
+    "$comment",
+    "default",
+    "deprecated",
+    "description",
+    "examples",
+    "title",
+];
 /// Keywords that would hide a subschema from the walk.
 const REFUSED: [&str; 6] = [
     "$anchor",
@@ -87,7 +114,13 @@ pub(super) fn bounded(schema: &Value) -> Result<Bounded, String> {
     } else {
         STEPS_MAX
     };
-    let steps = Expansion::new(schema).steps(schema);
+    let Size { steps, in_place } = Expansion::new(schema).size(schema, 0)?;
+    if in_place > IN_PLACE_MAX {
+        return Err(format!(
+            "{in_place} references and keywords such as `allOf` lie in each other for one value, \
+             at most {IN_PLACE_MAX} are accepted"
+        ));
+    }
     if steps > steps_max {
         return Err(format!(
             "with its references written out it takes {steps} steps for one value, at most \
@@ -112,16 +145,16 @@ pub(super) fn steps_of(value: &Value) -> u64 {
 }
 
 /// The subschemas directly below `schema`; definitions count where they are referred to.
-fn children(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+fn children(schema: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
     schema.iter().flat_map(|(key, value)| {
-        let many: Box<dyn Iterator<Item = &Value>> = match value {
+        let below: Box<dyn Iterator<Item = &Value>> = match value {
             Value::Array(items) if MANY.contains(&key.as_str()) => Box::new(items.iter()),
             _ if DEFINITIONS.contains(&key.as_str()) => Box::new(std::iter::empty()),
             Value::Object(named) if NAMED.contains(&key.as_str()) => Box::new(named.values()),
             value if ONE.contains(&key.as_str()) => Box::new(std::iter::once(value)),
             _ => Box::new(std::iter::empty()),
         };
-        many
+        below.map(move |child| (key.as_str(), child))
     })
 }
 
@@ -169,7 +202,8 @@ impl Walk {
 
 /// Steps of a subschema without those below it.
 fn own_steps(schema: &Map<String, Value>) -> u64 {
-    let is_own = |key: &str| !(ONE.contains(&key) || MANY.contains(&key) || NAMED.contains(&key));
+    let others = [&ONE[..], &MANY, &NAMED, &ANNOTATIONS];
+    let is_own = |key: &str| !others.iter().any(|keys| keys.contains(&key));
     let own = schema.iter().filter(|(key, _)| is_own(key));
     own.map(|(_, value)| steps_of(value)).sum::<u64>() + 1
 }
@@ -205,44 +239,78 @@ fn name_of(reference: &str) -> Option<(&'static str, &str)> {
     named("$defs").or_else(|| named("definitions"))
 }
 
-/// Counts steps with references written out.
+/// Measures a schema with its references written out.
 struct Expansion<'a> {
     root: &'a Value,
-    /// Of a definition that is being counted: 1, so that what refers to itself ends.
-    known: HashMap<&'a str, u64>,
+    /// Of a definition that is being measured: a leaf, so that what refers to itself ends.
+    known: HashMap<&'a str, Size>,
 }
+
+/// How large a schema is with its references written out.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    steps: u64,
+    /// Subschemas in a chain of references and of keywords that look at the same value.
+    in_place: usize,
+}
+
+const LEAF: Size = Size {
+    steps: 1,
+    in_place: 1,
+};
 
 impl<'a> Expansion<'a> {
     fn new(root: &'a Value) -> Self {
         Self {
             root,
-            known: HashMap::from([("#", 1)]),
+            known: HashMap::from([("#", LEAF)]),
         }
     }
 
-    fn steps(&mut self, schema: &'a Value) -> u64 {
+    /// `above`: how many subschemas and references lie above this one.
+    fn size(&mut self, schema: &'a Value, above: usize) -> Result<Size, String> {
+        if above > DEPTH_MAX {
+            return Err(format!(
+                "subschemas and references lie deeper in each other than {DEPTH_MAX}"
+            ));
+        }
         let Value::Object(schema) = schema else {
-            return 1;
+            return Ok(LEAF);
         };
-        let referred = match schema.get("$ref") {
-            Some(Value::String(reference)) => self.referred(reference),
-            _ => 0,
+        let mut size = Size {
+            steps: own_steps(schema),
+            in_place: 1,
         };
-        children(schema).fold(referred.saturating_add(own_steps(schema)), |sum, child| {
-            sum.saturating_add(self.steps(child))
-        })
+        if let Some(Value::String(reference)) = schema.get("$ref") {
+            size.add(self.referred(reference, above + 1)?, true);
+        }
+        for (key, child) in children(schema) {
+            size.add(self.size(child, above + 1)?, IN_PLACE.contains(&key));
+        }
+        Ok(size)
     }
 
-    fn referred(&mut self, reference: &'a str) -> u64 {
+    fn referred(&mut self, reference: &'a str, above: usize) -> Result<Size, String> {
         if let Some(size) = self.known.get(reference) {
-            return *size;
+            return Ok(*size);
         }
         let target = name_of(reference).and_then(|(place, name)| self.root.get(place)?.get(name));
-        let Some(target) = target else { return 1 };
-        self.known.insert(reference, 1);
-        let size = self.steps(target);
+        let Some(target) = target else {
+            return Ok(LEAF);
+        };
+        self.known.insert(reference, LEAF);
+        let size = self.size(target, above)?;
         self.known.insert(reference, size);
-        size
+        Ok(size)
+    }
+}
+
+impl Size {
+    fn add(&mut self, below: Self, is_in_place: bool) {
+        self.steps = self.steps.saturating_add(below.steps);
+        if is_in_place {
+            self.in_place = self.in_place.max(below.in_place + 1);
+        }
     }
 }
 
@@ -270,6 +338,28 @@ mod tests {
         assert!(bounded(&unevaluated).is_ok());
         unevaluated["unevaluatedProperties"] = json!(false);
         assert!(bounded(&unevaluated).is_err());
+    }
+
+    /// Definitions that each refer to the next one by way of `through`, the last to the first.
+    fn chain(length: usize, through: impl Fn(Value) -> Value) -> Value {
+        let next = |number: usize| json!({"$ref": format!("#/$defs/d{}", number % length)});
+        let definitions = (0..length).map(|n| (format!("d{n}"), through(next(n + 1))));
+        let definitions: Map<String, Value> = definitions.collect();
+        json!({"$ref": "#/$defs/d0", "$defs": definitions})
+    }
+
+    #[test]
+    fn long_chains_are_refused_before_they_are_followed() {
+        let items = |next| json!({"items": next});
+        let all = |next| json!({"allOf": [next]});
+        assert!(bounded(&chain(50, items)).is_ok());
+        assert!(bounded(&chain(7, all)).is_ok());
+        assert!(bounded(&chain(20, all)).is_err());
+        assert!(bounded(&chain(20, |next| next)).is_err());
+        for length in [200, 9_000] {
+            assert!(bounded(&chain(length, items)).is_err());
+            assert!(bounded(&chain(length, |next| next)).is_err());
+        }
     }
 
     #[test]

@@ -26,7 +26,12 @@ pub(super) struct OutOfFuel;
 pub(super) fn limited<T>(fuel: u64, validation: impl FnOnce() -> T) -> Result<T, OutOfFuel> {
     LEFT.set(fuel);
     // What unwinds is dropped; nothing of it is looked at again.
-    catch_unwind(AssertUnwindSafe(validation)).map_err(|_| OutOfFuel)
+    catch_unwind(AssertUnwindSafe(validation)).map_err(|panic| {
+        if !panic.is::<OutOfFuel>() {
+            tracing::error!("the library for JSON Schema panicked; the value counts as unchecked");
+        }
+        OutOfFuel
+    })
 }
 
 /// One visit of a subschema costs so much.
