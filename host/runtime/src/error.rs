@@ -6,7 +6,10 @@ use taskhost_model::error::TaskError;
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// The folder for compiled components cannot be used.
-    #[error("the folder for compiled components cannot be used: {reason}")]
+    #[error(
+        "the folder for compiled components cannot be used: {reason}; name another one as \
+         `component_cache` in the settings"
+    )]
     Cache {
         /// What the system said.
         reason: String,

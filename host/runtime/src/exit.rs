@@ -214,8 +214,10 @@ fn own_error(error: GuestError) -> TaskError {
 }
 
 fn trap_message(error: &Error) -> String {
+    // WASI 0.2 passes on whether it went well, and no number.
     if let Some(I32Exit(status)) = error.downcast_ref() {
-        return format!("the component called exit with status {status}: `run` has to return");
+        let how = if *status == 0 { "success" } else { "failure" };
+        return format!("the component called exit with {how}: `run` has to return");
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         let hint = match trap {

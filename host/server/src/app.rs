@@ -104,6 +104,7 @@ impl App {
             about,
             params_bytes_max,
             body_timeout,
+            settings.http.connections_max,
         );
         let stop = CancellationToken::new();
         let grace = settings.shutdown_grace;

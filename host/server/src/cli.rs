@@ -1,5 +1,12 @@
 //! The command line: what there is, and who does it.
 
+/// Prints a line to standard output. A reader that has gone (`| head`) ends the command: what it
+/// has not asked for is nobody's loss.
+macro_rules! say {
+    () => { say!("") };
+    ($($text:tt)*) => { $crate::cli::say_line(format_args!($($text)*)) };
+}
+
 mod text;
 mod table;
 mod failure;
@@ -76,6 +83,13 @@ impl Cli {
             let shown = std::env::args_os().map(|one| text::shown(&one.to_string_lossy()));
             Self::try_parse_from(shown).err().unwrap_or(error).exit()
         })
+    }
+}
+
+fn say_line(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(Exit::Failed as i32);
     }
 }
 

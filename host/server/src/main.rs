@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use taskhost_server::cli::{self, Cli, Command, Exit, Failure};
 
+/// Of each thread; only what is used of it takes memory. A check of deeply nested JSON against a
+/// deeply nested schema needs more than the usual 2 MiB where nothing is optimized.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 fn main() -> ExitCode {
     let done = match Cli::of_arguments().command {
         // Limits its own process: before any thread is started.
@@ -33,10 +37,14 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = builder.enable_all().build().map_err(|error| Failure {
-        exit: Exit::Failed,
-        message: format!("no threads: {error}"),
-    })?;
+    let runtime = builder
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| Failure {
+            exit: Exit::Failed,
+            message: format!("no threads: {error}"),
+        })?;
     let done = runtime.block_on(cli::run(command));
     // What still blocks (a read of standard input) must not hold the end back.
     runtime.shutdown_background();

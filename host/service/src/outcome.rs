@@ -94,14 +94,20 @@ fn failed_for_good(error: TaskError, end: RunReport) -> RunEvent {
 }
 
 fn deadline(run: &Run, started_at: Option<Timestamp>, now: Timestamp) -> TaskError {
-    let took_ms = started_at.map_or(0, |at| now.since(at).as_millis());
     let whose = match run.timeout_ms {
-        Some(timeout_ms) => format!("the {timeout_ms} ms that the request allowed"),
+        Some(timeout_ms) => format!("the {timeout_ms} ms that the request allows"),
         None => "the wall-clock limit of its type".to_owned(),
     };
+    let over = run
+        .deadline_at
+        .map_or_else(String::new, |at| format!(" It was over at {at}."));
+    let took = match started_at {
+        Some(at) => format!("stopped after {} ms", now.since(at).as_millis()),
+        None => "not started again".to_owned(),
+    };
     let message = format!(
-        "the attempt was stopped after {took_ms} ms, at {whose}: schedule it with less to do, or \
-         give it more time"
+        "the attempt was {took}: its time is {whose}, and counts from its first claim, also while \
+         no host runs.{over} Schedule the task again, with less to do or more time if it needs it"
     );
     TaskError::of(ErrorKind::Deadline, message)
 }

@@ -27,6 +27,8 @@ use crate::types::LoadedVersion;
 
 /// Between two tries to load a task type, while the host lacks something.
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Characters of a component's message in the host's log.
+const LOGGED_CHARS_MAX: usize = 300;
 /// Between two tries to write an end, while the store is away.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -214,7 +216,7 @@ fn started_callback(core: &Arc<Core>, reporter: &Arc<Reporter>) -> Box<dyn FnOnc
     Box::new(move || reporter.started(clock.now()))
 }
 
-/// One line for an operator; what a component says of itself stands in the task alone.
+/// One line for an operator. What a component says of itself is quoted, and not all of it.
 fn log_failure(task: &Task, event: Option<&RunEvent>) {
     let Some(RunEvent::Failed {
         error, retry_at, ..
@@ -222,9 +224,11 @@ fn log_failure(task: &Task, event: Option<&RunEvent>) {
     else {
         return;
     };
+    let message: String = error.message.chars().take(LOGGED_CHARS_MAX).collect();
     tracing::info!(
         space = %task.space, task = %task.id, type_id = %task.type_id, run = %task.run.id,
-        kind = error.kind.as_str(), will_retry = retry_at.is_some(), "a run failed"
+        attempt = task.run.attempt, will_retry = retry_at.is_some(),
+        kind = error.kind.as_str(), code = ?error.code, message = ?message, "a run failed"
     );
 }
 

@@ -27,6 +27,11 @@ use schema::Schema;
 pub use push::Pushed;
 pub use view::{TypeView, VersionView};
 
+/// Everything else goes first.
+const LOWEST_PRIORITY: i32 = 19;
+/// Of a thread that checks deeply nested JSON.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 /// Loads, lists and hands out task types. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TaskTypes(Arc<Inner>);
@@ -137,11 +142,11 @@ impl LoadedVersion {
             return (value, mistakes);
         }
         let version = Arc::clone(self);
-        let checked = tokio::task::spawn_blocking(move || {
+        let checked = beside(move || {
             let mistakes = check(&version, &value);
             (value, mistakes)
         });
-        checked.await.unwrap_or_else(|_| {
+        checked.await.unwrap_or_else(|| {
             let (field, problem) = (root.to_owned(), "could not be checked".to_owned());
             (Value::Null, vec![FieldError { field, problem }])
         })
@@ -151,6 +156,22 @@ impl LoadedVersion {
     pub(crate) fn wall_ms(&self) -> u64 {
         self.descriptor.limits.wall_s.saturating_mul(1000)
     }
+}
+
+/// Works on a thread of the lowest priority: what a hostile schema takes of the processor, it takes
+/// from nobody. `None` when the work has panicked, or there is no thread for it.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (send, done) = tokio::sync::oneshot::channel();
+    let work = move || {
+        // Of this thread alone; it is a courtesy, so that it may fail.
+        rustix::process::setpriority_process(None, LOWEST_PRIORITY).ok();
+        drop(send.send(work()));
+    };
+    let thread = std::thread::Builder::new()
+        .name("taskhost-check".to_owned())
+        .stack_size(STACK_BYTES);
+    thread.spawn(work).ok()?;
+    done.await.ok()
 }
 
 impl TaskTypes {

@@ -65,7 +65,10 @@ pub enum OpenError {
         address: Option<String>,
     },
     /// The folder cannot be made or used.
-    #[error("the data folder {folder} cannot be used: {error}", folder = .folder.display())]
+    #[error(
+        "the data folder {folder} cannot be used: {error}; name a folder that you may write to \
+         with --data", folder = .folder.display()
+    )]
     Folder {
         /// The folder.
         folder: PathBuf,

@@ -128,6 +128,9 @@ fn whole(number: &Number) -> Option<i128> {
         .or_else(|| number.as_u64().map(i128::from))
 }
 
+/// Bytes of a part that is looked for without a search that is linear in text and part.
+const NAIVE_PART_MAX: usize = 32;
+
 fn contains_ignoring_ascii_case(text: &str, part: &str) -> bool {
     let (text, part) = (text.as_bytes(), part.as_bytes());
     let Some((first, rest)) = part.split_first() else {
@@ -138,6 +141,11 @@ fn contains_ignoring_ascii_case(text: &str, part: &str) -> bool {
         Some(last) => last,
         None => return false,
     };
+    // Each start may be compared to its end: for long parts that is worth a copy of the text.
+    if part.len() > NAIVE_PART_MAX {
+        let (text, part) = (text.to_ascii_lowercase(), part.to_ascii_lowercase());
+        return memchr::memmem::find(&text, &part).is_some();
+    }
     (0..=last_start).any(|at| {
         (text[at] == lower || text[at] == upper)
             && text[at + 1..at + part.len()].eq_ignore_ascii_case(rest)

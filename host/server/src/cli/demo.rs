@@ -44,7 +44,7 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
     let folder = tempfile::Builder::new().prefix("taskhost-demo-").tempdir();
     let folder =
         folder.map_err(|error| Failure::failed(format!("no temporary folder: {error}")))?;
-    println!(
+    say!(
         "Starting a host on a temporary store, with the task types of {} …",
         text::shown(&command.task_types.to_string_lossy())
     );
@@ -58,14 +58,14 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
         app.stop().await;
         return Ok(Exit::Canceled);
     }
-    println!("It listens on {}", app.url());
+    say!("It listens on {}", app.url());
     let client = client(&app)?;
     let exit = tokio::select! {
         exit = show(command, &client) => exit,
         () = signals.next() => Ok(Exit::Canceled),
     };
     if command.keep && matches!(exit, Ok(Exit::Done)) {
-        println!(
+        say!(
             "\nThe host keeps running until Ctrl-C, at {}\nTry, in another terminal:",
             app.url()
         );
@@ -74,10 +74,10 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
     }
     app.stop().await;
     if exit.is_ok() && !command.keep {
-        println!("The host is stopped and its temporary store is gone.\n");
-        println!("Try next, with logs of your own:");
+        say!("The host is stopped and its temporary store is gone.\n");
+        say!("Try next, with logs of your own:");
         let program = program();
-        println!(
+        say!(
             "  {program} serve --task-types {}",
             shown(&command.task_types)
         );
@@ -90,16 +90,16 @@ pub(crate) async fn run(command: &Demo) -> Result<Exit, Failure> {
 fn try_next(url: &str) {
     let program = program();
     if url.is_empty() {
-        println!("and, in another terminal:");
-        println!("  {program} ingest mine FILE");
-        println!("  {program} schedule {TYPE} --stream mine --watch \\");
-        println!("      --params '{{\"start\": 0, \"end\": 4102444800000}}'");
+        say!("and, in another terminal:");
+        say!("  {program} ingest mine FILE");
+        say!("  {program} schedule {TYPE} --stream mine --watch \\");
+        say!("      --params '{{\"start\": 0, \"end\": 4102444800000}}'");
     } else {
-        println!("  {program} status {TASK}{url}");
-        println!("  {program} ingest mine FILE{url}");
-        println!("  {program} schedule {TYPE} --stream mine --watch \\");
-        println!("      --params '{{\"start\": 0, \"end\": 4102444800000}}'{url}");
-        println!("  {program} list{url}");
+        say!("  {program} status {TASK}{url}");
+        say!("  {program} ingest mine FILE{url}");
+        say!("  {program} schedule {TYPE} --stream mine --watch \\");
+        say!("      --params '{{\"start\": 0, \"end\": 4102444800000}}'{url}");
+        say!("  {program} list{url}");
     }
 }
 
@@ -139,15 +139,15 @@ async fn show(command: &Demo, client: &Client) -> Result<Exit, Failure> {
     let stream = StreamName::parse(STREAM).map_err(|error| Failure::failed(error.to_string()))?;
     check_type(command, client).await?;
     let file = &command.data_file;
-    println!("Ingesting {} into the stream `{STREAM}` …", shown(file));
+    say!("Ingesting {} into the stream `{STREAM}` …", shown(file));
     let ingested = ingest(client, &stream, file, None, false).await?;
-    println!("{} documents are in the stream.", ingested.accepted);
+    say!("{} documents are in the stream.", ingested.accepted);
     let documents = ingested.accepted;
     if documents == 0 {
         return Err(Failure::failed(format!("{} holds no lines", shown(file))));
     }
     schedule(client).await?;
-    println!("Scheduled the task `{TASK}`.");
+    say!("Scheduled the task `{TASK}`.");
     let mut progress = Progress::new(false);
     let followed = follow(client, TASK, &mut progress).await;
     progress.finish();
@@ -160,7 +160,7 @@ async fn show(command: &Demo, client: &Client) -> Result<Exit, Failure> {
     print_systems(&task, documents);
     let acknowledge = client.in_space(Method::POST, &["tasks", TASK, "acknowledge"]);
     let acknowledged = client.call(acknowledge).await?;
-    println!(
+    say!(
         "The task is {}.",
         acknowledged["status"].as_str().unwrap_or_default()
     );
@@ -211,8 +211,8 @@ fn print_systems(task: &Value, documents: u64) {
     let sampled = payload["documents_sampled"].as_u64().unwrap_or(0);
     let duration_ms = payload["duration_ms"].as_u64().unwrap_or(0);
     let unmatched = payload["unmatched"].as_u64().unwrap_or(0);
-    println!("\n{}", systems(Medium::of_stdout(), payload, documents));
-    println!(
+    say!("\n{}", systems(Medium::of_stdout(), payload, documents));
+    say!(
         "\n{found} systems, from {sampled} sampled documents in {}.{:02} s; {} of the sample \
          belongs to none.",
         duration_ms / 1000,

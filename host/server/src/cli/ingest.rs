@@ -89,9 +89,9 @@ pub(crate) async fn run(command: &Ingest) -> Result<Exit, Failure> {
     if json {
         let answer = json!({"stream": command.stream, "accepted": ingested.accepted,
             "rejected": ingested.rejected, "more_rejected": ingested.more_rejected});
-        println!("{}", text::json(&answer));
+        say!("{}", text::json(&answer));
     } else {
-        println!(
+        say!(
             "stream {}: {} documents accepted, {} rejected",
             command.stream,
             ingested.accepted,

@@ -74,7 +74,7 @@ impl Progress {
             Self::Lines { last } => {
                 let line = line(task);
                 if *last != line {
-                    println!("{line}");
+                    say!("{line}");
                     *last = line;
                 }
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::failure::{Exit, Failure};
 use super::files;
@@ -15,7 +16,7 @@ use crate::settings::{self, File, Flags, Mistake, Settings};
 /// Most that is read of a settings file.
 const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
 /// Open files without which the host does not start: its own, and some for connections.
-const OPEN_FILES_MIN: u64 = 128;
+const OPEN_FILES_MIN: usize = 128;
 /// What is logged unless `TASKHOST_LOG` says otherwise.
 const LOG: &str = "info";
 
@@ -54,8 +55,16 @@ pub(crate) fn check_config(command: &CheckConfig) -> Result<Exit, Failure> {
         let message = "name the settings file: taskhost check-config FILE";
         return Err(Failure::wrong_use(message));
     };
-    read(Some(&file), Flags::default())?;
-    println!("{}: no mistakes", files::shown(&file));
+    let settings = read(Some(&file), Flags::default())?;
+    // Nothing is made here, so that of the folders only this one can be said to be missing.
+    let types = &settings.folder;
+    if !types.is_default && !types.folder.is_dir() {
+        return Err(Failure::failed(format!(
+            "`task_types` is no mistake in writing, but there is no folder {}",
+            files::shown(&types.folder)
+        )));
+    }
+    say!("{}: no mistakes", files::shown(&file));
     Ok(Exit::Done)
 }
 
@@ -66,9 +75,11 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         data: command.data,
         task_types: command.task_types,
     };
-    let settings = read(command.config.as_deref(), flags)?;
+    let mut settings = read(command.config.as_deref(), flags)?;
     arm_crash_point()?;
-    raise_open_files()?;
+    // Some files are left for the store, for compilers, and for what is asked beside.
+    let connections_max = &mut settings.http.connections_max;
+    *connections_max = (*connections_max).min(raise_open_files()? - OPEN_FILES_MIN / 2);
     let mut signals = Signals::new()?;
     let mut app = App::start(settings)
         .await
@@ -96,12 +107,19 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
 /// Logs go to standard error; `TASKHOST_LOG` says which.
 pub(crate) fn log_to_stderr(default: &str) -> Result<(), Failure> {
     let wanted = std::env::var("TASKHOST_LOG").unwrap_or_else(|_| default.to_owned());
-    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+    let refused = |why: String| {
         let example = "debug, or info,taskhost_service=debug";
         Failure::wrong_use(format!(
-            "TASKHOST_LOG is `{wanted}`: {error}; it looks like {example}"
+            "TASKHOST_LOG is `{wanted}`: {why}; it looks like {example}"
         ))
-    })?;
+    };
+    // The filter takes any word for the name of a module, and is then silent about all others.
+    let is_level = |word: &&str| word.trim().parse::<LevelFilter>().is_ok();
+    let mut words = wanted.split(',').filter(|word| !word.contains(['=', '[']));
+    if let Some(word) = words.find(|word| !is_level(word)) {
+        return Err(refused(format!("`{word}` is no level")));
+    }
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| refused(error.to_string()))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -176,7 +194,9 @@ fn arm_crash_point() -> Result<(), Failure> {
 
 /// Each connection takes a file handle, and the usual limit of 1,024 is soon reached. With very
 /// few the host would start and then wait for them for ever.
-fn raise_open_files() -> Result<(), Failure> {
+///
+/// Answers how many files may be open.
+fn raise_open_files() -> Result<usize, Failure> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -186,11 +206,12 @@ fn raise_open_files() -> Result<(), Failure> {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files stays");
     }
-    match getrlimit(Resource::Nofile).current {
-        Some(files) if files < OPEN_FILES_MIN => Err(Failure::failed(format!(
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    match usize::try_from(files).unwrap_or(usize::MAX) {
+        files if files < OPEN_FILES_MIN => Err(Failure::failed(format!(
             "this process may open {files} files at once, and the host needs at least \
              {OPEN_FILES_MIN}: raise it with `ulimit -n`, or LimitNOFILE in a systemd unit"
         ))),
-        _ => Ok(()),
+        files => Ok(files),
     }
 }

@@ -8,9 +8,9 @@ use super::text;
 /// Prints a task; as JSON on one line when that is wanted.
 pub(crate) fn task(id: &str, task: &Value, json: bool) {
     if json {
-        println!("{}", text::json(task));
+        say!("{}", text::json(task));
     } else {
-        println!("{}", text_of_task(id, task));
+        say!("{}", text_of_task(id, task));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `acknowledge`, `list`.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
@@ -81,8 +82,8 @@ pub struct List {
     #[arg(long)]
     pub stream: Option<StreamName>,
     /// At most so many.
-    #[arg(long, default_value_t = 100)]
-    pub limit: usize,
+    #[arg(long, default_value_t = NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN))]
+    pub limit: NonZeroUsize,
     #[command(flatten)]
     pub(crate) target: Target,
 }
@@ -114,14 +115,14 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
         return watch_id(&client, &command.target, &id).await;
     }
     if command.target.json {
-        println!("{}", text::json(&task));
+        say!("{}", text::json(&task));
         return Ok(Exit::Done);
     }
     match task["outcome"].as_str() {
-        Some("already_running") => println!("{id}: already running with the same params"),
-        _ => println!("{id}: scheduled"),
+        Some("already_running") => say!("{id}: already running with the same params"),
+        _ => say!("{id}: scheduled"),
     }
-    println!("Follow it with `taskhost watch {id}`.");
+    say!("Follow it with `taskhost watch {id}`.");
     Ok(Exit::Done)
 }
 
@@ -258,10 +259,10 @@ pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
 /// One line: what the task is now, and a note for people.
 fn say(id: &str, task: &Value, note: &str, json: bool) {
     if json {
-        println!("{}", text::json(task));
+        say!("{}", text::json(task));
     } else {
         let status = task["status"].as_str().unwrap_or_default();
-        println!("{id}: {status}{note}");
+        say!("{id}: {status}{note}");
     }
 }
 
@@ -273,16 +274,16 @@ pub(crate) async fn list(command: &List) -> Result<Exit, Failure> {
         if let Some(next) = next {
             answer["next"] = next;
         }
-        println!("{}", text::json(&answer));
+        say!("{}", text::json(&answer));
         return Ok(Exit::Done);
     }
     if tasks.is_empty() {
-        println!("no tasks");
+        say!("no tasks");
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
     let header = ["id", "type", "status", "progress", "scheduled"];
-    println!("{}", table(Medium::of_stdout(), &header, &rows));
+    say!("{}", table(Medium::of_stdout(), &header, &rows));
     if next.is_some() {
         eprintln!("There are more: raise --limit above {}.", command.limit);
     }
@@ -293,8 +294,8 @@ pub(crate) async fn list(command: &List) -> Result<Exit, Failure> {
 async fn all(client: &Client, command: &List) -> Result<(Vec<Value>, Option<Value>), Failure> {
     let mut tasks = Vec::new();
     let mut cursor: Option<Value> = None;
-    while tasks.len() < command.limit {
-        let limit = (command.limit - tasks.len()).min(PAGE).to_string();
+    while tasks.len() < command.limit.get() {
+        let limit = (command.limit.get() - tasks.len()).min(PAGE).to_string();
         let mut query = vec![("limit", limit)];
         query.extend(
             command

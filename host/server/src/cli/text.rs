@@ -66,7 +66,9 @@ fn escaped(text: &str, kept: impl Fn(char) -> bool) -> String {
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{61c}'
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'

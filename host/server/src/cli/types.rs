@@ -42,20 +42,20 @@ async fn list(target: &Target) -> Result<Exit, Failure> {
         .call(client.request(Method::GET, &["v1", "task-types"]))
         .await?;
     if target.json {
-        println!("{}", text::json(&answer));
+        say!("{}", text::json(&answer));
         return Ok(Exit::Done);
     }
     let array = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<String>> = array("task_types").iter().flat_map(rows).collect();
     if rows.is_empty() {
-        println!("no task types: load one with `taskhost types push FILE.wasm`");
+        say!("no task types: load one with `taskhost types push FILE.wasm`");
     } else {
         let header = ["type", "version", "state", "title", "size", "digest"];
-        println!("{}", table(Medium::of_stdout(), &header, &rows));
+        say!("{}", table(Medium::of_stdout(), &header, &rows));
     }
     for file in array("rejected") {
         let (file, reason) = (string(&file["file"]), string(&file["reason"]));
-        println!("refused: {file}: {reason}");
+        say!("refused: {file}: {reason}");
     }
     Ok(Exit::Done)
 }
@@ -69,6 +69,7 @@ fn rows(view: &Value) -> Vec<Vec<String>> {
     let row = |version: &Value| {
         let pinned = version["runs_pinned"].as_u64().filter(|pinned| *pinned > 0);
         let state = match pinned {
+            Some(1) => format!("{}, 1 run", string(&version["state"])),
             Some(pinned) => format!("{}, {pinned} runs", string(&version["state"])),
             None => string(&version["state"]),
         };
@@ -77,7 +78,7 @@ fn rows(view: &Value) -> Vec<Vec<String>> {
             string(&view["id"]),
             string(&version["version"]),
             state,
-            string(&view["title"]),
+            string(&version["title"]),
             text::bytes(version["bytes"].as_u64().unwrap_or(0)),
             digest,
         ]
@@ -97,7 +98,7 @@ async fn push(file: &Path, target: &Target) -> Result<Exit, Failure> {
         return Err(Failure::of_problem(&pushed));
     }
     if target.json {
-        println!("{}", text::json(&pushed));
+        say!("{}", text::json(&pushed));
         return Ok(Exit::Done);
     }
     let (id, version) = (string(&pushed["id"]), string(&pushed["version"]));
@@ -106,15 +107,13 @@ async fn push(file: &Path, target: &Target) -> Result<Exit, Failure> {
         StatusCode::CREATED => "",
         _ => ", as it was: the host has this very component already",
     };
-    println!("{id} {version}: {state} ({digest}){known}");
+    say!("{id} {version}: {state} ({digest}){known}");
     for (name, mark) in [("changes", "  "), ("warnings", "  warning: ")] {
         let lines = pushed[name]
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default();
-        lines
-            .iter()
-            .for_each(|line| println!("{mark}{}", string(line)));
+        lines.iter().for_each(|line| say!("{mark}{}", string(line)));
     }
     Ok(Exit::Done)
 }
@@ -131,11 +130,11 @@ mod tests {
     #[test]
     fn every_version_has_a_row() {
         let version = |state: &str, pinned: u64| {
-            json!({"version": "1", "state": state, "bytes": 2048, "digest": "ab".repeat(32),
-                "runs_pinned": pinned})
+            json!({"version": "1", "title": "Say hello", "state": state, "bytes": 2048,
+                "digest": "ab".repeat(32), "runs_pinned": pinned})
         };
         let versions = [version("active", 0), version("draining", 2)];
-        let view = json!({"id": "hello", "title": "Say hello", "versions": versions});
+        let view = json!({"id": "hello", "versions": versions});
         let rows = rows(&view);
         assert_eq!(
             rows[0],

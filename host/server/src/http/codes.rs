@@ -24,6 +24,7 @@ pub(crate) enum Code {
     UnsupportedMediaType,
     InvalidComponent,
     Internal,
+    Busy,
     Unavailable,
     Stopping,
     DiskFull,
@@ -41,7 +42,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -60,6 +61,7 @@ impl Code {
         Self::InvalidComponent,
         Self::Internal,
         Self::Unavailable,
+        Self::Busy,
         Self::Stopping,
         Self::DiskFull,
         Self::NotReady,
@@ -88,6 +90,7 @@ impl Code {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", None),
             Self::InvalidComponent => (S::UNPROCESSABLE_ENTITY, "invalid-component", None),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", None),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Some(1)),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", Some(1)),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", Some(5)),
             Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", Some(60)),
@@ -115,7 +118,8 @@ impl Code {
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::InvalidComponent => "The component is refused",
             Self::Internal => "The host failed",
-            Self::Unavailable => "The store is not available",
+            Self::Busy => "The host has too much to do",
+            Self::Unavailable => "Not available now",
             Self::Stopping => "The host is stopping",
             Self::DiskFull => "The disk is full",
             Self::NotReady => "The host is not ready",

@@ -19,6 +19,7 @@ use taskhost_model::ids::{RunId, TaskId};
 use taskhost_model::task::{LogLine, Task};
 use taskhost_service::view::TaskView;
 use taskhost_service::{Change, ChangeKind, Watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{self, StatusAnswer};
 use super::problem::Problem;
@@ -38,6 +39,7 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     let key = ids.task()?;
+    let place = state.watcher()?;
     let tasks = &state.service().tasks;
     // Watched before it is read: no change falls between the two.
     let watch = tasks.watch(&key);
@@ -50,6 +52,7 @@ async fn events(
         last: view.task.as_ref().map(|task| task.revision),
         watch,
         state: state.clone(),
+        _place: place,
     };
     let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::new().interval(COMMENT_INTERVAL));
     let mut response = sse.into_response();
@@ -63,6 +66,7 @@ struct Feed {
     last: Option<u64>,
     watch: Watch,
     state: State,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Feed {

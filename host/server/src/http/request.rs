@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{FromRequestParts, Query, RawPathParams};
@@ -101,6 +101,17 @@ impl QueryParams {
         text.parse().map(Some).map_err(invalid)
     }
 
+    /// A whole number.
+    pub(crate) fn number(&mut self, key: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.take(key) else {
+            return Ok(None);
+        };
+        let number = text.parse();
+        number
+            .map(Some)
+            .map_err(|_| Problem::invalid(key, "has to be a whole number"))
+    }
+
     pub(crate) fn finish(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
@@ -117,7 +128,7 @@ impl FromStr for Span {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wanted = "has to be a time such as 30s, 500ms or 1m";
+        let wanted = "has to be a number with ms, s or m, such as 30s, 500ms or 1m";
         let end = text.find(|c: char| !c.is_ascii_digit()).ok_or(wanted)?;
         let number: u64 = text[..end].parse().map_err(|_| wanted)?;
         let ms = match &text[end..] {
@@ -202,7 +213,11 @@ pub(crate) fn check_content_type(headers: &HeaderMap, accepted: &[&str]) -> Resu
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-/// Reads a body of at most `bytes_max` bytes; each next part has to come within `patience`.
+/// A body that comes more slowly is given up: it holds a place that others wait for.
+const BODY_BYTES_A_SECOND_MIN: u64 = 16 * 1024;
+
+/// Reads a body of at most `bytes_max` bytes; each next part has to come within `patience`, and
+/// all of it at a pace of at least [`BODY_BYTES_A_SECOND_MIN`] after that.
 pub(crate) async fn body(
     headers: &HeaderMap,
     body: Body,
@@ -218,6 +233,7 @@ pub(crate) async fn body(
         discard(&mut parts, patience).await;
         return Err(too_large());
     }
+    let begun = Instant::now();
     let mut first: Option<Bytes> = None;
     let mut whole = Vec::new();
     loop {
@@ -227,6 +243,11 @@ pub(crate) async fn body(
                 let detail = format!("no part of the body came for {} s", patience.as_secs());
                 Problem::new(Code::RequestTimeout, detail)
             })?;
+        let came = first.as_ref().map_or(whole.len(), Bytes::len) as u64;
+        if begun.elapsed() > patience + Duration::from_secs(came / BODY_BYTES_A_SECOND_MIN) {
+            let detail = format!("the body came more slowly than {BODY_BYTES_A_SECOND_MIN} B/s");
+            return Err(Problem::new(Code::RequestTimeout, detail));
+        }
         let Some(part) = part else { break };
         let part = part.map_err(|error| Problem::invalid("body", error.to_string()))?;
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
@@ -269,10 +290,10 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value: T = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| Problem::invalid(field_of(&error), error.inner().to_string()))?;
+        .map_err(|error| Problem::invalid(field_of(&error), words_of(error.inner())))?;
     deserializer
         .end()
-        .map_err(|error| Problem::invalid("body", error.to_string()))?;
+        .map_err(|error| Problem::invalid("body", words_of(&error)))?;
     if let Some(number) = rounded_integer(text) {
         let problem = format!(
             "holds the integer {number}, which does not fit into 64 bits and could not be kept \
@@ -285,6 +306,25 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::invalid("body", problem));
     }
     Ok(value)
+}
+
+/// What the parser says, for people: a place in the text only where the text is what is wrong.
+fn words_of(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    if error.is_eof() && error.line() <= 1 && error.column() == 0 {
+        return "is empty: a JSON object is wanted".to_owned();
+    }
+    if !error.is_data() {
+        return format!("is no JSON: {message}");
+    }
+    let said = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(said, _)| said);
+    if said.starts_with("missing field") {
+        "is missing".to_owned()
+    } else {
+        said.to_owned()
+    }
 }
 
 /// The path of the field that a mistake is about; `body` when it is no field's.

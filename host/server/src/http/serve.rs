@@ -2,7 +2,7 @@
 //! on how long a request's head may take, and an end that waits for what is being answered.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -23,6 +23,8 @@ use crate::settings::HttpSettings;
 
 /// The pause after the system refused to accept a connection, mostly for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines about it: it may last.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Serves until `stop` is canceled; then nothing is accepted any more, requests that are being
 /// answered get `grace`, and what is left is cut off.
@@ -40,14 +42,22 @@ pub(crate) async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout);
     let service = TowerToHyperService::new(router);
+    let mut warned_at: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &permits) => accepted,
             () = stop.cancelled() => break,
         };
-        let Some((stream, permit)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (stream, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if warned_at.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                    warned_at = Some(Instant::now());
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         let (http, service) = (http.clone(), service.clone());
         let (stop, cut) = (stop.clone(), cut.clone());
@@ -74,15 +84,10 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "no connection could be accepted");
-            None
-        }
-    }
+) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit.map_err(std::io::Error::other)?))
 }
 
 async fn connection(

@@ -4,21 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, Request};
 use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 use taskhost_service::Service;
 use taskhost_store::error::StoreError;
 use taskhost_store::open::Stores;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::codes::Code;
 use super::problem::Problem;
 use super::request;
 
 /// Large bodies that are held in memory at once; more wait.
 const UPLOADS_AT_ONCE: usize = 4;
+
+/// The same for JSON above [`SMALL_JSON_BYTES`].
+const LARGE_JSON_AT_ONCE: usize = 32;
+const SMALL_JSON_BYTES: u64 = 64 * 1024;
+/// How long a request waits for its place.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Handed to every handler. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +43,8 @@ struct Inner {
     json_bytes_max: u64,
     uploads: Semaphore,
     pushes: Semaphore,
+    large_json: Semaphore,
+    watchers: Arc<Semaphore>,
 }
 
 /// What `/v1/info` says of this host.
@@ -60,7 +69,9 @@ impl State {
         about: About,
         params_bytes_max: u64,
         body_timeout: Duration,
+        connections_max: usize,
     ) -> Self {
+        let watchers_max = (connections_max * 3 / 4).max(1);
         Self(Arc::new(Inner {
             service,
             stores,
@@ -72,6 +83,8 @@ impl State {
             json_bytes_max: params_bytes_max.saturating_mul(2).saturating_add(64 * 1024),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
             pushes: Semaphore::new(UPLOADS_AT_ONCE),
+            large_json: Semaphore::new(LARGE_JSON_AT_ONCE),
+            watchers: Arc::new(Semaphore::new(watchers_max)),
         }))
     }
 
@@ -115,11 +128,26 @@ impl State {
     ) -> Result<(HeaderMap, Bytes), Problem> {
         let (parts, body) = request.into_parts();
         let bytes_max = self.0.json_bytes_max;
+        let is_small = body
+            .size_hint()
+            .upper()
+            .is_some_and(|most| most <= SMALL_JSON_BYTES);
+        let _place = match is_small {
+            true => None,
+            false => Some(place(&self.0.large_json).await?),
+        };
         let bytes = request::body(&parts.headers, body, bytes_max, self.0.body_timeout).await?;
         if !bytes.is_empty() {
             request::check_content_type(&parts.headers, &["application/json"])?;
         }
         Ok((parts.headers, bytes))
+    }
+
+    /// A place for a request that stays open until something changes: some connections are left
+    /// for everybody else.
+    pub(crate) fn watcher(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.0.watchers).try_acquire_owned();
+        place.map_err(|_| Problem::new(Code::Busy, "too many requests wait for changes already"))
     }
 
     /// A large body, handed to `then` while few others are held in memory.
@@ -141,8 +169,18 @@ impl State {
         } else {
             &self.0.uploads
         };
-        let _place = places.acquire().await;
+        let _place = place(places).await?;
         let bytes = request::body(&parts.headers, body, bytes_max, self.0.body_timeout).await?;
         then(bytes).await
+    }
+}
+
+async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    match tokio::time::timeout(PLACE_WITHIN, places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(Problem::new(
+            Code::Busy,
+            "the host reads as many large bodies as it can",
+        )),
     }
 }

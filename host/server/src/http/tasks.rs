@@ -108,13 +108,14 @@ async fn read(
     let key = ids.task()?;
     let mut query = QueryParams::of(request.uri())?;
     let wait = query.parse::<Span>("wait")?;
-    let since = query.parse::<u64>("since")?;
+    let since = query.number("since")?;
     query.finish()?;
     let tasks = &state.service().tasks;
     if wait.is_none() && since.is_none() {
         let view = tasks.get(state.by(), &key).await?;
         return Ok(answer::task(StatusCode::OK, &view));
     }
+    let _place = state.watcher()?;
     let wait = wait.map_or(Duration::ZERO, |Span(wait)| wait.min(WAIT_MAX));
     let view = tasks
         .wait(state.by(), &key, since.unwrap_or(0), wait)
@@ -149,7 +150,9 @@ async fn list(
             .transpose()?,
         id_contains: query.take("q"),
         cursor: query.take("cursor"),
-        limit: query.parse("limit")?.unwrap_or(100),
+        limit: query
+            .number("limit")?
+            .map_or(100, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         ..ListRequest::all(ids.id("space")?)
     };
     query.finish()?;
@@ -173,7 +176,7 @@ fn statuses(given: &[String]) -> Result<Vec<Status>, Problem> {
     let status = |word: &str| {
         let known = || Status::ALL.map(Status::as_str).join(", ");
         Status::parse(word)
-            .ok_or_else(|| Problem::invalid("status", format!("has to be of {}", known())))
+            .ok_or_else(|| Problem::invalid("status", format!("has to be one of {}", known())))
     };
     words.map(status).collect()
 }

@@ -4,6 +4,7 @@
 //! run on an engine without backtracking, and what it costs to compile and to check is bounded.
 
 mod fuel;
+mod cost;
 mod bounds;
 
 use jsonschema::error::ValidationErrorKind;
@@ -23,15 +24,16 @@ const STEPS_IN_PLACE_MAX: u64 = 100_000;
 const CHECK_FUEL: u64 = 5_000_000;
 /// Steps to find the mistakes; each may keep some hundred bytes until all are known.
 const MISTAKES_FUEL: u64 = 100_000;
-/// Bytes of a pattern's program; the library's own limit is 10 MiB.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a pattern's program, some hundred states; the library's own limit is 10 MiB.
+const PATTERN_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the cache for the states of a pattern that have been met.
+const PATTERN_CACHE_BYTES_MAX: usize = 256 * 1024;
 
 /// A compiled schema.
 #[derive(Debug)]
 pub(crate) struct Schema {
     validator: Validator,
-    /// Steps for one value.
-    steps: u64,
+    cost: cost::Cost,
 }
 
 impl Schema {
@@ -39,7 +41,7 @@ impl Schema {
     pub(crate) fn compile(schema: &Value) -> Result<Self, String> {
         let patterns = PatternOptions::regex()
             .size_limit(PATTERN_BYTES_MAX)
-            .dfa_size_limit(PATTERN_BYTES_MAX);
+            .dfa_size_limit(PATTERN_CACHE_BYTES_MAX);
         let bounded = bounds::bounded(schema)?;
         let validator = jsonschema::options()
             .with_pattern_options(patterns)
@@ -51,13 +53,13 @@ impl Schema {
             .map_err(|error| shortened(&error.to_string()))?;
         Ok(Self {
             validator,
-            steps: bounded.steps,
+            cost: bounded.cost,
         })
     }
 
     /// Whether a check takes so long that it is for a thread where that is no harm.
     pub(crate) fn is_slow_for(&self, value: &Value) -> bool {
-        bounds::steps_of(value).saturating_mul(self.steps) > STEPS_IN_PLACE_MAX
+        self.cost.of(value) > STEPS_IN_PLACE_MAX
     }
 
     /// Every mistake of `value`, with paths that begin with `root`.
@@ -66,7 +68,7 @@ impl Schema {
             let (field, problem) = (root.to_owned(), problem.to_owned());
             vec![FieldError { field, problem }]
         };
-        let is_checked = bounds::steps_of(value).saturating_mul(self.steps) <= CHECK_STEPS_MAX;
+        let is_checked = self.cost.of(value) <= CHECK_STEPS_MAX;
         let is_valid = || self.validator.is_valid(value);
         match is_checked.then(|| fuel::limited(CHECK_FUEL, is_valid)) {
             Some(Ok(true)) => return Vec::new(),

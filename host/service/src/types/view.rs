@@ -61,6 +61,8 @@ pub struct VersionView {
     pub digest: Digest,
     /// As its author numbers it.
     pub version: String,
+    /// For people, one line.
+    pub title: String,
     /// Where it is in its life.
     pub state: VersionState,
     /// Size of the component.
@@ -145,9 +147,11 @@ fn version_view(version: &Version, unfinished: &Unfinished) -> Result<VersionVie
         .by_digest
         .iter()
         .find(|(digest, _)| *digest == version.digest);
+    let descriptor = read(version)?;
     Ok(VersionView {
         digest: version.digest.clone(),
-        version: read(version)?.version,
+        version: descriptor.version,
+        title: descriptor.title,
         state: version.state,
         bytes: version.bytes,
         uploaded_at: version.uploaded_at,

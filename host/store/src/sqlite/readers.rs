@@ -24,6 +24,8 @@ pub(super) struct Readers {
     folder: PathBuf,
     format: &'static Format,
     permits: Arc<Semaphore>,
+    /// For reads that look at many documents: one connection is always left for others.
+    long: Semaphore,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -53,6 +55,7 @@ impl Readers {
             folder,
             format,
             permits: Arc::new(Semaphore::new(READERS as usize)),
+            long: Semaphore::new(READERS as usize - 1),
             idle: Arc::default(),
         }
     }
@@ -95,6 +98,16 @@ impl Readers {
         });
         drop(caller);
         result
+    }
+
+    /// As [`Self::read`], for what may look at every document of a stream.
+    pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let _turn = self.long.acquire().await.map_err(|_| closed())?;
+        self.read(work).await
     }
 
     /// Finds something by its key: on this thread where a connection is ready, or else as

@@ -191,7 +191,7 @@ impl Sqlite {
             let stored = existing(&snapshot, &key)?;
             read(&snapshot, &Range::of(&stored, &query), &query)
         };
-        self.streams.readers.read(read).await
+        self.streams.readers.read_long(read).await
     }
 }
 

@@ -122,7 +122,7 @@ impl TaskStore for Sqlite {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.tasks.readers.read(next_due).await
+        self.tasks.readers.find(next_due).await
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {

@@ -6,10 +6,11 @@
 //! one value; what refers to itself is counted once, and the fuel bounds the rest. Chains have
 //! an end too: each link is a call in the one before it, and the stack is finite.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::cost::{Cost, Extent};
 use super::fuel;
 
 /// Steps of a schema for one value, with all references written out.
@@ -24,8 +25,6 @@ const DEPTH_MAX: usize = 128;
 const IN_PLACE_MAX: usize = 16;
 /// Patterns, each of which becomes an automaton.
 const PATTERNS_MAX: usize = 64;
-/// Bytes of a subschema's own texts and numbers that cost as much as one step.
-const BYTES_A_STEP: usize = 64;
 
 /// Keywords that hold one schema.
 const ONE: [&str; 12] = [
@@ -91,8 +90,8 @@ const REFUSED: [&str; 6] = [
 pub(super) struct Bounded {
     /// With the counting keyword in every subschema.
     pub(super) schema: Value,
-    /// Its steps for one value.
-    pub(super) steps: u64,
+    /// What a check costs.
+    pub(super) cost: Cost,
 }
 
 /// Checks a schema, and has its steps counted.
@@ -114,7 +113,8 @@ pub(super) fn bounded(schema: &Value) -> Result<Bounded, String> {
     } else {
         STEPS_MAX
     };
-    let Size { steps, in_place } = Expansion::new(schema).size(schema, 0)?;
+    let mut expansion = Expansion::new(schema);
+    let Size { steps, in_place } = expansion.size(schema, 0)?;
     if in_place > IN_PLACE_MAX {
         return Err(format!(
             "{in_place} references and keywords such as `allOf` lie in each other for one value, \
@@ -127,21 +127,21 @@ pub(super) fn bounded(schema: &Value) -> Result<Bounded, String> {
              {steps_max} are accepted: refer to each definition from fewer places"
         ));
     }
+    if walk.has_unevaluated && expansion.is_cyclic {
+        return Err(
+            "`unevaluatedProperties` and `unevaluatedItems` are not accepted in a schema \
+                    that refers back to itself"
+                .to_owned(),
+        );
+    }
     Ok(Bounded {
         schema: counted,
-        steps,
+        cost: Cost {
+            steps,
+            patterns: walk.patterns as u64,
+            unique: walk.uniques,
+        },
     })
-}
-
-/// Steps that a value takes of a schema with one step: one for each value inside it, more for
-/// long texts.
-pub(super) fn steps_of(value: &Value) -> u64 {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
-        Value::String(text) => 1 + (text.len() / BYTES_A_STEP) as u64,
-        Value::Array(items) => items.iter().map(steps_of).sum::<u64>() + 1,
-        Value::Object(entries) => entries.values().map(steps_of).sum::<u64>() + 1,
-    }
 }
 
 /// The subschemas directly below `schema`; definitions count where they are referred to.
@@ -161,6 +161,7 @@ fn children(schema: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)>
 #[derive(Default)]
 struct Walk {
     patterns: usize,
+    uniques: u64,
     has_unevaluated: bool,
 }
 
@@ -174,6 +175,7 @@ impl Walk {
         for (key, value) in schema.iter_mut() {
             let key = key.as_str();
             self.patterns += usize::from(key == "pattern");
+            self.uniques += u64::from(key == "uniqueItems");
             self.has_unevaluated |= key.starts_with("unevaluated");
             match value {
                 Value::Array(items) if MANY.contains(&key) => {
@@ -205,7 +207,7 @@ fn own_steps(schema: &Map<String, Value>) -> u64 {
     let others = [&ONE[..], &MANY, &NAMED, &ANNOTATIONS];
     let is_own = |key: &str| !others.iter().any(|keys| keys.contains(&key));
     let own = schema.iter().filter(|(key, _)| is_own(key));
-    own.map(|(_, value)| steps_of(value)).sum::<u64>() + 1
+    own.map(|(_, value)| Extent::of(value).steps).sum::<u64>() + 1
 }
 
 fn check_reference(schema: &Map<String, Value>, is_root: bool) -> Result<(), String> {
@@ -244,6 +246,10 @@ struct Expansion<'a> {
     root: &'a Value,
     /// Of a definition that is being measured: a leaf, so that what refers to itself ends.
     known: HashMap<&'a str, Size>,
+    /// References whose targets are being measured.
+    open: HashSet<&'a str>,
+    /// Something refers to what it lies in.
+    is_cyclic: bool,
 }
 
 /// How large a schema is with its references written out.
@@ -264,6 +270,8 @@ impl<'a> Expansion<'a> {
         Self {
             root,
             known: HashMap::from([("#", LEAF)]),
+            open: HashSet::from(["#"]),
+            is_cyclic: false,
         }
     }
 
@@ -291,6 +299,7 @@ impl<'a> Expansion<'a> {
     }
 
     fn referred(&mut self, reference: &'a str, above: usize) -> Result<Size, String> {
+        self.is_cyclic |= self.open.contains(reference);
         if let Some(size) = self.known.get(reference) {
             return Ok(*size);
         }
@@ -299,7 +308,9 @@ impl<'a> Expansion<'a> {
             return Ok(LEAF);
         };
         self.known.insert(reference, LEAF);
+        self.open.insert(reference);
         let size = self.size(target, above)?;
+        self.open.remove(reference);
         self.known.insert(reference, size);
         Ok(size)
     }
@@ -376,6 +387,18 @@ mod tests {
         }
         let patterns: Vec<Value> = (0..65).map(|n| json!({"pattern": n.to_string()})).collect();
         assert!(bounded(&json!({"allOf": patterns})).is_err());
+    }
+
+    #[test]
+    fn what_is_compiled_anew_for_each_reference_does_not_refer_back() {
+        let back = |number: usize| json!({"$ref": format!("#/$defs/d{number}")});
+        let definitions = (0..12).map(|n| {
+            let all: Vec<Value> = (0..n).chain([(n + 1) % 12]).map(back).collect();
+            let schema = json!({"anyOf": all, "unevaluatedProperties": false});
+            (format!("d{n}"), schema)
+        });
+        let definitions: Map<String, Value> = definitions.collect();
+        assert!(bounded(&json!({"$ref": "#/$defs/d0", "$defs": definitions})).is_err());
     }
 
     #[test]
