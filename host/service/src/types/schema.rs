@@ -25,7 +25,7 @@ const CHECK_FUEL: u64 = 5_000_000;
 /// Steps to find the mistakes; each may keep some hundred bytes until all are known.
 const MISTAKES_FUEL: u64 = 100_000;
 /// Bytes of a pattern's program, some hundred states; the library's own limit is 10 MiB.
-const PATTERN_BYTES_MAX: usize = 16 * 1024;
+const PATTERN_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of the cache for the states of a pattern that have been met.
 const PATTERN_CACHE_BYTES_MAX: usize = 256 * 1024;
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Steps of a pattern for one byte: an automaton whose states do not fit its cache is run state
 /// by state.
-const PATTERN_STEPS: u64 = 50;
+const PATTERN_STEPS: u64 = 100;
 /// Bytes of a subschema's own texts and numbers that cost as much as one step.
 const BYTES_A_STEP: usize = 64;
 
