@@ -1,6 +1,35 @@
 //! Components made on the spot, for what no Rust program compiles to: any descriptor, and
 //! imports that this host does not have.
 
+/// The contract's error, imported.
+const ERROR: &str = r#"(import "taskhost:task/types@0.1.0" (instance $types
+    (type $e (record (field "code" string) (field "message" string)
+      (field "retryable" bool) (field "retry-after-ms" (option u64))
+      (field "details" (option string))))
+    (export "error" (type (eq $e)))))
+  (alias export $types "error" (type $error))"#;
+/// What a core instance `$code` with a core memory `$bytes` exports as a task.
+const EXPORTS: &str = r#"(func $describe (result string) (canon lift (core func $code "describe")
+    (memory $bytes) (realloc $realloc)))
+  (func $run (param "params" string) (result (result string (error $error)))
+    (canon lift (core func $code "run")
+      (memory $bytes) (realloc $realloc)))
+  (instance $task (export "error" (type $error))
+    (export "describe" (func $describe)) (export "run" (func $run)))
+  (export "taskhost:task/task@0.1.0" (instance $task))"#;
+
+/// What a component of [`stepping`] does, whatever its params are.
+#[derive(Debug, Clone, Copy)]
+pub struct Steps {
+    /// Attempts of a run that fail, and may be tried again. The error's message is the result that
+    /// the run would have had.
+    pub failing_attempts: u32,
+    /// How long the host is asked to wait between two of them, in milliseconds.
+    pub retry_after_ms: u64,
+    /// How long the attempt that completes sleeps, in milliseconds.
+    pub sleep_ms: u64,
+}
+
 /// A component with this descriptor, whose `run` answers `result` whatever the params are.
 #[must_use]
 pub fn component(descriptor: &str, result: &str) -> Vec<u8> {
@@ -28,6 +57,76 @@ pub fn importing(import: &str) -> Vec<u8> {
     assemble("", "", "(unreachable)", import)
 }
 
+/// A component with this descriptor that fails, sleeps and answers `result`, so that whatever it
+/// says shows which version is running. Memory: as in [`assemble`], and the answers of `sleep` and
+/// `run` at 512 KiB.
+#[must_use]
+pub fn stepping(descriptor: &str, result: &str, steps: Steps) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+  (core module $memory
+    (memory (export "memory") 64)
+    (data (i32.const 64) "{descriptor_text}")
+    (data (i32.const 1048576) "{result_text}again")
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2097152)))
+  (core instance $memory (instantiate $memory))
+  (alias core export $memory "memory" (core memory $bytes))
+  (alias core export $memory "realloc" (core func $realloc))
+  {ERROR}
+  (import "taskhost:task/context@0.1.0" (instance $context
+    (export "error" (type $e (eq $error)))
+    (export "attempt" (func (result u32)))
+    (export "sleep" (func (param "ms" u64) (result (result (error $e)))))))
+  (core func $attempt (canon lower (func $context "attempt")))
+  (core func $sleep
+    (canon lower (func $context "sleep") (memory $bytes) (realloc $realloc)))
+  (core module $code
+    (import "host" "memory" (memory 64))
+    (import "host" "attempt" (func $attempt (result i32)))
+    (import "host" "sleep" (func $sleep (param i64 i32)))
+    (func (export "describe") (result i32) {describe})
+    (func (export "run") (param i32 i32) (result i32) {run} (i32.const 524288)))
+  (core instance $code (instantiate $code (with "host" (instance
+    (export "memory" (memory $bytes))
+    (export "attempt" (func $attempt)) (export "sleep" (func $sleep))))))
+  {EXPORTS}
+)"#,
+        descriptor_text = escaped(descriptor),
+        result_text = escaped(result),
+        describe = answers(descriptor),
+        run = steps.run(result.len()),
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+impl Steps {
+    /// The body of `run`: the record of its answer is at 512 KiB, aligned to 8 bytes.
+    fn run(self, length: usize) -> String {
+        format!(
+            "(if (i32.le_u (call $attempt) (i32.const {failing_attempts}))
+      (then
+        (i32.store8 (i32.const 524288) (i32.const 1))
+        (i32.store (i32.const 524296) (i32.const {code}))
+        (i32.store (i32.const 524300) (i32.const 5))
+        (i32.store (i32.const 524304) (i32.const 1048576))
+        (i32.store (i32.const 524308) (i32.const {length}))
+        (i32.store8 (i32.const 524312) (i32.const 1))
+        (i32.store8 (i32.const 524320) (i32.const 1))
+        (i64.store (i32.const 524328) (i64.const {retry_after_ms}))
+        (i32.store8 (i32.const 524336) (i32.const 0)))
+      (else
+        (call $sleep (i64.const {sleep_ms}) (i32.const 532480))
+        (i32.store8 (i32.const 524288) (i32.const 0))
+        (i32.store (i32.const 524296) (i32.const 1048576))
+        (i32.store (i32.const 524300) (i32.const {length}))))",
+            failing_attempts = self.failing_attempts,
+            retry_after_ms = self.retry_after_ms,
+            sleep_ms = self.sleep_ms,
+            code = 1_048_576 + length,
+        )
+    }
+}
+
 /// Puts the parts together. Memory: the answer's record at 0 (discriminant, pointer, length), the
 /// descriptor at 64, the result at 1 MiB, what the host passes in after that.
 fn assemble(descriptor: &str, result: &str, describe: &str, import: &str) -> Vec<u8> {
@@ -46,20 +145,10 @@ fn assemble(descriptor: &str, result: &str, describe: &str, import: &str) -> Vec
       (i32.store (i32.const 28) (i32.const {length}))
       (i32.const 16)))
   (core instance $code (instantiate $code))
-  (import "taskhost:task/types@0.1.0" (instance $types
-    (type $e (record (field "code" string) (field "message" string)
-      (field "retryable" bool) (field "retry-after-ms" (option u64))
-      (field "details" (option string))))
-    (export "error" (type (eq $e)))))
-  (alias export $types "error" (type $error))
-  (func $describe (result string) (canon lift (core func $code "describe")
-    (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
-  (func $run (param "params" string) (result (result string (error $error)))
-    (canon lift (core func $code "run")
-      (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
-  (instance $task (export "error" (type $error))
-    (export "describe" (func $describe)) (export "run" (func $run)))
-  (export "taskhost:task/task@0.1.0" (instance $task))
+  (alias core export $code "memory" (core memory $bytes))
+  (alias core export $code "realloc" (core func $realloc))
+  {ERROR}
+  {EXPORTS}
 )"#,
         length = result.len(),
     );

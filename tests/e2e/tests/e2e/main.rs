@@ -15,6 +15,7 @@ mod lists;
 mod task_types;
 mod refused_components;
 mod watched_folder;
+mod loads_and_unloads;
 mod streams;
 mod kibana;
 mod bad_requests;
