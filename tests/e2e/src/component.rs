@@ -99,6 +99,28 @@ pub fn stepping(descriptor: &str, result: &str, steps: Steps) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// A real guest of `tests/guests/` as its author would build it for another version: the `1.0.0`
+/// in its descriptor becomes three other digits. Everything else stays.
+#[must_use]
+pub fn renumbered(original: &[u8], number: usize) -> Vec<u8> {
+    let version = format!("{}.{}.{}", number / 100 % 10, number / 10 % 10, number % 10);
+    replaced(original, b"1.0.0", version.as_bytes())
+}
+
+/// A component in which some text is another one of the same length, wherever it stands.
+#[must_use]
+pub fn replaced(original: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "lengths are part of the format");
+    let mut bytes = original.to_vec();
+    let places = original.windows(from.len()).enumerate();
+    let mut places = places.filter(|(_, text)| *text == from).peekable();
+    assert!(places.peek().is_some(), "{}", from.escape_ascii());
+    for (at, _) in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
 impl Steps {
     /// The body of `run`: the record of its answer is at 512 KiB, aligned to 8 bytes.
     fn run(self, length: usize) -> String {
