@@ -15,6 +15,7 @@ mod lists;
 mod task_types;
 mod refused_components;
 mod watched_folder;
+mod hot_loading;
 mod loads_and_unloads;
 mod streams;
 mod kibana;
