@@ -36,6 +36,7 @@ pub enum StreamUse {
 ///     .cpu_ms(60_000)
 ///     .wall_s(600)
 ///     .output_kib(2_048)
+///     .no_progress_s(30)
 ///     .collection("features")
 ///     .attempts(3)
 ///     .grace_ms(2_000)
@@ -114,6 +115,13 @@ impl Descriptor {
     #[must_use]
     pub fn output_kib(self, kib: u64) -> Self {
         self.set_in("limits", "output_kib", kib)
+    }
+
+    /// The longest time without a call of [`crate::Progress`]; a heartbeat is enough, and sleeping
+    /// does not count. A run above it fails. No limit by default.
+    #[must_use]
+    pub fn no_progress_s(self, seconds: u64) -> Self {
+        self.set_in("limits", "no_progress_s", seconds)
     }
 
     /// Declares a collection (`[a-z][a-z0-9_-]{0,63}`), which then belongs to this type alone.

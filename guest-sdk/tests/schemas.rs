@@ -78,6 +78,7 @@ fn descriptors() {
         .cpu_ms(60_000)
         .wall_s(600)
         .output_kib(2_048)
+        .no_progress_s(30)
         .collection("features")
         .attempts(2)
         .grace_ms(1_000)
@@ -93,6 +94,7 @@ fn descriptors() {
     let read = HostDescriptor::parse(&most.to_string(), &Bounds::default()).unwrap();
     assert_eq!((read.limits.memory_mib, read.limits.cpu_ms), (128, 60_000));
     assert_eq!((read.limits.wall_s, read.limits.output_kib), (600, 2_048));
+    assert_eq!(read.limits.no_progress_s, Some(30));
     assert_eq!(
         (read.retry.attempts, read.grace_ms, read.stale_after_s),
         (2, 1_000, 60)
@@ -103,6 +105,7 @@ fn descriptors() {
         ("title", json!("")),
         ("stream", json!("maybe")),
         ("limits", json!({"cpu_ms": 0})),
+        ("limits", json!({"no_progress_s": 0})),
         ("collections", json!(["a", "a"])),
     ] {
         let mut descriptor = least.clone();

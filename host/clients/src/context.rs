@@ -132,6 +132,7 @@ impl Context {
             return Err(ClientError::denied("`describe` cannot wait"));
         }
         let wait = tokio::time::sleep(Duration::from_millis(ms.min(SLEEP_MS_MAX)));
+        let _resting = self.scope.stillness.rest();
         let wait = async {
             wait.await;
             Ok(())

@@ -10,7 +10,8 @@ use taskhost_store::documents::{BODY_BYTES_MAX, ChangeRefused, DocumentStore, Wr
 use taskhost_store::error::StoreError;
 
 use crate::caps::{
-    CHANGES_BYTES_MAX, CHANGES_MAX, COLLECTIONS_OPEN_MAX, PAGE_DOCUMENTS_MAX, batch_bytes_max,
+    CHANGES_BYTES_MAX, CHANGES_MAX, COLLECTIONS_OPEN_MAX, PAGE_DOCUMENTS_MAX, REQUEST_BYTES_MAX,
+    batch_bytes_max,
 };
 use crate::context::RunInfo;
 use crate::error::{ClientError, ErrorCode};
@@ -358,8 +359,10 @@ fn check_options(options: Option<&str>) -> Result<(), ClientError> {
     let Some(options) = options else {
         return Ok(());
     };
-    match json::parse(options) {
-        Ok(serde_json::Value::Object(keys)) if keys.is_empty() => Ok(()),
+    // A long text is not even read: as a tree it would be many times as large.
+    let is_short = options.len() <= REQUEST_BYTES_MAX;
+    match is_short.then(|| json::parse(options)) {
+        Some(Ok(serde_json::Value::Object(keys))) if keys.is_empty() => Ok(()),
         _ => Err(ClientError::invalid(
             "options",
             "has to be an object without keys",

@@ -20,6 +20,7 @@ pub mod json;
 pub mod stop;
 pub mod sink;
 pub mod caps;
+mod stillness;
 mod scope;
 pub mod context;
 pub mod progress;

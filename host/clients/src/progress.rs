@@ -67,6 +67,7 @@ impl Progress {
         let Inner { scope, sink, said } = &*self.0;
         scope.count();
         scope.check()?;
+        scope.stillness.moved();
         if let Some(sink) = sink {
             let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
             change(&mut said);

@@ -1,6 +1,7 @@
 //! All clients of one run, built from what the service hands down.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskhost_model::ids::{Label, StreamKey, StreamName};
 use taskhost_model::time::Clock;
@@ -120,6 +121,16 @@ impl RunClients {
             documents: Documents::new(Arc::clone(&scope), None),
             scope,
         }
+    }
+
+    /// The guest is entered: from now on it has to move.
+    pub fn enter(&self) {
+        self.scope.stillness.enter();
+    }
+
+    /// Returns when the run has reported no progress for so long; never before it is entered.
+    pub async fn until_still(&self, limit: Duration) {
+        self.scope.stillness.until(limit).await;
     }
 
     /// Calls so far.

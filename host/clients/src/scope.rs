@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use taskhost_model::time::Clock;
 
 use crate::error::{ClientError, ErrorCode};
+use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
 
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Scope {
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
     pub(crate) memory_bytes: u64,
+    pub(crate) stillness: Stillness,
     calls: AtomicU64,
 }
 
@@ -22,6 +24,7 @@ impl Scope {
             stop,
             clock,
             memory_bytes,
+            stillness: Stillness::new(),
             calls: AtomicU64::new(0),
         }
     }
@@ -60,6 +63,9 @@ impl Scope {
             StopReason::User => canceled("somebody canceled the task"),
             StopReason::Drain => canceled("the host shuts down; the run goes on later"),
             StopReason::Fenced => canceled("the run has lost its lease"),
+            StopReason::NoProgress => {
+                canceled("the run reported no progress for longer than its limit")
+            }
             StopReason::Deadline => {
                 ClientError::new(ErrorCode::Deadline, "the attempt's time is up")
             }

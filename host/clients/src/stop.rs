@@ -17,6 +17,8 @@ pub enum StopReason {
     Drain,
     /// The attempt's time is up.
     Deadline,
+    /// The run has reported no progress for longer than it may.
+    NoProgress,
     /// The run has lost its lease: nothing that it does counts any more.
     Fenced,
 }
@@ -35,7 +37,13 @@ struct Inner {
 }
 
 impl StopReason {
-    const ALL: [Self; 4] = [Self::User, Self::Drain, Self::Deadline, Self::Fenced];
+    const ALL: [Self; 5] = [
+        Self::User,
+        Self::Drain,
+        Self::Deadline,
+        Self::Fenced,
+        Self::NoProgress,
+    ];
 
     /// As a guest reads it.
     #[must_use]
@@ -44,6 +52,7 @@ impl StopReason {
             Self::User => "user",
             Self::Drain => "drain",
             Self::Deadline => "deadline",
+            Self::NoProgress => "no-progress",
             Self::Fenced => "fenced",
         }
     }
@@ -54,6 +63,7 @@ impl StopReason {
             Self::Drain => 2,
             Self::Deadline => 3,
             Self::Fenced => 4,
+            Self::NoProgress => 5,
         }
     }
 }

@@ -74,6 +74,9 @@ pub struct Limits {
     pub wall_s: u64,
     /// The result, in KiB.
     pub output_kib: u64,
+    /// The longest time without a word of progress, sleep not counted, in seconds; none: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_progress_s: Option<u64>,
 }
 
 impl Default for Limits {
@@ -83,6 +86,7 @@ impl Default for Limits {
             cpu_ms: 10_000,
             wall_s: 300,
             output_kib: 1024,
+            no_progress_s: None,
         }
     }
 }
@@ -108,7 +112,7 @@ pub struct Bounds {
     pub memory_mib: u64,
     /// See [`Limits::cpu_ms`].
     pub cpu_ms: u64,
-    /// See [`Limits::wall_s`].
+    /// See [`Limits::wall_s`]; holds for [`Limits::no_progress_s`] as well.
     pub wall_s: u64,
     /// See [`Limits::output_kib`].
     pub output_kib: u64,
@@ -197,6 +201,11 @@ impl Descriptor {
             ("limits.cpu_ms", self.limits.cpu_ms, bounds.cpu_ms),
             ("limits.wall_s", self.limits.wall_s, bounds.wall_s),
             (
+                "limits.no_progress_s",
+                self.limits.no_progress_s.unwrap_or(1),
+                bounds.wall_s,
+            ),
+            (
                 "limits.output_kib",
                 self.limits.output_kib,
                 bounds.output_kib,
@@ -263,6 +272,24 @@ mod tests {
         assert_eq!(descriptor.limits, Limits::default());
         assert_eq!(descriptor.stream, StreamUse::None);
         assert_eq!(descriptor.retry.attempts, 3);
+    }
+
+    #[test]
+    fn standing_still_is_bounded_as_the_whole_time_is() {
+        let with = |seconds: u64| {
+            let limits = format!(r#"{{"no_progress_s":{seconds}}}"#);
+            parse(&format!(
+                r#"{{"id":"a","version":"1","title":"A","limits":{limits}}}"#
+            ))
+        };
+        assert_eq!(with(7).unwrap().limits.no_progress_s, Some(7));
+        for seconds in [0, 86_401] {
+            let mistakes = with(seconds).unwrap_err();
+            assert!(
+                mistakes[0].contains("`limits.no_progress_s`"),
+                "{mistakes:?}"
+            );
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     OutOfCpu,
     /// The attempt took longer than its wall-clock limit.
     Deadline,
+    /// The component reported no progress for longer than its limit.
+    NoProgress,
     /// What the component returned is no result: not JSON, too large or against its schema.
     InvalidResult,
     /// The hosts that ran it were lost, too many times.
@@ -67,6 +69,7 @@ impl ErrorKind {
             Self::OutOfMemory => "out_of_memory",
             Self::OutOfCpu => "out_of_cpu",
             Self::Deadline => "deadline",
+            Self::NoProgress => "no_progress",
             Self::InvalidResult => "invalid_result",
             Self::HostLost => "host_lost",
             Self::Incompatible => "incompatible",

@@ -4,8 +4,9 @@
 //! 1. Every way out is a [`RunExit`]: a result, an error with its kind and words, or the reason
 //!    for which the run was stopped. A panic of the host within a run is an `internal` error of
 //!    that run and of nothing else.
-//! 2. When its wall-clock time is up the run is asked to stop; a run that is asked to stop, for
-//!    whatever reason, is ended when its grace is over.
+//! 2. When its wall-clock time is up, or it has reported no progress for too long, the run is
+//!    asked to stop; one that is asked to stop, for whatever reason, is ended when its grace is
+//!    over.
 //! 3. Once a guest has been told to stop, nothing that it returns is a result. One that was
 //!    never told and returns in time completes.
 //! 4. Dropping the call ends the guest.
@@ -23,6 +24,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
@@ -65,7 +67,7 @@ impl Caller {
         let end = match &self.executor {
             Some(executor) => {
                 let running = executor.spawn(guest.run(Arc::clone(&self.free_slots)));
-                watched(Running(running), &stop, &limits).await
+                watched(Running(running), &stop, &clients, &limits).await
             }
             None => Ok(GuestEnd::Interrupted),
         };
@@ -100,12 +102,14 @@ impl Drop for Running {
 async fn watched(
     mut running: Running,
     stop: &StopSignal,
+    clients: &RunClients,
     limits: &RunLimits,
 ) -> Result<GuestEnd, JoinError> {
     let time = async {
         tokio::select! {
             _ = stop.until_asked() => {}
             () = tokio::time::sleep(limits.wall) => stop.ask(StopReason::Deadline),
+            () = too_still(clients, limits.no_progress) => stop.ask(StopReason::NoProgress),
         }
         // What a run does that has lost its lease counts for nothing.
         let is_fenced = stop.asked() == Some(StopReason::Fenced);
@@ -123,6 +127,13 @@ async fn watched(
         () = time => {}
     }
     (&mut running.0).await
+}
+
+async fn too_still(clients: &RunClients, limit: Option<Duration>) {
+    match limit {
+        Some(limit) => clients.until_still(limit).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn outcome(

@@ -108,6 +108,10 @@ fn not_private(folder: &Metadata, user: Uid) -> Option<String> {
     })
 }
 
+/// Slots that keep the memory of a guest that is gone: as many as two threads need for guests
+/// that come and go. After a burst the others give it back.
+const WARM_SLOTS_MAX: u32 = 16;
+
 fn config(cache: Cache) -> Config {
     let mut config = Config::new();
     config
@@ -136,6 +140,7 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
         .pagemap_scan(Enabled::Auto);
     pool
 }

@@ -158,6 +158,13 @@ impl Trapped {
             );
             return TaskError::of(ErrorKind::InvalidResult, message);
         }
+        if is_too_much_at_once(&self.error) {
+            let message = format!(
+                "it handed the host more than {} MiB in one call: let it pass on less at a time",
+                CALL_BYTES_MAX as u64 / MIB
+            );
+            return TaskError::of(ErrorKind::OutOfMemory, message);
+        }
         let message = match self.panic {
             Some(panic) => format!("the component panicked: {panic}"),
             None => trap_message(&self.error),
@@ -237,11 +244,16 @@ fn is_about_the_answer(error: &Error) -> bool {
 }
 
 fn host_message(error: &Error) -> String {
-    let message = error.root_cause().to_string();
-    if message.contains("fuel allocated for hostcalls") {
+    if is_too_much_at_once(error) {
         return format!("more than {} MiB in one piece", CALL_BYTES_MAX as u64 / MIB);
     }
-    message
+    error.root_cause().to_string()
+}
+
+/// The engine refuses to copy so much; its error has no type of its own.
+fn is_too_much_at_once(error: &Error) -> bool {
+    let message = error.root_cause().to_string();
+    message.contains("fuel allocated for hostcalls")
 }
 
 /// The innermost functions, where the component has kept their names.

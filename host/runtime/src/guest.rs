@@ -137,6 +137,7 @@ async fn call(
         Entry::Describe => Ok(Ok(task.call_describe(store).await?)),
         Entry::Run { params, on_start } => {
             on_start();
+            store.data().clients.enter();
             task.call_run(store, &params).await
         }
     }

@@ -31,6 +31,7 @@ const DESCRIBE: RunLimits = RunLimits {
     cpu: Duration::from_secs(2),
     wall: Duration::from_secs(10),
     output_bytes: 256 * 1024,
+    no_progress: None,
     grace: Duration::ZERO,
 };
 

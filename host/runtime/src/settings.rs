@@ -54,6 +54,8 @@ pub struct RunLimits {
     pub wall: Duration,
     /// The result.
     pub output_bytes: u64,
+    /// The longest time without a word of progress; none: no limit.
+    pub no_progress: Option<Duration>,
     /// Between asking a run to stop and ending it wherever it is.
     pub grace: Duration,
 }

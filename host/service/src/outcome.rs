@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_clients::stop::StopReason;
+use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::task::{Run, Usage};
 use taskhost_model::time::Timestamp;
@@ -16,12 +17,19 @@ use crate::types::LoadedVersion;
 /// The longest wait that a component may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// An attempt that ends, and what its type allows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) limits: &'a Limits,
+}
+
 /// What is written of a run that has ended; `None` when it has lost its lease.
 pub(crate) fn event_of(
     exit: RunExit,
     report: RunReport,
     result_mistake: Option<String>,
-    run: &Run,
+    attempt: Attempt<'_>,
     settings: &Settings,
     now: Timestamp,
 ) -> Option<RunEvent> {
@@ -38,38 +46,44 @@ pub(crate) fn event_of(
             Some(mistake) => failed_for_good(TaskError::of(ErrorKind::InvalidResult, mistake), end),
         },
         ExitOutcome::Failed { error, retry_after } => {
-            let retry_at = retry_at(&error, retry_after, run, settings, now);
+            let retry_at = retry_at(&error, retry_after, attempt.run, settings, now);
             RunEvent::Failed {
                 error,
                 retry_at,
                 end,
             }
         }
-        ExitOutcome::Stopped(reason) => return stopped(reason, end, run, now),
+        ExitOutcome::Stopped(reason) => return stopped(reason, end, attempt, now),
     })
 }
 
 /// What is written of a run that was stopped before its guest started.
 pub(crate) fn event_before_start(
     reason: StopReason,
-    run: &Run,
+    attempt: Attempt<'_>,
     now: Timestamp,
 ) -> Option<RunEvent> {
     let end = RunReport {
         usage: Some(Usage::default()),
         ..RunReport::default()
     };
-    stopped(reason, end, run, now)
+    stopped(reason, end, attempt, now)
 }
 
-fn stopped(reason: StopReason, end: RunReport, run: &Run, now: Timestamp) -> Option<RunEvent> {
+fn stopped(
+    reason: StopReason,
+    end: RunReport,
+    attempt: Attempt<'_>,
+    now: Timestamp,
+) -> Option<RunEvent> {
     match reason {
         StopReason::User => Some(RunEvent::Stopped { end }),
         StopReason::Drain => Some(RunEvent::HandedBack { end }),
         StopReason::Deadline => {
-            let error = deadline(run, end.started_at, now);
+            let error = deadline(attempt.run, end.started_at, now);
             Some(failed_for_good(error, end))
         }
+        StopReason::NoProgress => Some(failed_for_good(no_progress(attempt.limits), end)),
         StopReason::Fenced => None,
     }
 }
@@ -110,6 +124,18 @@ fn deadline(run: &Run, started_at: Option<Timestamp>, now: Timestamp) -> TaskErr
          no host runs.{over} Schedule the task again, with less to do or more time if it needs it"
     );
     TaskError::of(ErrorKind::Deadline, message)
+}
+
+fn no_progress(limits: &Limits) -> TaskError {
+    let limit = limits
+        .no_progress_s
+        .map_or_else(String::new, |seconds| format!(" of {seconds} s"));
+    let message = format!(
+        "it reported no progress for longer than its limit{limit}: let it say more often that it \
+         moves (a heartbeat is enough, and sleeping does not count), or raise \
+         `limits.no_progress_s` in the type's descriptor"
+    );
+    TaskError::of(ErrorKind::NoProgress, message)
 }
 
 /// Why a result is none, if it is none.

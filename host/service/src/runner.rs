@@ -21,7 +21,7 @@ use taskhost_store::tasks::StoredTask;
 use crate::core::Core;
 use crate::error::ServiceError;
 use crate::live::Registered;
-use crate::outcome::{event_before_start, event_of, event_without_run, result_mistake};
+use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::report::Reporter;
 use crate::types::LoadedVersion;
 
@@ -51,18 +51,28 @@ async fn run(
     claimed: &StoredTask,
     stop: &StopSignal,
 ) -> Option<RunEvent> {
-    let version = match pinned(core, &claimed.task).await {
+    // Reading may take until the store is back, and loading minutes; a stop waits for neither.
+    let pinned = tokio::select! {
+        pinned = pinned(core, &claimed.task) => pinned,
+        reason = stopped_early(core, &claimed.task, stop) => {
+            return event_before_start(reason, &claimed.task.run, core.clock.now());
+        }
+    };
+    let version = match pinned {
         Ok(version) => version,
         Err(error) => return Some(event_without_run(not_loaded(&error))),
     };
     if let Some(error) = incompatible(&version, claimed).await {
         return Some(event_without_run(error));
     }
-    // Code may take minutes to load; a stop does not wait for it.
+    let attempt = Attempt {
+        run: &claimed.task.run,
+        limits: &version.descriptor.limits,
+    };
     let loaded = tokio::select! {
         loaded = load(core, &version) => loaded,
         reason = stopped_early(core, &claimed.task, stop) => {
-            return event_before_start(reason, &claimed.task.run, core.clock.now());
+            return event_before_start(reason, attempt, core.clock.now());
         }
     };
     let component = match loaded {
@@ -89,14 +99,7 @@ async fn run(
         ExitOutcome::Failed { .. } | ExitOutcome::Stopped(_) => None,
     };
     let now = core.clock.now();
-    event_of(
-        exit,
-        report,
-        mistake,
-        &claimed.task.run,
-        &core.settings,
-        now,
-    )
+    event_of(exit, report, mistake, attempt, &core.settings, now)
 }
 
 /// Loads the code; what the host lacks for it (descriptors, memory) it may have in a moment.
@@ -121,12 +124,22 @@ async fn stopped_early(core: &Core, task: &Task, stop: &StopSignal) -> StopReaso
     }
 }
 
+/// The version that the run is pinned to; while the store is away it is asked again.
 async fn pinned(core: &Core, task: &Task) -> Result<Arc<LoadedVersion>, ServiceError> {
     let digest = task.run.digest.as_ref();
     let missing = || ServiceError::Internal {
         reason: "the run has no digest".to_owned(),
     };
-    core.types.pinned(digest.ok_or_else(missing)?).await
+    let digest = digest.ok_or_else(missing)?;
+    loop {
+        match core.types.pinned(digest).await {
+            Err(ServiceError::Unavailable { reason }) => {
+                tracing::warn!(reason, "a task type cannot be read yet");
+                tokio::time::sleep(LOAD_AGAIN_AFTER).await;
+            }
+            pinned => return pinned,
+        }
+    }
 }
 
 fn not_loaded(error: &ServiceError) -> TaskError {
@@ -199,6 +212,7 @@ fn limits(core: &Core, task: &Task, version: &LoadedVersion) -> RunLimits {
         cpu: Duration::from_millis(descriptor.limits.cpu_ms),
         wall: left.unwrap_or(Duration::from_millis(version.wall_ms())),
         output_bytes: descriptor.limits.output_kib.saturating_mul(1024),
+        no_progress: descriptor.limits.no_progress_s.map(Duration::from_secs),
         grace: Duration::from_millis(descriptor.grace_ms),
     }
 }

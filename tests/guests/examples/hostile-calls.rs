@@ -1,12 +1,33 @@
 //! Calls every host function with arguments that no kit would send, and says what each answered.
-//! `{"what": "dropped"}` and `"forged"` use a handle that is no more, and one that never was.
+//! `{"what": "dropped"}` and `"forged"` use a handle that is no more, and one that never was;
+//! `"sleep"` sleeps longer than there is time; `{"what": "huge", "call": NAME}` makes that call with
+//! more than the host copies.
 
 use serde_json::{Map, Value, json};
 use taskhost_guests::raw::taskhost::task::documents::{Change, Collection, Create, Delete, Put};
 use taskhost_guests::raw::taskhost::task::types::Error;
-use taskhost_guests::raw::taskhost::task::{log, progress, streams};
+use taskhost_guests::raw::taskhost::task::{context, log, progress, streams};
 
 const MIB: usize = 1 << 20;
+
+/// Requests whose numbers are none that a query has.
+const NUMBERS: [(&str, &str); 6] = [
+    ("huge size", r#"{"from":0,"to":1,"size":1e300}"#),
+    ("negative size", r#"{"from":0,"to":1,"size":-1}"#),
+    ("infinite seed", r#"{"from":0,"to":1,"seed":1e400}"#),
+    (
+        "seed beyond 64 bits",
+        r#"{"from":0,"to":1,"seed":18446744073709551616}"#,
+    ),
+    (
+        "huge range",
+        r#"{"from":-9223372036854775808,"to":9223372036854775807}"#,
+    ),
+    (
+        "huge max_bytes",
+        r#"{"from":0,"to":1,"max_bytes":18446744073709551615}"#,
+    ),
+];
 
 fn describe() -> String {
     json!({
@@ -25,6 +46,9 @@ fn run(params: String) -> Result<String, Error> {
     match params["what"].as_str() {
         Some("dropped") => use_dropped_handle()?,
         Some("forged") => drop(taskhost_guests::raw::forged_collection().get("a")?),
+        // tidy: sleep allowed because it is a host call like any other
+        Some("sleep") => context::sleep(u64::MAX)?,
+        Some("huge") => huge(params["call"].as_str().unwrap_or_default())?,
         _ => {}
     }
     let mut answers = Map::new();
@@ -42,6 +66,37 @@ fn use_dropped_handle() -> Result<(), Error> {
     same.get("a").map(drop)
 }
 
+/// One call with more than 24 MiB, counted as the host keeps it.
+fn huge(call: &str) -> Result<(), Error> {
+    let text = "x".repeat(25 * MIB);
+    let open = || Collection::open("hostile", None);
+    match call {
+        "report" => progress::report(0, None, &text),
+        "phase" => progress::phase(&text),
+        "describe" => streams::describe(&text).map(drop),
+        "count" => streams::count("s", &text).map(drop),
+        "sample" => streams::sample("s", &text).map(drop),
+        "sample-many" => streams::sample_many("s", &vec![String::new(); 2_000_000]).map(drop),
+        "field-stats" => streams::field_stats("s", &text).map(drop),
+        "search" => streams::search("s", &text).map(drop),
+        "open" => Collection::open(&text, None).map(drop),
+        "open-options" => Collection::open("hostile", Some(&text)).map(drop),
+        "get" => open()?.get(&text).map(drop),
+        "query-filter" => open()?.query(Some(&text), None, 1).map(drop),
+        "query-cursor" => open()?.query(None, Some(&text), 1).map(drop),
+        "apply" => open()?.apply(&[put("a", &text)]).map(drop),
+        "apply-many" => open()?.apply(&vec![put("", ""); 500_000]).map(drop),
+        "log" => {
+            log::log(log::Level::Info, &text, None);
+            Ok(())
+        }
+        _ => {
+            log::log(log::Level::Info, "", Some(&text));
+            Ok(())
+        }
+    }
+}
+
 fn tell(answers: &mut Map<String, Value>) {
     let mut note = |name: &str, answer| note(answers, &format!("progress {name}"), answer);
     note(
@@ -51,6 +106,10 @@ fn tell(answers: &mut Map<String, Value>) {
     note(
         "beyond its total",
         progress::report(u64::MAX, Some(0), "\0\u{202e}\u{1b}[2J"),
+    );
+    note(
+        "huge numbers",
+        progress::report(u64::MAX, Some(u64::MAX), ""),
     );
     note("huge phase", progress::phase(&"é".repeat(MIB)));
     note("no phase", progress::phase(""));
@@ -72,7 +131,6 @@ fn read(answers: &mut Map<String, Value>) {
         ("no range", "{}"),
         ("backwards", r#"{"from":1,"to":0}"#),
         ("unknown key", r#"{"from":0,"to":1,"limit":1}"#),
-        ("huge size", r#"{"from":0,"to":1,"size":1e300}"#),
         (
             "wrong condition",
             r#"{"from":0,"to":1,"where":{"field":"a","like":"b"}}"#,
@@ -101,10 +159,10 @@ fn read(answers: &mut Map<String, Value>) {
             streams::search(name, fine),
         );
     }
-    let Some(own) = taskhost_guests::raw::taskhost::task::context::stream() else {
+    let Some(own) = context::stream() else {
         return;
     };
-    for (name, request) in requests {
+    for (name, request) in requests.into_iter().chain(NUMBERS) {
         note(
             answers,
             &format!("count {name}"),
@@ -152,6 +210,7 @@ fn open(answers: &mut Map<String, Value>) {
         "[]",
         r#"{"stream":"an-other"}"#,
         &deep(100_000),
+        &dense(8 * MIB),
     ] {
         let shown: String = options.chars().take(20).collect();
         note(
@@ -160,11 +219,11 @@ fn open(answers: &mut Map<String, Value>) {
             Collection::open("hostile", Some(options)),
         );
     }
-    let opened: Vec<_> = (0..1_000)
+    let opened: Vec<_> = (0..10_000)
         .map(|_| Collection::open("hostile", None))
         .collect();
     let refused = opened.into_iter().find_map(Result::err).map_or(Ok(()), Err);
-    note(answers, "open a thousand", refused);
+    note(answers, "open ten thousand", refused);
 }
 
 fn store(answers: &mut Map<String, Value>, hostile: &Collection) {
@@ -222,7 +281,7 @@ fn store(answers: &mut Map<String, Value>, hostile: &Collection) {
             }),
         ),
     ];
-    for (name, change) in changes {
+    for (name, change) in changes.into_iter().chain(numbers()) {
         let answer = hostile
             .apply(&[change])
             .and_then(|mut all| all.pop().unwrap_or_else(silence));
@@ -231,6 +290,19 @@ fn store(answers: &mut Map<String, Value>, hostile: &Collection) {
     let many: Vec<_> = (0..100_000).map(|n| put(&format!("m{n}"), "{}")).collect();
     note(answers, "apply many", hostile.apply(&many));
     note(answers, "apply nothing", hostile.apply(&[]));
+}
+
+fn numbers() -> [(&'static str, Change); 2] {
+    [
+        (
+            "beyond 64 bits",
+            put("a", r#"{"n":123456789012345678901234567890}"#),
+        ),
+        (
+            "dense",
+            put("a", &format!(r#"{{"n":{}}}"#, dense(MIB - 1024))),
+        ),
+    ]
 }
 
 fn put(id: &str, body: &str) -> Change {
@@ -253,6 +325,11 @@ fn note<T>(answers: &mut Map<String, Value>, call: &str, answer: Result<T, Error
 
 fn deep(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
+}
+
+/// A list that is many times as large in memory.
+fn dense(bytes: usize) -> String {
+    format!("[{}0]", "0,".repeat(bytes / 2 - 1))
 }
 
 fn nested_not(depth: usize) -> String {

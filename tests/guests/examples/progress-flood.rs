@@ -1,4 +1,4 @@
-//! Reports progress `calls` times without a pause.
+//! Says `calls` times without a pause that it moves.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,13 +8,27 @@ use taskhost_sdk::{Clients, Error};
 #[derive(Deserialize, JsonSchema)]
 struct Params {
     calls: u64,
+    #[serde(default)]
+    how: How,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    #[default]
+    Report,
+    Phase,
+    Heartbeat,
 }
 
 fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
+    let (progress, total) = (&clients.progress, Some(params.calls));
     for done in 1..=params.calls {
-        clients
-            .progress
-            .report(done, Some(params.calls), &format!("call {done}"))?;
+        match params.how {
+            How::Report => progress.report(done, total, &format!("call {done}"))?,
+            How::Phase => progress.phase(&format!("phase {done}"))?,
+            How::Heartbeat => progress.heartbeat()?,
+        }
     }
     Ok(json!({"calls": params.calls}))
 }

@@ -52,19 +52,18 @@ macro_rules! guest {
 mod tests {
     use std::collections::BTreeSet;
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     /// Each guest is a file, is built as a component, and the README says how it must end.
     #[test]
     fn every_guest_is_built_and_described() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let files: BTreeSet<String> = fs::read_dir(folder.join("examples"))
-            .unwrap()
-            .map(|entry| {
-                let path = entry.unwrap().path();
-                path.file_stem().unwrap().to_str().unwrap().to_owned()
-            })
-            .collect();
+        let stems = |within: &str| -> BTreeSet<String> {
+            let entries = fs::read_dir(folder.join(within)).unwrap();
+            let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+            entries.map(|entry| stem(entry.unwrap().path())).collect()
+        };
+        let mut files = stems("examples");
         let named = |file: &str, before: &str, after: char| -> BTreeSet<String> {
             let text = fs::read_to_string(folder.join(file)).unwrap();
             let lines = text.lines().filter_map(|line| line.strip_prefix(before));
@@ -75,6 +74,7 @@ mod tests {
         let mut built = named("Cargo.toml", "name = \"", '"');
         assert!(built.remove("taskhost-guests"));
         assert_eq!(built, files);
+        files.append(&mut stems("wat"));
         assert_eq!(named("README.md", "| `", '`'), files);
     }
 }

@@ -50,6 +50,7 @@ async fn sleep_ends_early_when_asked_to_stop() {
         (StopReason::User, ErrorCode::Canceled),
         (StopReason::Drain, ErrorCode::Canceled),
         (StopReason::Fenced, ErrorCode::Canceled),
+        (StopReason::NoProgress, ErrorCode::Canceled),
         (StopReason::Deadline, ErrorCode::Deadline),
     ] {
         let bench = Bench::new().await;

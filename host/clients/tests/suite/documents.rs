@@ -48,6 +48,7 @@ async fn only_declared_labels_open() {
         "null",
         r#"{"stream":"other"}"#,
         &"[".repeat(99_999),
+        &" ".repeat(99_999),
     ] {
         assert_eq!(
             code(documents.open("features", Some(options))),

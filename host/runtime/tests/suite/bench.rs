@@ -151,6 +151,7 @@ impl TestRun {
             cpu: Duration::from_secs(10),
             wall: Duration::from_secs(300),
             output_bytes: MIB,
+            no_progress: None,
             grace: Duration::from_millis(100),
         };
         Self {

@@ -207,7 +207,7 @@ async fn an_answer_that_cannot_be_read_is_no_result() {
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_read_trap() {
+async fn arguments_that_cannot_be_read_end_the_run() {
     let runtime = runtime();
     let log = |at: i32, length: i32| {
         format!(
@@ -218,13 +218,17 @@ async fn arguments_that_cannot_be_read_trap() {
             wat::COMPLETES
         )
     };
-    for (body, words) in [
-        (log(-8, 100), "out of bounds"),
-        (log(1024, 26_000_000), "more than 24 MiB"),
+    for (body, kind, words) in [
+        (log(-8, 100), ErrorKind::Trap, "out of bounds"),
+        (
+            log(1024, 26_000_000),
+            ErrorKind::OutOfMemory,
+            "more than 24 MiB",
+        ),
     ] {
         let component = load(&runtime, wat::runs("", &body)).await;
         let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
-        assert_eq!(failed(&exit).kind, ErrorKind::Trap, "{:?}", failed(&exit));
+        assert_eq!(failed(&exit).kind, kind, "{:?}", failed(&exit));
         assert!(failed(&exit).message.contains(words), "{:?}", failed(&exit));
     }
 }

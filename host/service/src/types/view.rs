@@ -204,6 +204,12 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
     );
     number("limits.cpu_ms", before.limits.cpu_ms, after.limits.cpu_ms);
     number("limits.wall_s", before.limits.wall_s, after.limits.wall_s);
+    // 0: no limit.
+    number(
+        "limits.no_progress_s",
+        before.limits.no_progress_s.unwrap_or(0),
+        after.limits.no_progress_s.unwrap_or(0),
+    );
     number(
         "limits.output_kib",
         before.limits.output_kib,

@@ -1,0 +1,32 @@
+(component
+  ;; Its result is no UTF-8.
+  (core module $code
+    (memory (export "memory") 2)
+    (data (i32.const 64) "{\"id\":\"not-text\",\"version\":\"1.0.0\",\"title\":\"not-text\"}")
+    (data (i32.const 4096) "\ff\fe")
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+    (func (export "describe") (result i32)
+      (i32.store (i32.const 0) (i32.const 64))
+      (i32.store (i32.const 4) (i32.const 54))
+      (i32.const 0))
+    (func (export "run") (param i32 i32) (result i32)
+      ;; The answer's record: ok, where it is, how long it is.
+      (i32.store8 (i32.const 0) (i32.const 0))
+      (i32.store (i32.const 8) (i32.const 4096))
+      (i32.store (i32.const 12) (i32.const 2))
+      (i32.const 0)))
+  (core instance $code (instantiate $code))
+  (import "taskhost:task/types@0.1.0" (instance $types
+    (type $e (record (field "code" string) (field "message" string)
+      (field "retryable" bool) (field "retry-after-ms" (option u64))
+      (field "details" (option string))))
+    (export "error" (type (eq $e)))))
+  (alias export $types "error" (type $error))
+  (func $describe (result string) (canon lift (core func $code "describe")
+    (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
+  (func $run (param "params" string) (result (result string (error $error)))
+    (canon lift (core func $code "run")
+      (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
+  (instance $task (export "error" (type $error))
+    (export "describe" (func $describe)) (export "run" (func $run)))
+  (export "taskhost:task/task@0.1.0" (instance $task)))
