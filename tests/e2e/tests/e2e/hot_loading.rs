@@ -87,8 +87,14 @@ async fn push_broken(host: &Host, broken: &Broken, before: &mut Value) {
 async fn try_out(host: &Host, pushed: &Value, broken: &Broken) {
     let id = format!("flipped-{}", &pushed["digest"].as_str().unwrap()[..16]);
     let type_id = &pushed["id"];
-    let body = json!({"type": type_id, "params": {}, "timeout_ms": 2_000});
-    host.put(&task(&id), &body).await.expect(201);
+    let body = json!({"type": type_id, "params": {"name": "x"}, "timeout_ms": 2_000});
+    let answer = host.put(&task(&id), &body).await;
+    if answer.status == 400 {
+        // The bit was one of its schema.
+        answer.problem(400, "invalid");
+        return;
+    }
+    answer.expect(201);
     let ended = host.ends(&id).await;
     let is_over = TERMINAL.iter().any(|status| ended["status"] == *status);
     assert!(is_over, "{}: {ended:#}", broken.what);
@@ -97,6 +103,15 @@ async fn try_out(host: &Host, pushed: &Value, broken: &Broken) {
         "{}: {ended:#}",
         broken.what
     );
+}
+
+/// Why the file of this name in the folder is refused, when it is.
+async fn rejected(host: &Host, name: &str) -> Option<String> {
+    let list = host.get("/v1/task-types").await.expect(200);
+    let file = format!("{name}.wasm");
+    let mut rejected = list["rejected"].as_array()?.iter();
+    let of_file = rejected.find(|each| each["file"] == *file)?;
+    Some(of_file["reason"].as_str().unwrap().to_owned())
 }
 
 /// Puts broken files into the folder, one of them over a good one, and sees all refused.
@@ -114,15 +129,7 @@ async fn drop_broken(home: &Home, host: &Host, round: usize) {
         home.add_bytes(name, &broken.bytes);
     }
     for (name, broken) in &files {
-        let reason = host.see(name, async || {
-            let list = host.get("/v1/task-types").await.expect(200);
-            let rejected = list["rejected"].as_array().cloned().unwrap_or_default();
-            let file = format!("{name}.wasm");
-            let mut of_file = rejected.iter().filter(|each| each["file"] == file.as_str());
-            of_file
-                .next()
-                .map(|each| each["reason"].as_str().unwrap().to_owned())
-        });
+        let reason = host.see(name, async || rejected(host, name).await);
         says(&reason.await, broken);
     }
     assert_eq!(types(host).await, before);
@@ -141,6 +148,10 @@ async fn replace_in_folder(home: &Home, host: &Host, load: &Load, type_id: &str)
         (view["version"] == *version.to_string()).then_some(view)
     });
     load.is_active(type_id, &view.await["active"]);
+    host.see("no word of what lay there before", async || {
+        rejected(host, type_id).await.is_none().then_some(())
+    })
+    .await;
 }
 
 async fn push(host: &Host, load: &Load, type_id: &str) {
@@ -171,7 +182,8 @@ async fn pushes(home: &Home, host: &Host, load: &Load) {
             push(host, load, telling).await;
         }
         if n % FOLDER_EVERY == FOLDER_EVERY / 2 {
-            replace_in_folder(home, host, load, telling).await;
+            let type_id = TELLING[n / FOLDER_EVERY % TELLING.len()].0;
+            replace_in_folder(home, host, load, type_id).await;
         }
         if n % BROKEN_FOLDER_EVERY == BROKEN_FOLDER_EVERY / 2 {
             drop_broken(home, host, n).await;
