@@ -79,9 +79,18 @@ impl Core {
     ) -> Result<Applied, ServiceError> {
         let (core, key) = (Arc::clone(self), key.clone());
         let whole = tokio::spawn(async move {
-            let applied = core.apply(&key, event).await?;
-            core.follow_up(&applied);
-            Ok(applied)
+            match core.apply(&key, event).await {
+                Ok(applied) => {
+                    core.follow_up(&applied);
+                    Ok(applied)
+                }
+                Err(error) => {
+                    // It may be written all the same: what is due then is not to wait for the
+                    // next reason to look. What else follows from it the sweeper finds.
+                    core.wake.notify_one();
+                    Err(error.into())
+                }
+            }
         });
         whole.await.map_err(|error| ServiceError::Internal {
             reason: error.to_string(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::stop::{StopReason, StopSignal};
+use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
@@ -55,7 +56,10 @@ async fn run(
     let pinned = tokio::select! {
         pinned = pinned(core, &claimed.task) => pinned,
         reason = stopped_early(core, &claimed.task, stop) => {
-            return event_before_start(reason, &claimed.task.run, core.clock.now());
+            // The limits of its type are not known; those that stop it here are the run's own.
+            let limits = &Limits::default();
+            let attempt = Attempt { run: &claimed.task.run, limits };
+            return event_before_start(reason, attempt, core.clock.now());
         }
     };
     let version = match pinned {

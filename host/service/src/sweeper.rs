@@ -123,9 +123,14 @@ impl Sweeper {
         let mut suspects = HashSet::new();
         let mut lost = 0;
         for task in &held {
-            // Usually it has been asked; asking again changes nothing.
+            // Usually they have been told; telling them again changes nothing.
             if task.phase() == Phase::BeingCanceled && core.live.has(task.fence()) {
                 core.live.ask(task.fence(), StopReason::User);
+            }
+            for lease in &task.previous {
+                if core.live.has(lease.fence) {
+                    core.live.interrupt(lease.fence, StopReason::Fenced);
+                }
             }
             for need in needs(task, |lease| core.live.has(lease.fence)) {
                 let lease = need.lease();

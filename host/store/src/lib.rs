@@ -31,6 +31,8 @@ mod sqlite;
 mod lock;
 pub mod open;
 #[cfg(any(test, feature = "conformance"))]
+pub mod faulty;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 #[cfg(test)]
 mod tests;

@@ -140,6 +140,24 @@ pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
 }
 
 impl Stores {
+    /// Stores of any making, for tests that stand between a store and its callers.
+    #[cfg(any(test, feature = "conformance"))]
+    #[must_use]
+    pub fn of_parts(
+        tasks: Arc<dyn TaskStore>,
+        documents: Arc<dyn DocumentStore>,
+        streams: Arc<dyn StreamStore>,
+        components: Arc<dyn ComponentStore>,
+    ) -> Self {
+        Self {
+            tasks,
+            documents,
+            streams,
+            components,
+            embedded: None,
+        }
+    }
+
     /// Writes where this host listens, so that a second one on the same folder can name it.
     ///
     /// # Errors

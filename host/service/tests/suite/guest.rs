@@ -1,0 +1,109 @@
+//! A component in WAT that ends as its params say: one digit.
+
+use std::sync::Arc;
+
+/// Completes.
+pub(crate) const COMPLETES: u8 = 1;
+/// Says something, then waits until it is stopped.
+pub(crate) const WAITS: u8 = 2;
+/// Fails, and asks to be tried again.
+pub(crate) const FAILS: u8 = 3;
+/// Traps.
+pub(crate) const TRAPS: u8 = 4;
+/// All of them.
+pub(crate) const KINDS: [u8; 4] = [COMPLETES, WAITS, FAILS, TRAPS];
+
+/// Its type.
+pub(crate) const TYPE: &str = "worker";
+
+/// A version of it. What its runs may take is far more than a test has.
+pub(crate) fn component(version: u32) -> Arc<[u8]> {
+    let descriptor = format!(
+        r#"{{"id":"{TYPE}","version":"1.0.{version}","title":"Works","grace_ms":200,
+        "limits":{{"memory_mib":2,"wall_s":80000}},"retry":{{"attempts":3}}}}"#
+    );
+    let length = descriptor.len();
+    let descriptor = descriptor.replace('"', "\\22").replace('\n', " ");
+    let text = format!(
+        r#"(component
+    (type $types' (instance
+        (type $error' (record
+            (field "code" string) (field "message" string) (field "retryable" bool)
+            (field "retry-after-ms" (option u64)) (field "details" (option string))))
+        (export "error" (type (eq $error')))))
+    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+    (alias export $types "error" (type $error))
+    (type $context' (instance
+        (alias outer 1 $error (type $outer))
+        (export "error" (type $error (eq $outer)))
+        (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
+    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
+    (type $log' (instance
+        (type $level' (enum "trace" "debug" "info" "warn" "error"))
+        (export "level" (type $level (eq $level')))
+        (export "log" (func (param "level" $level) (param "message" string)
+            (param "fields" (option string))))))
+    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+
+    (core module $memory'
+        (memory (export "memory") 1)
+        (global $free (mut i32) (i32.const 4096))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 15))
+                (i32.const -16)))
+            (global.get $free)
+            (global.set $free (i32.add (global.get $free) (local.get 3)))))
+    (core instance $memory (instantiate $memory'))
+    (core func $sleep (canon lower (func $context "sleep")
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+    (core func $log (canon lower (func $log "log") (memory (core memory $memory "memory"))))
+    (core module $guest'
+        (import "memory" "memory" (memory 1))
+        (import "host" "sleep" (func $sleep (param i64 i32)))
+        (import "host" "log" (func $log (param i32 i32 i32 i32 i32 i32)))
+        (data (i32.const 512) "{{}}")
+        (data (i32.const 1024) "{descriptor}")
+        (func $ok (result i32)
+            (i32.store8 (i32.const 0) (i32.const 0))
+            (i32.store (i32.const 8) (i32.const 512))
+            (i32.store (i32.const 12) (i32.const 2))
+            (i32.const 0))
+        (func $again (result i32)
+            (i32.store8 (i32.const 0) (i32.const 1))
+            (i32.store (i32.const 8) (i32.const 512))
+            (i32.store (i32.const 12) (i32.const 2))
+            (i32.store (i32.const 16) (i32.const 512))
+            (i32.store (i32.const 20) (i32.const 2))
+            (i32.store8 (i32.const 24) (i32.const 1))
+            (i32.store8 (i32.const 32) (i32.const 0))
+            (i32.store8 (i32.const 48) (i32.const 0))
+            (i32.const 0))
+        (func (export "describe") (result i32)
+            (i32.store (i32.const 0) (i32.const 1024))
+            (i32.store (i32.const 4) (i32.const {length}))
+            (i32.const 0))
+        (func (export "run") (param $params i32) (param $length i32) (result i32)
+            (local $kind i32)
+            (local.set $kind (i32.sub (i32.load8_u (local.get $params)) (i32.const 48)))
+            (if (i32.eq (local.get $kind) (i32.const {WAITS})) (then
+                (call $log (i32.const 2) (i32.const 512) (i32.const 2)
+                    (i32.const 0) (i32.const 0) (i32.const 0))
+                (call $sleep (i64.const 100000000) (i32.const 64))))
+            (if (i32.eq (local.get $kind) (i32.const {FAILS})) (then (return (call $again))))
+            (if (i32.eq (local.get $kind) (i32.const {TRAPS})) (then (unreachable)))
+            (call $ok)))
+    (core instance $guest (instantiate $guest'
+        (with "memory" (instance $memory))
+        (with "host" (instance
+            (export "sleep" (func $sleep))
+            (export "log" (func $log))))))
+    (func $describe (result string)
+        (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
+    (func $run (param "params" string) (result (result string (error $error)))
+        (canon lift (core func $guest "run")
+            (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+    (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
+    (export "taskhost:task/task@0.1.0" (instance $task)))"#
+    );
+    Arc::from(wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
+}
