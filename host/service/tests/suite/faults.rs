@@ -163,10 +163,13 @@ fn a_store_that_fails_loses_nothing_and_nothing_sticks() {
     }
 }
 
+/// Whether an event is the one that is meant.
+type IsIt = fn(&Event) -> bool;
+
 /// Loses the answer to one kind of event, once.
 #[derive(Debug)]
 struct LosesAnswer {
-    to: Mutex<Option<fn(&Event) -> bool>>,
+    to: Mutex<Option<IsIt>>,
     record: Arc<Record>,
 }
 
@@ -196,7 +199,7 @@ impl Policy for LosesAnswer {
 }
 
 /// Somebody says `wish`, is told that it failed although it was done, and goes away.
-async fn lost_answer(first: Option<u8>, wish: Wish, to: fn(&Event) -> bool) -> TaskView {
+async fn lost_answer(first: Option<u8>, wish: Wish, to: IsIt) -> TaskView {
     let record = Arc::new(Record::default());
     let loses = Arc::new(LosesAnswer {
         to: Mutex::new(None),

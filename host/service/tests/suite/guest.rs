@@ -24,8 +24,13 @@ pub(crate) fn component(version: u32) -> Arc<[u8]> {
     );
     let length = descriptor.len();
     let descriptor = descriptor.replace('"', "\\22").replace('\n', " ");
-    let text = format!(
-        r#"(component
+    let code = code(&descriptor, length);
+    let text = format!("(component {IMPORTS} {code} {EXPORTS})");
+    Arc::from(wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
+}
+
+/// What it takes of the host.
+const IMPORTS: &str = r#"
     (type $types' (instance
         (type $error' (record
             (field "code" string) (field "message" string) (field "retryable" bool)
@@ -44,7 +49,24 @@ pub(crate) fn component(version: u32) -> Arc<[u8]> {
         (export "log" (func (param "level" $level) (param "message" string)
             (param "fields" (option string))))))
     (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+"#;
 
+/// What it gives the host.
+const EXPORTS: &str = r#"
+    (func $describe (result string)
+        (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
+    (func $run (param "params" string) (result (result string (error $error)))
+        (canon lift (core func $guest "run")
+            (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+    (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
+    (export "taskhost:task/task@0.1.0" (instance $task))
+"#;
+
+/// Its memory and its two functions. Answers lie at 0, the empty object at 512, the descriptor
+/// at 1024.
+fn code(descriptor: &str, length: usize) -> String {
+    format!(
+        r#"
     (core module $memory'
         (memory (export "memory") 1)
         (global $free (mut i32) (i32.const 4096))
@@ -97,13 +119,6 @@ pub(crate) fn component(version: u32) -> Arc<[u8]> {
         (with "host" (instance
             (export "sleep" (func $sleep))
             (export "log" (func $log))))))
-    (func $describe (result string)
-        (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
-    (func $run (param "params" string) (result (result string (error $error)))
-        (canon lift (core func $guest "run")
-            (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
-    (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-    (export "taskhost:task/task@0.1.0" (instance $task)))"#
-    );
-    Arc::from(wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
+"#
+    )
 }

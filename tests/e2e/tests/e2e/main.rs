@@ -26,4 +26,5 @@ mod life;
 mod command_line;
 mod demo;
 mod crash_points;
+mod store_trouble;
 mod kills;
