@@ -24,6 +24,10 @@ pub const COMPILE_COMMAND: &str = "compile-component";
 
 /// Instances beside those of the slots: for `describe`, and for guests on their way out.
 const SPARE_INSTANCES: usize = 16;
+/// Between two looks at whether the store has nothing to do.
+const REST_INTERVAL: Duration = Duration::from_secs(1);
+/// What no block of the allocator's own holds.
+const LARGE_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Time for the last answers to be written after every run has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -137,6 +141,7 @@ impl App {
         }
         self.service.begin();
         self.state.folder_is_judged();
+        tokio::spawn(rest_now_and_then(self.stores.clone(), self.stop.clone()));
         let folder = self.folder.take();
         self.watching = folder.map(|folder| tokio::spawn(folder.run(self.stop.clone())));
     }
@@ -158,6 +163,23 @@ impl App {
         let ((), http) = tokio::join!(self.service.drain(self.grace), self.http);
         drop(http);
         self.stores.close().await;
+    }
+}
+
+/// After a burst the store's caches go, once nothing has happened for a while.
+async fn rest_now_and_then(stores: Stores, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(REST_INTERVAL))
+        .await
+        .is_some()
+    {
+        if let Err(error) = stores.rest().await {
+            tracing::debug!(%error, "the store's memory is not given back");
+        }
+        // The allocator looks for what it may give back when it frees a large block.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(
+            LARGE_BLOCK_BYTES,
+        )));
     }
 }
 

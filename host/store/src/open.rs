@@ -180,6 +180,17 @@ impl Stores {
         }
     }
 
+    /// Gives memory back that is kept for speed, where little was written since the last call.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    pub async fn rest(&self) -> Result<(), StoreError> {
+        match &self.embedded {
+            Some(embedded) => embedded.sqlite.rest().await,
+            None => Ok(()),
+        }
+    }
+
     /// Writes what waits and closes the store; every later call answers
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {

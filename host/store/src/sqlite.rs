@@ -27,6 +27,7 @@ mod plans;
 mod trouble;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use taskhost_model::time::Clock;
 
@@ -51,7 +52,18 @@ pub(crate) struct Sqlite {
 struct File {
     writer: Writer,
     readers: Readers,
+    /// Operations at the last look, and whether memory was given back since.
+    seen: Mutex<Seen>,
 }
+
+#[derive(Debug, Default)]
+struct Seen {
+    submitted: u64,
+    is_resting: bool,
+}
+
+/// So few writes between two looks are somebody's health checks: the store has nothing to do.
+const WRITES_AT_REST: u64 = 20;
 
 impl Sqlite {
     /// Opens the files in `folder`, or makes them. `guard` is kept while anything may write.
@@ -84,6 +96,21 @@ impl Sqlite {
         Ok(())
     }
 
+    /// Gives memory back that is kept for speed, where little was written since the last call.
+    pub(crate) async fn rest(&self) -> Result<(), StoreError> {
+        for file in [&self.tasks, &self.streams] {
+            if file.falls_to_rest() {
+                file.readers.close_idle();
+                let shrink = |connection: &rusqlite::Connection| {
+                    connection.execute_batch("PRAGMA shrink_memory")?;
+                    Ok(())
+                };
+                file.writer.write(Step::Other, shrink).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what waits and closes the files; every later call answers `Unavailable`.
     pub(crate) async fn close(&self) {
         for file in [&self.tasks, &self.streams] {
@@ -103,6 +130,18 @@ impl File {
         Ok(Self {
             writer: Writer::start(format.file, connection, guard)?,
             readers: Readers::new(folder.to_owned(), format),
+            seen: Mutex::default(),
         })
+    }
+
+    /// Whether there is something to give back: once after each time of work.
+    fn falls_to_rest(&self) -> bool {
+        let submitted = self.writer.submitted();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_idle = submitted - seen.submitted <= WRITES_AT_REST;
+        let falls = is_idle && !seen.is_resting;
+        seen.is_resting = is_idle;
+        seen.submitted = submitted;
+        falls
     }
 }

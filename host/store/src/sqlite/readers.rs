@@ -130,6 +130,11 @@ impl Readers {
         result
     }
 
+    /// Closes the connections that nobody uses, with what they keep in memory.
+    pub(super) fn close_idle(&self) {
+        lock(&self.idle).clear();
+    }
+
     /// Waits for the reads under way and closes the connections.
     pub(super) async fn close(&self) {
         let all = self.permits.acquire_many(READERS).await;

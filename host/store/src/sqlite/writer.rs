@@ -13,6 +13,7 @@
 //! where the commit fails, everything is rolled back and each operation runs again in a
 //! transaction of its own. Savepoints would do the same at a price that every write pays.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ const QUEUE_LENGTH: usize = 1_024;
 /// A handle of the writer.
 #[derive(Debug)]
 pub(super) struct Writer {
+    submitted: AtomicU64,
     queue: mpsc::Sender<Message>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -75,7 +77,11 @@ impl Writer {
                 reason: format!("the writer's thread did not start: {error}"),
             })?;
         let thread = std::sync::Mutex::new(Some(thread));
-        Ok(Self { queue, thread })
+        Ok(Self {
+            submitted: AtomicU64::new(0),
+            queue,
+            thread,
+        })
     }
 
     /// Runs `work` in a transaction and answers after its commit. `work` must write nothing
@@ -85,6 +91,7 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.submitted.fetch_add(1, Ordering::Relaxed);
         let (caller, answer) = oneshot::channel();
         let submitted = Box::new(Submitted {
             step,
@@ -95,6 +102,11 @@ impl Writer {
         let sent = self.queue.send(Message::Write(submitted)).await;
         sent.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// How many operations were ever submitted.
+    pub(super) fn submitted(&self) -> u64 {
+        self.submitted.load(Ordering::Relaxed)
     }
 
     /// Writes what waits and ends the thread.
