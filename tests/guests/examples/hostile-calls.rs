@@ -1,7 +1,7 @@
 //! Calls every host function with arguments that no kit would send, and says what each answered.
 //! `{"what": "dropped"}` and `"forged"` use a handle that is no more, and one that never was;
-//! `"sleep"` sleeps longer than there is time; `{"what": "huge", "call": NAME}` makes that call with
-//! more than the host copies.
+//! `"sleep"` sleeps longer than there is time; `{"what": "huge", "call": NAME}` makes that call
+//! with more than the host copies.
 
 use serde_json::{Map, Value, json};
 use taskhost_guests::raw::taskhost::task::documents::{Change, Collection, Create, Delete, Put};

@@ -21,6 +21,8 @@ mod streams;
 mod kibana;
 mod bad_requests;
 mod guests;
+mod guests_stopped;
+mod guests_reach;
 mod settings;
 mod life;
 mod command_line;

@@ -1,0 +1,154 @@
+//! What guests reach for: nothing outside of the contract is there, and within it no argument
+//! makes the host hold much.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use taskhost_e2e::host::Host;
+
+use crate::guests::{Honest, home, row};
+
+/// What the host may allocate at once for one call, beside the guest's own memory. The engine
+/// copies 24 MiB at most, and what the host makes of it is no larger.
+const CALL_BYTES_MAX: u64 = 64 << 20;
+
+#[tokio::test]
+async fn nothing_outside_is_opened() {
+    let mut opens = row("opens-things", json!({}), "completed", "");
+    let home = home(std::slice::from_ref(&opens));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (read, write) = (home.settings_file(), home.path().join("written"));
+    opens.params = json!({
+        "port": listener.local_addr().unwrap().port(),
+        "read": read,
+        "write": write,
+    });
+    let host = home.start().await;
+    let honest = Honest::begin(&host, "opens").await;
+    let ended = host.run("t", opens.guest, opens.params.clone()).await;
+    opens.check(&ended);
+    for (what, outcome) in ended["payload"].as_object().unwrap() {
+        let nothing = match outcome {
+            Value::String(text) => text.starts_with("refused") || what == "current_folder",
+            number => *number == json!(0),
+        };
+        assert!(nothing, "{what}: {outcome}");
+    }
+    assert!(read.exists() && !write.exists());
+    let visitor = listener.accept().unwrap_err();
+    assert_eq!(visitor.kind(), std::io::ErrorKind::WouldBlock);
+    honest.are_well(&host).await;
+}
+
+#[tokio::test]
+async fn hostile_arguments_are_answered_and_cost_the_host_little() {
+    let hostile = row("hostile-calls", json!({}), "completed", "");
+    let host = home(std::slice::from_ref(&hostile)).start().await;
+    host.fill("s", [json!({"message": "x"})]).await;
+    let honest = Honest::begin(&host, "hostile").await;
+    honest.are_well(&host).await;
+    let before = peak(&host);
+    host.schedule_on("s", "t", hostile.guest, hostile.params.clone())
+        .await;
+    let ended = host.ends("t").await;
+    let grown = reached(&host).saturating_sub(before);
+    hostile.check(&ended);
+    let own = ended["usage"]["peak_memory_bytes"].as_u64().unwrap();
+    assert!(
+        grown <= own + CALL_BYTES_MAX,
+        "{} MiB beside the guest's {} MiB",
+        grown.saturating_sub(own) >> 20,
+        own >> 20
+    );
+    let codes = [
+        "ok",
+        "invalid",
+        "denied",
+        "too-large",
+        "not-found",
+        "conflict",
+    ];
+    let calls = ended["payload"].as_object().unwrap();
+    for (call, answer) in calls {
+        let code = answer.as_str().unwrap();
+        assert!(codes.contains(&code), "{call}: {answer}");
+    }
+    // With a stream there is everything to ask.
+    assert!(calls.len() > 90, "{} calls", calls.len());
+    assert_eq!(calls["open ten thousand"], "too-large");
+}
+
+#[tokio::test]
+async fn what_is_no_handle_is_a_trap() {
+    let rows =
+        ["dropped", "forged"].map(|what| row("hostile-calls", json!({"what": what}), "trap", ""));
+    let host = home(&rows).start().await;
+    let honest = Honest::begin(&host, "handles").await;
+    for row in &rows {
+        row.check(&host.run("t", row.guest, row.params.clone()).await);
+    }
+    honest.are_well(&host).await;
+}
+
+#[tokio::test]
+async fn more_than_a_call_carries_is_out_of_memory() {
+    let huge = |call: &str| {
+        let params = json!({"what": "huge", "call": call});
+        row("hostile-calls", params, "out_of_memory", "24 MiB")
+    };
+    let host = home(&[huge("")]).start().await;
+    host.fill("s", [json!({"message": "x"})]).await;
+    let honest = Honest::begin(&host, "huge").await;
+    for call in [
+        "report",
+        "phase",
+        "log",
+        "log-fields",
+        "describe",
+        "count",
+        "sample",
+        "sample-many",
+        "field-stats",
+        "search",
+        "open",
+        "open-options",
+        "get",
+        "query-filter",
+        "query-cursor",
+        "apply",
+        "apply-many",
+    ] {
+        let row = huge(call);
+        let before = peak(&host);
+        host.schedule_on("s", call, row.guest, row.params.clone())
+            .await;
+        let ended = host.ends(call).await;
+        let grown = reached(&host).saturating_sub(before);
+        row.check(&ended);
+        let own = ended["usage"]["peak_memory_bytes"].as_u64().unwrap();
+        assert!(grown <= own + CALL_BYTES_MAX, "{call}: {grown} of {own}");
+    }
+    honest.are_well(&host).await;
+}
+
+/// The most that a process has held, from now on; answers what it holds now.
+fn peak(host: &Host) -> u64 {
+    let file = format!("/proc/{}/clear_refs", host.pid().as_raw_nonzero());
+    std::fs::write(file, "5").unwrap();
+    reached(host)
+}
+
+/// The most that it has held since.
+fn reached(host: &Host) -> u64 {
+    held(host, "VmHWM:")
+}
+
+/// A line of the process's status, in bytes.
+fn held(host: &Host, key: &str) -> u64 {
+    let file = format!("/proc/{}/status", host.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(file).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    kib.parse::<u64>().unwrap() * 1024
+}
