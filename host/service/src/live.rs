@@ -100,6 +100,13 @@ impl Live {
             .count()
     }
 
+    /// Runs that are registered.
+    pub(crate) fn running(&self) -> Vec<Fence> {
+        let runs = self.lock();
+        let running = runs.entries.iter().filter(|(_, entry)| entry.running);
+        running.map(|(fence, _)| *fence).collect()
+    }
+
     /// Stops for runs that have not registered.
     pub(crate) fn unclaimed(&self) -> Vec<Fence> {
         let runs = self.lock();

@@ -104,7 +104,8 @@ impl Reporter {
             event: RunEvent::Progress(report.clone()),
         };
         match core.apply(&task.key(), event).await {
-            Ok(applied) if applied.outcome == Outcome::Fenced => {
+            // Repeated: the document has ended, or waits to be run again, under this very lease.
+            Ok(applied) if matches!(applied.outcome, Outcome::Fenced | Outcome::Repeated) => {
                 stop.ask(StopReason::Fenced);
                 stop.interrupt();
             }

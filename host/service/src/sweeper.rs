@@ -102,9 +102,11 @@ impl Sweeper {
 
     async fn sweep_held(&mut self) -> Result<u64, StoreError> {
         let core = Arc::clone(&self.core);
-        // Read before the documents are: a stop that comes later is not forgotten.
-        let unclaimed = core.live.unclaimed();
-        let held = core.tasks.held(BATCH + core.settings.slots).await?;
+        // Read before the documents are: a stop that comes later is not forgotten, and a run that
+        // is registered later is not missed among them.
+        let (unclaimed, running) = (core.live.unclaimed(), core.live.running());
+        let limit = BATCH + core.settings.slots;
+        let held = core.tasks.held(limit).await?;
         let fences: HashSet<Fence> = held
             .iter()
             .flat_map(|task| {
@@ -119,6 +121,12 @@ impl Sweeper {
             .filter(|fence| !fences.contains(fence))
         {
             core.live.forget_unclaimed(fence);
+        }
+        // A claim whose answer came so late that its run was given up: nobody else stops that run.
+        if held.len() < limit {
+            for fence in running.into_iter().filter(|fence| !fences.contains(fence)) {
+                core.live.interrupt(fence, StopReason::Fenced);
+            }
         }
         let mut suspects = HashSet::new();
         let mut lost = 0;

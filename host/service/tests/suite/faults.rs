@@ -13,6 +13,7 @@ use taskhost_service::error::ServiceError;
 use taskhost_service::view::TaskView;
 use taskhost_store::event::Event;
 use taskhost_store::faulty::{Call, Fate, Policy, Seen};
+use tokio::sync::Notify;
 
 use crate::bench::{Bench, STEP, Seed, on_one_thread};
 use crate::guest::{self, KINDS, WAITS};
@@ -158,7 +159,7 @@ async fn under(seed: &Seed) {
 
 #[test]
 fn a_store_that_fails_loses_nothing_and_nothing_sticks() {
-    for seed in Seed::some(8, 400) {
+    for seed in Seed::some(8, 60) {
         on_one_thread(under(&seed));
     }
 }
@@ -235,4 +236,74 @@ fn what_was_done_goes_on_though_its_answer_was_lost() {
         let view = lost_answer(Some(WAITS), Wish::Delete, is_it).await;
         assert_eq!(view.status, Status::NotStarted);
     });
+}
+
+/// Holds the answer to a claim back until it is let go.
+#[derive(Debug)]
+struct LateClaim {
+    armed: AtomicBool,
+    go_on: Notify,
+    record: Arc<Record>,
+}
+
+#[async_trait]
+impl Policy for LateClaim {
+    async fn before(&self, call: Call<'_>) -> Fate {
+        if let Some(event) = call.event {
+            self.record.called(event);
+        }
+        Fate::Done
+    }
+
+    fn done(&self, seen: Seen<'_>) {
+        self.record.done(seen);
+    }
+
+    async fn after(&self, call: Call<'_>) {
+        if call.name == "tasks.claim" && self.armed.swap(false, Ordering::SeqCst) {
+            self.go_on.notified().await;
+        }
+    }
+
+    fn told(&self, seen: Seen<'_>) {
+        self.record.told(seen);
+    }
+}
+
+/// Its run is given up meanwhile, and the task canceled: whoever starts it then has no lease.
+async fn claim_heard_of_too_late() {
+    let record = Arc::new(Record::default());
+    let late = Arc::new(LateClaim {
+        armed: AtomicBool::new(false),
+        go_on: Notify::new(),
+        record: Arc::clone(&record),
+    });
+    let policy: Arc<dyn Policy> = Arc::<LateClaim>::clone(&late);
+    let bench = Bench::start(Arc::clone(&record), &policy).await;
+    let accepted = Accepted::default();
+    late.armed.store(true, Ordering::SeqCst);
+    insist(&bench.service, &accepted, "one", Wish::Schedule(WAITS)).await;
+    loop {
+        bench.settle().await;
+        let task = bench.beneath.tasks.get(&key("one")).await.unwrap().unwrap();
+        if task.run.crashes == 1 {
+            break;
+        }
+        bench.pass(STEP).await;
+    }
+    insist(&bench.service, &accepted, "one", Wish::Cancel).await;
+    late.go_on.notify_one();
+    bench.settle().await;
+    assert_eq!(
+        bench.service.health().running,
+        1,
+        "it is started all the same"
+    );
+    bench.until_quiet().await;
+    record.check(&accepted.runs());
+}
+
+#[test]
+fn a_run_without_a_lease_is_stopped() {
+    on_one_thread(claim_heard_of_too_late());
 }
