@@ -88,6 +88,7 @@ impl App {
         let (listener, address) = listen(&settings.http).await?;
         stores.announce(&format!("http://{address}"))?;
         let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
+        let instances = runtime.capacity();
         let about = About {
             host: host_name(),
             started_at: clock.now(),
@@ -96,7 +97,7 @@ impl App {
             stores: stores.clone(),
             runtime,
             clock: clock.clone(),
-            settings: service_settings(&settings),
+            settings: service_settings(&settings, instances),
             host: about.host.clone(),
         })
         .await?;
@@ -234,10 +235,22 @@ fn this_program() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
-fn service_settings(settings: &Settings) -> taskhost_service::settings::Settings {
+/// No more slots than instances: a run beyond them waits in the queue, where it can be seen.
+fn service_settings(
+    settings: &Settings,
+    instances: usize,
+) -> taskhost_service::settings::Settings {
+    let slots_max = instances.saturating_sub(SPARE_INSTANCES).max(1);
+    if settings.runs.slots > slots_max {
+        tracing::warn!(
+            wanted = settings.runs.slots, slots = slots_max,
+            "fewer slots than wanted: the system allows a process so many memory maps \
+             (vm.max_map_count), and each run takes some"
+        );
+    }
     let params_bytes_max = usize::try_from(settings.limits.params_bytes_max);
     taskhost_service::settings::Settings {
-        slots: settings.runs.slots,
+        slots: settings.runs.slots.min(slots_max),
         bounds: settings.bounds,
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
         retry_backoff: settings.runs.retry_backoff,

@@ -1,6 +1,7 @@
 //! What the figures share: the machine that they were taken on, and how they are summed up.
 
 pub mod wire;
+pub mod load;
 
 use std::fmt::Write as _;
 use std::time::Duration;

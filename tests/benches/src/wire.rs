@@ -68,6 +68,51 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Schedules a task; its revision.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn schedule(&mut self, id: &str, body: &str) -> u64 {
+        let said = self
+            .send("PUT", &format!("/v1/spaces/default/tasks/{id}"), body)
+            .await;
+        assert_eq!(said.status, 201, "{}", said.body);
+        said.number("revision").expect("a revision")
+    }
+
+    /// Waits until a task has this status, from a revision on; its last answer.
+    ///
+    /// # Panics
+    /// When it ends otherwise.
+    pub async fn until(&mut self, id: &str, status: &str, mut since: u64) -> Said<'_> {
+        let path = format!("/v1/spaces/default/tasks/{id}");
+        loop {
+            let said = self
+                .send("GET", &format!("{path}?wait=60s&since={since}"), "")
+                .await;
+            if said.status == 304 {
+                continue;
+            }
+            assert_eq!(said.status, 200, "{}", said.body);
+            let now = said.text("status");
+            if now == Some(status) {
+                break;
+            }
+            let goes_on = matches!(now, Some("in_progress" | "being_canceled"));
+            assert!(goes_on, "{}", said.body);
+            since = said.number("revision").expect("a revision");
+        }
+        self.last()
+    }
+
+    fn last(&self) -> Said<'_> {
+        let (status, body) = whole(&self.answer).expect("it was read whole");
+        let body = std::str::from_utf8(&self.answer[body..]).expect("text");
+        Said { status, body }
+    }
+}
+
 impl Said<'_> {
     /// The number after the first `"key":`.
     #[must_use]

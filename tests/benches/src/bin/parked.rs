@@ -1,0 +1,91 @@
+//! Thousands of runs parked in host calls at once: what each takes of memory, what becomes of the
+//! runs beyond the slots, and whether the host works on meanwhile.
+
+use std::time::{Duration, Instant};
+
+use taskhost_benches::wire::Wire;
+use taskhost_benches::{line, machine, ms, percentile};
+use taskhost_e2e::home::Home;
+use taskhost_e2e::host::Host;
+
+const PARKED: usize = 8_000;
+const BEYOND: usize = 50;
+const BODY: &str = r#"{"type":"sleeper","params":{"ms":240000}}"#;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let home = Home::with(&["sleeper", "hello-task"]);
+    home.settings(&format!("runs.slots = {PARKED}\n"));
+    let host = home.start().await;
+    let mut wire = Wire::connect(&host.url).await;
+    let warm = wire
+        .schedule("warm", r#"{"type":"sleeper","params":{"ms":1}}"#)
+        .await;
+    wire.until("warm", "completed", warm).await;
+    let (before_kib, begun) = (resident_kib(&host), Instant::now());
+    for n in 0..PARKED {
+        wire.schedule(&format!("p{n}"), BODY).await;
+    }
+    while running(&mut wire).await < PARKED as u64 {
+        // tidy: sleep allowed because asking all the time would slow what is measured
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = begun.elapsed();
+    let each_kib = (resident_kib(&host) - before_kib) as f64 / PARKED as f64;
+    println!("{}", machine());
+    println!(
+        "{}",
+        line(&format!("{PARKED} runs parked after"), &ms(took))
+    );
+    println!("{}", line("memory of each", &format!("{each_kib:.1} KiB")));
+    for n in 0..BEYOND {
+        wire.schedule(
+            &format!("b{n}"),
+            r#"{"type":"hello","params":{"name":"you"}}"#,
+        )
+        .await;
+    }
+    let said = wire
+        .send(
+            "GET",
+            "/v1/spaces/default/tasks?type=hello&status=in_progress",
+            "",
+        )
+        .await;
+    let queued = said.body.matches("\"state\":\"queued\"").count();
+    println!(
+        "{}",
+        line("beyond the slots, queued", &format!("{queued} of {BEYOND}"))
+    );
+    let mut times = Vec::new();
+    for n in 0..BEYOND {
+        let begun = Instant::now();
+        let path = format!("/v1/spaces/default/tasks/p{n}/cancel");
+        assert_eq!(wire.send("POST", &path, "").await.status, 200);
+        times.push(begun.elapsed());
+    }
+    println!(
+        "{}",
+        line("a cancel at the limit, p99", &ms(percentile(&times, 99)))
+    );
+    for n in 0..BEYOND {
+        wire.until(&format!("b{n}"), "completed", 0).await;
+    }
+    println!(
+        "{}",
+        line("then completed", &format!("{BEYOND} of {BEYOND}"))
+    );
+}
+
+async fn running(wire: &mut Wire) -> u64 {
+    let said = wire.send("GET", "/v1/info", "").await;
+    said.number("runs").expect("the number of runs")
+}
+
+fn resident_kib(host: &Host) -> u64 {
+    let path = format!("/proc/{}/status", host.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(path).expect("the host runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("what it holds of memory")
+}
