@@ -23,8 +23,9 @@ const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// which makes a fresh instance four times as fast (measured on small Rust components).
 const MEMORY_KEPT_BYTES: usize = 1024 * 1024;
 const TABLE_KEPT_BYTES: usize = 64 * 1024;
-/// Slots that keep what stands above after a burst is over; more are given back.
-const WARM_SLOTS_MAX: u32 = 32;
+/// Slots that keep the memory of a guest that is gone: as many as two threads need for guests
+/// that come and go. After a burst the others give it back.
+const WARM_SLOTS_MAX: u32 = 16;
 /// Of a stack so much is kept, and the rest is given back: a run that recurses deeply would leave
 /// 1 MiB behind on each stack that it is the first to use so, until the process ends.
 const STACK_KEPT_BYTES: usize = 32 * 1024;
@@ -113,10 +114,6 @@ fn not_private(folder: &Metadata, user: Uid) -> Option<String> {
     })
 }
 
-/// Slots that keep the memory of a guest that is gone: as many as two threads need for guests
-/// that come and go. After a burst the others give it back.
-const WARM_SLOTS_MAX: u32 = 16;
-
 fn config(cache: Cache) -> Config {
     let mut config = Config::new();
     config
@@ -147,7 +144,6 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES)
         .async_stack_keep_resident(STACK_KEPT_BYTES)
-        .max_unused_warm_slots(WARM_SLOTS_MAX)
         .max_unused_warm_slots(WARM_SLOTS_MAX)
         .pagemap_scan(Enabled::Auto);
     pool
