@@ -246,7 +246,7 @@ fn log_failure(task: &Task, event: Option<&RunEvent>) {
     tracing::info!(
         space = %task.space, task = %task.id, type_id = %task.type_id, run = %task.run.id,
         attempt = task.run.attempt, will_retry = retry_at.is_some(),
-        kind = error.kind.as_str(), code = ?error.code, message = ?message, "a run failed"
+        kind = error.kind.as_str(), code = ?error.code, said = ?message, "a run failed"
     );
 }
 
