@@ -236,14 +236,12 @@ fn this_program() -> Option<PathBuf> {
 }
 
 /// No more slots than instances: a run beyond them waits in the queue, where it can be seen.
-fn service_settings(
-    settings: &Settings,
-    instances: usize,
-) -> taskhost_service::settings::Settings {
+fn service_settings(settings: &Settings, instances: usize) -> taskhost_service::settings::Settings {
     let slots_max = instances.saturating_sub(SPARE_INSTANCES).max(1);
     if settings.runs.slots > slots_max {
         tracing::warn!(
-            wanted = settings.runs.slots, slots = slots_max,
+            wanted = settings.runs.slots,
+            slots = slots_max,
             "fewer slots than wanted: the system allows a process so many memory maps \
              (vm.max_map_count), and each run takes some"
         );

@@ -58,7 +58,7 @@ pub fn importing(import: &str) -> Vec<u8> {
 }
 
 /// A component with this descriptor that fails, sleeps and answers `result`, so that whatever it
-/// says shows which version is running. Memory: as in [`assemble`], and the answers of `sleep` and
+/// says shows which version is running. Memory: as in `assemble`, and the answers of `sleep` and
 /// `run` at 512 KiB.
 #[must_use]
 pub fn stepping(descriptor: &str, result: &str, steps: Steps) -> Vec<u8> {
