@@ -145,7 +145,7 @@ fn reached(host: &Host) -> u64 {
 }
 
 /// A line of the process's status, in bytes.
-fn held(host: &Host, key: &str) -> u64 {
+pub(crate) fn held(host: &Host, key: &str) -> u64 {
     let file = format!("/proc/{}/status", host.pid().as_raw_nonzero());
     let status = std::fs::read_to_string(file).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key));

@@ -23,6 +23,7 @@ mod bad_requests;
 mod guests;
 mod guests_stopped;
 mod guests_reach;
+mod guests_at_once;
 mod settings;
 mod life;
 mod command_line;
