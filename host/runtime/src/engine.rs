@@ -23,8 +23,9 @@ const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// which makes a fresh instance four times as fast (measured on small Rust components).
 const MEMORY_KEPT_BYTES: usize = 1024 * 1024;
 const TABLE_KEPT_BYTES: usize = 64 * 1024;
-/// Slots that keep the memory of a guest that is gone: as many as two threads need for guests
-/// that come and go. After a burst the others give it back.
+/// Free slots that are preferred for the next instance of the code that they had last: as many as
+/// two threads need for guests that come and go. Other slots keep what they hold until they are
+/// used again.
 const WARM_SLOTS_MAX: u32 = 16;
 /// Of a stack so much is kept, and the rest is given back: a run that recurses deeply would leave
 /// 1 MiB behind on each stack that it is the first to use so, until the process ends.
