@@ -1,11 +1,8 @@
 //! JSON that comes from a guest: checked before anything else looks at it.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use taskhost_model::descriptor::JSON_DEPTH_MAX;
-use taskhost_model::exact::{repeated_key, rounded_integer};
+use taskhost_model::exact::{Flaw, look_through, rounded_integer};
 
 /// Why a text is not accepted as JSON. Reads on from "the result …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +35,10 @@ pub fn check(text: &str) -> Result<(), InvalidJson> {
     if let Some(integer) = rounded_integer(text) {
         return Err(InvalidJson::Rounded(integer.to_owned()));
     }
-    serde_json::from_str::<LookedThrough>(text)
-        .map_err(|error| InvalidJson::Syntax(error.to_string()))?;
-    match repeated_key(text) {
-        None => Ok(()),
-        Some(key) => Err(InvalidJson::RepeatedKey(key)),
-    }
+    look_through(text).map_err(|flaw| match flaw {
+        Flaw::Syntax(words) => InvalidJson::Syntax(words),
+        Flaw::RepeatedKey(key) => InvalidJson::RepeatedKey(key),
+    })
 }
 
 /// As [`check`], for an object.
@@ -100,63 +95,6 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
             }
             _ => {}
         }
-    }
-}
-
-/// A value that is read with all checks and not kept: as a tree it would take up to sixteen times
-/// the memory of its text.
-struct LookedThrough;
-
-struct Look;
-
-impl<'de> Deserialize<'de> for LookedThrough {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Look)
-    }
-}
-
-impl<'de> Visitor<'de> for Look {
-    type Value = LookedThrough;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<LookedThrough, E> {
-        Ok(LookedThrough)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<LookedThrough, E> {
-        Ok(LookedThrough)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<LookedThrough, E> {
-        Ok(LookedThrough)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<LookedThrough, E> {
-        Ok(LookedThrough)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<LookedThrough, E> {
-        Ok(LookedThrough)
-    }
-
-    fn visit_unit<E>(self) -> Result<LookedThrough, E> {
-        Ok(LookedThrough)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LookedThrough, A::Error> {
-        while items.next_element::<LookedThrough>()?.is_some() {}
-        Ok(LookedThrough)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<LookedThrough, A::Error> {
-        while entries
-            .next_entry::<LookedThrough, LookedThrough>()?
-            .is_some()
-        {}
-        Ok(LookedThrough)
     }
 }
 

@@ -10,15 +10,29 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
-/// A key that stands twice in one object of `text`; `None` when there is none. A text that is no
-/// JSON is for the parser to refuse.
-#[must_use]
-pub fn repeated_key(text: &str) -> Option<String> {
+/// What a walk through a JSON text may find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is no JSON, or has a number or a text that no value holds; in the parser's words.
+    Syntax(String),
+    /// A key that stands twice in one object.
+    RepeatedKey(String),
+}
+
+/// Walks through a JSON text with all of the parser's checks. Nothing of it is kept: as a tree it
+/// would take up to sixteen times the memory of its text.
+///
+/// # Errors
+/// The first [`Flaw`].
+pub fn look_through(text: &str) -> Result<(), Flaw> {
     let mut repeated = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    // An error is either the end of the search, or the parser's affair.
-    let _ = Search(&mut repeated).deserialize(&mut deserializer);
-    repeated
+    let walked = Walk(&mut repeated).deserialize(&mut deserializer);
+    match (repeated, walked.and_then(|()| deserializer.end())) {
+        (Some(key), _) => Err(Flaw::RepeatedKey(key)),
+        (None, Err(error)) => Err(Flaw::Syntax(error.to_string())),
+        (None, Ok(())) => Ok(()),
+    }
 }
 
 /// The first integer in `text` that no 64-bit integer holds, shortened; `None` when there is
@@ -75,10 +89,10 @@ fn fits(number: &str) -> bool {
     number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()
 }
 
-/// Looks through one value; what is found is kept.
-struct Search<'a>(&'a mut Option<String>);
+/// Walks through one value; a key that is found twice is kept.
+struct Walk<'a>(&'a mut Option<String>);
 
-impl<'de> DeserializeSeed<'de> for Search<'_> {
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -86,7 +100,7 @@ impl<'de> DeserializeSeed<'de> for Search<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Search<'_> {
+impl<'de> Visitor<'de> for Walk<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +132,7 @@ impl<'de> Visitor<'de> for Search<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Search(self.0))?.is_some() {}
+        while items.next_element_seed(Walk(self.0))?.is_some() {}
         Ok(())
     }
 
@@ -130,7 +144,7 @@ impl<'de> Visitor<'de> for Search<'_> {
                 return Err(A::Error::custom("a key stands twice"));
             }
             keys.insert(key);
-            entries.next_value_seed(Search(self.0))?;
+            entries.next_value_seed(Walk(self.0))?;
         }
         Ok(())
     }
@@ -159,15 +173,30 @@ mod tests {
 
     #[test]
     fn keys_that_stand_twice_are_found_in_every_object() {
-        for good in [r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#, "1", "{", "\"x"] {
-            assert_eq!(repeated_key(good), None, "{good}");
+        for good in [r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#, " 1 "] {
+            assert_eq!(look_through(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "{",
+            "\"x",
+            "1 1",
+            "1e400",
+            r#""\ud800""#,
+            r#"{"\udc00":1}"#,
+        ] {
+            assert!(matches!(look_through(bad), Err(Flaw::Syntax(_))), "{bad}");
         }
         for bad in [
             r#"{"a":1,"a":2}"#,
             r#"[0,{"b":{"a":[],"x":null,"\u0061":true}}]"#,
             r#"{"a":1,"a":"#,
         ] {
-            assert_eq!(repeated_key(bad).as_deref(), Some("a"), "{bad}");
+            assert_eq!(
+                look_through(bad),
+                Err(Flaw::RepeatedKey("a".to_owned())),
+                "{bad}"
+            );
         }
     }
 }

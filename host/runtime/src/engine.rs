@@ -23,10 +23,6 @@ const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// which makes a fresh instance four times as fast (measured on small Rust components).
 const MEMORY_KEPT_BYTES: usize = 1024 * 1024;
 const TABLE_KEPT_BYTES: usize = 64 * 1024;
-/// Free slots that are preferred for the next instance of the code that they had last: as many as
-/// two threads need for guests that come and go. Other slots keep what they hold until they are
-/// used again.
-const WARM_SLOTS_MAX: u32 = 16;
 /// Of a stack so much is kept, and the rest is given back: a run that recurses deeply would leave
 /// 1 MiB behind on each stack that it is the first to use so, until the process ends.
 const STACK_KEPT_BYTES: usize = 32 * 1024;
@@ -145,7 +141,6 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES)
         .async_stack_keep_resident(STACK_KEPT_BYTES)
-        .max_unused_warm_slots(WARM_SLOTS_MAX)
         .pagemap_scan(Enabled::Auto);
     pool
 }

@@ -2,7 +2,6 @@
 //! watch costs anything.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskhost_model::ids::TaskKey;
@@ -59,93 +58,75 @@ impl Watch {
     }
 }
 
-/// All feeds.
-#[derive(Debug, Default)]
-pub(crate) struct Changes(Feeds<TaskKey>);
-
-impl Changes {
-    pub(crate) fn watch(&self, key: &TaskKey) -> Watch {
-        self.0.open(key)
-    }
-
-    pub(crate) fn publish(&self, task: &Task, kind: ChangeKind) {
-        if self.0.is_empty() {
-            return;
-        }
-        let change = Arc::new(Change {
-            key: task.key(),
-            task: task.clone(),
-            kind,
-        });
-        self.0.send(&change.key, &change);
-    }
-}
-
-#[derive(Debug)]
-struct Feeds<K>(Mutex<Open<K>>);
-
-#[derive(Debug)]
-struct Open<K> {
-    feeds: HashMap<K, broadcast::Sender<Arc<Change>>>,
-    /// Feeds that nobody reads any more go when there are so many.
-    sweep_at: usize,
-}
-
 /// So few feeds are never worth a look.
 const SWEEP_AT_MIN: usize = 64;
 
-impl<K> Default for Feeds<K> {
-    fn default() -> Self {
-        Self(Mutex::new(Open {
-            feeds: HashMap::new(),
-            sweep_at: SWEEP_AT_MIN,
-        }))
-    }
+/// All feeds.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Mutex<Feeds>);
+
+#[derive(Debug, Default)]
+struct Feeds {
+    open: HashMap<TaskKey, broadcast::Sender<Arc<Change>>>,
+    /// Those that nobody reads any more go when there are more than this.
+    kept: usize,
 }
 
-impl<K: Hash + Eq + Clone> Feeds<K> {
-    fn lock(&self) -> MutexGuard<'_, Open<K>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lock().feeds.is_empty()
-    }
-
-    fn open(&self, key: &K) -> Watch {
-        let mut open = self.lock();
-        if open.feeds.len() >= open.sweep_at {
-            open.feeds.retain(|_, feed| feed.receiver_count() > 0);
+impl Changes {
+    pub(crate) fn watch(&self, key: &TaskKey) -> Watch {
+        let mut feeds = self.lock();
+        if feeds.open.len() > feeds.kept {
+            feeds.open.retain(|_, feed| feed.receiver_count() > 0);
             // Twice as many as are read: each feed pays for one look, however many there are.
-            open.sweep_at = (open.feeds.len() * 2).max(SWEEP_AT_MIN);
+            feeds.kept = (feeds.open.len() * 2).max(SWEEP_AT_MIN);
         }
-        let feed = open
-            .feeds
-            .entry(key.clone())
-            .or_insert_with(|| broadcast::channel(FEED_CAPACITY).0);
+        let feed = feeds.open.entry(key.clone());
+        let feed = feed.or_insert_with(|| broadcast::channel(FEED_CAPACITY).0);
         Watch(feed.subscribe())
     }
 
-    fn send(&self, key: &K, change: &Arc<Change>) {
-        let mut open = self.lock();
-        if let Some(feed) = open.feeds.get(key)
-            && feed.send(Arc::clone(change)).is_err()
-        {
-            open.feeds.remove(key);
+    pub(crate) fn publish(&self, task: &Task, kind: ChangeKind) {
+        let mut feeds = self.lock();
+        if feeds.open.is_empty() {
+            return;
         }
+        let key = task.key();
+        let Some(feed) = feeds.open.get(&key) else {
+            return;
+        };
+        let change = Change {
+            key: key.clone(),
+            task: task.clone(),
+            kind,
+        };
+        if feed.send(Arc::new(change)).is_err() {
+            feeds.open.remove(&key);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Feeds> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use taskhost_model::ids::{Space, TaskId};
+
+    fn key(number: usize) -> TaskKey {
+        TaskKey {
+            space: Space::parse("default").unwrap(),
+            id: TaskId::parse(&format!("t{number}")).unwrap(),
+        }
+    }
 
     #[test]
     fn feeds_that_nobody_reads_go() {
-        let feeds = Feeds::<u32>::default();
-        let read: Vec<Watch> = (0..100).map(|key| feeds.open(&key)).collect();
-        (100..10_000).for_each(|key| drop(feeds.open(&key)));
-        assert!(feeds.lock().feeds.len() <= 2 * read.len() + 1);
+        let changes = Changes::default();
+        let read: Vec<Watch> = (0..100).map(|n| changes.watch(&key(n))).collect();
+        (100..10_000).for_each(|n| drop(changes.watch(&key(n))));
+        assert!(changes.lock().open.len() <= 2 * read.len() + 1);
         drop(read);
     }
 }

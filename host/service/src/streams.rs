@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use taskhost_model::exact::{repeated_key, rounded_integer};
+use taskhost_model::exact::{Flaw, look_through, rounded_integer};
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
@@ -225,7 +225,7 @@ fn document(line: &[u8], now: Timestamp, bytes_max: u64) -> Result<StreamDocumen
     let Value::Object(mut object) = value else {
         return Err("is not a JSON object".to_owned());
     };
-    if let Some(key) = repeated_key(text) {
+    if let Err(Flaw::RepeatedKey(key)) = look_through(text) {
         return Err(format!("has the key {key:?} twice in one object"));
     }
     let at = match object.get("@timestamp") {

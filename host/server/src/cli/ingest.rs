@@ -211,7 +211,7 @@ fn open(file: &Path) -> Result<Source, Failure> {
             bytes: None,
         });
     }
-    let opened = files::open(file).map_err(Failure::failed)?;
+    let opened = files::open(file).map_err(Failure::wrong_use)?;
     let metadata = opened.metadata().ok();
     let bytes = metadata.and_then(|it| it.is_file().then_some(it.len()));
     Ok(Source {

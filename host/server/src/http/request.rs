@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use taskhost_model::exact::{repeated_key, rounded_integer};
+use taskhost_model::exact::{Flaw, look_through, rounded_integer};
 use taskhost_model::ids::{InvalidId, TaskKey};
 use taskhost_service::error::ServiceError;
 use taskhost_store::event::WriteCondition;
@@ -301,7 +301,7 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         );
         return Err(Problem::invalid("body", problem));
     }
-    if let Some(key) = repeated_key(text) {
+    if let Err(Flaw::RepeatedKey(key)) = look_through(text) {
         let problem = format!("has the key {key:?} twice in one object: only one can be kept");
         return Err(Problem::invalid("body", problem));
     }
