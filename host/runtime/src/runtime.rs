@@ -25,10 +25,10 @@ use crate::state::GuestState;
 use crate::ticker::Ticker;
 use crate::{check, compile, engine};
 
-/// What `describe` may use.
+/// What `describe` may use; the CPU time is the settings' affair.
 const DESCRIBE: RunLimits = RunLimits {
     memory_bytes: 256 * 1024 * 1024,
-    cpu: Duration::from_secs(2),
+    cpu: Duration::ZERO,
     wall: Duration::from_secs(10),
     output_bytes: 256 * 1024,
     no_progress: None,
@@ -46,6 +46,7 @@ pub struct Runtime {
     compiling: tokio::sync::Mutex<()>,
     caller: Caller,
     slots: usize,
+    describe: RunLimits,
     ticker: Ticker,
 }
 
@@ -100,6 +101,10 @@ impl Runtime {
             compiling: tokio::sync::Mutex::new(()),
             caller,
             slots,
+            describe: RunLimits {
+                cpu: settings.describe_cpu,
+                ..DESCRIBE
+            },
             ticker,
         })
     }
@@ -150,8 +155,8 @@ impl Runtime {
         })
     }
 
-    /// Asks a component what it is, in a fresh instance with nothing granted: at most 2 s of
-    /// CPU time, 256 MiB of memory, 256 KiB of JSON.
+    /// Asks a component what it is, in a fresh instance with nothing granted: at most the CPU
+    /// time of the settings, 256 MiB of memory, 256 KiB of JSON.
     ///
     /// # Errors
     /// Why it gave no answer.
@@ -159,7 +164,7 @@ impl Runtime {
         let stop = StopSignal::new();
         let clients = RunClients::describing();
         let exit = self
-            .call(component, Entry::Describe, clients, DESCRIBE, stop)
+            .call(component, Entry::Describe, clients, self.describe, stop)
             .await;
         match exit.outcome {
             ExitOutcome::Completed(descriptor) => Ok(descriptor),

@@ -17,10 +17,13 @@ pub struct RuntimeSettings {
     /// Compiles in a process of its own, with limits of its own. Without it this process
     /// compiles, on a thread of low priority.
     pub compile: Option<CompileCommand>,
+    /// What a component may compute to describe itself.
+    pub describe_cpu: Duration,
 }
 
 impl RuntimeSettings {
-    /// As many threads as there are cores, 1,000 instances, compiling in this process.
+    /// As many threads as there are cores, 1,000 instances, compiling in this process, 2 s to
+    /// describe.
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
@@ -29,6 +32,7 @@ impl RuntimeSettings {
             workers,
             instances_max: 1000,
             compile: None,
+            describe_cpu: Duration::from_secs(2),
         }
     }
 }

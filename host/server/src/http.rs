@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::HttpSettings;
 
+pub use serve::Answers;
 pub use state::{About, State};
 
 /// Every route.
@@ -38,6 +39,12 @@ fn router(state: State) -> Router {
         .with_state(state)
 }
 
+/// What answers every request; without a connection where one is made in this process.
+#[must_use]
+pub fn answers(state: State) -> Answers {
+    Answers::of(router(state))
+}
+
 /// Serves until `stop` is canceled; requests that are being answered then get `grace`.
 pub async fn serve(
     listener: TcpListener,
@@ -46,5 +53,5 @@ pub async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) {
-    serve::serve(listener, router(state), settings, stop, grace).await;
+    serve::serve(listener, answers(state), settings, stop, grace).await;
 }

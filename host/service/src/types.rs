@@ -5,7 +5,7 @@
 
 mod catalog;
 mod push;
-pub(crate) mod schema;
+pub mod schema;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +18,10 @@ use taskhost_runtime::{Component, LoadError, Runtime};
 use taskhost_store::components::{ComponentStore, Version};
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::tasks::{ClaimableType, TaskStore};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::error::{FieldError, ServiceError};
+use crate::wake::Wake;
 use catalog::Catalog;
 use schema::Schema;
 
@@ -49,7 +50,7 @@ struct Inner {
     rejected: Mutex<Vec<Rejected>>,
     /// One upload at a time: of two for one type the later one is the active one.
     uploading: tokio::sync::Mutex<()>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
 }
 
 /// A file that was refused; kept for display alone.
@@ -73,7 +74,7 @@ pub(crate) struct TypeParts {
     pub(crate) bounds: Bounds,
     pub(crate) retired_versions_kept: usize,
     pub(crate) clock: Clock,
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) wake: Arc<Wake>,
 }
 
 /// A version with everything that scheduling and running need.

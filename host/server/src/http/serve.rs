@@ -1,6 +1,7 @@
 //! Accepts connections and hands requests to the router: with a limit on connections, a limit
 //! on how long a request's head may take, and an end that waits for what is being answered.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,11 +27,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about it: it may last.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Answers requests, from a connection or from this process: behind the guard, and with a problem
+/// document for whatever is refused. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Answers(TowerToHyperService<Router>);
+
+impl Answers {
+    pub(crate) fn of(router: Router) -> Self {
+        Self(TowerToHyperService::new(router))
+    }
+
+    /// Answers one request. Dropped before, it is as if the client had hung up.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let uri = request.uri().clone();
+        let response = match guard::check(request.headers(), &uri) {
+            Ok(()) => match self.0.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            Err(problem) => problem.into_response(),
+        };
+        problem::finish(response, uri.path())
+    }
+}
+
 /// Serves until `stop` is canceled; then nothing is accepted any more, requests that are being
 /// answered get `grace`, and what is left is cut off.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    answers: Answers,
     settings: &HttpSettings,
     stop: CancellationToken,
     grace: Duration,
@@ -41,7 +66,6 @@ pub(crate) async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout);
-    let service = TowerToHyperService::new(router);
     let mut warned_at: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -59,12 +83,12 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (http, service) = (http.clone(), service.clone());
+        let (http, answers) = (http.clone(), answers.clone());
         let (stop, cut) = (stop.clone(), cut.clone());
         connections.spawn(async move {
             let _permit = permit;
             tokio::select! {
-                () = connection(&http, stream, service, stop) => {}
+                () = connection(&http, stream, answers, stop) => {}
                 () = cut.cancelled() => {}
             }
         });
@@ -93,12 +117,15 @@ async fn accept(
 async fn connection(
     http: &http1::Builder,
     stream: TcpStream,
-    router: TowerToHyperService<Router>,
+    answers: Answers,
     stop: CancellationToken,
 ) {
     // Answers are small and written whole: waiting for more of them only delays.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(router.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.answer(request.map(Body::new)).await) }
+    });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -111,16 +138,4 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
-}
-
-async fn answer(
-    router: TowerToHyperService<Router>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    let uri = request.uri().clone();
-    let response = match guard::check(request.headers(), &uri) {
-        Ok(()) => router.call(request.map(Body::new)).await?,
-        Err(problem) => problem.into_response(),
-    };
-    Ok(problem::finish(response, uri.path()))
 }

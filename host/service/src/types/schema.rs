@@ -31,14 +31,17 @@ const PATTERN_CACHE_BYTES_MAX: usize = 256 * 1024;
 
 /// A compiled schema.
 #[derive(Debug)]
-pub(crate) struct Schema {
+pub struct Schema {
     validator: Validator,
     cost: cost::Cost,
 }
 
 impl Schema {
-    /// Compiles a schema. The error says what is wrong with it.
-    pub(crate) fn compile(schema: &Value) -> Result<Self, String> {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// What is wrong with it, for its author.
+    pub fn compile(schema: &Value) -> Result<Self, String> {
         let patterns = PatternOptions::regex()
             .size_limit(PATTERN_BYTES_MAX)
             .dfa_size_limit(PATTERN_CACHE_BYTES_MAX);
@@ -58,12 +61,14 @@ impl Schema {
     }
 
     /// Whether a check takes so long that it is for a thread where that is no harm.
-    pub(crate) fn is_slow_for(&self, value: &Value) -> bool {
+    #[must_use]
+    pub fn is_slow_for(&self, value: &Value) -> bool {
         self.cost.of(value) > STEPS_IN_PLACE_MAX
     }
 
-    /// Every mistake of `value`, with paths that begin with `root`.
-    pub(crate) fn mistakes(&self, root: &str, value: &Value) -> Vec<FieldError> {
+    /// Every mistake of `value`, with paths that begin with `root`; at most 20.
+    #[must_use]
+    pub fn mistakes(&self, root: &str, value: &Value) -> Vec<FieldError> {
         let alone = |problem: &str| {
             let (field, problem) = (root.to_owned(), problem.to_owned());
             vec![FieldError { field, problem }]
