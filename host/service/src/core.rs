@@ -5,14 +5,13 @@ use std::sync::Arc;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
-use taskhost_model::task::Task;
+use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Clock;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{ChangeKind, Changes, Watch};
@@ -20,6 +19,7 @@ use crate::error::ServiceError;
 use crate::live::Live;
 use crate::settings::Settings;
 use crate::types::TaskTypes;
+use crate::wake::Wake;
 
 /// The task service's verbs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     /// Wakes the scheduler: something became claimable, or a slot became free.
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) wake: Arc<Wake>,
     /// Set when the host stops: nothing new is taken.
     pub(crate) stopping: CancellationToken,
 }
@@ -53,7 +53,12 @@ impl Core {
             }
         );
         let is_seen = !matches!(&event, Event::PreviousEnded { .. });
-        let applied = self.tasks.apply(key, event).await?;
+        let applied = self.tasks.apply(key, event).await.inspect_err(|_| {
+            // It may be written all the same: what is due then is not to wait for the next
+            // reason to look. What else follows from it the sweeper finds.
+            self.wake.something_is_due();
+        })?;
+        self.wake_for(&applied);
         if is_seen
             && applied.outcome == Outcome::Changed
             && let Some(task) = &applied.task
@@ -84,12 +89,7 @@ impl Core {
                     core.follow_up(&applied);
                     Ok(applied)
                 }
-                Err(error) => {
-                    // It may be written all the same: what is due then is not to wait for the
-                    // next reason to look. What else follows from it the sweeper finds.
-                    core.wake.notify_one();
-                    Err(error.into())
-                }
+                Err(error) => Err(error.into()),
             }
         });
         whole.await.map_err(|error| ServiceError::Internal {
@@ -101,19 +101,34 @@ impl Core {
     fn follow_up(&self, applied: &Applied) {
         let Some(task) = &applied.task else { return };
         match task.phase() {
-            Phase::Queued => self.wake.notify_one(),
             Phase::BeingCanceled => self.live.ask(task.fence(), StopReason::User),
             Phase::Absent => {
                 for lease in &task.previous {
                     self.live.interrupt(lease.fence, StopReason::Fenced);
                 }
             }
-            Phase::Running
+            Phase::Queued
+            | Phase::Running
             | Phase::WaitingRetry
             | Phase::Canceled
             | Phase::Failed
             | Phase::Completed
             | Phase::Acknowledged => {}
+        }
+    }
+
+    /// A run that waits is news to the scheduler, unless it was claimed along with the write.
+    fn wake_for(&self, applied: &Applied) {
+        let is_written = matches!(applied.outcome, Outcome::Changed | Outcome::Repeated);
+        let Some(task) = applied.task.as_ref().filter(|_| is_written) else {
+            return;
+        };
+        if matches!(task.phase(), Phase::Queued | Phase::WaitingRetry) {
+            let Fence { run, lease_number } = task.fence();
+            let lease_number = lease_number + 1;
+            if !self.live.has(Fence { run, lease_number }) {
+                self.wake.something_is_due();
+            }
         }
     }
 

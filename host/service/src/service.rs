@@ -1,8 +1,7 @@
 //! Puts the service together, and takes it down.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use taskhost_clients::stop::StopReason;
@@ -10,12 +9,14 @@ use taskhost_model::ids::Incarnation;
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
 use taskhost_store::open::Stores;
-use tokio::sync::{Notify, Semaphore};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::background::Background;
 use crate::changes::Changes;
+use crate::claims::Claims;
 use crate::collections::Collections;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
@@ -25,6 +26,7 @@ use crate::settings::Settings;
 use crate::streams::Streams;
 use crate::sweeper::Sweeper;
 use crate::types::{TaskTypes, TypeParts};
+use crate::wake::Wake;
 
 /// Time for interrupted guests to be gone and their ends to be written.
 const AFTER_INTERRUPT: Duration = Duration::from_secs(2);
@@ -83,7 +85,7 @@ impl Service {
     /// When the store cannot be read or written.
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
         let incarnation = Incarnation::new();
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let types = TaskTypes::open(TypeParts {
             components: Arc::clone(&parts.stores.components),
             documents: Arc::clone(&parts.stores.documents),
@@ -117,15 +119,16 @@ impl Service {
             );
         }
         let runs = TaskTracker::new();
-        let scheduler = Scheduler {
+        let scheduler = Scheduler::new(Claims {
             core: Arc::clone(&core),
             runtime: parts.runtime,
             host: parts.host,
             incarnation,
             slots,
             runs: runs.clone(),
-            turn: 0,
-        };
+            executor: Handle::current(),
+            turn: AtomicUsize::new(0),
+        });
         let begun = CancellationToken::new();
         let may_claim = begun.clone();
         let claiming = |stop: CancellationToken| async move {

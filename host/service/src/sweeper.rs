@@ -151,9 +151,6 @@ impl Sweeper {
             }
         }
         self.suspects = suspects;
-        if lost > 0 {
-            core.wake.notify_one();
-        }
         Ok(lost)
     }
 }

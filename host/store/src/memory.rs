@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::place::Place;
 use crate::streams::Stream;
+use crate::tasks::Claimer;
 
 /// A store that is gone with the process.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Memory {
     clock: Clock,
     limits: Limits,
     content: Mutex<Content>,
+    claimer: Mutex<Option<Arc<dyn Claimer>>>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +73,7 @@ impl Memory {
             clock,
             limits,
             content: Mutex::default(),
+            claimer: Mutex::default(),
         }
     }
 

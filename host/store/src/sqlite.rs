@@ -10,6 +10,7 @@ mod row;
 mod read_task;
 mod write_task;
 mod claim;
+mod along;
 mod list;
 mod tasks;
 mod documents;
@@ -34,15 +35,17 @@ use taskhost_model::time::Clock;
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::limits::Limits;
+use along::Along;
 use connection::Format;
 use readers::Readers;
-use writer::Writer;
+use writer::{Companion, Writer};
 
 /// The store in a data folder.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     clock: Clock,
     limits: Limits,
+    along: Along,
     tasks: File,
     streams: File,
 }
@@ -76,11 +79,14 @@ impl Sqlite {
     where
         G: Clone + Send + 'static,
     {
+        let along = Along::default();
+        let claims = along.companion(limits, clock.clone());
         Ok(Self {
             clock,
             limits,
-            tasks: File::open(folder, &schema::TASKS, guard.clone())?,
-            streams: File::open(folder, &schema::STREAMS, guard.clone())?,
+            along,
+            tasks: File::open(folder, &schema::TASKS, Some(claims), guard.clone())?,
+            streams: File::open(folder, &schema::STREAMS, None, guard.clone())?,
         })
     }
 
@@ -124,11 +130,12 @@ impl File {
     fn open(
         folder: &Path,
         format: &'static Format,
+        companion: Option<Companion>,
         guard: impl Send + 'static,
     ) -> Result<Self, StoreError> {
         let connection = connection::for_writing(folder, format)?;
         Ok(Self {
-            writer: Writer::start(format.file, connection, guard)?,
+            writer: Writer::start(format.file, connection, companion, guard)?,
             readers: Readers::new(folder.to_owned(), format),
             seen: Mutex::default(),
         })

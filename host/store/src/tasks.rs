@@ -1,5 +1,6 @@
 //! The store of task documents.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,8 +29,9 @@ use crate::event::{Applied, Event};
 ///    A task that is scheduled again counts as a new one.
 /// 7. Texts are stored exactly, or refused; of a log that reaches its limit the whole lines
 ///    before it.
+/// 8. What a [`Claimer`] is given was claimed as `claim` claims, and is on disk.
 #[async_trait]
-pub trait TaskStore: Send + Sync + std::fmt::Debug {
+pub trait TaskStore: Send + Sync + Debug {
     /// Applies an event to one task.
     async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError>;
 
@@ -48,6 +50,10 @@ pub trait TaskStore: Send + Sync + std::fmt::Debug {
     /// Takes due runs.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError>;
 
+    /// From now on a task that is scheduled is claimed for this one in the same atomic unit,
+    /// where the store can do that. It spares a commit; nobody may rely on it.
+    fn claim_along(&self, claimer: Arc<dyn Claimer>);
+
     /// When the next run of any type becomes due, of those that were not due at the last claim;
     /// so nothing that becomes due between a claim and this call is missed.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -62,6 +68,23 @@ pub trait TaskStore: Send + Sync + std::fmt::Debug {
     /// How many unfinished runs are pinned to each component, and how many of each type are
     /// unfinished.
     async fn unfinished(&self) -> Result<Unfinished, StoreError>;
+}
+
+/// Somebody who takes runs as soon as there are some.
+pub trait Claimer: Send + Sync + Debug {
+    /// Room for runs, if there is any at this moment. Called on a thread of the store, which
+    /// waits meanwhile.
+    fn reserve(&self) -> Option<Box<dyn Reservation>>;
+}
+
+/// Room for runs. When it is dropped, nothing was claimed, and nobody knows whether there is
+/// something to claim.
+pub trait Reservation: Send + Debug {
+    /// What may be claimed.
+    fn request(&self) -> &ClaimRequest;
+
+    /// Takes what was claimed, maybe nothing. Called on a thread of the store.
+    fn start(self: Box<Self>, claimed: Vec<StoredTask>);
 }
 
 /// A document with what lies apart from it.

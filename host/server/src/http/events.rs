@@ -1,6 +1,8 @@
 //! A task's changes as server-sent events: `status`, `progress`, `log`, `deleted`, and `reset`
-//! when changes were missed. `id` is a cursor; a client that comes back with one that is still
-//! the task's state goes on, any other is told to read again.
+//! when changes were missed. What is told comes in order; a state that another one follows within
+//! one commit, as a queued run on a host with a free slot, is passed over. `id` is a cursor; a
+//! client that comes back with one that is still the task's state goes on, any other is told to
+//! read again.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -100,7 +100,7 @@ impl TaskTypes {
         let (type_id, version) = (&pushed.type_id, &pushed.version);
         tracing::info!(%type_id, version, digest = %pushed.digest, "a task type is active");
         self.0.catalog.activate(Arc::new(loaded));
-        self.0.wake.notify_one();
+        self.0.wake.something_is_due();
         if let Err(error) = self.retire_unused().await {
             tracing::warn!(%error, "versions that nothing uses are left to the sweeper");
         }

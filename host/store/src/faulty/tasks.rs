@@ -1,14 +1,18 @@
 //! Tasks behind a policy. What is done to them is shown to it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
-use super::{Call, Fate, Faulty, Seen, call, failed};
+use super::{Call, Fate, Faulty, Policy, Seen, call, failed};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, Outcome};
-use crate::tasks::{ClaimRequest, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{
+    ClaimRequest, Claimer, ListRequest, Reservation, StoredTask, TaskPage, TaskStore, Unfinished,
+};
 
 #[async_trait]
 impl TaskStore for Faulty<dyn TaskStore> {
@@ -59,6 +63,11 @@ impl TaskStore for Faulty<dyn TaskStore> {
         answer
     }
 
+    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
+        let policy = Arc::clone(&self.policy);
+        self.inner.claim_along(Arc::new(Along { claimer, policy }));
+    }
+
     async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
         Faulty::read(self, "tasks.get", self.inner.get(key)).await
     }
@@ -90,6 +99,50 @@ impl TaskStore for Faulty<dyn TaskStore> {
 
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {
         Faulty::read(self, "tasks.unfinished", self.inner.unfinished()).await
+    }
+}
+
+/// A claimer whose runs come as late as other answers do. They do come: whoever is asked in the
+/// middle of a write lives in the process that writes.
+#[derive(Debug)]
+struct Along {
+    claimer: Arc<dyn Claimer>,
+    policy: Arc<dyn Policy>,
+}
+
+#[derive(Debug)]
+struct Late {
+    reservation: Box<dyn Reservation>,
+    policy: Arc<dyn Policy>,
+}
+
+impl Claimer for Along {
+    fn reserve(&self) -> Option<Box<dyn Reservation>> {
+        let reservation = self.claimer.reserve()?;
+        let policy = Arc::clone(&self.policy);
+        Some(Box::new(Late {
+            reservation,
+            policy,
+        }))
+    }
+}
+
+impl Reservation for Late {
+    fn request(&self) -> &ClaimRequest {
+        self.reservation.request()
+    }
+
+    fn start(self: Box<Self>, claimed: Vec<StoredTask>) {
+        let Self {
+            reservation,
+            policy,
+        } = *self;
+        policy.done(Seen::Claimed(&claimed));
+        tokio::spawn(async move {
+            policy.after(call("tasks.claim", true)).await;
+            policy.told(Seen::Claimed(&claimed));
+            reservation.start(claimed);
+        });
     }
 }
 

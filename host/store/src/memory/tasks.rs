@@ -1,7 +1,7 @@
 //! Tasks in memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use taskhost_model::ids::{RunId, TaskKey};
@@ -16,14 +16,27 @@ use crate::error::StoreError;
 use crate::event::{Applied, Claim, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
-use crate::tasks::{ClaimRequest, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{
+    ClaimRequest, Claimer, ListRequest, Reservation, StoredTask, TaskPage, TaskStore, Unfinished,
+};
 
 #[async_trait]
 impl TaskStore for Memory {
     async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
         self.limits.check(&event)?;
         let now = self.clock.now();
-        Ok(self.content()?.apply(key, &event, &self.limits, now))
+        let mut content = self.content()?;
+        let applied = content.apply(key, &event, &self.limits, now);
+        let reservation = match event {
+            Event::Schedule(_) => self.reserve(),
+            _ => None,
+        };
+        if let Some(reservation) = reservation {
+            let claimed = content.claim(reservation.request(), &self.limits, now);
+            drop(content);
+            reservation.start(claimed);
+        }
+        Ok(applied)
     }
 
     async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
@@ -69,26 +82,11 @@ impl TaskStore for Memory {
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
         let now = self.clock.now();
-        let mut content = self.content()?;
-        for entry in content.tasks.values_mut() {
-            if entry.place == Place::Waiting && entry.task.run.due_at <= now {
-                entry.place = Place::Ready;
-            }
-        }
-        let mut claimed = Vec::new();
-        for (key, claim) in content.in_turn(request) {
-            if claimed.len() >= request.limit {
-                break;
-            }
-            let applied = content.apply(&key, &Event::Claim(claim), &self.limits, now);
-            if applied.outcome == Outcome::Changed {
-                claimed.extend(content.visible(&key).map(Entry::stored));
-            } else if let Some(entry) = content.tasks.get_mut(&key) {
-                // The clock went back: it is not due any more.
-                entry.place = place::of(&entry.task, now);
-            }
-        }
-        Ok(claimed)
+        Ok(self.content()?.claim(request, &self.limits, now))
+    }
+
+    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
+        *self.claimer.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimer);
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -131,7 +129,41 @@ impl TaskStore for Memory {
     }
 }
 
+impl Memory {
+    fn reserve(&self) -> Option<Box<dyn Reservation>> {
+        let claimer = self.claimer.lock().unwrap_or_else(PoisonError::into_inner);
+        claimer.as_ref()?.reserve()
+    }
+}
+
 impl Content {
+    fn claim(
+        &mut self,
+        request: &ClaimRequest,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Vec<StoredTask> {
+        for entry in self.tasks.values_mut() {
+            if entry.place == Place::Waiting && entry.task.run.due_at <= now {
+                entry.place = Place::Ready;
+            }
+        }
+        let mut claimed = Vec::new();
+        for (key, claim) in self.in_turn(request) {
+            if claimed.len() >= request.limit {
+                break;
+            }
+            let applied = self.apply(&key, &Event::Claim(claim), limits, now);
+            if applied.outcome == Outcome::Changed {
+                claimed.extend(self.visible(&key).map(Entry::stored));
+            } else if let Some(entry) = self.tasks.get_mut(&key) {
+                // The clock went back: it is not due any more.
+                entry.place = place::of(&entry.task, now);
+            }
+        }
+        claimed
+    }
+
     fn visible(&self, key: &TaskKey) -> Option<&Entry> {
         self.tasks
             .get(key)

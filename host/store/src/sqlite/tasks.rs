@@ -1,6 +1,7 @@
 //! Tasks in SQLite.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -16,7 +17,9 @@ use super::{Sqlite, list};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
-use crate::tasks::{ClaimRequest, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{
+    ClaimRequest, Claimer, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished,
+};
 
 /// What a guest may be alive for.
 pub(super) const SELECT_HELD: &str =
@@ -119,6 +122,10 @@ impl TaskStore for Sqlite {
                 return Ok(runs);
             }
         }
+    }
+
+    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
+        self.along.set(claimer);
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -5,7 +5,8 @@
 //! 1. A caller hears of success after its write is on disk.
 //! 2. Operations happen in the order of their submission, each on its own: one that fails
 //!    leaves nothing behind and harms no other.
-//! 3. A panic in an operation ends the thread; whoever waits and whoever comes later is told
+//! 3. A companion is in the same commit as the operations that it was made for, or is not run.
+//! 4. A panic in an operation ends the thread; whoever waits and whoever comes later is told
 //!    that the store is not available.
 //!
 //! # How it works
@@ -38,13 +39,20 @@ pub(super) struct Writer {
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
+/// One more operation for every commit with a certain step in it.
+pub(super) struct Companion {
+    pub(super) of: Step,
+    /// Asked on the writer's thread, at the end of the commit.
+    pub(super) make: Box<dyn Fn() -> Option<Box<dyn Operation>> + Send>,
+}
+
 enum Message {
     Write(Box<dyn Operation>),
     Stop,
 }
 
 /// Something to write. It may run more than once; what counts is its last run.
-trait Operation: Send {
+pub(super) trait Operation: Send {
     fn step(&self) -> Step;
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
@@ -62,13 +70,14 @@ impl Writer {
     pub(super) fn start(
         name: &str,
         connection: Connection,
+        companion: Option<Companion>,
         guard: impl Send + 'static,
     ) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                write_until_stopped(&connection, waiting);
+                write_until_stopped(&connection, companion.as_ref(), waiting);
                 // The file is closed before anybody else may open it.
                 drop(connection);
                 drop(guard);
@@ -120,6 +129,18 @@ impl Writer {
     }
 }
 
+impl Companion {
+    fn operation(&self, batch: &Batch) -> Option<Box<dyn Operation>> {
+        let is_wanted =
+            |(operation, result): &Written| result.is_ok() && operation.step() == self.of;
+        if batch.iter().any(is_wanted) {
+            (self.make)()
+        } else {
+            None
+        }
+    }
+}
+
 impl<T, F> Operation for Submitted<T, F>
 where
     T: Send,
@@ -145,21 +166,27 @@ where
     }
 }
 
-fn write_until_stopped(connection: &Connection, mut waiting: mpsc::Receiver<Message>) {
+fn write_until_stopped(
+    connection: &Connection,
+    companion: Option<&Companion>,
+    mut waiting: mpsc::Receiver<Message>,
+) {
     let mut batch = Vec::with_capacity(OPERATIONS_MAX);
     while let Some(Message::Write(first)) = waiting.blocking_recv() {
-        let stop = write_batch(connection, first, &mut waiting, &mut batch);
+        let stop = write_batch(connection, companion, first, &mut waiting, &mut batch);
         if stop {
             break;
         }
     }
 }
 
-type Batch = Vec<(Box<dyn Operation>, Result<(), StoreError>)>;
+type Written = (Box<dyn Operation>, Result<(), StoreError>);
+type Batch = Vec<Written>;
 
 /// Writes one batch and answers it; true when the thread has been asked to stop.
 fn write_batch(
     connection: &Connection,
+    companion: Option<&Companion>,
     first: Box<dyn Operation>,
     waiting: &mut mpsc::Receiver<Message>,
     batch: &mut Batch,
@@ -168,7 +195,7 @@ fn write_batch(
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
         return refuse_all(&error, first, waiting);
     }
-    let (mut whole, mut stop) = (true, false);
+    let (mut whole, mut is_accompanied, mut stop) = (true, false, false);
     let mut next = Some(first);
     while let Some(mut operation) = next.take() {
         let before = connection.total_changes();
@@ -176,12 +203,19 @@ fn write_batch(
         let left_something = result.is_err() && connection.total_changes() != before;
         whole = !left_something && !connection.is_autocommit();
         batch.push((operation, result));
-        if whole && batch.len() < OPERATIONS_MAX && since.elapsed() < GATHERING_MAX {
+        if !whole || is_accompanied {
+            break;
+        }
+        if batch.len() < OPERATIONS_MAX && since.elapsed() < GATHERING_MAX {
             match waiting.try_recv() {
                 Ok(Message::Write(operation)) => next = Some(operation),
                 Ok(Message::Stop) => stop = true,
                 Err(_) => {}
             }
+        }
+        if next.is_none() {
+            is_accompanied = true;
+            next = companion.and_then(|companion| companion.operation(batch));
         }
     }
     if whole {

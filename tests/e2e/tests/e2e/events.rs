@@ -19,7 +19,7 @@ async fn a_run_is_told_from_beginning_to_end() {
     host.schedule("t", "log-flood", json!({"lines": 3, "bytes": 4}))
         .await;
     events
-        .until("status", |data| data["run"]["state"] == "queued")
+        .until("status", |data| data["status"] == "in_progress")
         .await;
     let line = events.until("log", |data| data["message"] == "xxxx").await;
     assert!(

@@ -1,0 +1,140 @@
+//! Room for runs, and how a claimed run is started in it.
+//!
+//! # Guarantees
+//! 1. No more runs at once than there are slots: a slot is taken before anything is claimed.
+//! 2. No type starves another: each reservation names the types in another turn.
+//! 3. When the service has drained, no reservation is left: nothing starts afterwards.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use taskhost_model::ids::Incarnation;
+use taskhost_runtime::Runtime;
+use taskhost_store::tasks::{ClaimRequest, Claimer, Reservation, StoredTask};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::changes::ChangeKind;
+use crate::core::Core;
+use crate::runner::run_claimed;
+
+/// This host's slots, and what it takes to fill them.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    pub(crate) core: Arc<Core>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) host: String,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) runs: TaskTracker,
+    /// Where runs live; the store's threads are on no executor.
+    pub(crate) executor: Handle,
+    /// Moves the turn of the types on.
+    pub(crate) turn: AtomicUsize,
+}
+
+/// Slots that are taken, free again when it is dropped. Unless it was answered, somebody has to
+/// look whether there is something to claim.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    claims: Arc<Claims>,
+    request: ClaimRequest,
+    slots: OwnedSemaphorePermit,
+    is_answered: bool,
+    /// Draining waits for it.
+    _token: TaskTrackerToken,
+}
+
+/// Claims beside what others write, as long as the scheduler lives.
+#[derive(Debug)]
+pub(crate) struct Along(pub(crate) Weak<Claims>);
+
+impl Claims {
+    /// Takes all free slots; `None` when there is no slot, no type, or the host stops.
+    pub(crate) fn reserve(self: &Arc<Self>) -> Option<Box<Reserved>> {
+        let token = self.runs.token();
+        // Looked at after the token was taken: either draining waits for it, or this sees it.
+        if self.core.stopping.is_cancelled() {
+            return None;
+        }
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        if free == 0 {
+            return None;
+        }
+        // Where somebody else has been faster, that one claims.
+        let slots = Arc::clone(&self.slots).try_acquire_many_owned(free).ok()?;
+        let mut types = self.core.types.claimable();
+        if types.is_empty() {
+            return None;
+        }
+        types.sort_by(|a, b| a.type_id.cmp(&b.type_id));
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % types.len();
+        types.rotate_left(turn);
+        let request = ClaimRequest {
+            host: self.host.clone(),
+            incarnation: self.incarnation,
+            types,
+            limit: slots.num_permits(),
+        };
+        Some(Box::new(Reserved {
+            claims: Arc::clone(self),
+            request,
+            slots,
+            is_answered: false,
+            _token: token,
+        }))
+    }
+
+    fn start(&self, claimed: StoredTask, slot: Option<OwnedSemaphorePermit>) {
+        let core = Arc::clone(&self.core);
+        core.changes.publish(&claimed.task, ChangeKind::Status);
+        // Registered before anything else can happen: a cancel or a drain finds it.
+        let registered = core.live.register(claimed.task.fence());
+        let runtime = Arc::clone(&self.runtime);
+        let run = async move {
+            run_claimed(&core, &runtime, claimed, registered).await;
+            drop(slot);
+            core.wake.slot_is_free();
+        };
+        self.runs.spawn_on(run, &self.executor);
+    }
+}
+
+impl Reserved {
+    /// The store has failed; whoever asked it tries again by itself.
+    pub(crate) fn give_back(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Reservation for Reserved {
+    fn request(&self) -> &ClaimRequest {
+        &self.request
+    }
+
+    fn start(mut self: Box<Self>, claimed: Vec<StoredTask>) {
+        // Where every slot is used, more may be due.
+        self.is_answered = claimed.len() < self.request.limit;
+        for task in claimed {
+            let slot = self.slots.split(1);
+            self.claims.start(task, slot);
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.claims.core.wake.something_is_due();
+        }
+    }
+}
+
+impl Claimer for Along {
+    fn reserve(&self) -> Option<Box<dyn Reservation>> {
+        let reserved = self.0.upgrade()?.reserve()?;
+        Some(reserved)
+    }
+}
