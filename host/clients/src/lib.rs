@@ -17,6 +17,7 @@
 
 pub mod error;
 pub mod json;
+mod sync;
 pub mod stop;
 pub mod sink;
 pub mod caps;

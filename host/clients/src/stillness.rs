@@ -1,10 +1,12 @@
 //! How long a run has reported no progress. The clock stands still while the run sleeps, and before
 //! its guest is entered.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// The clock.
 #[derive(Debug)]

@@ -4,9 +4,11 @@
 //! nothing below calls upward.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
+
+use crate::sync::{AtomicBool, AtomicU8};
 
 /// Why a run shall stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -127,7 +127,7 @@ pub struct Run {
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fence {
     /// The run.
     pub run: RunId,

@@ -28,6 +28,7 @@ mod error;
 mod engine;
 mod meter;
 mod memory;
+mod sync;
 mod ticker;
 mod output;
 mod state;

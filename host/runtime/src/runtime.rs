@@ -87,7 +87,8 @@ impl Runtime {
         let threads = |error: std::io::Error| RuntimeError::Threads {
             reason: error.to_string(),
         };
-        let ticker = Ticker::start(engine.clone()).map_err(threads)?;
+        let epoch = engine.clone();
+        let ticker = Ticker::start(move || epoch.increment_epoch()).map_err(threads)?;
         let free_slots = Arc::new(Semaphore::new(slots));
         let caller = Caller::start(settings.workers, free_slots).map_err(threads)?;
         let known = Known::beside(cache.directory(), &engine);

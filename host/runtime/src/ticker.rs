@@ -1,14 +1,13 @@
-//! Moves the engine's epoch on every millisecond, on a thread of its own, while a guest lives.
+//! Ticks every millisecond, on a thread of its own, while a guest lives: the engine's epoch.
 //!
 //! An OS thread, since the threads of an executor may all be busy with guests that only an
 //! epoch can reach.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use wasmtime::Engine;
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -19,7 +18,7 @@ pub(crate) struct Ticker {
     shared: Arc<Shared>,
 }
 
-/// While one is held, the epoch moves.
+/// While one is held, there are ticks.
 #[derive(Debug)]
 pub(crate) struct Ticking(Arc<Shared>);
 
@@ -36,26 +35,29 @@ struct State {
 }
 
 impl Ticker {
-    pub(crate) fn start(engine: Engine) -> io::Result<Self> {
-        let (ticker, thread) = Self::start_thread(engine)?;
+    /// Starts the thread; `tick` moves the epoch on.
+    pub(crate) fn start(tick: impl FnMut() + Send + 'static) -> io::Result<Self> {
+        let (ticker, thread) = Self::start_thread(tick)?;
         drop(thread);
         Ok(ticker)
     }
 
-    fn start_thread(engine: Engine) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start_thread(
+        mut tick: impl FnMut() + Send + 'static,
+    ) -> io::Result<(Self, thread::JoinHandle<()>)> {
         let shared = Arc::new(Shared::default());
-        let tick = {
+        let ticking = {
             let shared = Arc::clone(&shared);
             move || {
                 while shared.wait_for_guests() {
-                    std::thread::sleep(TICK);
-                    engine.increment_epoch();
+                    thread::sleep(TICK);
+                    tick();
                 }
             }
         };
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("taskhost-epoch".to_owned())
-            .spawn(tick)?;
+            .spawn(ticking)?;
         Ok((Self { shared }, thread))
     }
 
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn it_ends_with_the_last_guest() {
-        let (ticker, thread) = Ticker::start_thread(Engine::default()).unwrap();
+        let (ticker, thread) = Ticker::start_thread(|| {}).unwrap();
         let (first, second) = (ticker.tick(), ticker.tick());
         drop((ticker, first));
         assert!(second.0.wait_for_guests() && !thread.is_finished());
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn it_ends_where_there_is_no_guest() {
-        let (ticker, thread) = Ticker::start_thread(Engine::default()).unwrap();
+        let (ticker, thread) = Ticker::start_thread(|| {}).unwrap();
         drop(ticker.tick());
         drop(ticker);
         thread.join().unwrap();

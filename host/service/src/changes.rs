@@ -2,11 +2,13 @@
 //! watch costs anything.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use taskhost_model::ids::TaskKey;
 use taskhost_model::task::{LogLine, Task};
 use tokio::sync::broadcast;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Changes that a slow watcher may be behind before it is told that it lags.
 const FEED_CAPACITY: usize = 256;

@@ -3,11 +3,13 @@
 //! A cancel may be stored after a claim was committed and before the scheduler has heard of it.
 //! So a stop for a run that is not known yet is kept, and found by the run when it registers.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::task::Fence;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// All runs of this host.
 #[derive(Debug, Default)]
@@ -15,7 +17,8 @@ pub(crate) struct Live(Mutex<Runs>);
 
 #[derive(Debug, Default)]
 struct Runs {
-    entries: HashMap<Fence, Entry>,
+    /// Sorted, so that a test can repeat what it has seen.
+    entries: BTreeMap<Fence, Entry>,
     /// What every run is asked, those that register later included.
     all_asked: Option<StopReason>,
 }
