@@ -126,8 +126,14 @@ impl Reservation for Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
+        // The scheduler may have found no slot while these were taken: it looks again, and then
+        // has to find them.
+        let left = self.slots.num_permits();
+        drop(self.slots.split(left));
         if !self.is_answered {
             self.claims.core.wake.something_is_due();
+        } else if left > 0 {
+            self.claims.core.wake.slot_is_free();
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Wakes the scheduler, and remembers why.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
+
+use crate::sync::AtomicBool;
 
 /// One waits, everybody may wake it. A wake-up while nobody waits is kept for the next wait.
 #[derive(Debug, Default)]
