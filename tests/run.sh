@@ -8,7 +8,8 @@
 #
 #   tests/run.sh          what a change has to pass; under 2 minutes when nothing is to be built
 #   tests/run.sh --full   the same and the quality report with its baseline; what CI runs
-#   tests/run.sh --all    the same and the long proofs; what an issue closes on
+#   tests/run.sh --all    the same, more cases of each random test, and a minute of fuzzing a
+#                         target; what an issue closes on, together with tests/soak.sh
 set -euo pipefail
 
 mode=quick
@@ -117,6 +118,9 @@ step "doc tests" cargo test --quiet --no-fail-fast $rest --doc
 step "end to end" cargo test --quiet --workspace --test e2e
 if [ "$mode" != quick ]; then
     show=1 step "quality" cargo run --quiet --release -p taskhost-quality
+fi
+if [ "$mode" = all ]; then
+    show=1 step "fuzzing, 60 s a target" tests/soak.sh --seconds 60
 fi
 
 echo

@@ -10,12 +10,15 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
+/// Characters of a key that is told of: it may be as long as the whole text.
+const KEY_CHARS_MAX: usize = 80;
+
 /// What a walk through a JSON text may find.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
     /// It is no JSON, or has a number or a text that no value holds; in the parser's words.
     Syntax(String),
-    /// A key that stands twice in one object.
+    /// A key that stands twice in one object, shortened.
     RepeatedKey(String),
 }
 
@@ -89,6 +92,13 @@ fn fits(number: &str) -> bool {
     number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()
 }
 
+fn shortened(key: &str) -> String {
+    match key.char_indices().nth(KEY_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key.to_owned(),
+    }
+}
+
 /// Walks through one value; a key that is found twice is kept.
 struct Walk<'a>(&'a mut Option<String>);
 
@@ -140,7 +150,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut keys = HashSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             if keys.contains(&key) {
-                *self.0 = Some(key);
+                *self.0 = Some(shortened(&key));
                 return Err(A::Error::custom("a key stands twice"));
             }
             keys.insert(key);
@@ -198,5 +208,15 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_key_is_told_of_in_short() {
+        let key = "ä".repeat(1_000);
+        let text = format!(r#"{{"{key}":1,"{key}":2}}"#);
+        let Err(Flaw::RepeatedKey(told)) = look_through(&text) else {
+            panic!("it was not found");
+        };
+        assert_eq!(told, "ä".repeat(KEY_CHARS_MAX) + "…");
     }
 }

@@ -6,6 +6,7 @@
 mod catalog;
 mod push;
 pub mod schema;
+mod said;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};

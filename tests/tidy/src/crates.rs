@@ -91,7 +91,9 @@ pub(crate) fn unsafe_code(tree: &Tree) -> Vec<Mistake> {
 
 pub(crate) fn dependencies_in_one_place(tree: &Tree) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
-    for file in tree.under("", "/Cargo.toml") {
+    // A workspace below ours cannot take versions from it, and is such a place itself.
+    let members = tree.under("", "/Cargo.toml");
+    for file in members.filter(|file| !file.text.contains("\n[workspace]\n")) {
         for (line, _, name) in dependencies(file) {
             let text = file.text.lines().nth(line - 1).unwrap_or_default();
             if !text.contains("workspace = true") {

@@ -11,6 +11,7 @@ use taskhost_model::ids::{Digest, TypeId};
 use taskhost_runtime::{LoadError, RunFailure};
 use taskhost_store::components::{COMPONENT_BYTES_MAX, Version, VersionState};
 
+use super::said::told;
 use super::view::{changes_between, warnings};
 use super::{LoadedVersion, TaskTypes};
 use crate::error::ServiceError;
@@ -135,7 +136,7 @@ impl TaskTypes {
             .map_err(|error| ServiceError::Internal {
                 reason: error.to_string(),
             })?
-            .map_err(|error| invalid(vec![error.to_string()]))?;
+            .map_err(|error| invalid(error.mistakes))?;
         let component = self.0.runtime.load(digest, Arc::clone(bytes)).await;
         let component = component.map_err(not_loaded)?;
         let described = self.0.runtime.describe(&component).await;
@@ -203,6 +204,9 @@ fn not_loaded(error: LoadError) -> ServiceError {
     }
 }
 
+/// Mistakes may quote the component: names in it, its panic, keys and values of its descriptor.
 fn invalid(mistakes: Vec<String>) -> ServiceError {
-    ServiceError::InvalidComponent { mistakes }
+    ServiceError::InvalidComponent {
+        mistakes: mistakes.iter().map(|mistake| told(mistake)).collect(),
+    }
 }

@@ -97,8 +97,8 @@ impl Schema {
     }
 }
 
-/// Where the mistake is. What is missing, or is there without leave, is named itself and not the
-/// object around it.
+/// Where the mistake is, shortened: keys may be as long as the whole value. What is missing, or is
+/// there without leave, is named itself and not the object around it.
 fn field(root: &str, error: &ValidationError<'_>) -> String {
     let around = dotted(root, error.instance_path().as_str());
     let name = match error.kind() {
@@ -109,7 +109,7 @@ fn field(root: &str, error: &ValidationError<'_>) -> String {
         }
         _ => None,
     };
-    name.map_or_else(|| around.clone(), |name| format!("{around}.{name}"))
+    shortened(&name.map_or_else(|| around.clone(), |name| format!("{around}.{name}")))
 }
 
 /// `/a/0/b` below `params` is `params.a.0.b`.
@@ -155,6 +155,16 @@ mod tests {
             fields.contains(&"params.a.1") && fields.contains(&"params.b"),
             "{fields:?}"
         );
+    }
+
+    #[test]
+    fn what_is_said_of_long_keys_and_values_is_short() {
+        let schema = json!({"additionalProperties": {"type": "integer"}});
+        let schema = Schema::compile(&schema).unwrap();
+        let long = "x".repeat(100_000);
+        let mistakes = schema.mistakes("result", &json!({long.as_str(): long}));
+        assert!(mistakes[0].field.starts_with("result.xxx"));
+        assert!(mistakes[0].field.len() < 310 && mistakes[0].problem.len() < 310);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use taskhost_store::components::{Version, VersionState};
 use taskhost_store::tasks::Unfinished;
 
 use super::TaskTypes;
+use super::said::told;
 use crate::error::ServiceError;
 
 /// A task type.
@@ -167,7 +168,7 @@ fn read(version: &Version) -> Result<Descriptor, ServiceError> {
 
 /// Keys of a descriptor that this host does not know, as sentences.
 pub(super) fn warnings(text: &str, descriptor: &Descriptor) -> Vec<String> {
-    let sentence = |key: &str| format!("this host does not know `{key}` and ignores it");
+    let sentence = |key: &str| told(&format!("this host does not know `{key}` and ignores it"));
     let mut warnings: Vec<String> = descriptor.unknown.keys().map(|key| sentence(key)).collect();
     let raw: Value = serde_json::from_str(text).unwrap_or_default();
     for (part, known) in [
@@ -223,7 +224,8 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
     number("grace_ms", before.grace_ms, after.grace_ms);
     number("stale_after_s", before.stale_after_s, after.stale_after_s);
     if before.version != after.version {
-        changes.push(format!("version: {} → {}", before.version, after.version));
+        let change = format!("version: {} → {}", before.version, after.version);
+        changes.push(told(&change));
     }
     let newly = after
         .collections
