@@ -41,6 +41,8 @@ const TURNS_BETWEEN_EVENTS: u32 = 3;
 /// if there is one, and not to those that compute: it waits two milliseconds for its turn instead
 /// of one for each guest that computes, and those lose no more than half of the turns.
 const TURNS_FOR_ANSWERED: u32 = 2;
+/// A timer goes off in the millisecond after the one that it was set to, and seldom much later.
+const TIMER_IS_LATE: Duration = Duration::from_millis(1);
 /// The host's own threads go first (nice values, 0 is theirs): what answers, writes to disk and
 /// moves the epoch is short, and a guest that computes loses nothing that it would notice.
 const PRIORITY: i32 = 10;
@@ -128,12 +130,9 @@ async fn watched(
         }
         // What a run does that has lost its lease counts for nothing.
         let is_fenced = stop.asked() == Some(StopReason::Fenced);
-        tokio::time::sleep(if is_fenced {
-            Duration::ZERO
-        } else {
-            limits.grace
-        })
-        .await;
+        if !is_fenced {
+            tokio::time::sleep(limits.grace.saturating_sub(TIMER_IS_LATE)).await;
+        }
         stop.interrupt();
     };
     tokio::select! {

@@ -1,4 +1,6 @@
-//! Goes on whatever it is told: computing, reporting or sleeping. It says `started` first.
+//! Goes on whatever it is told: computing, reporting, asking the host to let it sleep (which ends
+//! at once when it has been told), or waiting for a clock of WASI, where nobody tells it anything.
+//! It says `started` first.
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ enum How {
     Spin,
     Report,
     Sleep,
+    Park,
 }
 
 fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
@@ -30,6 +33,8 @@ fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
             How::Report => drop(clients.progress.report(number, None, "still here")),
             // tidy: sleep allowed because it is what this guest is for
             How::Sleep => drop(clients.context.sleep(Duration::from_secs(3600))),
+            // tidy: sleep allowed because it is what this guest is for
+            How::Park => std::thread::sleep(Duration::from_secs(3600)),
         }
     }
 }

@@ -24,7 +24,12 @@ async fn main() {
             Duration::ZERO,
         ),
         (
-            "waits, and does not, after its grace",
+            "waits for a clock, and does not, after its grace",
+            r#"{"type":"ignores-cancel","params":{"how":"park"}}"#,
+            GRACE,
+        ),
+        (
+            "asks to wait again and again, after its grace",
             r#"{"type":"ignores-cancel","params":{"how":"sleep"}}"#,
             GRACE,
         ),

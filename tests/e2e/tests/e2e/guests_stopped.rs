@@ -9,7 +9,7 @@ use crate::guests::{Honest, home, row};
 
 #[tokio::test]
 async fn whoever_ignores_a_cancel_is_canceled_after_the_grace() {
-    let rows = ["spin", "report", "sleep"]
+    let rows = ["spin", "report", "sleep", "park"]
         .map(|how| row("ignores-cancel", json!({"how": how}), "canceled", ""));
     let host = home(&rows).start().await;
     for (n, row) in rows.iter().enumerate() {
