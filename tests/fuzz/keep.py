@@ -54,7 +54,7 @@ def main():
     for data in kept:
         (folder / hashlib.sha1(data).hexdigest()[:16]).write_bytes(data)
     share = 100 * seen // max(1, len(everything))
-    print(f"{folder.name}: {len(kept)} of {len(inputs)} inputs, {size} B, {share} % of what they reach")
+    print(f"{folder.name}: {len(kept)} of {len(inputs)} inputs, {size} B, reach {share} % of all")
 
 
 main()

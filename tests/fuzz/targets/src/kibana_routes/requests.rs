@@ -166,8 +166,8 @@ pub(super) fn request(u: &mut Unstructured<'_>) -> (Sent, Option<Request<Body>>)
     sent.path = uri.path().to_owned();
     let request = request.uri(uri).body(in_pieces(&sent.body, &pieces)).ok();
     if let Some(headers) = request.as_ref().map(Request::headers) {
-        let hosts = headers.get_all("host").iter().count();
-        sent.is_foreign |= hosts != 1 || headers.contains_key("origin");
+        let hosts: Vec<_> = headers.get_all("host").iter().collect();
+        sent.is_foreign = hosts != ["localhost"] || headers.contains_key("origin");
     }
     (sent, request)
 }
