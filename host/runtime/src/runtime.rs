@@ -148,6 +148,7 @@ impl Runtime {
         };
         let slots = slots_of(&component)?;
         let code = self.linker.instantiate_pre(&component).map_err(refused)?;
+        v1::check_types(&code).map_err(refused)?;
         let code = v1::TaskTypePre::new(code).map_err(refused)?;
         Ok(Component {
             code,

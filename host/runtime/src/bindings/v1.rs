@@ -4,8 +4,10 @@ use taskhost_clients::documents as clients;
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_clients::streams::Batch;
 use taskhost_model::task::LogLevel;
-use wasmtime::Result;
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTableError};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{HasSelf, InstancePre, Linker, Resource, ResourceTableError};
+use wasmtime::error::Context as _;
+use wasmtime::{Result, format_err};
 
 use crate::state::GuestState;
 
@@ -37,6 +39,31 @@ pub(crate) use generated::taskhost::task::types::Error as GuestError;
 pub(crate) use generated::{COMPONENT_TYPE, TaskTypePre};
 
 use generated::taskhost::task::{context, documents, log, progress, streams, types};
+
+/// What every task type exports.
+const TASK: &str = "taskhost:task/task@0.1.0";
+
+/// Whether a component's `describe` and `run` take and give what the contract says. The bindings
+/// ask only once there is an instance, when it is too late to tell whose fault it is.
+pub(crate) fn check_types(code: &InstancePre<GuestState>) -> Result<()> {
+    let (component, types) = (code.component(), code.instance_type());
+    let task = component.get_export_index(None, TASK);
+    for name in ["describe", "run"] {
+        let item = component.get_export(task.as_ref(), name);
+        let checked = match item {
+            Some((ComponentItem::ComponentFunc(function), _)) => match name {
+                "describe" => function.typecheck::<(), (String,)>(&types),
+                _ => function
+                    .typecheck::<(String,), (std::result::Result<String, GuestError>,)>(&types),
+            },
+            _ => Err(format_err!("it is missing")),
+        };
+        checked.with_context(|| {
+            format!("exports {TASK} with another `{name}` than the WIT of this host has")
+        })?;
+    }
+    Ok(())
+}
 
 /// Makes the contract available to components.
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {

@@ -177,6 +177,47 @@ async fn functions_of_other_types_are_refused() {
 }
 
 #[tokio::test]
+async fn a_task_of_other_types_is_refused() {
+    let runtime = runtime();
+    for (describe, run, name) in [
+        (
+            "(result u32)",
+            r#"(param "params" string) (result (result string))"#,
+            "describe",
+        ),
+        (
+            "(result string)",
+            r#"(param "params" string) (result string)"#,
+            "run",
+        ),
+    ] {
+        let text = format!(
+            r#"(component
+            (core module $m
+                (memory (export "m") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "describe") (result i32) unreachable)
+                (func (export "run") (param i32 i32) (result i32) unreachable))
+            (core instance $i (instantiate $m))
+            (func $describe {describe}
+                (canon lift (core func $i "describe") (memory (core memory $i "m"))))
+            (func $run {run} (canon lift (core func $i "run") (memory (core memory $i "m"))
+                (realloc (core func $i "realloc"))))
+            (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
+            (export "taskhost:task/task@0.1.0" (instance $task)))"#
+        );
+        let bytes: Arc<[u8]> = Arc::from(::wat::parse_str(text).unwrap());
+        runtime.check(&bytes).unwrap();
+        let error = runtime.load(&digest(), bytes).await.unwrap_err();
+        assert!(matches!(error, LoadError::Refused { .. }), "{error}");
+        assert!(
+            error.to_string().contains(&format!("another `{name}`")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_fit_a_slot_is_refused() {
     let runtime = runtime();
     for fields in [
