@@ -5,7 +5,9 @@ then holds at most 40 files of together at most 64 kB: again and again the input
 most that no other does, for its size.
 """
 
+import array
 import hashlib
+import heapq
 import pathlib
 import sys
 
@@ -15,39 +17,52 @@ FILE_BYTES_MAX = 8 * 1000
 
 
 def read(control):
-    """Each input's bytes and what it reaches."""
-    lines = control.read_text().splitlines()
-    count = int(lines[0])
-    paths = lines[2 : 2 + count]
-    reached = {}
-    for line in lines[2 + count :]:
-        kind, number, *features = line.split()
-        if kind in ("FT", "COV"):
-            names = {(kind, feature) for feature in features}
-            reached.setdefault(int(number), set()).update(names)
-    inputs = [(pathlib.Path(paths[n]).read_bytes(), names) for n, names in reached.items()]
-    return [(data, names) for data, names in inputs if len(data) <= FILE_BYTES_MAX]
+    """Each input's bytes and what it reaches, as numbers."""
+    with control.open() as lines:
+        count = int(next(lines))
+        next(lines)
+        paths = [next(lines).rstrip("\n") for _ in range(count)]
+        inputs = []
+        for line in lines:
+            kind, number, *features = line.split()
+            data = pathlib.Path(paths[int(number)]).read_bytes() if kind == "FT" else None
+            if data is not None and len(data) <= FILE_BYTES_MAX:
+                inputs.append((data, array.array("Q", map(int, features))))
+    return inputs
 
 
 def chosen(inputs):
     """The inputs to keep."""
     kept, seen, size = [], set(), 0
-    while len(kept) < FILES_MAX:
-        fitting = [one for one in inputs if size + len(one[0]) <= BYTES_MAX]
-        worth = lambda one: len(one[1] - seen) / (200 + len(one[0]))
-        best = max(fitting, key=worth, default=None)
-        if best is None or best[1] <= seen:
-            break
-        kept.append(best[0])
-        seen |= best[1]
-        size += len(best[0])
+
+    def worth(index):
+        data, reached = inputs[index]
+        return sum(one not in seen for one in reached) / (200 + len(data))
+
+    # What an input adds never grows: only the one on top has to be looked at again.
+    heap = [(-worth(index), index) for index in range(len(inputs))]
+    heapq.heapify(heap)
+    while heap and len(kept) < FILES_MAX:
+        _, index = heapq.heappop(heap)
+        data, reached = inputs[index]
+        now = worth(index)
+        if now == 0 or size + len(data) > BYTES_MAX:
+            continue
+        if heap and now < -heap[0][0]:
+            heapq.heappush(heap, (-now, index))
+            continue
+        kept.append(data)
+        seen.update(reached)
+        size += len(data)
     return kept, len(seen), size
 
 
 def main():
     control, folder = map(pathlib.Path, sys.argv[1:])
     inputs = read(control)
-    everything = set().union(*(names for _, names in inputs))
+    everything = set()
+    for _, reached in inputs:
+        everything.update(reached)
     kept, seen, size = chosen(inputs)
     for path in folder.iterdir():
         path.unlink()
