@@ -5,7 +5,7 @@
 //! 2. No type starves another: each reservation names the types in another turn.
 //! 3. When the service has drained, no reservation is left: nothing starts afterwards.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use taskhost_model::ids::Incarnation;
@@ -19,6 +19,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::changes::ChangeKind;
 use crate::core::Core;
 use crate::runner::run_claimed;
+use crate::sync::AtomicUsize;
 
 /// This host's slots, and what it takes to fill them.
 #[derive(Debug)]

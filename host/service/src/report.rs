@@ -4,7 +4,7 @@
 //! A run's writes are bounded: the first comes a moment after there is something to write, so
 //! that a short run needs none, and then at most two a second.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use taskhost_clients::sink::RunSink;
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::changes::ChangeKind;
 use crate::core::Core;
+use crate::sync::{Mutex, MutexGuard};
 
 /// From the first thing to write until it is written.
 const FIRST_WRITE_AFTER: Duration = Duration::from_millis(50);

@@ -143,8 +143,9 @@ impl File {
 
     /// Whether there is something to give back: once after each time of work.
     fn falls_to_rest(&self) -> bool {
-        let submitted = self.writer.submitted();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: never less than what another look has seen.
+        let submitted = self.writer.submitted();
         let is_idle = submitted - seen.submitted <= WRITES_AT_REST;
         let falls = is_idle && !seen.is_resting;
         seen.is_resting = is_idle;

@@ -3,14 +3,15 @@
 //!
 //! # How it works
 //! The host's files are compiled a second time, to the letter, with other things behind the
-//! names that they use: `crate::sync` is of shuttle's making here, and where they say `tokio` or
-//! `taskhost_clients` they mean this crate. A step is a use of a lock, an atomic or a `Notify`;
-//! a sleep takes as long as shuttle likes. So nothing of this is in the host, and no setting of
-//! a build could put it there.
+//! names that they use: `crate::sync` is of shuttle's making here, and where they say `tokio`,
+//! `tokio_util`, `taskhost_clients` or `taskhost_runtime` they mean this crate. A step is a use
+//! of a lock, an atomic, a `Notify` or a semaphore; a sleep takes as long as shuttle likes. So
+//! nothing of this is in the host, and no setting of a build could put it there.
 //!
 //! # What it does not show
-//! Shuttle knows of no weaker memory order than `SeqCst`. Whole calls of the service, with its
-//! store, runtime and guests, are put in order by `host/service/tests/suite/races.rs`.
+//! Shuttle knows of no weaker memory order than `SeqCst`. Guests and their executor, types and
+//! HTTP are not here, and the store is the one in memory: whole calls of the real service are
+//! put in order by `host/service/tests/suite/races.rs`.
 
 // The files' own tests are for the real thing: built for those, there is nothing here.
 #![cfg(not(test))]
@@ -25,23 +26,63 @@
 )]
 
 extern crate self as taskhost_clients;
+extern crate self as taskhost_runtime;
 extern crate self as tokio;
+extern crate self as tokio_util;
 extern crate tokio as real_tokio;
+extern crate tokio_util as real_tokio_util;
+
+/// Tokio's, without chance: an order of steps can be repeated.
+macro_rules! select {
+    ($($branches:tt)*) => {
+        $crate::real_tokio::select! { biased; $($branches)* }
+    };
+}
+
+pub(crate) use runner::Runtime;
+pub(crate) use select;
+pub(crate) use shuttle::future::spawn;
 
 mod sync;
 mod time;
+mod runtime;
+mod task;
 #[path = "../../../host/clients/src/stop.rs"]
-pub mod stop;
+mod stop;
 #[path = "../../../host/clients/src/stillness.rs"]
 mod stillness;
+#[path = "../../../host/clients/src/sink.rs"]
+mod sink;
 #[path = "../../../host/runtime/src/ticker.rs"]
 mod ticker;
+#[path = "../../../host/service/src/settings.rs"]
+mod settings;
+#[path = "../../../host/service/src/error.rs"]
+mod error;
+mod types;
 #[path = "../../../host/service/src/changes.rs"]
 mod changes;
 #[path = "../../../host/service/src/live.rs"]
 mod live;
+#[path = "../../../host/service/src/wake.rs"]
+mod wake;
+#[path = "../../../host/service/src/core.rs"]
+mod core;
+#[path = "../../../host/service/src/report.rs"]
+mod report;
+mod runner;
+#[path = "../../../host/service/src/claims.rs"]
+mod claims;
+#[path = "../../../host/service/src/scheduler.rs"]
+mod scheduler;
+#[path = "../../../host/service/src/sweeper.rs"]
+mod sweeper;
+mod store;
 pub mod explore;
 pub mod signals;
 pub mod runs;
 pub mod feeds;
 pub mod ticks;
+mod bench;
+pub mod tasks;
+pub mod reports;

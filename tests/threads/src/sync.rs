@@ -1,13 +1,15 @@
 //! What threads share, of shuttle's making, under the names that the host's files use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use real_tokio::sync::TryAcquireError;
 use real_tokio::sync::futures::Notified;
-// To shuttle a sleep is a step at which others may go, and nothing else.
-use shuttle::thread::sleep as step;
+use shuttle::thread::sleep as a_moment;
 
-pub(crate) use real_tokio::sync::broadcast;
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8};
+pub(crate) use real_tokio::sync::{OwnedSemaphorePermit, broadcast};
+pub(crate) use real_tokio_util::sync::CancellationToken;
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 /// Threads, and their sleep.
@@ -24,9 +26,13 @@ pub(crate) mod thread {
     }
 }
 
-/// Tokio's, and others may go before each use of it.
+/// Tokio's. Others may go before each use of it, and before what comes next.
 #[derive(Debug, Default)]
 pub(crate) struct Notify(real_tokio::sync::Notify);
+
+/// Tokio's, and others may go before each use of it.
+#[derive(Debug)]
+pub(crate) struct Semaphore(Arc<real_tokio::sync::Semaphore>);
 
 impl Notify {
     pub(crate) fn new() -> Self {
@@ -34,17 +40,43 @@ impl Notify {
     }
 
     pub(crate) fn notified(&self) -> Notified<'_> {
-        step(Duration::ZERO);
-        self.0.notified()
+        between_steps(|| self.0.notified())
     }
 
     pub(crate) fn notify_one(&self) {
-        step(Duration::ZERO);
-        self.0.notify_one();
+        between_steps(|| self.0.notify_one());
     }
 
     pub(crate) fn notify_waiters(&self) {
-        step(Duration::ZERO);
-        self.0.notify_waiters();
+        between_steps(|| self.0.notify_waiters());
     }
+}
+
+impl Semaphore {
+    pub(crate) fn new(permits: usize) -> Self {
+        Self(Arc::new(real_tokio::sync::Semaphore::new(permits)))
+    }
+
+    pub(crate) fn available_permits(&self) -> usize {
+        between_steps(|| self.0.available_permits())
+    }
+
+    pub(crate) fn try_acquire_many_owned(
+        self: Arc<Self>,
+        count: u32,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        between_steps(|| Arc::clone(&self.0).try_acquire_many_owned(count))
+    }
+}
+
+/// Others may go. To shuttle a sleep is that, and nothing else.
+pub(crate) fn step() {
+    a_moment(Duration::ZERO);
+}
+
+fn between_steps<T>(work: impl FnOnce() -> T) -> T {
+    step();
+    let done = work();
+    step();
+    done
 }

@@ -135,6 +135,19 @@ pub const RULES: &[Rule] = &[
         broken: &[("tests/guests/examples/spin.rs", "//! Spins.\n")],
     },
     Rule {
+        name: "lock that is not tried",
+        why: "tests/threads has a file run by shuttle, which sees only the locks and atomics that \
+              it knows: take them from `crate::sync`",
+        check: places::locks_are_tried,
+        broken: &[
+            (
+                "tests/threads/src/lib.rs",
+                "//! T.\n#[path = \"../../../host/a/src/x.rs\"]\nmod x;\n",
+            ),
+            ("host/a/src/x.rs", "//! X.\nuse std::sync::{Arc, Mutex};\n"),
+        ],
+    },
+    Rule {
         name: "component not built",
         why: "whoever tries the examples runs examples/build.sh: build the component there",
         check: places::components_are_built,

@@ -11,6 +11,11 @@ pub trait Wide {
 }
 ";
 
+/// What threads share is made of these.
+const SHARED: &[&str] = &[
+    "Mutex", "RwLock", "Condvar", "Once", "Barrier", "Atomic", "mpsc",
+];
+
 pub(crate) fn code_map(tree: &Tree) -> Vec<Mistake> {
     const MAP: &str = "ARCHITECTURE.md";
     let Some(map) = tree.files.iter().find(|file| file.path == MAP) else {
@@ -53,6 +58,28 @@ pub(crate) fn guests_are_tested(tree: &Tree) -> Vec<Mistake> {
     untested
         .map(|guest| guest.mistake(1, "no file in tests/e2e names it"))
         .collect()
+}
+
+pub(crate) fn locks_are_tried(tree: &Tree) -> Vec<Mistake> {
+    let included = tree
+        .text("tests/threads/src/lib.rs")
+        .split("#[path = \"../../../");
+    let included: Vec<&str> = included
+        .skip(1)
+        .filter_map(|r| r.split('"').next())
+        .collect();
+    let files = tree.files.iter();
+    let files = files.filter(|file| included.contains(&file.path.as_str()));
+    let shares =
+        |line: &str| line.contains("std::sync::") && SHARED.iter().any(|name| line.contains(name));
+    let mut mistakes = Vec::new();
+    for file in files {
+        let code = file.text.lines().take(file.tests_begin()).enumerate();
+        for (index, line) in code.filter(|(_, line)| shares(line)) {
+            mistakes.push(file.mistake(index + 1, line.trim()));
+        }
+    }
+    mistakes
 }
 
 pub(crate) fn components_are_built(tree: &Tree) -> Vec<Mistake> {

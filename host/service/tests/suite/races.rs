@@ -4,7 +4,8 @@
 //!
 //! Loom and shuttle replace threads and locks by their own; what races here are transactions,
 //! which the store makes one after the other in any case, and guests, which need real threads.
-//! So whole calls are what is put in order.
+//! So whole calls are what is put in order. The steps of threads between them, at the memory that
+//! they share, are for shuttle: `tests/threads`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

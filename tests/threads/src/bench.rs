@@ -1,0 +1,147 @@
+//! A host without components: the service's own claims, scheduler, runs and sweeper over a
+//! store in memory.
+
+use std::sync::Arc;
+
+use shuttle::future::JoinHandle;
+use taskhost_model::ids::{Incarnation, Space, TaskId, TaskKey};
+use taskhost_store::event::{Applied, Event, NewRun};
+use taskhost_store::limits::Limits;
+use taskhost_store::open::in_memory;
+
+use crate::changes::Changes;
+use crate::claims::Claims;
+use crate::core::Core;
+use crate::error::ServiceError;
+use crate::live::Live;
+use crate::runner::{Kind, Runtime};
+use crate::runs::run_id;
+use crate::runtime::Handle;
+use crate::scheduler::Scheduler;
+use crate::settings::Settings;
+use crate::stop::StopReason;
+use crate::store::{Store, Trouble};
+use crate::sweeper::Sweeper;
+use crate::sync::{AtomicUsize, CancellationToken, Semaphore};
+use crate::task::TaskTracker;
+use crate::time;
+use crate::types::{TaskTypes, type_id};
+use crate::wake::Wake;
+
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) core: Arc<Core>,
+    pub(crate) store: Arc<Store>,
+    incarnation: Incarnation,
+    runs: TaskTracker,
+    stop: CancellationToken,
+    scheduler: JoinHandle<()>,
+}
+
+impl Bench {
+    /// A host with so many slots; no task type is known to it yet.
+    pub(crate) fn start(slots: usize, trouble: Trouble) -> Self {
+        let clock = time::start();
+        let stores = in_memory(Limits::default(), clock.clone());
+        let store = Arc::new(Store::new(stores.tasks, trouble));
+        let core = Arc::new(Core {
+            tasks: Arc::<Store>::clone(&store),
+            streams: stores.streams,
+            documents: stores.documents,
+            types: TaskTypes::default(),
+            live: Arc::new(Live::default()),
+            changes: Changes::default(),
+            clock,
+            settings: Settings::default(),
+            wake: Arc::new(Wake::default()),
+            stopping: CancellationToken::new(),
+        });
+        let (incarnation, runs) = (Incarnation::new(), TaskTracker::new());
+        let scheduler = Scheduler::new(Claims {
+            core: Arc::clone(&core),
+            // A claim that was heard of late may find its task claimed once more.
+            runtime: Arc::new(Runtime::new(trouble != Trouble::Any)),
+            host: "host-1".to_owned(),
+            incarnation,
+            slots: Arc::new(Semaphore::new(slots)),
+            runs: runs.clone(),
+            executor: Handle,
+            turn: AtomicUsize::new(0),
+        });
+        let stop = CancellationToken::new();
+        Self {
+            core,
+            store,
+            incarnation,
+            runs,
+            scheduler: crate::spawn(scheduler.run(stop.clone())),
+            stop,
+        }
+    }
+
+    pub(crate) fn sweeper(&self) -> Sweeper {
+        Sweeper::new(Arc::clone(&self.core), self.incarnation)
+    }
+
+    /// As the service does it, but without a limit of time.
+    pub(crate) async fn drain(self) {
+        self.core.stopping.cancel();
+        self.core.live.ask_all(StopReason::Drain);
+        self.stop.cancel();
+        self.scheduler.await.unwrap();
+        self.runs.close();
+        self.runs.wait().await;
+    }
+}
+
+/// Somebody wants a task to run; a number has one run.
+pub(crate) async fn schedule(
+    core: &Arc<Core>,
+    id: &str,
+    number: u64,
+    kind: Kind,
+) -> Result<Applied, ServiceError> {
+    let run = NewRun {
+        id: run_id(number),
+        type_id: type_id(),
+        stream: None,
+        params: kind.params(),
+        requested_by: "somebody".to_owned(),
+        priority: 0,
+        due_at: core.clock.now(),
+        timeout_ms: None,
+        max_attempts: 2,
+        condition: None,
+    };
+    core.apply_wish(&key(id), Event::Schedule(Box::new(run)))
+        .await
+}
+
+pub(crate) async fn cancel(core: &Arc<Core>, id: &str) -> Result<Applied, ServiceError> {
+    let (reason, if_version) = (None, None);
+    let by = "somebody".to_owned();
+    let event = Event::Cancel {
+        by,
+        reason,
+        if_version,
+    };
+    core.apply_wish(&key(id), event).await
+}
+
+pub(crate) async fn acknowledge(core: &Arc<Core>, id: &str) -> Result<Applied, ServiceError> {
+    let (by, if_version) = ("somebody".to_owned(), None);
+    let event = Event::Acknowledge { by, if_version };
+    core.apply_wish(&key(id), event).await
+}
+
+pub(crate) async fn delete(core: &Arc<Core>, id: &str) -> Result<Applied, ServiceError> {
+    let event = Event::Delete { if_version: None };
+    core.apply_wish(&key(id), event).await
+}
+
+pub(crate) fn key(id: &str) -> TaskKey {
+    TaskKey {
+        space: Space::parse("default").unwrap(),
+        id: TaskId::parse(id).unwrap(),
+    }
+}
