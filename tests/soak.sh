@@ -89,7 +89,7 @@ program() {
 # fuzz NAME: for so long, or until something is found.
 fuzz() {
     local name=$1 log="$work/$1.log" found="$work/found/$1" status=0
-    local inputs=("$work/corpus/$name" "$fuzz/corpus/$name")
+    local inputs=("$work/corpus/$name" "$fuzz/corpus/$name" "$fuzz/seeds/$name")
     mkdir -p "$work/corpus/$name" "$found"
     [ ! -d "$fuzz/regressions/$name" ] || inputs+=("$fuzz/regressions/$name")
     local dictionary="$fuzz/dictionaries/$name.dict"
@@ -115,8 +115,12 @@ keep() {
     mkdir -p "$merged" "$work/corpus/$name" "$fuzz/corpus/$name"
     rm -f "$control" "$merged"/*
     quietly "$name" "$(program "$name")" -set_cover_merge=1 -merge_control_file="$control" \
-        -timeout=30 -rss_limit_mb=3072 "$merged" "$fuzz/corpus/$name" "$work/corpus/$name"
+        -timeout=30 -rss_limit_mb=3072 "$merged" "$fuzz/seeds/$name" "$fuzz/corpus/$name" \
+        "$work/corpus/$name"
     python3 "$fuzz/keep.py" "$control" "$fuzz/corpus/$name"
+    # What adds nothing would only be run again at the beginning of each run.
+    rm -r "$work/corpus/$name"
+    mv "$merged" "$work/corpus/$name"
 }
 
 build

@@ -1,4 +1,5 @@
-//! Replays what is kept: the corpus of each target, and every input that once found something.
+//! Replays what is kept: inputs that were written by hand or chosen by what they reach, and every
+//! one that once found something.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +24,7 @@ impl Drop for Input {
 /// Every input of a target.
 fn replay(name: &str) {
     let target: Target = TARGETS.iter().find(|(known, _)| *known == name).unwrap().1;
-    let folders = ["corpus", "regressions"];
+    let folders = ["seeds", "corpus", "regressions"];
     let inputs: Vec<PathBuf> = folders.iter().flat_map(|kind| kept(kind, name)).collect();
     assert!(!inputs.is_empty(), "no input of {name} is kept");
     for path in inputs {
