@@ -12,9 +12,11 @@ use crate::json;
 pub(crate) fn query(text: &str) -> Result<Query, ClientError> {
     let mut value = parse("the request", text)?;
     // Taken out, so that a mistake in it has its whole path.
-    let condition = value
-        .as_object_mut()
-        .and_then(|object| object.remove("where"));
+    let Some(object) = value.as_object_mut() else {
+        // An array would do for the parser, with the values in the order of the fields.
+        return Err(ClientError::invalid("", "the request has to be an object"));
+    };
+    let condition = object.remove("where");
     let mut query: Query = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "" } else { path.as_str() };
@@ -75,6 +77,7 @@ mod tests {
         let cases = [
             ("", ""),
             ("[]", ""),
+            ("[0,1]", ""),
             (r#"{"from":0}"#, ""),
             (r#"{"from":"soon","to":1}"#, "from"),
             (r#"{"from":2,"to":1}"#, "from"),

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 /// The deepest nesting of `and`, `or` and `not`.
 pub const DEPTH_MAX: usize = 32;
+/// The longest name of a field.
+pub const FIELD_BYTES_MAX: usize = 512;
 /// How many tests and connectives one condition may have.
 pub const NODES_MAX: usize = 1_000;
 

@@ -3,6 +3,11 @@
 //! Keys that this host does not know are kept in `unknown` and shown as a warning: a newer
 //! task type runs on an older host unless it asks for something that must not be ignored.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -30,13 +35,13 @@ pub struct Descriptor {
     #[serde(default)]
     pub stream: StreamUse,
     /// What a run may use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "from_object")]
     pub limits: Limits,
     /// Collections that the type owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collections: Vec<Label>,
     /// How failures are tried again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "from_object")]
     pub retry: Retry,
     /// Time between asking a run to stop and stopping it, in milliseconds.
     #[serde(default = "default_grace_ms")]
@@ -215,6 +220,7 @@ impl Descriptor {
                 u64::from(self.retry.attempts),
                 u64::from(bounds.attempts),
             ),
+            ("stale_after_s", self.stale_after_s, STALE_AFTER_S_MAX),
         ] {
             if asked == 0 {
                 mistakes.push(format!("`{key}` is 0: it has to be between 1 and {most}"));
@@ -224,13 +230,6 @@ impl Descriptor {
         }
         if self.grace_ms > bounds.grace_ms {
             mistakes.push(too_large("grace_ms", self.grace_ms, bounds.grace_ms));
-        }
-        if self.stale_after_s > STALE_AFTER_S_MAX {
-            mistakes.push(too_large(
-                "stale_after_s",
-                self.stale_after_s,
-                STALE_AFTER_S_MAX,
-            ));
         }
         if self.collections.len() > COLLECTIONS_MAX {
             let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
@@ -244,6 +243,25 @@ impl Descriptor {
         }
         mistakes
     }
+}
+
+/// An array would do for the parser, with the values in the order of the fields.
+fn from_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Object(PhantomData))
 }
 
 fn too_large(key: &str, asked: u64, most: u64) -> String {
@@ -341,6 +359,9 @@ mod tests {
             (r#""id":"Hello!""#, "`id`"),
             (r#""id":"a","stream":"sometimes""#, "`stream`"),
             (r#""id":"a","limits":{"cpu_ms":"1 s"}"#, "`limits.cpu_ms`"),
+            (r#""id":"a","limits":[64,10]"#, "`limits`"),
+            (r#""id":"a","retry":[3]"#, "`retry`"),
+            (r#""id":"a","stale_after_s":0"#, "`stale_after_s`"),
         ] {
             let text = format!(r#"{{"version":"1","title":"x",{more}}}"#);
             let mistakes = parse(&text).unwrap_err();

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::condition::Condition;
+use crate::condition::{Condition, FIELD_BYTES_MAX};
 use crate::time::Timestamp;
 
 /// Rows of one answer when the request does not say.
 pub const SIZE_DEFAULT: u64 = 100;
 /// The most rows that one answer may have.
 pub const SIZE_MAX: u64 = 10_000;
+
+/// More than any cursor has.
+const CURSOR_BYTES_MAX: usize = 1024;
 
 /// A request for stream data. The range is `[from, to)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,12 +101,18 @@ impl Query {
         if self.max_values.is_some_and(|values| values > 100) {
             return wrong("max_values", "is more than 100".to_owned());
         }
-        if self
-            .fields
-            .as_ref()
-            .is_some_and(|fields| fields.len() > 100)
-        {
+        let fields = self.fields.as_deref().unwrap_or_default();
+        if fields.len() > 100 {
             return wrong("fields", "names more than 100 fields".to_owned());
+        }
+        let is_name = |field: &String| (1..=FIELD_BYTES_MAX).contains(&field.len());
+        if !fields.iter().all(is_name) {
+            let problem = format!("has to name fields of 1 to {FIELD_BYTES_MAX} bytes");
+            return wrong("fields", problem);
+        }
+        let cursor = self.cursor.as_deref().unwrap_or_default();
+        if cursor.len() > CURSOR_BYTES_MAX {
+            return wrong("cursor", "is not one that a former answer gave".to_owned());
         }
         Ok(())
     }
@@ -138,5 +147,12 @@ mod tests {
         let mut query = Query::range(at(0), at(1));
         query.size = Some(SIZE_MAX + 1);
         assert_eq!(query.check().unwrap_err().field, "size");
+        query.size = None;
+        query.cursor = Some("x".repeat(CURSOR_BYTES_MAX + 1));
+        assert_eq!(query.check().unwrap_err().field, "cursor");
+        for name in ["", &"x".repeat(FIELD_BYTES_MAX + 1)] {
+            query.fields = Some(vec!["a".to_owned(), name.to_owned()]);
+            assert_eq!(query.check().unwrap_err().field, "fields");
+        }
     }
 }

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{Condition, DEPTH_MAX, InvalidCondition, NODES_MAX, Range, Test};
+use super::{Condition, DEPTH_MAX, FIELD_BYTES_MAX, InvalidCondition, NODES_MAX, Range, Test};
 
 const OPERATORS: &str = "eq, neq, lt, lte, gt, gte, contains, startsWith, endsWith, range, exists";
 const FORMS: &str = "a condition is {field, OPERATOR}, {and: […]}, {or: […]}, {not: …}, \
                      {always: {}} or {never: {}}";
-const FIELD_BYTES_MAX: usize = 512;
 
 pub(super) fn condition(value: &Value) -> Result<Condition, InvalidCondition> {
     let mut nodes = 0;

@@ -207,6 +207,6 @@ fn not_loaded(error: LoadError) -> ServiceError {
 /// Mistakes may quote the component: names in it, its panic, keys and values of its descriptor.
 fn invalid(mistakes: Vec<String>) -> ServiceError {
     ServiceError::InvalidComponent {
-        mistakes: mistakes.iter().map(|mistake| told(mistake)).collect(),
+        mistakes: mistakes.into_iter().map(|it| told(&it)).collect(),
     }
 }

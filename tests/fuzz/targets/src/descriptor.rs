@@ -11,6 +11,7 @@ use taskhost_model::descriptor::{Bounds, Descriptor, JSON_DEPTH_MAX};
 use taskhost_service::error::FieldError;
 use taskhost_service::types::schema::Schema;
 
+use crate::contract;
 use crate::exactness::depth;
 
 /// What `describe` may answer.
@@ -42,10 +43,31 @@ pub fn run(data: &[u8]) {
             let written = serde_json::to_string(&descriptor).unwrap();
             let read = Descriptor::parse(&written, &bounds);
             assert_eq!(read.as_ref(), Ok(&descriptor), "{written}");
-            let values = lines.take(VALUES_MAX).filter_map(value);
-            check(&descriptor, &values.collect::<Vec<_>>());
+            let schemas = [&descriptor.params_schema, &descriptor.result_schema];
+            let compiled = schemas.into_iter().flatten().map(compiled);
+            let compiled: Vec<Option<Schema>> = compiled.collect();
+            if compiled.iter().all(Option::is_some) {
+                contract::check("descriptor.json", &without_nulls(answer));
+            }
+            for value in lines.take(VALUES_MAX).filter_map(value) {
+                for schema in compiled.iter().flatten() {
+                    checked(schema, &value);
+                }
+            }
         }
     }
+}
+
+/// The descriptor as it was written; a key without a value counts as left out.
+fn without_nulls(answer: &str) -> Value {
+    let mut written: Value = serde_json::from_str(answer).unwrap();
+    if let Some(keys) = written.as_object_mut() {
+        keys.retain(|_, value| !value.is_null());
+        for part in keys.values_mut().filter_map(Value::as_object_mut) {
+            part.retain(|key, value| key != "no_progress_s" || !value.is_null());
+        }
+    }
+    written
 }
 
 fn is_within(descriptor: &Descriptor, bounds: &Bounds) {
@@ -68,18 +90,6 @@ fn value(line: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(line).unwrap();
     assert!(depth(&value) <= JSON_DEPTH_MAX, "{line}");
     Some(value)
-}
-
-fn check(descriptor: &Descriptor, values: &[Value]) {
-    let schemas = [&descriptor.params_schema, &descriptor.result_schema];
-    for schema in schemas.into_iter().flatten() {
-        let Some(schema) = compiled(schema) else {
-            continue;
-        };
-        for value in values {
-            checked(&schema, value);
-        }
-    }
 }
 
 fn compiled(schema: &Value) -> Option<Schema> {

@@ -73,7 +73,8 @@ pub(crate) fn describing(descriptor: &str, imports: &str) -> String {
 
 /// A component with this descriptor whose run ends as the byte at `offset` of its params says: a
 /// digit, or any byte, modulo 4. It completes with `{}`; waits until it is stopped; fails with its
-/// params as details, to be tried again; completes with its params. Of params that are a text,
+/// params as details, to be tried again, after as many milliseconds as they have bytes where those
+/// are odd; completes with its params. Of params that are a text,
 /// what stands between the quotes is the result, whatever it is.
 pub(crate) fn ending(descriptor: &str, offset: usize) -> Vec<u8> {
     let text = format!(
@@ -109,7 +110,8 @@ pub(crate) fn ending(descriptor: &str, offset: usize) -> Vec<u8> {
             (i32.store (i32.const 16) (local.get $at))
             (i32.store (i32.const 20) (local.get $length))
             (i32.store8 (i32.const 24) (i32.const 1))
-            (i32.store8 (i32.const 32) (i32.const 0))
+            (i32.store8 (i32.const 32) (i32.and (local.get $length) (i32.const 1)))
+            (i64.store (i32.const 40) (i64.extend_i32_u (local.get $length)))
             (i32.store8 (i32.const 48) (i32.const 1))
             (i32.store (i32.const 52) (local.get $at))
             (i32.store (i32.const 56) (local.get $length))

@@ -18,7 +18,7 @@ use taskhost_model::descriptor::JSON_DEPTH_MAX;
 use taskhost_model::task::LogLevel;
 
 use crate::exactness::{depth, is_exact};
-use crate::host;
+use crate::{contract, host};
 use bench::{Bench, STREAM};
 
 const CALLS_MAX: usize = 64;
@@ -77,7 +77,7 @@ impl Run {
             'd' => {
                 let described = self.bench.clients.streams.describe(first).await;
                 let described = answered(described, &[ErrorCode::Denied]);
-                described.inspect(|text| is_object(text));
+                described.inspect(|text| meets("stream-description.json", text));
             }
             'o' => {
                 let opened = self.bench.clients.documents.open(first, at(1));
@@ -97,6 +97,8 @@ impl Run {
     async fn count(&self, query: &str) {
         let count = self.bench.clients.streams.count(STREAM, query).await;
         if let Some(text) = answered(count, &[]) {
+            is_query(query);
+            meets("count-result.json", &text);
             let count: Value = serde_json::from_str(&text).unwrap();
             assert!(count["value"].as_u64() <= Some(bench::DOCUMENTS), "{text}");
             assert_eq!(count["relation"], "eq");
@@ -105,7 +107,10 @@ impl Run {
 
     async fn sample(&self, request: &str) {
         let sample = self.bench.clients.streams.sample(STREAM, request).await;
-        answered(sample, &[]).inspect(|batch| self.is_batch(batch));
+        if let Some(batch) = answered(sample, &[]) {
+            is_query(request);
+            self.is_batch(&batch);
+        }
     }
 
     async fn samples(&self, requests: &[&str]) {
@@ -121,7 +126,8 @@ impl Run {
         let stats = self.bench.clients.streams.field_stats(STREAM, request);
         if let Some(text) = answered(stats.await, &[]) {
             assert!(text.len() as u64 <= self.bench.answer_bytes_max());
-            is_object(&text);
+            is_query(request);
+            meets("field-stats-result.json", &text);
         }
     }
 
@@ -139,6 +145,7 @@ impl Run {
             let Some(batch) = answered(found, &[]) else {
                 return;
             };
+            is_query(&request);
             self.is_batch(&batch);
             assert!(size.is_none_or(|size| batch.documents.len() as u64 <= size));
             let Some(next) = batch.next else { return };
@@ -154,7 +161,8 @@ impl Run {
         assert!(bytes as u64 <= self.bench.answer_bytes_max());
         assert!(batch.documents.len() as u64 <= bench::DOCUMENTS);
         batch.documents.iter().for_each(|text| is_object(text));
-        batch.details.iter().for_each(|text| is_object(text));
+        let details = batch.details.iter();
+        details.for_each(|text| meets("batch-details.json", text));
     }
 
     async fn get(&self, id: &str) {
@@ -285,9 +293,7 @@ fn answered<T>(answer: Refused<T>, more: &[ErrorCode]) -> Option<T> {
     assert!(!error.retryable && error.retry_after_ms.is_none());
     if let Some(details) = &error.details {
         assert!(details.to_string().len() <= 6 * MESSAGE_BYTES, "{details}");
-        for mistake in details["errors"].as_array().unwrap() {
-            assert!(mistake["field"].is_string() && mistake["message"].is_string());
-        }
+        contract::check("error-details.json", details);
     }
     None
 }
@@ -301,6 +307,19 @@ fn returned(text: &str) {
     if let Err(error) = checked {
         assert!(error.to_string().len() <= MESSAGE_BYTES, "{error:.200}");
     }
+}
+
+/// What was accepted as a query is one by the contract; a key without a value counts as left out.
+fn is_query(text: &str) {
+    let mut query: Value = serde_json::from_str(text).unwrap();
+    if let Some(keys) = query.as_object_mut() {
+        keys.retain(|_, value| !value.is_null());
+    }
+    contract::check("query.json", &query);
+}
+
+fn meets(file: &str, text: &str) {
+    contract::check(file, &serde_json::from_str(text).unwrap());
 }
 
 fn is_object(text: &str) {

@@ -14,6 +14,7 @@ mod pick;
 mod place;
 mod explained;
 mod exactness;
+mod contract;
 mod guest;
 mod host;
 mod wire;
