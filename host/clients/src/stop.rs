@@ -3,12 +3,13 @@
 //! Handed down when the run is built, so that whoever wants it to stop calls nothing below and
 //! nothing below calls upward.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::sync::{AtomicBool, AtomicU8};
+use crate::sync::{AtomicBool, Mutex, MutexGuard};
 
 /// Why a run shall stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,24 +30,21 @@ pub enum StopReason {
 #[derive(Debug, Clone, Default)]
 pub struct StopSignal(Arc<Inner>);
 
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    reason: StopReason,
+    late: Duration,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    /// 0: nobody has asked; otherwise the reason's number.
-    asked: AtomicU8,
+    asked: Mutex<Option<Asked>>,
     told: AtomicBool,
     interrupted: AtomicBool,
     changed: Notify,
 }
 
 impl StopReason {
-    const ALL: [Self; 5] = [
-        Self::User,
-        Self::Drain,
-        Self::Deadline,
-        Self::Fenced,
-        Self::NoProgress,
-    ];
-
     /// As a guest reads it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -56,16 +54,6 @@ impl StopReason {
             Self::Deadline => "deadline",
             Self::NoProgress => "no-progress",
             Self::Fenced => "fenced",
-        }
-    }
-
-    fn number(self) -> u8 {
-        match self {
-            Self::User => 1,
-            Self::Drain => 2,
-            Self::Deadline => 3,
-            Self::Fenced => 4,
-            Self::NoProgress => 5,
         }
     }
 }
@@ -79,11 +67,15 @@ impl StopSignal {
 
     /// Asks the run to stop. The first reason stands; asking again changes nothing.
     pub fn ask(&self, reason: StopReason) {
-        let first =
-            self.0
-                .asked
-                .compare_exchange(0, reason.number(), Ordering::AcqRel, Ordering::Acquire);
-        if first.is_ok() {
+        self.ask_late(reason, Duration::ZERO);
+    }
+
+    /// As [`Self::ask`], so long after somebody wished it: the wish had to be stored first.
+    pub fn ask_late(&self, reason: StopReason, late: Duration) {
+        let mut asked = self.lock();
+        if asked.is_none() {
+            *asked = Some(Asked { reason, late });
+            drop(asked);
             self.0.changed.notify_waiters();
         }
     }
@@ -97,10 +89,13 @@ impl StopSignal {
     /// Why the run is asked to stop, if it is.
     #[must_use]
     pub fn asked(&self) -> Option<StopReason> {
-        let number = self.0.asked.load(Ordering::Acquire);
-        StopReason::ALL
-            .into_iter()
-            .find(|reason| reason.number() == number)
+        self.lock().map(|asked| asked.reason)
+    }
+
+    /// How long after the wish the run was asked, if it was.
+    #[must_use]
+    pub fn late(&self) -> Duration {
+        self.lock().map_or(Duration::ZERO, |asked| asked.late)
     }
 
     /// Whether the run is to end wherever it is.
@@ -142,6 +137,10 @@ impl StopSignal {
     pub(crate) fn tell(&self) {
         self.0.told.store(true, Ordering::Release);
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Asked>> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +160,8 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), StopReason::Drain);
         assert_eq!(stop.asked(), Some(StopReason::Drain));
         assert!(!stop.told());
+        stop.ask_late(StopReason::User, Duration::from_secs(1));
+        assert_eq!(stop.late(), Duration::ZERO);
     }
 
     #[tokio::test]

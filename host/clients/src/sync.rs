@@ -1,5 +1,5 @@
 //! What threads share is made of these. `tests/threads` has the files that use them a second
 //! time, with shuttle's behind the same names.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8};
+pub(crate) use std::sync::atomic::AtomicBool;
 pub(crate) use std::sync::{Mutex, MutexGuard};

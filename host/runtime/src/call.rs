@@ -43,6 +43,8 @@ const TURNS_BETWEEN_EVENTS: u32 = 3;
 const TURNS_FOR_ANSWERED: u32 = 2;
 /// A timer goes off in the millisecond after the one that it was set to, and seldom much later.
 const TIMER_IS_LATE: Duration = Duration::from_millis(1);
+/// What a run loses of its grace by being asked late: at most a twentieth.
+const LATE_AT_MOST: u32 = 20;
 /// The host's own threads go first (nice values, 0 is theirs): what answers, writes to disk and
 /// moves the epoch is short, and a guest that computes loses nothing that it would notice.
 const PRIORITY: i32 = 10;
@@ -131,7 +133,7 @@ async fn watched(
         // What a run does that has lost its lease counts for nothing.
         let is_fenced = stop.asked() == Some(StopReason::Fenced);
         if !is_fenced {
-            tokio::time::sleep(limits.grace.saturating_sub(TIMER_IS_LATE)).await;
+            tokio::time::sleep(grace_left(limits.grace, stop.late())).await;
         }
         stop.interrupt();
     };
@@ -141,6 +143,12 @@ async fn watched(
         () = time => {}
     }
     (&mut running.0).await
+}
+
+/// The grace is counted from the wish that the run stops. Storing it takes a little of it; where
+/// the store was slow, or a clock was stepped, the run has nearly all of it all the same.
+fn grace_left(grace: Duration, late: Duration) -> Duration {
+    (grace - late.min(grace / LATE_AT_MOST)).saturating_sub(TIMER_IS_LATE)
 }
 
 async fn too_still(clients: &RunClients, limit: Option<Duration>) {

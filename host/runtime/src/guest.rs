@@ -117,6 +117,9 @@ impl Guest {
             if meter.is_over() {
                 return Err(Halt::OutOfCpu.into());
             }
+            if !meter.ends_turn() {
+                return Ok(UpdateDeadline::Continue(1));
+            }
             // Every tick is another guest's turn, and another thread's: the kernel's own, which
             // write to disk, would otherwise wait for up to its next tick (4 ms).
             std::thread::yield_now();

@@ -12,11 +12,17 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use taskhost_model::task::Usage;
 
+/// A guest's turn lasts from one tick to the next. One that was begun between ticks, or that the
+/// kernel has kept from computing, goes on: to begin another guest instead takes a slot more.
+const TURN_NS: u64 = 250_000;
+
 /// Shared by the run, its host functions and its epoch checks; all on one thread at a time.
 #[derive(Debug)]
 pub(crate) struct Meter {
     cpu_limit_ns: u64,
     cpu_ns: AtomicU64,
+    /// `cpu_ns` when the guest's turn began.
+    turn_ns: AtomicU64,
     /// The thread's CPU time at which the guest's current stretch began.
     since_ns: AtomicU64,
     in_host: AtomicBool,
@@ -29,6 +35,7 @@ impl Meter {
         Self {
             cpu_limit_ns: u64::try_from(cpu_limit.as_nanos()).unwrap_or(u64::MAX),
             cpu_ns: AtomicU64::new(0),
+            turn_ns: AtomicU64::new(0),
             since_ns: AtomicU64::new(0),
             in_host: AtomicBool::new(false),
             host_wait_ns: AtomicU64::new(0),
@@ -54,6 +61,17 @@ impl Meter {
         self.pause();
         self.resume();
         self.cpu_ns.load(Ordering::Relaxed) > self.cpu_limit_ns
+    }
+
+    /// Whether the guest has computed enough to let another one go first; its next turn begins
+    /// then. Called after [`Self::is_over`].
+    pub(crate) fn ends_turn(&self) -> bool {
+        let now_ns = self.cpu_ns.load(Ordering::Relaxed);
+        let is_over = now_ns - self.turn_ns.load(Ordering::Relaxed) >= TURN_NS;
+        if is_over {
+            self.turn_ns.store(now_ns, Ordering::Relaxed);
+        }
+        is_over
     }
 
     pub(crate) fn note_memory(&self, bytes: u64) {

@@ -26,8 +26,6 @@ pub const COMPILE_COMMAND: &str = "compile-component";
 const SPARE_INSTANCES: usize = 16;
 /// Between two looks at whether the store has nothing to do.
 const REST_INTERVAL: Duration = Duration::from_secs(1);
-/// What no block of the allocator's own holds.
-const LARGE_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Time for the last answers to be written after every run has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -177,11 +175,6 @@ async fn rest_now_and_then(stores: Stores, stop: CancellationToken) {
         if let Err(error) = stores.rest().await {
             tracing::debug!(%error, "the store's memory is not given back");
         }
-        // The allocator looks for what it may give back when it frees a large block: without this
-        // a burst of 10,000 tasks left 5 MiB more behind (measured).
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(
-            LARGE_BLOCK_BYTES,
-        )));
     }
 }
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use taskhost_server::cli::{self, Cli, Command, Exit, Failure};
 
 /// Gives memory back to the system after a burst, where glibc's keeps it, and is faster with many
-/// threads.
+/// threads. `.cargo/config.toml` has its settings.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Of each thread; only what is used of it takes memory. A check of deeply nested JSON against a
 /// deeply nested schema needs more than the usual 2 MiB where nothing is optimized.

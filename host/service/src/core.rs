@@ -101,7 +101,7 @@ impl Core {
     fn follow_up(&self, applied: &Applied) {
         let Some(task) = &applied.task else { return };
         match task.phase() {
-            Phase::BeingCanceled => self.live.ask(task.fence(), StopReason::User),
+            Phase::BeingCanceled => self.stop_canceled(task),
             Phase::Absent => {
                 for lease in &task.previous {
                     self.live.interrupt(lease.fence, StopReason::Fenced);
@@ -115,6 +115,14 @@ impl Core {
             | Phase::Completed
             | Phase::Acknowledged => {}
         }
+    }
+
+    /// Asks the run of a task that is being canceled to stop. Its grace is counted from when the
+    /// cancel was recorded, so that the write to disk between is not added to it.
+    pub(crate) fn stop_canceled(&self, task: &Task) {
+        let now = self.clock.now();
+        let late = now.since(task.run.cancel_requested_at.unwrap_or(now));
+        self.live.ask(task.fence(), StopReason::User, late);
     }
 
     /// A run that waits is news to the scheduler, unless it was claimed along with the write.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::task::Fence;
@@ -54,11 +55,11 @@ impl Live {
         }
     }
 
-    /// Asks a run to stop, now or when it registers.
-    pub(crate) fn ask(&self, fence: Fence, reason: StopReason) {
+    /// Asks a run to stop, now or when it registers, so long after somebody wished it.
+    pub(crate) fn ask(&self, fence: Fence, reason: StopReason, late: Duration) {
         let mut runs = self.lock();
         let entry = runs.entries.entry(fence).or_insert_with(Entry::new);
-        entry.stop.ask(reason);
+        entry.stop.ask_late(reason, late);
     }
 
     /// Stops a run's guest now.
@@ -161,7 +162,7 @@ mod tests {
     fn a_stop_before_the_run_registers_is_not_lost() {
         let live = Arc::new(Live::default());
         let fence = fence();
-        live.ask(fence, StopReason::User);
+        live.ask(fence, StopReason::User, Duration::ZERO);
         let run = live.register(fence);
         assert_eq!(run.stop.asked(), Some(StopReason::User));
         drop(run);
@@ -180,8 +181,8 @@ mod tests {
         let live = Arc::new(Live::default());
         let (running, expected, gone) = (fence(), fence(), fence());
         let _run = live.register(running);
-        live.ask(expected, StopReason::User);
-        live.ask(gone, StopReason::User);
+        live.ask(expected, StopReason::User, Duration::ZERO);
+        live.ask(gone, StopReason::User, Duration::ZERO);
         assert_eq!(live.unclaimed().len(), 2);
         live.forget_unclaimed(gone);
         live.forget_unclaimed(running);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_store::error::StoreError;
-use taskhost_store::tasks::Reservation as _;
+use taskhost_store::queue::Reservation as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

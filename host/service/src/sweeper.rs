@@ -133,7 +133,7 @@ impl Sweeper {
         for task in &held {
             // Usually they have been told; telling them again changes nothing.
             if task.phase() == Phase::BeingCanceled && core.live.has(task.fence()) {
-                core.live.ask(task.fence(), StopReason::User);
+                core.stop_canceled(task);
             }
             for lease in &task.previous {
                 if core.live.has(lease.fence) {

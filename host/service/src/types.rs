@@ -18,7 +18,8 @@ use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Component, LoadError, Runtime};
 use taskhost_store::components::{ComponentStore, Version};
 use taskhost_store::documents::DocumentStore;
-use taskhost_store::tasks::{ClaimableType, TaskStore};
+use taskhost_store::queue::ClaimableType;
+use taskhost_store::tasks::TaskStore;
 use tokio::sync::OnceCell;
 
 use crate::error::{FieldError, ServiceError};

@@ -17,8 +17,9 @@ use taskhost_model::time::{Clock, Timestamp};
 use taskhost_store::event::{Event, NewRun, RunEvent, RunReport};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Settings, Stores, open};
+use taskhost_store::queue::{ClaimRequest, ClaimableType};
 use taskhost_store::streams::{StreamDocument, StreamSettings};
-use taskhost_store::tasks::{ClaimRequest, ClaimableType, ListRequest, StoredTask};
+use taskhost_store::tasks::{ListRequest, StoredTask};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,4 +1,4 @@
-//! Where documents live: four traits with numbered guarantees, the backends behind them, and
+//! Where documents live: five traits with numbered guarantees, the backends behind them, and
 //! one conformance suite that every backend passes.
 //!
 //! # Guarantees
@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod apply;
 pub mod limits;
+pub mod queue;
 pub mod tasks;
 pub mod documents;
 pub mod streams;

@@ -18,8 +18,8 @@ use crate::documents::Scope;
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::place::Place;
+use crate::queue::Claimer;
 use crate::streams::Stream;
-use crate::tasks::Claimer;
 
 /// A store that is gone with the process.
 #[derive(Debug)]

@@ -6,6 +6,8 @@ pub mod load;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use taskhost_e2e::host::Host;
+
 /// The machine in one line: processor, cores, kernel.
 #[must_use]
 pub fn machine() -> String {
@@ -68,6 +70,19 @@ pub fn ms_of_day(time: &str) -> Option<u64> {
         return None;
     };
     Some(((hours * 60 + minutes) * 60 + seconds) * 1_000 + ms.parse::<u64>().ok()?)
+}
+
+/// What a host holds of memory (VmRSS), in KiB.
+///
+/// # Panics
+/// When the host does not run.
+#[must_use]
+pub fn resident_kib(host: &Host) -> u64 {
+    let path = format!("/proc/{}/status", host.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(path).expect("the host runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("what it holds of memory")
 }
 
 #[cfg(test)]

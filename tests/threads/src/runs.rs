@@ -1,6 +1,7 @@
 //! The runs of a host: a stop reaches its run, whenever it comes, and nothing is left of either.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
@@ -14,7 +15,9 @@ use crate::stop::StopReason;
 /// has said why.
 pub fn a_stop_of_one() {
     let live = Arc::new(Live::default());
-    let asking = beside(&live, |live| live.ask(fence(1), StopReason::User));
+    let asking = beside(&live, |live| {
+        live.ask(fence(1), StopReason::User, Duration::ZERO)
+    });
     let interrupting = beside(&live, |live| live.interrupt(fence(1), StopReason::Fenced));
     let running = beside(&live, |live| {
         let run = live.register(fence(1));
@@ -51,8 +54,8 @@ pub fn a_drain() {
 /// Stops of runs that are not there are forgotten; one that starts meanwhile is not.
 pub fn forgetting() {
     let live = Arc::new(Live::default());
-    live.ask(fence(1), StopReason::User);
-    live.ask(fence(2), StopReason::User);
+    live.ask(fence(1), StopReason::User, Duration::ZERO);
+    live.ask(fence(2), StopReason::User, Duration::ZERO);
     let forgetting = beside(&live, |live| {
         live.unclaimed()
             .into_iter()

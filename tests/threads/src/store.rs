@@ -13,9 +13,8 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
-use taskhost_store::tasks::{
-    ClaimRequest, Claimer, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished,
-};
+use taskhost_store::queue::{ClaimRequest, Claimer, RunQueue};
+use taskhost_store::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
 
 use crate::sync::step;
 
@@ -143,17 +142,24 @@ impl Store {
 }
 
 #[async_trait]
-impl TaskStore for Store {
-    async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
-        self.pass(async { self.write(key, &event) }).await
-    }
-
+impl RunQueue for Store {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
         self.pass(self.beneath.claim(request)).await
     }
 
     fn claim_along(&self, claimer: Arc<dyn Claimer>) {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimer);
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.pass(self.beneath.next_due()).await
+    }
+}
+
+#[async_trait]
+impl TaskStore for Store {
+    async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
+        self.pass(async { self.write(key, &event) }).await
     }
 
     async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
@@ -170,10 +176,6 @@ impl TaskStore for Store {
 
     async fn list(&self, request: &ListRequest) -> Result<TaskPage, StoreError> {
         self.pass(self.beneath.list(request)).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.pass(self.beneath.next_due()).await
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {

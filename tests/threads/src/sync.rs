@@ -9,7 +9,7 @@ use shuttle::thread::sleep as a_moment;
 
 pub(crate) use real_tokio::sync::{OwnedSemaphorePermit, broadcast};
 pub(crate) use real_tokio_util::sync::CancellationToken;
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicUsize};
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 /// Threads, and their sleep.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskhost_model::ids::{Digest, TypeId};
-use taskhost_store::tasks::ClaimableType;
+use taskhost_store::queue::ClaimableType;
 
 use crate::error::ServiceError;
 use crate::sync::Mutex;

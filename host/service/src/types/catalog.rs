@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Wea
 use taskhost_model::descriptor::Bounds;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_store::components::{ComponentStore, VersionState};
-use taskhost_store::tasks::ClaimableType;
+use taskhost_store::queue::ClaimableType;
 
 use super::LoadedVersion;
 use crate::error::ServiceError;

@@ -1,4 +1,4 @@
-//! Who gets what to run (`TaskStore` 3), and what is known of those that have it.
+//! Who gets what to run (`RunQueue` 2), and what is known of those that have it.
 
 use std::collections::BTreeSet;
 

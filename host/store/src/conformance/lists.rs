@@ -1,4 +1,4 @@
-//! Lists of tasks (`TaskStore` 5 and 6).
+//! Lists of tasks (`TaskStore` 3 and 4).
 
 use std::collections::BTreeSet;
 

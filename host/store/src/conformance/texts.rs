@@ -1,4 +1,4 @@
-//! Params, results and logs (`TaskStore` 7).
+//! Params, results and logs (`TaskStore` 5).
 
 use std::sync::Arc;
 

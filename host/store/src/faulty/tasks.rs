@@ -10,9 +10,40 @@ use taskhost_model::time::Timestamp;
 use super::{Call, Fate, Faulty, Policy, Seen, call, failed};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, Outcome};
-use crate::tasks::{
-    ClaimRequest, Claimer, ListRequest, Reservation, StoredTask, TaskPage, TaskStore, Unfinished,
-};
+use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue};
+use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+
+#[async_trait]
+impl RunQueue for Faulty<dyn TaskStore> {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
+        let call = call("tasks.claim", true);
+        let fate = self.policy.before(call).await;
+        if matches!(fate, Fate::Rejected | Fate::Conflict) {
+            return Err(failed(fate));
+        }
+        let answer = self.inner.claim(request).await;
+        if let Ok(claimed) = &answer {
+            self.policy.done(Seen::Claimed(claimed));
+        }
+        self.policy.after(call).await;
+        if fate == Fate::DoneButFailed {
+            return Err(failed(fate));
+        }
+        if let Ok(claimed) = &answer {
+            self.policy.told(Seen::Claimed(claimed));
+        }
+        answer
+    }
+
+    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
+        let policy = Arc::clone(&self.policy);
+        self.inner.claim_along(Arc::new(Along { claimer, policy }));
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Faulty::read(self, "tasks.next_due", self.inner.next_due()).await
+    }
+}
 
 #[async_trait]
 impl TaskStore for Faulty<dyn TaskStore> {
@@ -43,31 +74,6 @@ impl TaskStore for Faulty<dyn TaskStore> {
         answer
     }
 
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
-        let call = call("tasks.claim", true);
-        let fate = self.policy.before(call).await;
-        if matches!(fate, Fate::Rejected | Fate::Conflict) {
-            return Err(failed(fate));
-        }
-        let answer = self.inner.claim(request).await;
-        if let Ok(claimed) = &answer {
-            self.policy.done(Seen::Claimed(claimed));
-        }
-        self.policy.after(call).await;
-        if fate == Fate::DoneButFailed {
-            return Err(failed(fate));
-        }
-        if let Ok(claimed) = &answer {
-            self.policy.told(Seen::Claimed(claimed));
-        }
-        answer
-    }
-
-    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
-        let policy = Arc::clone(&self.policy);
-        self.inner.claim_along(Arc::new(Along { claimer, policy }));
-    }
-
     async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
         Faulty::read(self, "tasks.get", self.inner.get(key)).await
     }
@@ -82,10 +88,6 @@ impl TaskStore for Faulty<dyn TaskStore> {
 
     async fn list(&self, request: &ListRequest) -> Result<TaskPage, StoreError> {
         Faulty::read(self, "tasks.list", self.inner.list(request)).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        Faulty::read(self, "tasks.next_due", self.inner.next_due()).await
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {

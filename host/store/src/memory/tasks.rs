@@ -16,9 +16,26 @@ use crate::error::StoreError;
 use crate::event::{Applied, Claim, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
-use crate::tasks::{
-    ClaimRequest, Claimer, ListRequest, Reservation, StoredTask, TaskPage, TaskStore, Unfinished,
-};
+use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue};
+use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+
+#[async_trait]
+impl RunQueue for Memory {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.content()?.claim(request, &self.limits, now))
+    }
+
+    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
+        *self.claimer.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimer);
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let content = self.content()?;
+        let waiting = content.at(Place::Waiting);
+        Ok(waiting.map(|entry| entry.task.run.due_at).min())
+    }
+}
 
 #[async_trait]
 impl TaskStore for Memory {
@@ -78,21 +95,6 @@ impl TaskStore for Memory {
             tasks: found.iter().map(|entry| entry.task.clone()).collect(),
             next: last.map(|(created_ms, number)| cursor::encode("tasks", created_ms, number)),
         })
-    }
-
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
-        let now = self.clock.now();
-        Ok(self.content()?.claim(request, &self.limits, now))
-    }
-
-    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
-        *self.claimer.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimer);
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let content = self.content()?;
-        let waiting = content.at(Place::Waiting);
-        Ok(waiting.map(|entry| entry.task.run.due_at).min())
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {

@@ -11,7 +11,8 @@ use super::writer::{Companion, Operation};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::limits::Limits;
-use crate::tasks::{Claimer, Reservation, StoredTask};
+use crate::queue::{Claimer, Reservation};
+use crate::tasks::StoredTask;
 
 /// Who is to be asked.
 #[derive(Debug, Default, Clone)]

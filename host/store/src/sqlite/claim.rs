@@ -9,7 +9,8 @@ use super::write_task::{apply, put_right};
 use crate::error::StoreError;
 use crate::event::{Claim, Event, Outcome};
 use crate::limits::Limits;
-use crate::tasks::{ClaimRequest, ClaimableType, StoredTask};
+use crate::queue::{ClaimRequest, ClaimableType};
+use crate::tasks::StoredTask;
 
 /// What of a type can be claimed, in order.
 pub(super) const SELECT_READY: &str = "\

@@ -17,9 +17,8 @@ use super::{Sqlite, list};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
-use crate::tasks::{
-    ClaimRequest, Claimer, ListRequest, StoredTask, TaskPage, TaskStore, Unfinished,
-};
+use crate::queue::{ClaimRequest, Claimer, RunQueue};
+use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
 
 /// What a guest may be alive for.
 pub(super) const SELECT_HELD: &str =
@@ -46,6 +45,28 @@ pub(super) const UNFINISHED_BY_DIGEST: [&str; 2] = [
 
 /// So many tombstones go in one transaction.
 const TOMBSTONES_AT_A_TIME: u64 = 256;
+
+#[async_trait]
+impl RunQueue for Sqlite {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
+        loop {
+            let (request, limits, clock) = (request.clone(), self.limits, self.clock.clone());
+            let work =
+                move |connection: &Connection| claim(connection, &limits, &request, clock.now());
+            if let Claimed::Runs(runs) = self.tasks.writer.write(Step::Claim, work).await? {
+                return Ok(runs);
+            }
+        }
+    }
+
+    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
+        self.along.set(claimer);
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.tasks.readers.find(next_due).await
+    }
+}
 
 #[async_trait]
 impl TaskStore for Sqlite {
@@ -111,25 +132,6 @@ impl TaskStore for Sqlite {
         let request = request.clone();
         let read = move |connection: &Connection| list::page(connection, &request);
         self.tasks.readers.read(read).await
-    }
-
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
-        loop {
-            let (request, limits, clock) = (request.clone(), self.limits, self.clock.clone());
-            let work =
-                move |connection: &Connection| claim(connection, &limits, &request, clock.now());
-            if let Claimed::Runs(runs) = self.tasks.writer.write(Step::Claim, work).await? {
-                return Ok(runs);
-            }
-        }
-    }
-
-    fn claim_along(&self, claimer: Arc<dyn Claimer>) {
-        self.along.set(claimer);
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.tasks.readers.find(next_due).await
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {

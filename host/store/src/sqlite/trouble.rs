@@ -14,7 +14,8 @@ use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Event, NewRun, Outcome};
 use crate::limits::Limits;
-use crate::tasks::{ClaimRequest, ClaimableType, TaskStore};
+use crate::queue::{ClaimRequest, ClaimableType};
+use crate::tasks::TaskStore;
 
 struct Opened {
     folder: tempfile::TempDir,

@@ -12,7 +12,8 @@ use taskhost_model::task::{Fence, Progress, Usage};
 use super::{memory, quick_folder, sqlite};
 use crate::conformance::{Subject, given};
 use crate::event::{Event, NewRun, RunEvent, RunReport, WriteCondition};
-use crate::tasks::{ClaimRequest, ListRequest};
+use crate::queue::ClaimRequest;
+use crate::tasks::ListRequest;
 
 const IDS: [&str; 3] = ["a", "b", "C"];
 const TYPES: [&str; 2] = ["hello", "other"];

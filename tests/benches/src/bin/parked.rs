@@ -4,9 +4,8 @@
 use std::time::{Duration, Instant};
 
 use taskhost_benches::wire::Wire;
-use taskhost_benches::{line, machine, ms, percentile};
+use taskhost_benches::{line, machine, ms, percentile, resident_kib};
 use taskhost_e2e::home::Home;
-use taskhost_e2e::host::Host;
 
 const PARKED: usize = 8_000;
 const BEYOND: usize = 50;
@@ -80,12 +79,4 @@ async fn main() {
 async fn running(wire: &mut Wire) -> u64 {
     let said = wire.send("GET", "/v1/info", "").await;
     said.number("runs").expect("the number of runs")
-}
-
-fn resident_kib(host: &Host) -> u64 {
-    let path = format!("/proc/{}/status", host.pid().as_raw_nonzero());
-    let status = std::fs::read_to_string(path).expect("the host runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("what it holds of memory")
 }

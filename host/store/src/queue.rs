@@ -1,0 +1,75 @@
+//! Which runs are due, and who gets them.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taskhost_model::ids::{Digest, Incarnation, TypeId};
+use taskhost_model::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::tasks::StoredTask;
+
+/// The runs that wait, of all tasks in the store.
+///
+/// # Guarantees
+/// 1. What `claim` has answered, or a [`Claimer`] was given, is on disk.
+/// 2. No run is given twice, only due runs are, of the wanted types only, none whose task has a
+///    `previous` run, and within a type in order of rank, then of `created_at`. The types are
+///    taken in turn, one run each (starting with the first in the request), so that a type with
+///    a long queue starves no other.
+/// 3. A claim costs the same however many tasks are finished, not yet due or of other types.
+#[async_trait]
+pub trait RunQueue: Send + Sync + Debug {
+    /// Takes due runs.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError>;
+
+    /// From now on a task that is scheduled is claimed for this one in the same atomic unit,
+    /// where the store can do that. It spares a commit; nobody may rely on it.
+    fn claim_along(&self, claimer: Arc<dyn Claimer>);
+
+    /// When the next run of any type becomes due, of those that were not due at the last claim;
+    /// so nothing that becomes due between a claim and this call is missed.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
+/// Somebody who takes runs as soon as there are some.
+pub trait Claimer: Send + Sync + Debug {
+    /// Room for runs, if there is any at this moment. Called on a thread of the store, which
+    /// waits meanwhile.
+    fn reserve(&self) -> Option<Box<dyn Reservation>>;
+}
+
+/// Room for runs. When it is dropped, nothing was claimed, and nobody knows whether there is
+/// something to claim.
+pub trait Reservation: Send + Debug {
+    /// What may be claimed.
+    fn request(&self) -> &ClaimRequest;
+
+    /// Takes what was claimed, maybe nothing. Called on a thread of the store.
+    fn start(self: Box<Self>, claimed: Vec<StoredTask>);
+}
+
+/// Who claims what.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The host's name.
+    pub host: String,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Types that the host can run now, each with the component for runs that have none yet.
+    pub types: Vec<ClaimableType>,
+    /// At most so many runs.
+    pub limit: usize,
+}
+
+/// A type that can be claimed.
+#[derive(Debug, Clone)]
+pub struct ClaimableType {
+    /// The type.
+    pub type_id: TypeId,
+    /// Its active component.
+    pub digest: Digest,
+    /// Its wall-clock limit.
+    pub wall_ms: u64,
+}
