@@ -4,8 +4,8 @@
 #     target/release/taskhost
 #     target/task-types/NAME.wasm
 #
-# Quiet when there is nothing to build. Needs rustup, and a C compiler for linking and for the
-# embedded store; where there is none and apt may be used, it is installed.
+# Quiet when there is nothing to build. Needs rustup, and a C compiler with make for linking, for
+# the embedded store and for the allocator; where they lack and apt may be used, they are installed.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -25,18 +25,18 @@ fi
 command -v cargo >/dev/null ||
     fail "there is no cargo: install rustup from https://rustup.rs, then start again"
 
-if ! command -v cc >/dev/null; then
-    packages="gcc libc6-dev"
+if ! command -v cc >/dev/null || ! command -v make >/dev/null; then
+    packages="gcc libc6-dev make"
     if ! command -v apt-get >/dev/null; then
-        fail "there is no C compiler: install one that is called cc"
+        fail "there is no C compiler or no make: install both, as cc and make"
     elif [ "$(id -u)" = 0 ]; then
         sudo=""
     elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
         sudo="sudo"
     else
-        fail "there is no C compiler: sudo apt-get install $packages, then start again"
+        fail "there is no C compiler or no make: sudo apt-get install $packages, then start again"
     fi
-    echo "There is no C compiler: installing $packages …"
+    echo "There is no C compiler or no make: installing $packages …"
     log=$(mktemp)
     if ! { $sudo apt-get update -q &&
         DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy --no-install-recommends \

@@ -49,7 +49,9 @@ prepare() {
         echo "tests/run.sh: there is no cargo: install rustup from https://rustup.rs" >&2
         exit 2
     fi
-    command -v cc >/dev/null || install "a C compiler" gcc libc6-dev
+    if ! command -v cc >/dev/null || ! command -v make >/dev/null; then
+        install "a C compiler and make" gcc libc6-dev make
+    fi
     if [ "$mode" != quick ] && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         install "Python with venv, for the baseline" python3 python3-venv
     fi
@@ -101,6 +103,11 @@ count() {
 rest="--workspace --exclude taskhost-tidy --exclude taskhost-e2e"
 
 prepare
+# A full disk and a read-only folder are mounts that only a test's own processes see.
+if ! unshare --mount true 2>/dev/null && ! unshare --user --map-root-user --mount true 2>/dev/null
+then
+    export TASKHOST_WITHOUT_MOUNTS=1
+fi
 if [ "$mode" = all ]; then
     # Read by proptest, and by tests/e2e/src/lib.rs.
     export PROPTEST_CASES=5000 TASKHOST_LONG=1
@@ -126,6 +133,9 @@ fi
 echo
 if [ -z "${TASKHOST_EXTRA_LOGS:-}" ]; then
     echo "!!! SKIPPED: mixes of further logs; set TASKHOST_EXTRA_LOGS=DIR (NAME.log files)"
+fi
+if [ -n "${TASKHOST_WITHOUT_MOUNTS:-}" ]; then
+    echo "!!! SKIPPED: a full disk, a read-only folder; needs \`unshare --mount\`"
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -21,6 +21,7 @@ use crate::changes::ChangeKind;
 use crate::core::Core;
 use crate::runner::run_claimed;
 use crate::sync::AtomicUsize;
+use crate::wake::Wake;
 
 /// This host's slots, and what it takes to fill them.
 #[derive(Debug)]
@@ -95,12 +96,28 @@ impl Claims {
         // Registered before anything else can happen: a cancel or a drain finds it.
         let registered = core.live.register(claimed.task.fence());
         let runtime = Arc::clone(&self.runtime);
+        let slot = Slot {
+            permit: slot,
+            wake: Arc::clone(&core.wake),
+        };
         let run = async move {
+            let _slot = slot;
             run_claimed(&core, &runtime, claimed, registered).await;
-            drop(slot);
-            core.wake.slot_is_free();
         };
         self.runs.spawn_on(run, &self.executor);
+    }
+}
+
+/// The slot of one run, given back however the run ends.
+struct Slot {
+    permit: Option<OwnedSemaphorePermit>,
+    wake: Arc<Wake>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.wake.slot_is_free();
     }
 }
 

@@ -48,11 +48,7 @@ impl Scheduler {
         let mut next_look = Instant::now();
         while !stop.is_cancelled() {
             if self.core.wake.take_due() || Instant::now() >= next_look {
-                let sleep = self.look().await.unwrap_or_else(|error| {
-                    tracing::error!(%error, "nothing can be claimed: the store is away");
-                    STORE_AWAY
-                });
-                next_look = Instant::now() + sleep;
+                next_look = Instant::now() + self.look(&stop).await;
             }
             tokio::select! {
                 () = self.core.wake.woken() => {}
@@ -62,8 +58,33 @@ impl Scheduler {
         }
     }
 
-    /// Claims once and starts what was claimed; says when to look again without being woken.
-    async fn look(&self) -> Result<Duration, StoreError> {
+    /// Claims, and again while the store is away: whoever wakes the loop meanwhile is heard
+    /// afterwards. Says when to look again without being woken.
+    async fn look(&self, stop: &CancellationToken) -> Duration {
+        let mut is_away = false;
+        loop {
+            match self.look_once().await {
+                Ok(sleep) => {
+                    if is_away {
+                        tracing::info!("the store answers again");
+                    }
+                    return sleep;
+                }
+                Err(error) if !is_away => {
+                    tracing::error!(%error, "the store is away: nothing starts until it answers");
+                }
+                Err(error) => tracing::debug!(%error, "the store is still away"),
+            }
+            is_away = true;
+            let pause = tokio::time::sleep(STORE_AWAY);
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return SLEEP_MAX;
+            }
+        }
+    }
+
+    /// Claims once and starts what was claimed.
+    async fn look_once(&self) -> Result<Duration, StoreError> {
         let Some(reserved) = self.claims.reserve() else {
             // A freed slot or a new type wakes the loop; time does not help.
             self.core.wake.keep_due();

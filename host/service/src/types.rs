@@ -3,6 +3,7 @@
 //! A version's descriptor and schemas are kept in memory while it is active or a run is pinned
 //! to it; its code is loaded at first use, through the runtime's cache.
 
+mod beside;
 mod catalog;
 mod push;
 pub mod schema;
@@ -24,16 +25,12 @@ use tokio::sync::OnceCell;
 
 use crate::error::{FieldError, ServiceError};
 use crate::wake::Wake;
+use beside::Beside;
 use catalog::Catalog;
 use schema::Schema;
 
 pub use push::Pushed;
 pub use view::{TypeView, VersionView};
-
-/// Everything else goes first.
-const LOWEST_PRIORITY: i32 = 19;
-/// Of a thread that checks deeply nested JSON.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Loads, lists and hands out task types. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -87,6 +84,8 @@ pub(crate) struct LoadedVersion {
     pub(crate) params: Option<Schema>,
     pub(crate) result: Option<Schema>,
     component: OnceCell<Component>,
+    /// Checks that take long: a type holds up itself at most.
+    checks: Beside,
 }
 
 impl LoadedVersion {
@@ -109,6 +108,7 @@ impl LoadedVersion {
                 params,
                 result,
                 component: OnceCell::new(),
+                checks: Beside::new(),
             })
         } else {
             Err(mistakes)
@@ -145,7 +145,7 @@ impl LoadedVersion {
             return (value, mistakes);
         }
         let version = Arc::clone(self);
-        let checked = beside(move || {
+        let checked = self.checks.work(move || {
             let mistakes = check(&version, &value);
             (value, mistakes)
         });
@@ -159,22 +159,6 @@ impl LoadedVersion {
     pub(crate) fn wall_ms(&self) -> u64 {
         self.descriptor.limits.wall_s.saturating_mul(1000)
     }
-}
-
-/// Works on a thread of the lowest priority: what a hostile schema takes of the processor, it takes
-/// from nobody. `None` when the work has panicked, or there is no thread for it.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (send, done) = tokio::sync::oneshot::channel();
-    let work = move || {
-        // Of this thread alone; it is a courtesy, so that it may fail.
-        rustix::process::setpriority_process(None, LOWEST_PRIORITY).ok();
-        drop(send.send(work()));
-    };
-    let thread = std::thread::Builder::new()
-        .name("taskhost-check".to_owned())
-        .stack_size(STACK_BYTES);
-    thread.spawn(work).ok()?;
-    done.await.ok()
 }
 
 impl TaskTypes {

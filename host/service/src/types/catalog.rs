@@ -62,11 +62,14 @@ impl Catalog {
         let former = versions
             .active
             .insert(version.version.type_id.clone(), version);
-        if let Some(former) = former {
+        if let Some(former) = &former {
             versions
                 .draining
-                .insert(former.version.digest.clone(), Arc::downgrade(&former));
+                .insert(former.version.digest.clone(), Arc::downgrade(former));
         }
+        // Unmapping the code of a version takes its time: not under the lock, which the store's
+        // writer waits for in the middle of a transaction.
+        drop(versions);
     }
 
     /// A version that a run is pinned to: in memory, or read from the store.

@@ -3,6 +3,7 @@
 //!
 //! Takes some minutes. `aged 10000 1000` takes other numbers of finished and pending tasks.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -28,9 +29,11 @@ async fn main() {
     round(&host.url, "warm", TASKS).await;
     let young = rates(&host, "young").await;
     round(&host.url, "fill", finished).await;
-    let bytes = std::fs::metadata(home.data().join("tasks.sqlite"))
-        .expect("the store")
-        .len();
+    let size = |name: &str| {
+        let file = std::fs::metadata(home.data().join(name));
+        file.expect("the store").len()
+    };
+    let bytes = size("tasks.sqlite") + size("tasks.sqlite-wal");
     let in_all = finished + TASKS * (ROUNDS + 1);
     let mut wire = Wire::connect(&host.url).await;
     for n in 0..pending {
@@ -74,9 +77,13 @@ async fn syncs(host: &Host) -> u64 {
     let mut strace = Command::new("strace")
         .args(["-f", "-c", "-e", "trace=fdatasync,fsync", "-p", &pid, "-o"])
         .arg(&report)
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("strace: apt-get install strace");
+    let mut said = BufReader::new(strace.stderr.take().expect("it is piped")).lines();
+    let attached = said.next().expect("strace says something").expect("text");
+    assert!(attached.contains("attached"), "{attached}");
+    std::thread::spawn(move || said.count());
     round(&host.url, "traced", TASKS).await;
     let tracer = Pid::from_raw(strace.id().cast_signed()).expect("a process");
     kill_process(tracer, Signal::INT).expect("strace runs");
