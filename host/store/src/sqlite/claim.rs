@@ -4,11 +4,13 @@
 use rusqlite::Connection;
 use taskhost_model::time::Timestamp;
 
-use super::read_task::{by_number, next_due, texts_of};
-use super::write_task::{apply, put_right};
+use super::read_task::{Stored, Texts, by_number, next_due, texts_of};
+use super::row::damaged;
+use super::write_task::apply;
 use crate::error::StoreError;
 use crate::event::{Claim, Event, Outcome};
 use crate::limits::Limits;
+use crate::place::{self, Place};
 use crate::queue::{ClaimRequest, ClaimableType};
 use crate::tasks::StoredTask;
 
@@ -16,6 +18,8 @@ use crate::tasks::StoredTask;
 pub(super) const SELECT_READY: &str = "\
     SELECT number FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1 ORDER BY rank, \
     created_ms, number LIMIT ?2";
+/// What cannot be claimed leaves the queue.
+const LEAVE: &str = "UPDATE tasks SET place = ?2 WHERE number = ?1 AND place = 1";
 /// What became due goes to where claims look for it.
 pub(super) const PROMOTE: &str = "\
     UPDATE tasks SET place = 1 WHERE number IN (SELECT number FROM tasks INDEXED BY \
@@ -33,6 +37,18 @@ pub(super) enum Claimed {
     Again,
 }
 
+/// A claim under way.
+struct Claiming<'a> {
+    connection: &'a Connection,
+    limits: &'a Limits,
+    request: &'a ClaimRequest,
+    now: Timestamp,
+    runs: Vec<StoredTask>,
+    /// Whether something that could not be claimed has left the queue since its last reading:
+    /// others may stand behind it.
+    has_cleared: bool,
+}
+
 /// Takes due runs, one of each type in turn.
 pub(super) fn claim(
     connection: &Connection,
@@ -43,28 +59,18 @@ pub(super) fn claim(
     if promote(connection, now)? == PROMOTED_MAX {
         return Ok(Claimed::Again);
     }
-    let mut queues = Vec::with_capacity(request.types.len());
-    for wanted in &request.types {
-        queues.push((
-            wanted,
-            ready(connection, wanted, request.limit)?.into_iter(),
-        ));
+    let mut claiming = Claiming {
+        connection,
+        limits,
+        request,
+        now,
+        runs: Vec::new(),
+        has_cleared: true,
+    };
+    while std::mem::take(&mut claiming.has_cleared) {
+        claiming.take_in_turn()?;
     }
-    let mut runs = Vec::new();
-    while !queues.is_empty() {
-        let mut open = Vec::with_capacity(queues.len());
-        for (wanted, mut queue) in queues {
-            if runs.len() >= request.limit {
-                return Ok(Claimed::Runs(runs));
-            }
-            if let Some(number) = queue.next() {
-                runs.extend(take(connection, limits, request, wanted, number, now)?);
-                open.push((wanted, queue));
-            }
-        }
-        queues = open;
-    }
-    Ok(Claimed::Runs(runs))
+    Ok(Claimed::Runs(claiming.runs))
 }
 
 /// Makes ready what became due, and says how much that was.
@@ -77,51 +83,91 @@ fn promote(connection: &Connection, now: Timestamp) -> Result<usize, StoreError>
     Ok(promote.execute((now.as_ms(), PROMOTED_MAX as i64))?)
 }
 
-fn ready(
-    connection: &Connection,
-    wanted: &ClaimableType,
-    limit: usize,
-) -> Result<Vec<i64>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = connection.prepare_cached(SELECT_READY)?;
-    let rows = statement.query_map((wanted.type_id.as_str(), limit), |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
+impl Claiming<'_> {
+    fn take_in_turn(&mut self) -> Result<(), StoreError> {
+        let mut queues = Vec::with_capacity(self.request.types.len());
+        for wanted in &self.request.types {
+            queues.push((wanted, self.ready(wanted)?.into_iter()));
+        }
+        while !queues.is_empty() {
+            let mut open = Vec::with_capacity(queues.len());
+            for (wanted, mut queue) in queues {
+                if self.runs.len() >= self.request.limit {
+                    self.has_cleared = false;
+                    return Ok(());
+                }
+                if let Some(number) = queue.next() {
+                    self.take(wanted, number)?;
+                    open.push((wanted, queue));
+                }
+            }
+            queues = open;
+        }
+        Ok(())
+    }
 
-fn take(
-    connection: &Connection,
-    limits: &Limits,
-    request: &ClaimRequest,
-    wanted: &ClaimableType,
-    number: i64,
-    now: Timestamp,
-) -> Result<Option<StoredTask>, StoreError> {
-    let Some(stored) = by_number(connection, number)? else {
-        return Ok(None);
-    };
-    let key = stored.task.key();
-    let event = Event::Claim(Claim {
-        host: request.host.clone(),
-        incarnation: request.incarnation,
-        digest: wanted.digest.clone(),
-        wall_ms: wanted.wall_ms,
-    });
-    let applied = apply(connection, limits, &key, Some(stored), &event, now)?;
-    match (applied.outcome, applied.task) {
-        (Outcome::Changed, Some(task)) => {
-            let (params, payload) = texts_of(connection, number, &task)?;
-            Ok(Some(StoredTask {
+    fn ready(&self, wanted: &ClaimableType) -> Result<Vec<i64>, StoreError> {
+        let limit = i64::try_from(self.request.limit).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare_cached(SELECT_READY)?;
+        let rows = statement.query_map((wanted.type_id.as_str(), limit), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn take(&mut self, wanted: &ClaimableType, number: i64) -> Result<(), StoreError> {
+        let (stored, (params, payload)) = match self.read(number) {
+            Err(StoreError::Corrupt { reason }) => return self.set_aside(number, &reason),
+            found => found?,
+        };
+        let key = stored.task.key();
+        let event = Event::Claim(Claim {
+            host: self.request.host.clone(),
+            incarnation: self.request.incarnation,
+            digest: wanted.digest.clone(),
+            wall_ms: wanted.wall_ms,
+        });
+        let applied = apply(
+            self.connection,
+            self.limits,
+            &key,
+            Some(stored),
+            &event,
+            self.now,
+        )?;
+        match (applied.outcome, applied.task) {
+            (Outcome::Changed, Some(task)) => self.runs.push(StoredTask {
                 task,
                 params,
                 payload,
-            }))
+            }),
+            // The clock went back: it is not due any more.
+            (_, Some(task)) => self.leave(number, place::of(&task, self.now))?,
+            (_, None) => {}
         }
-        // The clock went back: it is not due any more.
-        _ => {
-            if let Some(stored) = by_number(connection, number)? {
-                put_right(connection, &stored, now)?;
-            }
-            Ok(None)
-        }
+        Ok(())
+    }
+
+    fn read(&self, number: i64) -> Result<(Stored, Texts), StoreError> {
+        let stored = by_number(self.connection, number)?;
+        let stored = stored.ok_or_else(|| damaged("an index names a row that is not there"))?;
+        let texts = texts_of(self.connection, number, &stored.task)?;
+        Ok((stored, texts))
+    }
+
+    /// A damaged row costs its own task its run, and no other.
+    fn set_aside(&mut self, number: i64, reason: &str) -> Result<(), StoreError> {
+        tracing::error!(
+            number,
+            reason,
+            "a due task cannot be read: it was taken out of the queue and does not run. Stop the \
+             host; in `tasks.sqlite`, mend the row of this `number` in `tasks` and set its `place` \
+             to 1, or delete it"
+        );
+        self.leave(number, Place::Rest)
+    }
+
+    fn leave(&mut self, number: i64, place: Place) -> Result<(), StoreError> {
+        let mut leave = self.connection.prepare_cached(LEAVE)?;
+        self.has_cleared |= leave.execute((number, place as i64))? > 0;
+        Ok(())
     }
 }

@@ -34,6 +34,9 @@ pub(super) struct Stored {
     pub task: Task,
 }
 
+/// Params and, where there is one, payload.
+pub(super) type Texts = (Arc<str>, Option<Arc<str>>);
+
 /// The stored task of a key, a tombstone included.
 pub(super) fn by_key(connection: &Connection, key: &TaskKey) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection.prepare_cached(SELECT_BY_KEY)?;
@@ -56,7 +59,7 @@ pub(super) fn texts_of(
     connection: &Connection,
     number: i64,
     task: &Task,
-) -> Result<(Arc<str>, Option<Arc<str>>), StoreError> {
+) -> Result<Texts, StoreError> {
     let text = |sql| -> Result<Option<Arc<str>>, StoreError> {
         let mut statement = connection.prepare_cached(sql)?;
         Ok(statement.query_row([number], |row| row.get(0)).optional()?)

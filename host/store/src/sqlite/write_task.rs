@@ -68,20 +68,6 @@ pub(super) fn apply(
     }
 }
 
-/// Moves a task to the place where it belongs now.
-pub(super) fn put_right(
-    connection: &Connection,
-    stored: &Stored,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let place = place::of(&stored.task, now);
-    let sql = "UPDATE tasks SET place = ?2 WHERE number = ?1";
-    connection
-        .prepare_cached(sql)?
-        .execute((stored.number, place as i64))?;
-    Ok(())
-}
-
 fn write_row(
     connection: &Connection,
     stored: Option<&Stored>,
