@@ -10,6 +10,7 @@
 pub mod given;
 mod schedules;
 mod claims;
+pub(crate) mod along;
 mod runs;
 mod lists;
 mod texts;
@@ -99,6 +100,13 @@ async fn of_tasks(make: &impl Fn() -> Subject) {
             next_due_is_the_earliest_that_waits,
             held_are_those_that_a_host_may_run,
             unfinished_are_counted,
+        }
+        along {
+            along_is_claimed_as_any_claim,
+            along_gives_what_is_due_in_order,
+            along_gives_nothing_twice,
+            along_without_room_leaves_it_to_claims,
+            along_asks_only_where_something_is_ready,
         }
         lists {
             lists_are_newest_first,

@@ -5,6 +5,8 @@ use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
+use crate::event::{Applied, Event, Outcome};
+
 /// The place of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -38,4 +40,12 @@ pub(crate) fn of(task: &Task, now: Timestamp) -> Place {
         | Phase::Completed
         | Phase::Acknowledged => Place::Rest,
     }
+}
+
+/// Whether a schedule has made a run ready, so that it can be claimed along.
+pub(crate) fn is_made_ready(event: &Event, applied: &Applied, now: Timestamp) -> bool {
+    let is_ready = |task| of(task, now) == Place::Ready;
+    matches!(event, Event::Schedule(_))
+        && applied.outcome == Outcome::Changed
+        && applied.task.as_ref().is_some_and(is_ready)
 }

@@ -24,8 +24,9 @@ pub trait RunQueue: Send + Sync + Debug {
     /// Takes due runs.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError>;
 
-    /// From now on a task that is scheduled is claimed for this one in the same atomic unit,
-    /// where the store can do that. It spares a commit; nobody may rely on it.
+    /// From now on a task that is scheduled and due is claimed for this one in the same atomic
+    /// unit, where the store can do that, with what else is due. It spares a commit; nobody may
+    /// rely on it, and more may be due than is given.
     fn claim_along(&self, claimer: Arc<dyn Claimer>);
 
     /// When the next run of any type becomes due, of those that were not due at the last claim;
@@ -36,7 +37,7 @@ pub trait RunQueue: Send + Sync + Debug {
 /// Somebody who takes runs as soon as there are some.
 pub trait Claimer: Send + Sync + Debug {
     /// Room for runs, if there is any at this moment. Called on a thread of the store, which
-    /// waits meanwhile.
+    /// waits meanwhile, and only where a run has just become claimable.
     fn reserve(&self) -> Option<Box<dyn Reservation>>;
 }
 
@@ -46,7 +47,8 @@ pub trait Reservation: Send + Debug {
     /// What may be claimed.
     fn request(&self) -> &ClaimRequest;
 
-    /// Takes what was claimed, maybe nothing. Called on a thread of the store.
+    /// Takes what was claimed, maybe nothing, before whoever scheduled it is answered. Called
+    /// on a thread of the store.
     fn start(self: Box<Self>, claimed: Vec<StoredTask>);
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
+use tokio::runtime::Handle;
 
 use super::{Call, Fate, Faulty, Policy, Seen, call, failed};
 use crate::error::StoreError;
@@ -36,8 +37,11 @@ impl RunQueue for Faulty<dyn TaskStore> {
     }
 
     fn claim_along(&self, claimer: Arc<dyn Claimer>) {
-        let policy = Arc::clone(&self.policy);
-        self.inner.claim_along(Arc::new(Along { claimer, policy }));
+        self.inner.claim_along(Arc::new(Along {
+            claimer,
+            policy: Arc::clone(&self.policy),
+            executor: Handle::current(),
+        }));
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -110,21 +114,23 @@ impl TaskStore for Faulty<dyn TaskStore> {
 struct Along {
     claimer: Arc<dyn Claimer>,
     policy: Arc<dyn Policy>,
+    /// The store's threads are on none.
+    executor: Handle,
 }
 
 #[derive(Debug)]
 struct Late {
     reservation: Box<dyn Reservation>,
     policy: Arc<dyn Policy>,
+    executor: Handle,
 }
 
 impl Claimer for Along {
     fn reserve(&self) -> Option<Box<dyn Reservation>> {
-        let reservation = self.claimer.reserve()?;
-        let policy = Arc::clone(&self.policy);
         Some(Box::new(Late {
-            reservation,
-            policy,
+            reservation: self.claimer.reserve()?,
+            policy: Arc::clone(&self.policy),
+            executor: self.executor.clone(),
         }))
     }
 }
@@ -138,9 +144,10 @@ impl Reservation for Late {
         let Self {
             reservation,
             policy,
+            executor,
         } = *self;
         policy.done(Seen::Claimed(&claimed));
-        tokio::spawn(async move {
+        executor.spawn(async move {
             policy.after(call("tasks.claim", true)).await;
             policy.told(Seen::Claimed(&claimed));
             reservation.start(claimed);
@@ -158,5 +165,46 @@ fn names_a_version(event: &Event) -> bool {
         | Event::Run { .. }
         | Event::HostLost { .. }
         | Event::PreviousEnded { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::along::{Listener, given};
+    use crate::conformance::{Subject, given::clock};
+    use crate::faulty::wrap;
+    use crate::limits::Limits;
+    use crate::open::{Settings, open};
+
+    #[derive(Debug)]
+    struct Everything;
+
+    #[async_trait]
+    impl Policy for Everything {
+        async fn before(&self, _: Call<'_>) -> Fate {
+            Fate::Done
+        }
+
+        async fn after(&self, _: Call<'_>) {}
+    }
+
+    #[tokio::test]
+    async fn what_is_claimed_on_a_thread_of_the_store_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let (limits, clock) = (Limits::default(), clock());
+        let settings = Settings {
+            folder: folder.path().to_owned(),
+            limits,
+        };
+        let policy: Arc<dyn Policy> = Arc::new(Everything);
+        let stores = wrap(&open(&settings, clock.clone()).unwrap(), &policy);
+        let s = Subject { stores, clock };
+        let (listener, mut heard) = Listener::new(1);
+        s.stores.tasks.claim_along(listener);
+        for id in ["t", "u"] {
+            s.scheduled(id).await.unwrap();
+            assert_eq!(given(&mut heard).await[0].task.id.as_str(), id);
+        }
     }
 }

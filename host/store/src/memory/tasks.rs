@@ -44,11 +44,8 @@ impl TaskStore for Memory {
         let now = self.clock.now();
         let mut content = self.content()?;
         let applied = content.apply(key, &event, &self.limits, now);
-        let reservation = match event {
-            Event::Schedule(_) => self.reserve(),
-            _ => None,
-        };
-        if let Some(reservation) = reservation {
+        let reservation = place::is_made_ready(&event, &applied, now).then(|| self.reserve());
+        if let Some(reservation) = reservation.flatten() {
             let claimed = content.claim(reservation.request(), &self.limits, now);
             drop(content);
             reservation.start(claimed);

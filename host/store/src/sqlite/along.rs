@@ -1,17 +1,21 @@
 //! Claims within the commit that accepts a task: an idle host starts a run after one write to
 //! disk instead of two.
+//!
+//! The claimer's code runs on the writer's thread: a panic in it costs what it was asked for,
+//! and never the store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use taskhost_model::time::Clock;
 
 use super::claim::{Claimed, claim};
-use super::writer::{Companion, Operation};
+use super::writer::{Companion, OPERATIONS_MAX, Operation};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::limits::Limits;
-use crate::queue::{Claimer, Reservation};
+use crate::queue::{ClaimRequest, Claimer, Reservation};
 use crate::tasks::StoredTask;
 
 /// Who is to be asked.
@@ -23,6 +27,7 @@ struct ClaimAlong {
     limits: Limits,
     clock: Clock,
     reservation: Box<dyn Reservation>,
+    request: ClaimRequest,
     claimed: Option<Vec<StoredTask>>,
 }
 
@@ -31,27 +36,28 @@ impl Along {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimer);
     }
 
-    fn reserve(&self) -> Option<Box<dyn Reservation>> {
-        let claimer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        claimer.as_ref()?.reserve()
-    }
-
     /// What the writer of tasks asks.
     pub(super) fn companion(&self, limits: Limits, clock: Clock) -> Companion {
         let along = self.clone();
-        let make = move || {
-            let claim = ClaimAlong {
+        Box::new(move || {
+            let (reservation, request) = guarded(|| along.reserve())??;
+            Some(Box::new(ClaimAlong {
                 limits,
                 clock: clock.clone(),
-                reservation: along.reserve()?,
+                reservation,
+                request,
                 claimed: None,
-            };
-            Some(Box::new(claim) as Box<dyn Operation>)
-        };
-        Companion {
-            of: Step::Schedule,
-            make: Box::new(make),
-        }
+            }))
+        })
+    }
+
+    fn reserve(&self) -> Option<(Box<dyn Reservation>, ClaimRequest)> {
+        let claimer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reservation = claimer.as_ref()?.reserve()?;
+        let mut request = reservation.request().clone();
+        // Whoever wrote waits meanwhile; the scheduler hears of each run that is left.
+        request.limit = request.limit.min(OPERATIONS_MAX);
+        Some((reservation, request))
     }
 }
 
@@ -61,8 +67,8 @@ impl Operation for ClaimAlong {
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        let (request, now) = (self.reservation.request(), self.clock.now());
-        self.claimed = match claim(connection, &self.limits, request, now)? {
+        let now = self.clock.now();
+        self.claimed = match claim(connection, &self.limits, &self.request, now)? {
             Claimed::Runs(runs) => Some(runs),
             // Its claimer has to look again.
             Claimed::Again => None,
@@ -70,9 +76,30 @@ impl Operation for ClaimAlong {
         Ok(())
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        if let (Ok(()), Some(claimed)) = (committed, self.claimed) {
-            self.reservation.start(claimed);
-        }
+    fn wants_company(&self) -> bool {
+        false
     }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let (reservation, claimed) = (self.reservation, self.claimed);
+        guarded(move || {
+            if let (Ok(()), Some(claimed)) = (committed, claimed) {
+                reservation.start(claimed);
+            }
+        });
+    }
+}
+
+/// Runs the claimer's code.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // What is torn is the claimer's, and is dropped with the panic.
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        tracing::error!(
+            "claiming a task within the write that accepts it has panicked; the write stands, and \
+             what was claimed but not started is found by the sweeper. Please report this with \
+             the panic's message, which stands before this line on standard error"
+        );
+    }
+    done.ok()
 }

@@ -17,6 +17,7 @@ use super::{Sqlite, list};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
+use crate::place::is_made_ready;
 use crate::queue::{ClaimRequest, Claimer, RunQueue};
 use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
 
@@ -75,10 +76,17 @@ impl TaskStore for Sqlite {
         let (step, key, limits, clock) =
             (step(&event), key.clone(), self.limits, self.clock.clone());
         let work = move |connection: &Connection| {
+            let now = clock.now();
             let stored = by_key(connection, &key)?;
-            apply(connection, &limits, &key, stored, &event, clock.now())
+            let applied = apply(connection, &limits, &key, stored, &event, now)?;
+            let is_made_ready = is_made_ready(&event, &applied, now);
+            Ok((applied, is_made_ready))
         };
-        self.tasks.writer.write(step, work).await
+        let writer = &self.tasks.writer;
+        let (applied, _) = writer
+            .write_in_company(step, work, |(_, is_made_ready)| *is_made_ready)
+            .await?;
+        Ok(applied)
     }
 
     async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {

@@ -1,6 +1,8 @@
 //! What happens when something goes wrong: an operation that fails or panics, a disk that is
 //! full, a caller who goes away.
 
+mod along;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -14,7 +16,7 @@ use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Event, NewRun, Outcome};
 use crate::limits::Limits;
-use crate::queue::{ClaimRequest, ClaimableType};
+use crate::queue::{ClaimRequest, ClaimableType, RunQueue as _};
 use crate::tasks::TaskStore;
 
 struct Opened {

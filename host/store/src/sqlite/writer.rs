@@ -5,14 +5,16 @@
 //! 1. A caller hears of success after its write is on disk.
 //! 2. Operations happen in the order of their submission, each on its own: one that fails
 //!    leaves nothing behind and harms no other.
-//! 3. A companion is in the same commit as the operations that it was made for, or is not run.
+//! 3. A companion is in the same commit as the operations that it was made for, or is not run;
+//!    it is answered before them.
 //! 4. A panic in an operation ends the thread; whoever waits and whoever comes later is told
 //!    that the store is not available.
 //!
 //! # How it works
 //! A failed operation has usually written nothing, and then the others go on. Where it has, or
 //! where the commit fails, everything is rolled back and each operation runs again in a
-//! transaction of its own. Savepoints would do the same at a price that every write pays.
+//! transaction of its own, without a companion. Savepoints would do the same at a price that
+//! every write pays.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -25,7 +27,7 @@ use crate::crash::{self, Step};
 use crate::error::StoreError;
 
 /// So many operations share a commit at most.
-const OPERATIONS_MAX: usize = 256;
+pub(super) const OPERATIONS_MAX: usize = 256;
 /// When a commit has gathered for so long, the rest waits for the next one.
 const GATHERING_MAX: Duration = Duration::from_millis(5);
 /// So many operations may wait; then callers do.
@@ -39,12 +41,9 @@ pub(super) struct Writer {
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-/// One more operation for every commit with a certain step in it.
-pub(super) struct Companion {
-    pub(super) of: Step,
-    /// Asked on the writer's thread, at the end of the commit.
-    pub(super) make: Box<dyn Fn() -> Option<Box<dyn Operation>> + Send>,
-}
+/// Makes one more operation for every commit with one in it that wants company. It is asked on
+/// the writer's thread, at the end of the commit.
+pub(super) type Companion = Box<dyn Fn() -> Option<Box<dyn Operation>> + Send>;
 
 enum Message {
     Write(Box<dyn Operation>),
@@ -55,6 +54,7 @@ enum Message {
 pub(super) trait Operation: Send {
     fn step(&self) -> Step;
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+    fn wants_company(&self) -> bool;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -62,6 +62,7 @@ struct Submitted<T, F> {
     step: Step,
     work: F,
     value: Option<T>,
+    wants_company: fn(&T) -> bool,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -100,12 +101,27 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.write_in_company(step, work, |_| false).await
+    }
+
+    /// The same; a value that wants it gets the companion into its commit.
+    pub(super) async fn write_in_company<T, F>(
+        &self,
+        step: Step,
+        work: F,
+        wants_company: fn(&T) -> bool,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         self.submitted.fetch_add(1, Ordering::Relaxed);
         let (caller, answer) = oneshot::channel();
         let submitted = Box::new(Submitted {
             step,
             work,
             value: None,
+            wants_company,
             caller,
         });
         let sent = self.queue.send(Message::Write(submitted)).await;
@@ -129,18 +145,6 @@ impl Writer {
     }
 }
 
-impl Companion {
-    fn operation(&self, batch: &Batch) -> Option<Box<dyn Operation>> {
-        let is_wanted =
-            |(operation, result): &Written| result.is_ok() && operation.step() == self.of;
-        if batch.iter().any(is_wanted) {
-            (self.make)()
-        } else {
-            None
-        }
-    }
-}
-
 impl<T, F> Operation for Submitted<T, F>
 where
     T: Send,
@@ -153,6 +157,10 @@ where
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.value = Some((self.work)(connection)?);
         Ok(())
+    }
+
+    fn wants_company(&self) -> bool {
+        self.value.as_ref().is_some_and(self.wants_company)
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -191,46 +199,77 @@ fn write_batch(
     waiting: &mut mpsc::Receiver<Message>,
     batch: &mut Batch,
 ) -> bool {
-    let since = Instant::now();
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
         return refuse_all(&error, first, waiting);
     }
-    let (mut whole, mut is_accompanied, mut stop) = (true, false, false);
-    let mut next = Some(first);
-    while let Some(mut operation) = next.take() {
-        let before = connection.total_changes();
-        let result = operation.run(connection);
-        let left_something = result.is_err() && connection.total_changes() != before;
-        whole = !left_something && !connection.is_autocommit();
-        batch.push((operation, result));
-        if !whole || is_accompanied {
-            break;
-        }
-        if batch.len() < OPERATIONS_MAX && since.elapsed() < GATHERING_MAX {
-            match waiting.try_recv() {
-                Ok(Message::Write(operation)) => next = Some(operation),
-                Ok(Message::Stop) => stop = true,
-                Err(_) => {}
-            }
-        }
-        if next.is_none() {
-            is_accompanied = true;
-            next = companion.and_then(|companion| companion.operation(batch));
-        }
+    let (mut whole, stop) = gather(connection, first, waiting, batch);
+    let mut company = None;
+    if whole
+        && batch.iter().any(wants_company)
+        && let Some(operation) = companion.and_then(|make| make())
+    {
+        let (written, is_whole) = run(connection, operation);
+        (company, whole) = (Some(written), is_whole);
     }
+    let all = || batch.iter().chain(&company);
     if whole {
-        pass_points(batch, crash::before_commit);
+        pass_points(all(), crash::before_commit);
         whole = execute(connection, "COMMIT").is_ok();
     }
     if whole {
-        pass_points(batch, crash::after_commit);
-        for (operation, result) in batch.drain(..) {
+        pass_points(all(), crash::after_commit);
+        // What it starts is known by the time that the others are answered.
+        for (operation, result) in company.into_iter().chain(batch.drain(..)) {
             operation.answer(result);
         }
     } else {
+        roll_back(connection);
+        if let Some((operation, _)) = company {
+            operation.answer(Err(undone()));
+        }
         write_one_by_one(connection, batch);
     }
     stop
+}
+
+/// Runs what waits. Says whether the transaction can be committed, and whether the thread has
+/// been asked to stop.
+fn gather(
+    connection: &Connection,
+    first: Box<dyn Operation>,
+    waiting: &mut mpsc::Receiver<Message>,
+    batch: &mut Batch,
+) -> (bool, bool) {
+    let since = Instant::now();
+    let mut next = first;
+    loop {
+        let (written, is_whole) = run(connection, next);
+        batch.push(written);
+        if !is_whole {
+            return (false, false);
+        }
+        if batch.len() >= OPERATIONS_MAX || since.elapsed() >= GATHERING_MAX {
+            return (true, false);
+        }
+        match waiting.try_recv() {
+            Ok(Message::Write(operation)) => next = operation,
+            Ok(Message::Stop) => return (true, true),
+            Err(_) => return (true, false),
+        }
+    }
+}
+
+/// Runs an operation, and says whether the transaction is whole afterwards.
+fn run(connection: &Connection, mut operation: Box<dyn Operation>) -> (Written, bool) {
+    let before = connection.total_changes();
+    let result = operation.run(connection);
+    let left_something = result.is_err() && connection.total_changes() != before;
+    let is_whole = !left_something && !connection.is_autocommit();
+    ((operation, result), is_whole)
+}
+
+fn wants_company((operation, result): &Written) -> bool {
+    result.is_ok() && operation.wants_company()
 }
 
 /// Somebody else keeps the file locked, for longer than we wait: whoever waits here is told, so
@@ -251,7 +290,6 @@ fn refuse_all(
 
 /// What failed together is tried alone, so that each caller hears of its own fate.
 fn write_one_by_one(connection: &Connection, batch: &mut Batch) {
-    roll_back(connection);
     for (mut operation, _) in batch.drain(..) {
         let result = write_alone(connection, &mut *operation);
         roll_back(connection);
@@ -268,8 +306,8 @@ fn write_alone(connection: &Connection, operation: &mut dyn Operation) -> Result
     Ok(())
 }
 
-fn pass_points(batch: &Batch, point: fn(Step)) {
-    for (operation, result) in batch {
+fn pass_points<'a>(written: impl Iterator<Item = &'a Written>, point: fn(Step)) {
+    for (operation, result) in written {
         if result.is_ok() {
             point(operation.step());
         }
@@ -286,6 +324,12 @@ fn roll_back(connection: &Connection) {
 fn execute(connection: &Connection, sql: &'static str) -> Result<(), StoreError> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
+}
+
+fn undone() -> StoreError {
+    StoreError::Unavailable {
+        reason: "what it was to be written with was rolled back".to_owned(),
+    }
 }
 
 fn stopped() -> StoreError {

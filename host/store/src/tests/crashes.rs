@@ -1,6 +1,7 @@
 //! The process dies at each named point of the store: what was answered is there afterwards,
 //! and what was not is there whole or not at all.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use taskhost_model::status::Status;
 
 use super::{opened, sqlite};
 use crate::components::{Version, VersionState};
+use crate::conformance::along::Listener;
 use crate::conformance::{Subject, given};
 use crate::crash;
 use crate::documents::Writer;
@@ -21,44 +23,92 @@ const CHILD: &str = "TASKHOST_STORE_TEST_CHILD";
 fn nothing_answered_is_lost_at_any_point() {
     for point in crash::POINTS {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tests::crashes::the_child", "--nocapture"])
-            .env(CHILD, format!("{point} {}", folder.path().display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .output()
-            .unwrap();
-        assert!(
-            !child.status.success(),
-            "{point}: the child went on to its end"
-        );
-        let answered = String::from_utf8(child.stdout).unwrap();
-        let answered: Vec<&str> = answered
-            .lines()
-            .filter_map(|line| line.strip_prefix("answered "))
-            .collect();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        runtime.block_on(check(folder.path(), point, &answered));
+        let answered = answered_by("the_child", point, folder.path());
+        let answered: Vec<&str> = answered.iter().map(String::as_str).collect();
+        block_on(check(folder.path(), point, &answered));
     }
+}
+
+/// Schedule and claim are in one commit: both are there, or neither.
+#[test]
+fn a_task_that_is_claimed_along_is_stored_with_its_claim() {
+    let points = crash::POINTS.iter().filter(|point| {
+        let dying = |step: &str| point.ends_with(&format!("_{step}_commit"));
+        dying("schedule") || dying("claim")
+    });
+    for point in points {
+        let folder = tempfile::tempdir().unwrap();
+        let answered = answered_by("the_child_that_claims_along", point, folder.path());
+        assert!(answered.is_empty(), "{point}: {answered:?}");
+        block_on(async {
+            let stores = opened(folder.path(), &given::clock());
+            let task = stores.tasks.get(&given::key("t")).await.unwrap();
+            let lease_number = task.map(|task| task.run.lease_number);
+            let expected = point.starts_with("after_").then_some(1);
+            assert_eq!(lease_number, expected, "{point}");
+            stores.close().await;
+        });
+    }
+}
+
+/// What a child says that it was answered before it died at the point.
+fn answered_by(child: &str, point: &str, folder: &Path) -> Vec<String> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            &format!("tests::crashes::{child}"),
+            "--nocapture",
+        ])
+        .env(CHILD, format!("{point} {}", folder.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        !output.status.success(),
+        "{point}: the child went on to its end"
+    );
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let answered = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("answered "));
+    answered.map(str::to_owned).collect()
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(work)
+}
+
+/// The store of a child, which will die; nothing in another process.
+fn to_die() -> Option<Subject> {
+    let order = std::env::var(CHILD).ok()?;
+    let (point, folder) = order.split_once(' ').unwrap();
+    crash::arm(point, 1).unwrap();
+    Some(sqlite(folder.as_ref(), &given::clock()))
 }
 
 /// Does one write of each kind after another, and says so after each.
 #[test]
 fn the_child() {
-    let Ok(order) = std::env::var(CHILD) else {
-        return;
-    };
-    let (point, folder) = order.split_once(' ').unwrap();
-    crash::arm(point, 1).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let s = sqlite(folder.as_ref(), &given::clock());
-        work(&s).await.unwrap();
-    });
+    if let Some(s) = to_die() {
+        block_on(work(&s)).unwrap();
+    }
+}
+
+#[test]
+fn the_child_that_claims_along() {
+    if let Some(s) = to_die() {
+        let (listener, mut heard) = Listener::new(1);
+        s.stores.tasks.claim_along(listener);
+        block_on(s.scheduled("t")).unwrap();
+        println!("answered schedule");
+        if heard.try_recv().is_ok() {
+            println!("answered claim");
+        }
+    }
 }
 
 async fn work(s: &Subject) -> Result<(), StoreError> {
@@ -120,7 +170,7 @@ async fn work(s: &Subject) -> Result<(), StoreError> {
 }
 
 /// How far the stored data says that the work went.
-async fn check(folder: &std::path::Path, point: &str, answered: &[&str]) {
+async fn check(folder: &Path, point: &str, answered: &[&str]) {
     let stores = opened(folder, &given::clock());
     let dying = point
         .split_once('_')
