@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use taskhost_model::ids::{Digest, Incarnation, TypeId};
+use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;
-use crate::tasks::StoredTask;
 
 /// The runs that wait, of all tasks in the store.
 ///
@@ -50,6 +50,17 @@ pub trait Reservation: Send + Debug {
     /// Takes what was claimed, maybe nothing, before whoever scheduled it is answered. Called
     /// on a thread of the store.
     fn start(self: Box<Self>, claimed: Vec<StoredTask>);
+}
+
+/// A document with what lies apart from it.
+#[derive(Debug, Clone)]
+pub struct StoredTask {
+    /// The document.
+    pub task: Task,
+    /// JSON text.
+    pub params: Arc<str>,
+    /// JSON text, of a completed or acknowledged task.
+    pub payload: Option<Arc<str>>,
 }
 
 /// Who claims what.

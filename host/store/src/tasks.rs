@@ -1,7 +1,6 @@
 //! The store of task documents.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use taskhost_model::ids::{Digest, RunId, Space, StreamName, TaskKey, TypeId};
@@ -12,6 +11,8 @@ use taskhost_model::time::Timestamp;
 use crate::error::StoreError;
 use crate::event::{Applied, Event};
 use crate::queue::RunQueue;
+
+pub use crate::queue::StoredTask;
 
 /// Task documents, their params, payloads and logs; what of them is to be run is [`RunQueue`]'s.
 ///
@@ -52,17 +53,6 @@ pub trait TaskStore: RunQueue {
     /// How many unfinished runs are pinned to each component, and how many of each type are
     /// unfinished.
     async fn unfinished(&self) -> Result<Unfinished, StoreError>;
-}
-
-/// A document with what lies apart from it.
-#[derive(Debug, Clone)]
-pub struct StoredTask {
-    /// The document.
-    pub task: Task,
-    /// JSON text.
-    pub params: Arc<str>,
-    /// JSON text, of a completed or acknowledged task.
-    pub payload: Option<Arc<str>>,
 }
 
 /// Which documents to list.

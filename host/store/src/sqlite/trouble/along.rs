@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, mpsc as blocking};
 
+// Tests may use what `lib.rs` lists below the store.
+#[cfg(test)]
+use crate::conformance::{along::Listener, given::claim_request};
+
 use super::super::along::Along;
 use super::super::readers::Readers;
 use super::super::writer::Writer;
 use super::super::{File, connection, schema};
 use super::*;
-use crate::conformance::along::Listener;
-use crate::conformance::given::claim_request;
 use crate::queue::{Claimer, Reservation, RunQueue as _};
 use crate::tasks::StoredTask;
 
