@@ -4,9 +4,9 @@
 //! 1. Every way out is a [`RunExit`]: a result, an error with its kind and words, or the reason
 //!    for which the run was stopped. A panic of the host within a run is an `internal` error of
 //!    that run and of nothing else.
-//! 2. When its wall-clock time is up, or it has reported no progress for too long, the run is
-//!    asked to stop; one that is asked to stop, for whatever reason, is ended when its grace is
-//!    over.
+//! 2. A run's time begins when there is a place for its guest. When it is up, or the run has
+//!    reported no progress for too long, it is asked to stop; one that is asked to stop, for
+//!    whatever reason, is ended when its grace is over.
 //! 3. Once a guest has been told to stop, nothing that it returns is a result. One that was
 //!    never told and returns in time completes.
 //! 4. Dropping the call ends the guest.
@@ -27,11 +27,11 @@ use std::time::Duration;
 use rustix::process::setpriority_process;
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::exit::{ExitOutcome, GuestEnd, RunExit, internal};
-use crate::guest::Guest;
+use crate::guest::{Entry, Guest};
+use crate::places::Places;
 use crate::settings::RunLimits;
 
 /// How many guests a thread gives a turn before it looks for timers and messages. A turn lasts
@@ -54,11 +54,11 @@ const PRIORITY: i32 = 10;
 pub(crate) struct Caller {
     /// Taken when dropped.
     executor: Option<tokio::runtime::Runtime>,
-    free_slots: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Caller {
-    pub(crate) fn start(workers: usize, free_slots: Arc<Semaphore>) -> std::io::Result<Self> {
+    pub(crate) fn start(workers: usize, places: Places) -> std::io::Result<Self> {
         let executor = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers.max(1))
             .thread_name("taskhost-guest")
@@ -69,7 +69,7 @@ impl Caller {
             .build()?;
         Ok(Self {
             executor: Some(executor),
-            free_slots,
+            places,
         })
     }
 
@@ -78,19 +78,38 @@ impl Caller {
         let (limits, owner) = (guest.limits, guest.entry.limits_owner());
         let (stop, clients) = (guest.stop.clone(), guest.clients.clone());
         let meter = Arc::clone(&guest.meter);
-        let end = match &self.executor {
-            Some(executor) => {
-                let running = executor.spawn(guest.run(Arc::clone(&self.free_slots)));
-                watched(Running(running), &stop, &clients, &limits).await
-            }
-            None => Ok(GuestEnd::Interrupted),
-        };
+        let end = self.end_of(guest).await;
         clients.finish();
         let outcome = outcome(end, &stop, |end| end.outcome(&limits, owner));
         RunExit {
             outcome,
             usage: meter.usage(clients.host_calls()),
         }
+    }
+
+    /// Waits until there is a place for the guest; from then on its time counts.
+    async fn end_of(&self, guest: Guest) -> Result<GuestEnd, JoinError> {
+        let (limits, stop, clients) = (guest.limits, guest.stop.clone(), guest.clients.clone());
+        let (slots, is_run) = (guest.slots, matches!(guest.entry, Entry::Run { .. }));
+        let place = async {
+            if is_run {
+                self.places.for_run(slots).await
+            } else {
+                self.places.for_describe(slots).await
+            }
+        };
+        // A run that is asked to stop before it has an instance needs none.
+        let place = tokio::select! {
+            biased;
+            _ = stop.until_asked() => None,
+            () = stop.until_interrupted() => None,
+            place = place => Some(place),
+        };
+        let (Some(place), Some(executor)) = (place, &self.executor) else {
+            return Ok(GuestEnd::Interrupted);
+        };
+        let running = Running(executor.spawn(guest.run(place)));
+        watched(running, &stop, &clients, &limits).await
     }
 }
 

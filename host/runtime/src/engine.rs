@@ -43,17 +43,48 @@ pub(crate) const SLOTS_MAX: u32 = 8;
 /// Elements of a table.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
-/// An engine and how many slots it has.
+/// An engine, and whom its slots have room for.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) engine: Engine,
-    pub(crate) slots: usize,
+    pub(crate) room: Room,
 }
 
-/// The engine that runs guests. Instances live in a pool; where the address space for it is
-/// refused, each is mapped by itself.
-pub(crate) fn start(cache: Cache, instances_max: usize) -> Result<Started, RuntimeError> {
-    let slots = instances_max.clamp(SLOTS_MAX as usize, slots_max(maps_max()));
+/// How the slots are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Runs, of one slot each.
+    pub(crate) guests: usize,
+    /// Slots that components of several take beside that one.
+    pub(crate) further_slots: usize,
+}
+
+impl Room {
+    /// As many runs as are wanted, each with all the slots that a component may take where there
+    /// are so many. What `describe` may take and what one large component may take is kept free
+    /// of the rest.
+    fn within(slots_max: usize, guests_wanted: usize) -> Self {
+        let for_runs = slots_max - SLOTS_MAX as usize;
+        let further_each = SLOTS_MAX as usize - 1;
+        let guests = guests_wanted.clamp(1, for_runs - further_each);
+        let further_slots = (for_runs - guests).min(guests * further_each);
+        Self {
+            guests,
+            further_slots,
+        }
+    }
+
+    /// All slots, those for `describe` among them.
+    fn slots(self) -> usize {
+        self.guests + self.further_slots + SLOTS_MAX as usize
+    }
+}
+
+/// The engine for so many guests at once, or as many as fit. Instances live in a pool; where the
+/// address space for it is refused, each is mapped by itself.
+pub(crate) fn start(cache: Cache, guests_max: usize) -> Result<Started, RuntimeError> {
+    let room = Room::within(slots_max(maps_max()), guests_max);
+    let slots = room.slots();
     let mut pooled = config(cache.clone());
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
     let engine = Engine::new(&pooled).or_else(|error| {
@@ -63,7 +94,7 @@ pub(crate) fn start(cache: Cache, instances_max: usize) -> Result<Started, Runti
     let engine = engine.map_err(|error| RuntimeError::Engine {
         reason: format!("{error:#}"),
     })?;
-    Ok(Started { engine, slots })
+    Ok(Started { engine, room })
 }
 
 /// An engine that compiles and runs nothing.
@@ -146,9 +177,9 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
 }
 
 /// An eighth of the maps is left to the rest of the host: at the limit an ordinary allocation
-/// fails, and with it the process.
+/// fails, and with it the process. There is always a place for `describe` and one for a run.
 fn slots_max(maps_max: usize) -> usize {
-    (maps_max / 8 * 7 / MAPS_PER_INSTANCE).max(SLOTS_MAX as usize)
+    (maps_max / 8 * 7 / MAPS_PER_INSTANCE).max(2 * SLOTS_MAX as usize)
 }
 
 fn maps_max() -> usize {
@@ -169,14 +200,27 @@ mod tests {
     #[test]
     fn slots_leave_maps_to_the_host() {
         assert_eq!(slots_max(65_530), 8_191);
-        assert_eq!(slots_max(0), 8);
+        assert_eq!(slots_max(0), 16);
+    }
+
+    #[test]
+    fn slots_are_shared_out_to_the_last_one() {
+        let room = |slots_max, wanted| {
+            let room = Room::within(slots_max, wanted);
+            assert!(room.slots() <= slots_max && room.further_slots >= 7);
+            (room.guests, room.further_slots)
+        };
+        assert_eq!(room(8_191, 64), (64, 448));
+        assert_eq!(room(8_191, 8_000), (8_000, 183));
+        assert_eq!(room(8_191, usize::MAX), (8_176, 7));
+        assert_eq!(room(16, 0), (1, 7));
     }
 
     #[test]
     fn more_slots_than_maps_allow_are_not_made() {
         let dir = tempfile::tempdir().unwrap();
         let started = start(cache(dir.path()).unwrap(), usize::MAX).unwrap();
-        assert_eq!(started.slots, slots_max(maps_max()));
+        assert_eq!(started.room.slots(), slots_max(maps_max()));
     }
 
     #[test]

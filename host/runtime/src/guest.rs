@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::StopSignal;
-use tokio::sync::Semaphore;
 use wasmtime::{Error, Store, UpdateDeadline};
 
 use crate::bindings::v1::{GuestError, TaskTypePre};
 use crate::exit::{CALL_BYTES_MAX, GuestEnd, Halt, LimitsOwner, Trapped};
 use crate::meter::{Meter, Metered};
+use crate::places::Place;
 use crate::settings::RunLimits;
 use crate::state::GuestState;
 use crate::ticker::Ticking;
@@ -50,18 +50,8 @@ impl Entry {
 }
 
 impl Guest {
-    /// Runs the guest to its end.
-    pub(crate) async fn run(self, free_slots: Arc<Semaphore>) -> GuestEnd {
-        // A run that is asked to stop before it has an instance needs none.
-        let permit = tokio::select! {
-            biased;
-            _ = self.stop.until_asked() => return GuestEnd::Interrupted,
-            () = self.stop.until_interrupted() => return GuestEnd::Interrupted,
-            permit = free_slots.acquire_many_owned(self.slots) => permit,
-        };
-        let Ok(_permit) = permit else {
-            return GuestEnd::Interrupted;
-        };
+    /// Runs the guest to its end, in its place.
+    pub(crate) async fn run(self, _place: Place) -> GuestEnd {
         let mut store = match self.store() {
             Ok(store) => store,
             Err(error) => return GuestEnd::NotStarted(error),

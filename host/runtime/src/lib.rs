@@ -14,10 +14,10 @@
 //! # How it works
 //! [`Runtime::check`] parses an upload and compares its types with the contract's; `load`
 //! compiles it in a child process that fills the engine's cache, reads the code from there and
-//! links it once; `run` takes a slot of the instance pool, makes a store with its limits, and
-//! drives the guest on an executor of its own (`call.rs`, `guest.rs`), metered by `meter.rs` and
-//! `memory.rs`, interrupted by `ticker.rs`. The guest's calls arrive in `bindings/v1.rs`, which
-//! hands them to `taskhost_clients`.
+//! links it once; `run` takes a place in the instance pool (`places.rs`), makes a store with its
+//! limits, and drives the guest on an executor of its own (`call.rs`, `guest.rs`), metered by
+//! `meter.rs` and `memory.rs`, interrupted by `ticker.rs`. The guest's calls arrive in
+//! `bindings/v1.rs`, which hands them to `taskhost_clients`.
 //!
 //! # Why this way
 //! One engine with a pool makes a fresh instance cheaper than any reuse of an old one would be
@@ -37,6 +37,7 @@ mod contract;
 mod check;
 mod compile;
 mod exit;
+mod places;
 mod guest;
 mod call;
 mod runtime;

@@ -7,7 +7,6 @@ use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::StopSignal;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::Digest;
-use tokio::sync::Semaphore;
 use wasmtime::component::{Component as Code, Linker};
 use wasmtime::{Cache, Engine};
 
@@ -20,6 +19,7 @@ use crate::error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
 use crate::exit::{ExitOutcome, RunExit};
 use crate::guest::{Entry, Guest};
 use crate::meter::Meter;
+use crate::places::Places;
 use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
 use crate::state::GuestState;
 use crate::ticker::Ticker;
@@ -45,7 +45,7 @@ pub struct Runtime {
     known: Known,
     compiling: tokio::sync::Mutex<()>,
     caller: Caller,
-    slots: usize,
+    capacity: usize,
     describe: RunLimits,
     ticker: Ticker,
 }
@@ -80,7 +80,7 @@ impl Runtime {
     pub fn start(settings: RuntimeSettings) -> Result<Self, RuntimeError> {
         let refused = |reason: String| RuntimeError::Engine { reason };
         let cache = engine::cache(&settings.cache_dir)?;
-        let engine::Started { engine, slots } =
+        let engine::Started { engine, room } =
             engine::start(cache.clone(), settings.instances_max)?;
         let contract = Contract::read(v1::COMPONENT_TYPE).map_err(refused)?;
         let linker = linker(&engine).map_err(|error| refused(format!("{error:#}")))?;
@@ -89,8 +89,7 @@ impl Runtime {
         };
         let epoch = engine.clone();
         let ticker = Ticker::start(move || epoch.increment_epoch()).map_err(threads)?;
-        let free_slots = Arc::new(Semaphore::new(slots));
-        let caller = Caller::start(settings.workers, free_slots).map_err(threads)?;
+        let caller = Caller::start(settings.workers, Places::of(room)).map_err(threads)?;
         let known = Known::beside(cache.directory(), &engine);
         Ok(Self {
             engine,
@@ -101,7 +100,7 @@ impl Runtime {
             known,
             compiling: tokio::sync::Mutex::new(()),
             caller,
-            slots,
+            capacity: room.guests,
             describe: RunLimits {
                 cpu: settings.describe_cpu,
                 ..DESCRIBE
@@ -110,10 +109,11 @@ impl Runtime {
         })
     }
 
-    /// Instances that can be alive at once.
+    /// Runs that can be alive at once. One of a component with several memories, or many tables,
+    /// may have to wait for others of that kind.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.slots
+        self.capacity
     }
 
     /// Components that this process has compiled itself, because they were not in the cache.
@@ -247,7 +247,7 @@ impl Component {
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime")
-            .field("slots", &self.slots)
+            .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ pub struct RuntimeSettings {
     pub cache_dir: PathBuf,
     /// Threads that run guests.
     pub workers: usize,
-    /// Instances alive at once, at most; the machine's limit on memory maps may allow fewer.
+    /// Runs alive at once, at most; the machine's limit on memory maps may allow fewer.
     pub instances_max: usize,
     /// Compiles in a process of its own, with limits of its own. Without it this process
     /// compiles, on a thread of low priority.
@@ -22,7 +22,7 @@ pub struct RuntimeSettings {
 }
 
 impl RuntimeSettings {
-    /// As many threads as there are cores, 1,000 instances, compiling in this process, 2 s to
+    /// As many threads as there are cores, 64 runs at once, compiling in this process, 2 s to
     /// describe.
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
@@ -30,7 +30,7 @@ impl RuntimeSettings {
         Self {
             cache_dir,
             workers,
-            instances_max: 1000,
+            instances_max: 64,
             compile: None,
             describe_cpu: Duration::from_secs(2),
         }
@@ -54,7 +54,7 @@ pub struct RunLimits {
     pub memory_bytes: u64,
     /// The guest's own computing.
     pub cpu: Duration,
-    /// From now until the run is asked to stop because its time is up.
+    /// From when the run has its instance until it is asked to stop because its time is up.
     pub wall: Duration,
     /// The result.
     pub output_bytes: u64,

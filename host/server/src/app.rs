@@ -22,8 +22,6 @@ use crate::settings::{HttpSettings, Settings};
 /// The hidden subcommand with which the host calls itself to compile a component.
 pub const COMPILE_COMMAND: &str = "compile-component";
 
-/// Instances beside those of the slots: for `describe`, and for guests on their way out.
-const SPARE_INSTANCES: usize = 16;
 /// Between two looks at whether the store has nothing to do.
 const REST_INTERVAL: Duration = Duration::from_secs(1);
 /// Time for the last answers to be written after every run has ended.
@@ -86,7 +84,7 @@ impl App {
         let (listener, address) = listen(&settings.http).await?;
         stores.announce(&format!("http://{address}"))?;
         let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
-        let instances = runtime.capacity();
+        let slots = runtime.capacity();
         let about = About {
             host: host_name(),
             started_at: clock.now(),
@@ -95,7 +93,7 @@ impl App {
             stores: stores.clone(),
             runtime,
             clock: clock.clone(),
-            settings: service_settings(&settings, instances),
+            settings: service_settings(&settings, slots),
             host: about.host.clone(),
         })
         .await?;
@@ -207,9 +205,7 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
 
 fn runtime_settings(settings: &Settings) -> RuntimeSettings {
     let mut runtime = RuntimeSettings::new(settings.component_cache.clone());
-    runtime.instances_max = runtime
-        .instances_max
-        .max(settings.runs.slots + SPARE_INSTANCES);
+    runtime.instances_max = settings.runs.slots;
     runtime.compile = this_program().map(|program| CompileCommand {
         program,
         args: vec![
@@ -229,20 +225,20 @@ fn this_program() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
-/// No more slots than instances: a run beyond them waits in the queue, where it can be seen.
-fn service_settings(settings: &Settings, instances: usize) -> taskhost_service::settings::Settings {
-    let slots_max = instances.saturating_sub(SPARE_INSTANCES).max(1);
-    if settings.runs.slots > slots_max {
+/// As many slots as the runtime has room for: a run beyond them waits in the queue, where it can be
+/// seen.
+fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::settings::Settings {
+    if settings.runs.slots > slots {
         tracing::warn!(
             wanted = settings.runs.slots,
-            slots = slots_max,
+            slots,
             "fewer slots than wanted: the system allows a process so many memory maps \
              (vm.max_map_count), and each run takes some"
         );
     }
     let params_bytes_max = usize::try_from(settings.limits.params_bytes_max);
     taskhost_service::settings::Settings {
-        slots: settings.runs.slots.min(slots_max),
+        slots,
         bounds: settings.bounds,
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
         retry_backoff: settings.runs.retry_backoff,

@@ -1,9 +1,12 @@
 //! Many runs at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use taskhost_clients::stop::StopReason;
+use taskhost_runtime::ExitOutcome;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::bench::{TestRun, completed, guest, load, runtime, runtime_with};
@@ -104,7 +107,7 @@ async fn a_dropped_runtime_ends_its_guests() {
     let runtime = Arc::new(runtime_with(8));
     let spinning = guest(&runtime, "endless-loop").await;
     let run = TestRun::new().await;
-    let begun = Arc::new(tokio::sync::Notify::new());
+    let begun = Arc::new(Notify::new());
     let mut runs = JoinSet::new();
     {
         let (runtime, begun) = (Arc::clone(&runtime), Arc::clone(&begun));
@@ -125,3 +128,56 @@ async fn a_dropped_runtime_ends_its_guests() {
         .await
         .unwrap();
 }
+
+/// What a run gets that has to wait for others of its kind: it is neither begun nor counted.
+const WALL_SHORT: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn who_takes_many_slots_stands_in_nobodys_way() {
+    // As many runs as fit leave room for a single component of eight slots.
+    let runtime = Arc::new(runtime_with(usize::MAX));
+    let (parked, large) = (
+        load(&runtime, wat::runs(EIGHT_MEMORIES, PARKS)).await,
+        load(&runtime, wat::runs(EIGHT_MEMORIES, wat::COMPLETES)).await,
+    );
+    let short = load(&runtime, wat::runs("", wat::COMPLETES)).await;
+    let first = TestRun::new().await;
+    let (stop_first, begun) = (first.stop.clone(), Arc::new(Notify::new()));
+    let first = {
+        let (runtime, begun) = (Arc::clone(&runtime), Arc::clone(&begun));
+        let request = first.request_with("{}", move || begun.notify_one());
+        tokio::spawn(async move { runtime.run(&parked, request).await })
+    };
+    begun.notified().await;
+    let (waiting, canceled) = (TestRun::new().await, TestRun::new().await);
+    let stop_canceled = canceled.stop.clone();
+    let [mut waiting, mut canceled] = [waiting, canceled].map(|mut run| {
+        let (runtime, large) = (Arc::clone(&runtime), large.clone());
+        run.limits.wall = WALL_SHORT;
+        tokio::spawn(async move { run.run(&runtime, &large, "{}").await })
+    });
+    // Others run and are described meanwhile, longer than those two would have.
+    let since = Instant::now();
+    while since.elapsed() < 2 * WALL_SHORT {
+        let exit = TestRun::new().await.run(&runtime, &short, "{}").await;
+        assert_eq!(completed(&exit), json!({}));
+        for component in [&short, &large] {
+            assert_eq!(runtime.describe(component).await.unwrap(), "{}");
+        }
+    }
+    assert!(!waiting.is_finished() && !canceled.is_finished());
+    stop_canceled.ask(StopReason::User);
+    let exit = (&mut canceled).await.unwrap();
+    assert_eq!(exit.outcome, ExitOutcome::Stopped(StopReason::User));
+    assert!(!waiting.is_finished());
+    stop_first.ask(StopReason::Drain);
+    let exit = first.await.unwrap();
+    assert_eq!(exit.outcome, ExitOutcome::Stopped(StopReason::Drain));
+    assert_eq!(completed(&(&mut waiting).await.unwrap()), json!({}));
+}
+
+const EIGHT_MEMORIES: &str = "(memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) \
+     (memory 1)";
+/// Sleeps until it is ended.
+const PARKS: &str = "(loop $again (call $sleep (i64.const 1000000) (i32.const 64)) \
+     (br $again)) unreachable";
