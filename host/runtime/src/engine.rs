@@ -36,8 +36,8 @@ const MAPS_DEFAULT: usize = 65_530;
 pub(crate) const MEMORIES_PER_SLOT: u32 = 1;
 /// Tables of one slot.
 pub(crate) const TABLES_PER_SLOT: u32 = 4;
-/// Core instances of one slot.
-pub(crate) const CORE_INSTANCES_PER_SLOT: u32 = 32;
+/// Core instances of one component. They only count: the pool has so many for every slot.
+pub(crate) const CORE_INSTANCES_MAX: u32 = 256;
 /// The most slots that one component may take.
 pub(crate) const SLOTS_MAX: u32 = 8;
 /// Elements of a table.
@@ -162,10 +162,10 @@ fn pool(slots: usize) -> PoolingAllocationConfig {
         .total_stacks(slots)
         .total_memories(slots.saturating_mul(MEMORIES_PER_SLOT))
         .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_SLOT))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_MAX))
         .max_memories_per_component(SLOTS_MAX * MEMORIES_PER_SLOT)
         .max_tables_per_component(SLOTS_MAX * TABLES_PER_SLOT)
-        .max_core_instances_per_component(SLOTS_MAX * CORE_INSTANCES_PER_SLOT)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_module(SLOTS_MAX * MEMORIES_PER_SLOT)
         .max_tables_per_module(SLOTS_MAX * TABLES_PER_SLOT)
         .table_elements(TABLE_ELEMENTS_MAX)

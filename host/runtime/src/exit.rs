@@ -113,7 +113,7 @@ impl GuestEnd {
             Self::Trapped(trapped) => trapped.explained(limits, owner),
             Self::Interrupted => internal("the run was ended and nobody had asked for it"),
             Self::NotStarted(error) => {
-                tracing::error!(error = %format!("{error:#}"), "no instance for a run");
+                tracing::error!(error = ?format!("{error:#}"), "no instance for a run");
                 internal(format!("the host could not make an instance: {error:#}"))
             }
         };

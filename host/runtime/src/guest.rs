@@ -140,5 +140,9 @@ async fn call(
 
 /// Whether an instance could not be made for a reason that lies in the component.
 fn is_guests_own(error: &Error) -> bool {
-    error.is::<wasmtime::Trap>() || error.is::<Halt>() || error.is::<wasmtime_wasi::I32Exit>()
+    // Where there is code of the guest on the stack, it was within its start function.
+    error.is::<wasmtime::WasmBacktrace>()
+        || error.is::<wasmtime::Trap>()
+        || error.is::<Halt>()
+        || error.is::<wasmtime_wasi::I32Exit>()
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use wasmtime::{Error, ResourceLimiter};
 
-use crate::engine::{CORE_INSTANCES_PER_SLOT, SLOTS_MAX};
+use crate::engine::CORE_INSTANCES_MAX;
 use crate::meter::Meter;
 
 /// A table's element is a pointer, and may have another beside it in the engine.
 const TABLE_ELEMENT_BYTES: usize = 16;
 /// As many as the pool gives to one component: a component that was loaded can be run.
-const INSTANCES_MAX: usize = (SLOTS_MAX * CORE_INSTANCES_PER_SLOT) as usize;
+const INSTANCES_MAX: usize = CORE_INSTANCES_MAX as usize;
 
 /// Counts what a run's memories and tables take together.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::bindings::v1;
 use crate::call::Caller;
 use crate::compile::Known;
 use crate::contract::Contract;
-use crate::engine::{CORE_INSTANCES_PER_SLOT, MEMORIES_PER_SLOT, SLOTS_MAX, TABLES_PER_SLOT};
+use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_PER_SLOT, SLOTS_MAX, TABLES_PER_SLOT};
 use crate::error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
 use crate::exit::{ExitOutcome, RunExit};
 use crate::guest::{Entry, Guest};
@@ -294,7 +294,7 @@ fn slots_of(component: &Code) -> Result<u32, LoadError> {
             needs.num_tables,
             SLOTS_MAX * MEMORIES_PER_SLOT,
             SLOTS_MAX * TABLES_PER_SLOT,
-            SLOTS_MAX * CORE_INSTANCES_PER_SLOT
+            CORE_INSTANCES_MAX
         )));
     }
     Ok(slots)

@@ -11,8 +11,8 @@
 //! One verb a file. `schedule` writes, and the store asks `claims` within that write whether a
 //! slot is free: then the task is claimed with it. What was not wakes `scheduler`, which claims
 //! what is due for the free slots. Each claim goes to `runner`: pin the version, run the
-//! component, turn its exit into an event, apply it. `changes` tells readers who wait; `sweeper` finishes what a
-//! lost host or a failed write left behind.
+//! component, turn its exit into an event, apply it. `changes` tells readers who wait; `sweeper`
+//! finishes what a lost host or a failed write left behind.
 //!
 //! # Why this way
 //! The document is both queue entry and state, so there is nothing that could disagree.

@@ -256,6 +256,7 @@ async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>) {
     let key = task.key();
     let fence = task.fence();
     let mut is_fenced = event.is_none();
+    let mut is_said = false;
     if let Some(event) = event {
         loop {
             match core
@@ -278,7 +279,12 @@ async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>) {
                     return;
                 }
                 Err(error) => {
-                    tracing::error!(%error, task = %task.id, "the end of a run is not written yet");
+                    if !std::mem::replace(&mut is_said, true) {
+                        tracing::error!(
+                            %error, task = %task.id,
+                            "the end of a run is not written yet: tried again until it is"
+                        );
+                    }
                     tokio::time::sleep(WRITE_AGAIN_AFTER).await;
                 }
             }

@@ -234,6 +234,18 @@ async fn arguments_that_cannot_be_read_end_the_run() {
 }
 
 #[tokio::test]
+async fn what_goes_wrong_before_the_first_function_is_the_components_fault() {
+    let runtime = runtime();
+    let fields = "(start $start) (func $start (call $log (i32.const 2) (i32.const -8)
+        (i32.const 100) (i32.const 0) (i32.const 0) (i32.const 0)))";
+    let component = load(&runtime, wat::runs(fields, wat::COMPLETES)).await;
+    let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+    assert_eq!(failed(&exit).kind, ErrorKind::Trap, "{:?}", failed(&exit));
+    let described = runtime.describe(&component).await.unwrap_err();
+    assert_eq!(described.0.kind, ErrorKind::Trap, "{described:?}");
+}
+
+#[tokio::test]
 async fn limits_hold_before_the_first_function() {
     let runtime = runtime();
     let fields = "(start $start) (func $start (loop (br 0)))";

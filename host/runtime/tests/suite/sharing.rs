@@ -31,8 +31,8 @@ async fn an_honest_one_gets_its_time_beside_spinning_ones() {
     }
     drop(begun.acquire_many(32).await.unwrap());
     let mut run = TestRun::new().await;
-    run.limits.cpu = Duration::from_millis(300);
-    let exit = run.run(&runtime, &honest, r#"{"cpu_ms":200}"#).await;
+    run.limits.cpu = Duration::from_millis(100);
+    let exit = run.run(&runtime, &honest, r#"{"cpu_ms":50}"#).await;
     let result = completed(&exit);
     println!("beside 32 spinning: {result}, {:?}", exit.usage);
     assert!(spinners.try_join_next().is_none(), "they still spin");

@@ -138,13 +138,11 @@ impl TaskTypes {
             })?
             .map_err(|error| invalid(error.mistakes))?;
         let component = self.0.runtime.load(digest, Arc::clone(bytes)).await;
-        let component = component.map_err(not_loaded)?;
+        let component = component.map_err(|error| not_loaded(&error))?;
         let described = self.0.runtime.describe(&component).await;
         described.map_err(|RunFailure(error)| match error.kind {
             // The host's own fault, not the author's: the same upload may succeed later.
-            ErrorKind::Internal => ServiceError::Unavailable {
-                reason: error.message,
-            },
+            ErrorKind::Internal => unavailable(&error.message),
             _ => invalid(vec![format!("describe() failed: {}", error.message)]),
         })
     }
@@ -197,10 +195,17 @@ fn known(version: Version) -> Result<Pushed, ServiceError> {
     })
 }
 
-fn not_loaded(error: LoadError) -> ServiceError {
+fn not_loaded(error: &LoadError) -> ServiceError {
     match error {
-        LoadError::Internal { reason } => ServiceError::Unavailable { reason },
+        LoadError::Internal { reason } => unavailable(reason),
         error => invalid(vec![error.to_string()]),
+    }
+}
+
+/// The host's words may quote the component as well.
+fn unavailable(reason: &str) -> ServiceError {
+    ServiceError::Unavailable {
+        reason: told(reason),
     }
 }
 
