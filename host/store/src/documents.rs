@@ -21,9 +21,10 @@ pub const PAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// 1. A label belongs to the type that first took it, on the whole store, until that type's last
 ///    version is deleted; taking it again by the same type changes nothing.
 /// 2. A run's writes happen only while its fence is the task's and its guest may be alive
-///    (running or being canceled), checked in the same transaction; else [`StoreError::Fenced`]
-///    and nothing is written.
-/// 3. Changes stand alone, are applied in order, and each is answered.
+///    (running or being canceled), checked in the transaction that writes; else
+///    [`StoreError::Fenced`] and nothing more is written.
+/// 3. Changes stand alone, are applied in order, and each is answered. A call of many may fail
+///    after the first of them were made; its error says so.
 /// 4. A version never comes back: a document that was deleted and made again has another one.
 /// 5. `query` is ordered by id and complete over a cursor.
 #[async_trait]

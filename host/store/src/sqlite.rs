@@ -5,6 +5,7 @@ mod conditions;
 mod connection;
 mod writer;
 mod readers;
+mod reserve;
 mod schema;
 mod row;
 mod read_task;
@@ -38,6 +39,7 @@ use crate::limits::Limits;
 use along::Along;
 use connection::Format;
 use readers::Readers;
+use reserve::Reserve;
 use writer::{Companion, Writer};
 
 /// The store in a data folder.
@@ -46,6 +48,7 @@ pub(crate) struct Sqlite {
     clock: Clock,
     limits: Limits,
     along: Along,
+    reserve: Reserve,
     tasks: File,
     streams: File,
 }
@@ -85,6 +88,7 @@ impl Sqlite {
             clock,
             limits,
             along,
+            reserve: Reserve::of(folder),
             tasks: File::open(folder, &schema::TASKS, Some(claims), guard.clone())?,
             streams: File::open(folder, &schema::STREAMS, None, guard.clone())?,
         })

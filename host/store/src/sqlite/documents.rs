@@ -1,5 +1,8 @@
 //! Collections in SQLite. They share the tasks' file, so that a run's fence is checked in the
-//! transaction that writes.
+//! transaction that writes. What waits there is in nobody's way: a call is written in pieces,
+//! each of them bulk work of its own (`super::writer`).
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -10,6 +13,7 @@ use super::Sqlite;
 use super::conditions::{self, Term};
 use super::read_task::by_key;
 use super::row::damaged;
+use super::writer::BULK_BYTES_MAX;
 use crate::crash::Step;
 use crate::documents::{
     BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, DocumentStore, PAGE_BYTES_MAX,
@@ -27,20 +31,31 @@ pub(super) fn select_page(condition: &Term) -> String {
 }
 const SELECT_ONE: &str = "SELECT id, version, body FROM documents \
                           WHERE space = ?1 AND stream = ?2 AND label = ?3 AND id = ?4";
-const SELECT_VERSION: &str = "SELECT number, version FROM documents \
-                              WHERE space = ?1 AND stream = ?2 AND label = ?3 AND id = ?4";
+const SELECT_STORED: &str = "SELECT number, version, octet_length(body) FROM documents \
+                             WHERE space = ?1 AND stream = ?2 AND label = ?3 AND id = ?4";
 const INSERT: &str = "INSERT INTO documents (space, stream, label, id, version, body) \
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const UPDATE: &str = "UPDATE documents SET version = ?2, body = ?3 WHERE number = ?1";
 const DELETE: &str = "DELETE FROM documents WHERE number = ?1";
 const NEXT_VERSION: &str = "UPDATE sequences SET value = value + 1 \
                             WHERE name = 'document_version' RETURNING value";
-/// Some documents of a stream's collections.
-pub(super) const DELETE_SOME_OF_STREAM: &str = "DELETE FROM documents WHERE number IN \
-     (SELECT number FROM documents WHERE space = ?1 AND stream = ?2 LIMIT ?3)";
+/// Documents of a stream's collections, with what it costs to delete them.
+pub(super) const SELECT_OF_STREAM: &str =
+    "SELECT number, octet_length(body) FROM documents WHERE space = ?1 AND stream = ?2";
 
-/// So many documents go in one transaction.
-const DELETED_AT_A_TIME: usize = 256;
+/// A change costs the writer as much as so many bytes at least: a page.
+const CHANGE_BYTES_MIN: u64 = 4_096;
+
+/// What became of a change.
+type Answer = Result<String, ChangeRefused>;
+
+/// What is stored under an id.
+#[derive(Clone, Copy)]
+struct Stored {
+    number: i64,
+    version: i64,
+    bytes: u64,
+}
 
 #[async_trait]
 impl DocumentStore for Sqlite {
@@ -98,35 +113,43 @@ impl DocumentStore for Sqlite {
         scope: &Scope,
         writer: &Writer,
         changes: Vec<Change>,
-    ) -> Result<Vec<Result<String, ChangeRefused>>, StoreError> {
-        let (scope, writer) = (scope.clone(), writer.clone());
-        let work = move |connection: &Connection| {
-            if let Writer::Run { task, fence } = &writer {
-                let stored = by_key(connection, task)?.map(|stored| stored.task);
-                if !may_write(stored.as_ref(), *fence) {
-                    return Err(StoreError::Fenced);
+    ) -> Result<Vec<Answer>, StoreError> {
+        let (count, changes) = (changes.len(), Arc::new(changes));
+        let mut answers = Vec::with_capacity(count);
+        loop {
+            let done = answers.len();
+            let bytes = changes[done..].iter().map(|change| cost(change, None));
+            let bytes = bytes.sum();
+            let (scope, writer, changes) = (scope.clone(), writer.clone(), Arc::clone(&changes));
+            let reserve = self.reserve.clone();
+            let work = move |connection: &Connection| {
+                if let Writer::Run { task, fence } = &writer {
+                    let stored = by_key(connection, task)?.map(|stored| stored.task);
+                    if !may_write(stored.as_ref(), *fence) {
+                        return Err(StoreError::Fenced);
+                    }
                 }
+                reserve.spare()?;
+                apply_some(connection, &scope, &changes[done..])
+            };
+            let bulk = self.tasks.writer.write_bulk(Step::Documents, bytes, work);
+            let some = bulk.await.map_err(|error| halfway(error, done, count))?;
+            answers.extend(some);
+            if answers.len() >= count {
+                return Ok(answers);
             }
-            let each = changes.iter();
-            each.map(|change| apply_one(connection, &scope, change))
-                .collect()
-        };
-        self.tasks.writer.write(Step::Documents, work).await
+        }
     }
 
     async fn delete_stream(&self, key: &StreamKey) -> Result<u64, StoreError> {
-        let mut gone = 0;
+        let (mut gone, bytes) = (0, u64::from(BULK_BYTES_MAX));
         loop {
             let key = key.clone();
-            let work = move |connection: &Connection| {
-                let mut statement = connection.prepare_cached(DELETE_SOME_OF_STREAM)?;
-                let limit = DELETED_AT_A_TIME as i64;
-                Ok(statement.execute((key.space.as_str(), key.name.as_str(), limit))?)
-            };
-            let some = self.tasks.writer.write(Step::Other, work).await?;
-            gone += some as u64;
-            if some < DELETED_AT_A_TIME {
-                return Ok(gone);
+            let work = move |connection: &Connection| delete_some(connection, &key);
+            let bulk = self.tasks.writer.write_bulk(Step::Other, bytes, work);
+            match bulk.await? {
+                0 => return Ok(gone),
+                some => gone += some,
             }
         }
     }
@@ -197,44 +220,117 @@ fn page(
     Ok(page)
 }
 
+/// Applies the first of the changes, as many as belong into one transaction: at least one, if
+/// there is one.
+fn apply_some(
+    connection: &Connection,
+    scope: &Scope,
+    changes: &[Change],
+) -> Result<Vec<Answer>, StoreError> {
+    let (mut answers, mut bytes) = (Vec::new(), 0);
+    for change in changes {
+        let found = stored(connection, scope, id_of(change))?;
+        bytes += cost(change, found);
+        if !answers.is_empty() && bytes > u64::from(BULK_BYTES_MAX) {
+            break;
+        }
+        answers.push(apply_one(connection, scope, change, found)?);
+    }
+    Ok(answers)
+}
+
+/// What is written and what is freed.
+fn cost(change: &Change, found: Option<Stored>) -> u64 {
+    let written = match change {
+        Change::Create { body, .. } | Change::Put { body, .. } => body.len() as u64,
+        Change::Delete { .. } => 0,
+    };
+    let freed = found.map_or(0, |found| found.bytes);
+    (written + freed).max(CHANGE_BYTES_MIN)
+}
+
+/// The error of a call whose first changes are stored already.
+fn halfway(error: StoreError, done: usize, count: usize) -> StoreError {
+    match error {
+        StoreError::Fenced => StoreError::Fenced,
+        error if done == 0 => error,
+        error => StoreError::Unavailable {
+            reason: format!("the first {done} of {count} changes are made, and then: {error}"),
+        },
+    }
+}
+
+/// Deletes some documents of a stream, and says how many; none are left when it says 0.
+fn delete_some(connection: &Connection, key: &StreamKey) -> Result<u64, StoreError> {
+    let (mut numbers, mut bytes) = (Vec::new(), 0);
+    let mut statement = connection.prepare_cached(SELECT_OF_STREAM)?;
+    let mut rows = statement.query((key.space.as_str(), key.name.as_str()))?;
+    while let Some(row) = rows.next()?
+        && bytes < BULK_BYTES_MAX.into()
+    {
+        numbers.push(row.get::<_, i64>(0)?);
+        bytes += row.get::<_, i64>(1)?.cast_unsigned().max(CHANGE_BYTES_MIN);
+    }
+    drop(rows);
+    let mut delete = connection.prepare_cached(DELETE)?;
+    for number in &numbers {
+        delete.execute([number])?;
+    }
+    Ok(numbers.len() as u64)
+}
+
+fn id_of(change: &Change) -> &DocumentId {
+    match change {
+        Change::Create { id, .. } | Change::Put { id, .. } | Change::Delete { id, .. } => id,
+    }
+}
+
+fn stored(
+    connection: &Connection,
+    scope: &Scope,
+    id: &DocumentId,
+) -> Result<Option<Stored>, StoreError> {
+    let (space, stream, label) = columns(scope);
+    let mut statement = connection.prepare_cached(SELECT_STORED)?;
+    let found = statement.query_row((space, stream, label, id.as_str()), |row| {
+        Ok(Stored {
+            number: row.get(0)?,
+            version: row.get(1)?,
+            bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+        })
+    });
+    Ok(found.optional()?)
+}
+
 fn apply_one(
     connection: &Connection,
     scope: &Scope,
     change: &Change,
-) -> Result<Result<String, ChangeRefused>, StoreError> {
-    let (space, stream, label) = columns(scope);
-    let stored = |id: &DocumentId| -> Result<Option<(i64, i64)>, StoreError> {
-        let mut statement = connection.prepare_cached(SELECT_VERSION)?;
-        let key = (space, stream, label, id.as_str());
-        Ok(statement
-            .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?)
-    };
-    let (id, body, found) = match change {
-        Change::Create { id, body } => match stored(id)? {
-            Some(_) => return Ok(Err(ChangeRefused::Conflict)),
-            None => (id, body, None),
-        },
-        Change::Put {
-            id,
-            body,
-            if_version,
-        } => {
-            let found = stored(id)?;
+    found: Option<Stored>,
+) -> Result<Answer, StoreError> {
+    let body = match (change, found) {
+        (Change::Create { .. }, Some(_)) => return Ok(Err(ChangeRefused::Conflict)),
+        (Change::Create { body, .. }, None) => body,
+        (
+            Change::Put {
+                body, if_version, ..
+            },
+            _,
+        ) => {
             if let Err(refused) = expect_version(found, if_version.as_deref()) {
                 return Ok(Err(refused));
             }
-            (id, body, found)
+            body
         }
-        Change::Delete { id, if_version } => {
-            let found = stored(id)?;
+        (Change::Delete { if_version, .. }, _) => {
             if let Err(refused) = expect_version(found, if_version.as_deref()) {
                 return Ok(Err(refused));
             }
-            let Some((number, _)) = found else {
+            let Some(found) = found else {
                 return Ok(Err(ChangeRefused::NotFound));
             };
-            connection.prepare_cached(DELETE)?.execute([number])?;
+            let mut delete = connection.prepare_cached(DELETE)?;
+            delete.execute([found.number])?;
             return Ok(Ok(String::new()));
         }
     };
@@ -244,25 +340,23 @@ fn apply_one(
     }
     let mut next_version = connection.prepare_cached(NEXT_VERSION)?;
     let version: i64 = next_version.query_row([], |row| row.get(0))?;
-    match found {
-        Some((number, _)) => {
-            connection
-                .prepare_cached(UPDATE)?
-                .execute((number, version, &**body))?;
-        }
-        None => {
-            let values = (space, stream, label, id.as_str(), version, &**body);
-            connection.prepare_cached(INSERT)?.execute(values)?;
-        }
+    if let Some(found) = found {
+        let mut update = connection.prepare_cached(UPDATE)?;
+        update.execute((found.number, version, &**body))?;
+    } else {
+        let (space, stream, label) = columns(scope);
+        let id = id_of(change).as_str();
+        let values = (space, stream, label, id, version, &**body);
+        connection.prepare_cached(INSERT)?.execute(values)?;
     }
     Ok(Ok(version.to_string()))
 }
 
-fn expect_version(found: Option<(i64, i64)>, wanted: Option<&str>) -> Result<(), ChangeRefused> {
+fn expect_version(found: Option<Stored>, wanted: Option<&str>) -> Result<(), ChangeRefused> {
     match (found, wanted) {
         (_, None) => Ok(()),
         (None, Some(_)) => Err(ChangeRefused::NotFound),
-        (Some((_, version)), Some(wanted)) if version.to_string() == wanted => Ok(()),
+        (Some(found), Some(wanted)) if found.version.to_string() == wanted => Ok(()),
         (Some(_), Some(_)) => Err(ChangeRefused::Conflict),
     }
 }

@@ -153,12 +153,8 @@ fn collections_are_read_by_id() {
     }
     check(
         &connection,
-        documents::DELETE_SOME_OF_STREAM,
-        &[
-            "SEARCH documents USING INTEGER PRIMARY KEY (rowid=?)",
-            "LIST SUBQUERY 1",
-            "SEARCH documents USING COVERING INDEX documents_by_id (space=? AND stream=?)",
-        ],
+        documents::SELECT_OF_STREAM,
+        &["SEARCH documents USING INDEX documents_by_id (space=? AND stream=?)"],
     );
 }
 

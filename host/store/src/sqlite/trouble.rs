@@ -2,6 +2,7 @@
 //! full, a caller who goes away.
 
 mod along;
+mod bulk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -9,19 +9,26 @@
 //!    it is answered before them.
 //! 4. A panic in an operation ends the thread; whoever waits and whoever comes later is told
 //!    that the store is not available.
+//! 5. Of bulk work at most [`BULK_BYTES_MAX`] bytes are written before an operation that waits,
+//!    and as much in the same commit, however many callers bring more.
 //!
 //! # How it works
 //! A failed operation has usually written nothing, and then the others go on. Where it has, or
 //! where the commit fails, everything is rolled back and each operation runs again in a
 //! transaction of its own, without a companion. Savepoints would do the same at a price that
 //! every write pays.
+//!
+//! Bulk work waits outside of the queue, in the order of its arrival, until what was let in has
+//! been answered. So it is never far in front of anybody, and never left behind either: once it
+//! is in the queue it is an operation as every other.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::crash::{self, Step};
 use crate::error::StoreError;
@@ -32,12 +39,18 @@ pub(super) const OPERATIONS_MAX: usize = 256;
 const GATHERING_MAX: Duration = Duration::from_millis(5);
 /// So many operations may wait; then callers do.
 const QUEUE_LENGTH: usize = 1_024;
+/// So many bytes of bulk work are in the queue or being written at a time …
+pub(super) const BULK_BYTES_MAX: u32 = 1024 * 1024;
+/// … and so many operations of it, since small ones cost something too.
+const BULK_OPERATIONS_MAX: u32 = 16;
 
 /// A handle of the writer.
 #[derive(Debug)]
 pub(super) struct Writer {
     submitted: AtomicU64,
     queue: mpsc::Sender<Message>,
+    /// Bytes of bulk work that may enter the queue now.
+    bulk: Arc<Semaphore>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -90,6 +103,7 @@ impl Writer {
         Ok(Self {
             submitted: AtomicU64::new(0),
             queue,
+            bulk: Arc::new(Semaphore::new(BULK_BYTES_MAX as usize)),
             thread,
         })
     }
@@ -104,7 +118,32 @@ impl Writer {
         self.write_in_company(step, work, |_| false).await
     }
 
-    /// The same; a value that wants it gets the companion into its commit.
+    /// The same for about so many `bytes` out of a larger work, which others must not feel.
+    /// `work` keeps to [`BULK_BYTES_MAX`] itself; a caller that has more comes again.
+    pub(super) async fn write_bulk<T, F>(
+        &self,
+        step: Step,
+        bytes: u64,
+        mut work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let share = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let share = share.clamp(BULK_BYTES_MAX / BULK_OPERATIONS_MAX, BULK_BYTES_MAX);
+        let room = Arc::clone(&self.bulk).acquire_many_owned(share).await;
+        let room = room.map_err(|_| stopped())?;
+        let work = move |connection: &Connection| {
+            // It belongs to the operation, and is free when that is answered: the caller may
+            // have gone long before.
+            let _room = &room;
+            work(connection)
+        };
+        self.write(step, work).await
+    }
+
+    /// As `write`; a value that wants it gets the companion into its commit.
     pub(super) async fn write_in_company<T, F>(
         &self,
         step: Step,
@@ -279,13 +318,21 @@ fn refuse_all(
     first: Box<dyn Operation>,
     waiting: &mut mpsc::Receiver<Message>,
 ) -> bool {
-    let mut next = Some(Message::Write(first));
-    while let Some(Message::Write(operation)) = next {
+    // Whoever comes after the first answer is not meant: the file may be free by then.
+    let waited = waiting.len();
+    let refuse = |operation: Box<dyn Operation>| {
         let reason = error.to_string();
         operation.answer(Err(StoreError::Unavailable { reason }));
-        next = waiting.try_recv().ok();
+    };
+    refuse(first);
+    for _ in 0..waited {
+        match waiting.try_recv() {
+            Ok(Message::Write(operation)) => refuse(operation),
+            Ok(Message::Stop) => return true,
+            Err(_) => break,
+        }
     }
-    next.is_some()
+    false
 }
 
 /// What failed together is tried alone, so that each caller hears of its own fate.

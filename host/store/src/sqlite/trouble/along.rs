@@ -10,6 +10,7 @@ use crate::conformance::{along::Listener, given::claim_request};
 
 use super::super::along::Along;
 use super::super::readers::Readers;
+use super::super::reserve::Reserve;
 use super::super::writer::Writer;
 use super::super::{File, connection, schema};
 use super::*;
@@ -91,6 +92,7 @@ fn with_commits_that_fail(folder: &Path, fails: Arc<AtomicBool>) -> Sqlite {
         clock,
         limits,
         along,
+        reserve: Reserve::of(folder),
         tasks,
         streams: File::open(folder, &schema::STREAMS, None, ()).unwrap(),
     }
