@@ -171,7 +171,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// deletion), or why not. Each stands alone.
     ///
     /// # Errors
-    /// `too-large`, `unavailable`: nothing was changed.
+    /// `too-large`: nothing was changed. `unavailable`: perhaps some were, the message says so.
     pub fn apply(&self, changes: &[Change<T>]) -> Result<Vec<Result<String, Error>>, Error> {
         let changes = changes
             .iter()
