@@ -207,3 +207,20 @@ fn outcome(
         Err(_) => ExitOutcome::Stopped(asked.unwrap_or(StopReason::Drain)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_that_was_stored_late_takes_at_most_a_twentieth_of_the_grace() {
+        let left = |grace, late| {
+            let ms = Duration::from_millis;
+            grace_left(ms(grace), ms(late)).as_millis()
+        };
+        assert_eq!(left(100, 0), 99);
+        assert_eq!(left(100, 2), 97);
+        assert_eq!(left(100, 3_600_000), 94);
+        assert_eq!(left(0, 2), 0);
+    }
+}

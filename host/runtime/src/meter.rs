@@ -148,6 +148,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_turn_lasts_until_enough_is_computed() {
+        let meter = Meter::new(Duration::from_secs(1));
+        meter.resume();
+        assert!(!meter.is_over() && !meter.ends_turn());
+        compute(Duration::from_nanos(TURN_NS));
+        assert!(!meter.is_over() && meter.ends_turn());
+        assert!(!meter.ends_turn(), "the next turn has begun");
+    }
+
     #[tokio::test]
     async fn the_host_is_not_counted() {
         let meter = Meter::new(Duration::from_millis(20));

@@ -80,8 +80,7 @@ impl Runtime {
     pub fn start(settings: RuntimeSettings) -> Result<Self, RuntimeError> {
         let refused = |reason: String| RuntimeError::Engine { reason };
         let cache = engine::cache(&settings.cache_dir)?;
-        let engine::Started { engine, room } =
-            engine::start(cache.clone(), settings.instances_max)?;
+        let engine::Started { engine, room } = engine::start(cache.clone(), settings.runs_max)?;
         let contract = Contract::read(v1::COMPONENT_TYPE).map_err(refused)?;
         let linker = linker(&engine).map_err(|error| refused(format!("{error:#}")))?;
         let threads = |error: std::io::Error| RuntimeError::Threads {

@@ -13,7 +13,7 @@ pub struct RuntimeSettings {
     /// Threads that run guests.
     pub workers: usize,
     /// Runs alive at once, at most; the machine's limit on memory maps may allow fewer.
-    pub instances_max: usize,
+    pub runs_max: usize,
     /// Compiles in a process of its own, with limits of its own. Without it this process
     /// compiles, on a thread of low priority.
     pub compile: Option<CompileCommand>,
@@ -30,7 +30,7 @@ impl RuntimeSettings {
         Self {
             cache_dir,
             workers,
-            instances_max: 64,
+            runs_max: 64,
             compile: None,
             describe_cpu: Duration::from_secs(2),
         }

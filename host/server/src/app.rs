@@ -205,7 +205,7 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
 
 fn runtime_settings(settings: &Settings) -> RuntimeSettings {
     let mut runtime = RuntimeSettings::new(settings.component_cache.clone());
-    runtime.instances_max = settings.runs.slots;
+    runtime.runs_max = settings.runs.slots;
     runtime.compile = this_program().map(|program| CompileCommand {
         program,
         args: vec![

@@ -5,7 +5,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
 use taskhost_model::task::Task;
 use taskhost_store::event::{Event, Outcome};
-use taskhost_store::tasks::StoredTask;
+use taskhost_store::queue::StoredTask;
 
 use crate::core::Tasks;
 use crate::error::ServiceError;

@@ -10,8 +10,7 @@ use std::sync::{Arc, Weak};
 
 use taskhost_model::ids::Incarnation;
 use taskhost_runtime::Runtime;
-use taskhost_store::queue::{ClaimRequest, Claimer, Reservation};
-use taskhost_store::tasks::StoredTask;
+use taskhost_store::queue::{ClaimRequest, Claimer, Reservation, StoredTask};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;

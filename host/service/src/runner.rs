@@ -17,7 +17,7 @@ use taskhost_model::task::Task;
 use taskhost_runtime::{Component, ExitOutcome, RunLimits, RunRequest, Runtime};
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome, RunEvent};
-use taskhost_store::tasks::StoredTask;
+use taskhost_store::queue::StoredTask;
 
 use crate::core::Core;
 use crate::error::ServiceError;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Status;
 use taskhost_model::task::Task;
-use taskhost_store::tasks::StoredTask;
+use taskhost_store::queue::StoredTask;
 
 /// A task as a reader sees it.
 #[derive(Debug, Clone)]

@@ -17,9 +17,9 @@ use taskhost_model::time::{Clock, Timestamp};
 use taskhost_store::event::{Event, NewRun, RunEvent, RunReport};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Settings, Stores, open};
-use taskhost_store::queue::{ClaimRequest, ClaimableType};
+use taskhost_store::queue::{ClaimRequest, ClaimableType, StoredTask};
 use taskhost_store::streams::{StreamDocument, StreamSettings};
-use taskhost_store::tasks::{ListRequest, StoredTask};
+use taskhost_store::tasks::ListRequest;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -30,7 +30,7 @@ const DOCUMENTS: i64 = 1_000_000;
 async fn main() -> Result<(), Failure> {
     let folder = std::env::args()
         .nth(1)
-        .unwrap_or_else(|| "store-rates-data".to_owned());
+        .unwrap_or_else(|| "target/store-rates".to_owned());
     let folder = PathBuf::from(folder);
     let settings = Settings {
         folder: folder.clone(),

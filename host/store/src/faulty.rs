@@ -22,7 +22,7 @@ use taskhost_model::ids::TaskKey;
 use crate::error::StoreError;
 use crate::event::{Applied, Event};
 use crate::open::Stores;
-use crate::tasks::StoredTask;
+use crate::queue::StoredTask;
 
 /// Decides what becomes of calls, and sees what came of them.
 #[async_trait]

@@ -10,9 +10,7 @@ use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::event::{Applied, Event};
-use crate::queue::RunQueue;
-
-pub use crate::queue::StoredTask;
+use crate::queue::{RunQueue, StoredTask};
 
 /// Task documents, their params, payloads and logs; what of them is to be run is [`RunQueue`]'s.
 ///

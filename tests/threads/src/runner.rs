@@ -9,7 +9,7 @@ use taskhost_model::ids::TaskKey;
 use taskhost_model::task::{LogLevel, LogLine, Progress, Task};
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Event, Outcome, RunEvent, RunReport};
-use taskhost_store::tasks::StoredTask;
+use taskhost_store::queue::StoredTask;
 
 use crate::core::Core;
 use crate::live::Registered;

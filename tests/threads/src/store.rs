@@ -13,8 +13,8 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
-use taskhost_store::queue::{ClaimRequest, Claimer, RunQueue};
-use taskhost_store::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use taskhost_store::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
+use taskhost_store::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
 
 use crate::sync::step;
 

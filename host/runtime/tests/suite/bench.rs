@@ -32,11 +32,11 @@ pub(crate) fn runtime() -> Runtime {
     runtime_with(64)
 }
 
-pub(crate) fn runtime_with(instances_max: usize) -> Runtime {
+pub(crate) fn runtime_with(runs_max: usize) -> Runtime {
     let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     let settings = RuntimeSettings {
         workers: 2,
-        instances_max,
+        runs_max,
         ..RuntimeSettings::new(cache_dir)
     };
     Runtime::start(settings).unwrap()

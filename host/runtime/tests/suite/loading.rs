@@ -23,7 +23,7 @@ fn compiling_with(cache_dir: &Path, program: &str, args: &[&str]) -> Runtime {
     });
     let settings = RuntimeSettings {
         compile,
-        instances_max: 8,
+        runs_max: 8,
         ..RuntimeSettings::new(cache_dir.to_owned())
     };
     Runtime::start(settings).unwrap()

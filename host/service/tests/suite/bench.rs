@@ -220,7 +220,7 @@ fn runtime() -> Arc<Runtime> {
         let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-for-service");
         let settings = RuntimeSettings {
             workers: 2,
-            instances_max: 64,
+            runs_max: 64,
             ..RuntimeSettings::new(cache_dir)
         };
         Arc::new(Runtime::start(settings).unwrap())

@@ -12,8 +12,7 @@ use super::Subject;
 use super::given::{claim_request, key};
 use crate::error::StoreError;
 use crate::event::{Event, Outcome, WriteCondition};
-use crate::queue::{ClaimRequest, Claimer, Reservation};
-use crate::tasks::StoredTask;
+use crate::queue::{ClaimRequest, Claimer, Reservation, StoredTask};
 
 /// A claimer of runs of type `hello` that tells what it hears.
 #[derive(Debug)]

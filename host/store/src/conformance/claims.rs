@@ -9,7 +9,7 @@ use super::given::{cancel, claim_request, delete, digest, type_id};
 use crate::conformance::given::no_report;
 use crate::error::StoreError;
 use crate::event::{Event, Outcome, RunEvent};
-use crate::tasks::StoredTask;
+use crate::queue::StoredTask;
 
 fn ids(claimed: &[StoredTask]) -> Vec<&str> {
     claimed

@@ -16,9 +16,8 @@ use super::Subject;
 use crate::documents::{Change, Scope};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, NewRun, Outcome, RunEvent, RunReport};
-use crate::queue::{ClaimRequest, ClaimableType};
+use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 use crate::streams::{StreamDocument, StreamSettings};
-use crate::tasks::StoredTask;
 
 /// More than any answer has.
 pub const MANY_BYTES: u64 = 1 << 30;

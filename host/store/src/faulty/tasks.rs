@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use super::{Call, Fate, Faulty, Policy, Seen, call, failed};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, Outcome};
-use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue};
-use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue, StoredTask};
+use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
 
 #[async_trait]
 impl RunQueue for Faulty<dyn TaskStore> {

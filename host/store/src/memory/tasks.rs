@@ -16,8 +16,8 @@ use crate::error::StoreError;
 use crate::event::{Applied, Claim, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
-use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue};
-use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue, StoredTask};
+use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
 
 #[async_trait]
 impl RunQueue for Memory {

@@ -15,8 +15,7 @@ use super::writer::{Companion, OPERATIONS_MAX, Operation};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::limits::Limits;
-use crate::queue::{ClaimRequest, Claimer, Reservation};
-use crate::tasks::StoredTask;
+use crate::queue::{ClaimRequest, Claimer, Reservation, StoredTask};
 
 /// Who is to be asked.
 #[derive(Debug, Default, Clone)]

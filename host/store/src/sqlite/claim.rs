@@ -11,8 +11,7 @@ use crate::error::StoreError;
 use crate::event::{Claim, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
-use crate::queue::{ClaimRequest, ClaimableType};
-use crate::tasks::StoredTask;
+use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 
 /// What of a type can be claimed, in order.
 pub(super) const SELECT_READY: &str = "\

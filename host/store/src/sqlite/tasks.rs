@@ -18,8 +18,8 @@ use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
 use crate::place::is_made_ready;
-use crate::queue::{ClaimRequest, Claimer, RunQueue};
-use crate::tasks::{ListRequest, StoredTask, TaskPage, TaskStore, Unfinished};
+use crate::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
+use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
 
 /// What a guest may be alive for.
 pub(super) const SELECT_HELD: &str =

@@ -70,12 +70,21 @@ async fn schedule(sqlite: &Sqlite, id: &str, params: &str) -> Result<(), StoreEr
 /// Keeps the writer busy until the answer is dropped or used, so that what comes meanwhile
 /// shares a batch.
 async fn held_up(sqlite: &Arc<Sqlite>) -> oneshot::Sender<()> {
+    held_up_at(sqlite, |_| Ok(())).await
+}
+
+/// The same, and looks at the file as it is then.
+async fn held_up_at(
+    sqlite: &Arc<Sqlite>,
+    mut look: impl FnMut(&Connection) -> Result<(), StoreError> + Send + 'static,
+) -> oneshot::Sender<()> {
     let (go_on, wait) = oneshot::channel::<()>();
     let begun = Arc::new(Notify::new());
     let (sqlite, seen) = (Arc::clone(sqlite), Arc::clone(&begun));
     let mut wait = Some(wait);
     tokio::spawn(async move {
-        let work = move |_: &Connection| {
+        let work = move |connection: &Connection| {
+            look(connection)?;
             seen.notify_one();
             if let Some(wait) = wait.take() {
                 let _ = wait.blocking_recv();

@@ -237,7 +237,7 @@ impl Pair {
                 ours.get(&key).await.unwrap(),
                 theirs.get(&key).await.unwrap()
             );
-            let texts = |stored: Option<crate::tasks::StoredTask>| {
+            let texts = |stored: Option<crate::queue::StoredTask>| {
                 stored.map(|stored| (stored.task, stored.params, stored.payload))
             };
             let (mine, other) = (

@@ -11,7 +11,8 @@ use super::opened;
 use crate::components::VersionState;
 use crate::conformance::given;
 use crate::open::Stores;
-use crate::tasks::{ListRequest, StoredTask};
+use crate::queue::StoredTask;
+use crate::tasks::ListRequest;
 
 fn copy_of(version: &str) -> tempfile::TempDir {
     let fixture: PathBuf = [

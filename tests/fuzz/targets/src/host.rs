@@ -93,7 +93,7 @@ pub(crate) fn runtime() -> Arc<Runtime> {
     let start = || {
         let settings = RuntimeSettings {
             workers: 1,
-            instances_max: 32,
+            runs_max: 32,
             describe_cpu: DESCRIBE_CPU,
             ..RuntimeSettings::new(place::compiled())
         };

@@ -14,8 +14,7 @@ use super::super::reserve::Reserve;
 use super::super::writer::Writer;
 use super::super::{File, connection, schema};
 use super::*;
-use crate::queue::{Claimer, Reservation, RunQueue as _};
-use crate::tasks::StoredTask;
+use crate::queue::{Claimer, Reservation, RunQueue as _, StoredTask};
 
 async fn claimed(sqlite: &Sqlite, limit: usize) -> Vec<String> {
     let claimed = sqlite

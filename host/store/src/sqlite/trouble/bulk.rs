@@ -87,23 +87,12 @@ async fn whoever_waits_has_one_share_of_bulk_before_it() {
 
 /// As `held_up`, and says what was written until then.
 async fn held_up_counting(sqlite: &Arc<Sqlite>, before: &Arc<AtomicI64>) -> oneshot::Sender<()> {
-    let (go_on, wait) = oneshot::channel::<()>();
-    let begun = Arc::new(Notify::new());
-    let (sqlite, seen, before) = (Arc::clone(sqlite), Arc::clone(&begun), Arc::clone(before));
-    let mut wait = Some(wait);
-    tokio::spawn(async move {
-        let work = move |connection: &Connection| {
-            before.store(bytes_written(connection)?, Ordering::SeqCst);
-            seen.notify_one();
-            if let Some(wait) = wait.take() {
-                let _ = wait.blocking_recv();
-            }
-            Ok(())
-        };
-        sqlite.tasks.writer.write(Step::Other, work).await
-    });
-    begun.notified().await;
-    go_on
+    let before = Arc::clone(before);
+    let look = move |connection: &Connection| {
+        before.store(bytes_written(connection)?, Ordering::SeqCst);
+        Ok(())
+    };
+    held_up_at(sqlite, look).await
 }
 
 async fn operations(sqlite: &Sqlite, changes: Vec<Change>) -> u64 {
