@@ -12,7 +12,7 @@
 //! 4. Dropping the call ends the guest.
 //!
 //! # How it works
-//! The guest is a task of the executor for guests. A guest that computes is reached by the epoch
+//! The guest is a task of an executor for guests. A guest that computes is reached by the epoch
 //! check, which the ticker forces every millisecond: it ends the guest or gives the thread to
 //! the next one. A guest that waits in the host is a future that is dropped. Both look at the
 //! same signal. The clock for deadline and grace runs on the caller's executor.
@@ -24,53 +24,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::setpriority_process;
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::executors::Executors;
 use crate::exit::{ExitOutcome, GuestEnd, RunExit, internal};
 use crate::guest::{Entry, Guest};
 use crate::places::Places;
 use crate::settings::RunLimits;
 
-/// How many guests a thread gives a turn before it looks for timers and messages. A turn lasts
-/// up to a millisecond, so the executor's default (61) would make every guest's timers late.
-const TURNS_BETWEEN_EVENTS: u32 = 3;
-/// Every other turn goes to a guest that has just been started or has got an answer from the host,
-/// if there is one, and not to those that compute: it waits two milliseconds for its turn instead
-/// of one for each guest that computes, and those lose no more than half of the turns.
-const TURNS_FOR_ANSWERED: u32 = 2;
 /// A timer goes off in the millisecond after the one that it was set to, and seldom much later.
 const TIMER_IS_LATE: Duration = Duration::from_millis(1);
 /// What a run loses of its grace by being asked late: at most a twentieth.
 const LATE_AT_MOST: u32 = 20;
-/// The host's own threads go first (nice values, 0 is theirs): what answers, writes to disk and
-/// moves the epoch is short, and a guest that computes loses nothing that it would notice.
-const PRIORITY: i32 = 10;
-
-/// The executor for guests.
+/// Calls guests.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// Taken when dropped.
-    executor: Option<tokio::runtime::Runtime>,
+    executors: Arc<Executors>,
     places: Places,
 }
 
 impl Caller {
     pub(crate) fn start(workers: usize, places: Places) -> std::io::Result<Self> {
-        let executor = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers.max(1))
-            .thread_name("taskhost-guest")
-            .event_interval(TURNS_BETWEEN_EVENTS)
-            .global_queue_interval(TURNS_FOR_ANSWERED)
-            .on_thread_start(lower_priority)
-            .enable_all()
-            .build()?;
-        Ok(Self {
-            executor: Some(executor),
-            places,
-        })
+        let executors = Arc::new(Executors::start(workers)?);
+        Ok(Self { executors, places })
     }
 
     /// Runs a guest and waits for its end.
@@ -105,40 +84,18 @@ impl Caller {
             () = stop.until_interrupted() => None,
             place = place => Some(place),
         };
-        let (Some(place), Some(executor)) = (place, &self.executor) else {
+        let Some(place) = place else {
             return Ok(GuestEnd::Interrupted);
         };
-        let running = Running(executor.spawn(guest.run(place)));
+        let (meter, is_hog) = (Arc::clone(&guest.meter), Arc::clone(&guest.is_hog));
+        let running = self.executors.spawn(guest.run(place), meter, is_hog);
         watched(running, &stop, &clients, &limits).await
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        if let Some(executor) = self.executor.take() {
-            // Waiting for guests is not for whoever drops the runtime, maybe on an executor.
-            executor.shutdown_background();
-        }
-    }
-}
-
-/// Of this thread alone (on Linux). Where it is refused, everything is a little slower.
-fn lower_priority() {
-    setpriority_process(None, PRIORITY).ok();
-}
-
-/// A guest on its executor; ended when dropped.
-struct Running(JoinHandle<GuestEnd>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
 /// Waits for the guest's end and sees to it that there is one.
 async fn watched(
-    mut running: Running,
+    mut running: AbortOnDropHandle<Result<GuestEnd, JoinError>>,
     stop: &StopSignal,
     clients: &RunClients,
     limits: &RunLimits,
@@ -158,10 +115,10 @@ async fn watched(
     };
     tokio::select! {
         biased;
-        end = &mut running.0 => return end,
+        end = &mut running => return end.flatten(),
         () = time => {}
     }
-    (&mut running.0).await
+    running.await.flatten()
 }
 
 /// The grace is counted from the wish that the run stops. Storing it takes a little of it; where

@@ -11,6 +11,7 @@ use wasmtime::{Error, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::v1::GuestError;
+use crate::memory::Refused;
 use crate::settings::RunLimits;
 
 const MIB: u64 = 1024 * 1024;
@@ -81,8 +82,8 @@ pub(crate) enum GuestEnd {
 #[derive(Debug)]
 pub(crate) struct Trapped {
     pub(crate) error: Error,
-    /// Whether it has wanted more memory than it could get.
-    pub(crate) is_out_of_memory: bool,
+    /// Whether it has wanted more memory than it could get, and by whose limit.
+    pub(crate) memory_refused: Option<Refused>,
     /// What the guest said of its panic.
     pub(crate) panic: Option<String>,
 }
@@ -143,13 +144,17 @@ impl Trapped {
             );
             return TaskError::of(ErrorKind::OutOfCpu, message);
         }
-        if self.is_out_of_memory {
-            let message = format!(
-                "it wanted more memory than its limit of {} MiB: let it hold less at a time{}",
-                limits.memory_bytes / MIB,
-                owner.or_raise("memory_mib")
-            );
-            return TaskError::of(ErrorKind::OutOfMemory, message);
+        match self.memory_refused {
+            Some(Refused::OfAll(bytes)) => return out_of_shared_memory(bytes),
+            Some(Refused::OfRun) => {
+                let message = format!(
+                    "it wanted more memory than its limit of {} MiB: let it hold less at a time{}",
+                    limits.memory_bytes / MIB,
+                    owner.or_raise("memory_mib")
+                );
+                return TaskError::of(ErrorKind::OutOfMemory, message);
+            }
+            None => {}
         }
         if is_about_the_answer(&self.error) {
             let message = format!(
@@ -172,6 +177,21 @@ impl Trapped {
         let mut error = TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX));
         error.details = frames(&self.error);
         error
+    }
+}
+
+/// It could go well when fewer others run.
+fn out_of_shared_memory(bytes: u64) -> TaskError {
+    let message = format!(
+        "it wanted more memory while all runs together had taken the {} MiB that the host gives \
+         them: let it hold less, have fewer run at once (`runs.slots`), or raise \
+         `runs.memory_mib` in the host's settings",
+        bytes / MIB
+    );
+    TaskError {
+        code: "host-out-of-memory".to_owned(),
+        retryable: true,
+        ..TaskError::of(ErrorKind::OutOfMemory, message)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One guest in an instance of its own, driven on the executor for guests.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::StopSignal;
@@ -8,6 +9,7 @@ use wasmtime::{Error, Store, UpdateDeadline};
 
 use crate::bindings::v1::{GuestError, TaskTypePre};
 use crate::exit::{CALL_BYTES_MAX, GuestEnd, Halt, LimitsOwner, Trapped};
+use crate::memory::{MemoryBudget, MemoryLimit};
 use crate::meter::{Meter, Metered};
 use crate::places::Place;
 use crate::settings::RunLimits;
@@ -35,6 +37,9 @@ pub(crate) struct Guest {
     pub(crate) limits: RunLimits,
     pub(crate) stop: StopSignal,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) budget: Arc<MemoryBudget>,
+    /// Whether a run of its component has held on to a thread.
+    pub(crate) is_hog: Arc<AtomicBool>,
     /// Held until the guest is gone, also where its caller is gone before.
     pub(crate) ticking: Ticking,
 }
@@ -76,14 +81,14 @@ impl Guest {
         };
         let state = store.data();
         let panic = state.finish_output();
-        let is_out_of_memory = state.memory.is_exceeded();
+        let memory_refused = state.memory.refused();
         match driven {
             None => GuestEnd::Interrupted,
             Some(Ok(returned)) => GuestEnd::Returned(returned),
-            Some(Err(error)) if is_entered || is_guests_own(&error) || is_out_of_memory => {
+            Some(Err(error)) if is_entered || is_guests_own(&error) || memory_refused.is_some() => {
                 GuestEnd::Trapped(Trapped {
                     error,
-                    is_out_of_memory,
+                    memory_refused,
                     panic,
                 })
             }
@@ -92,14 +97,16 @@ impl Guest {
     }
 
     fn store(&self) -> Result<Store<GuestState>, Error> {
+        let meter = || Arc::clone(&self.meter);
         let memory_bytes = self.limits.memory_bytes;
-        let state = GuestState::new(self.clients.clone(), Arc::clone(&self.meter), memory_bytes);
+        let memory = MemoryLimit::new(memory_bytes, Arc::clone(&self.budget), meter());
+        let state = GuestState::new(self.clients.clone(), meter(), memory);
         let mut store = Store::try_new(self.code.engine(), state)?;
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(CALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
-        let (stop, meter) = (self.stop.clone(), Arc::clone(&self.meter));
+        let (stop, meter) = (self.stop.clone(), meter());
         store.epoch_deadline_callback(move |_| {
             if stop.interrupted() {
                 return Err(Halt::Interrupted.into());

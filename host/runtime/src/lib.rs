@@ -39,6 +39,7 @@ mod compile;
 mod exit;
 mod places;
 mod guest;
+mod executors;
 mod call;
 mod runtime;
 

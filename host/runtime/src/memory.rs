@@ -1,6 +1,7 @@
-//! Limits all memories and tables of one run together.
+//! Limits all memories and tables of one run together, and those of all runs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::{Error, ResourceLimiter};
 
@@ -12,42 +13,105 @@ const TABLE_ELEMENT_BYTES: usize = 16;
 /// As many as the pool gives to one component: a component that was loaded can be run.
 const INSTANCES_MAX: usize = CORE_INSTANCES_MAX as usize;
 
+/// Of each run so much is its own, and not counted against what all have together: a short task
+/// is never refused for what others take.
+const OWN_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What all runs may take together, beside what is each one's own.
+#[derive(Debug)]
+pub(crate) struct MemoryBudget {
+    limit_bytes: u64,
+    taken_bytes: AtomicU64,
+}
+
 /// Counts what a run's memories and tables take together.
 #[derive(Debug)]
 pub(crate) struct MemoryLimit {
     limit_bytes: u64,
     used_bytes: u64,
-    is_exceeded: bool,
+    /// The first refusal, if there was one.
+    refused: Option<Refused>,
+    budget: Arc<MemoryBudget>,
     meter: Arc<Meter>,
 }
 
+/// Whose limit it was that kept a run from more memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The run's own.
+    OfRun,
+    /// That of all runs, in bytes.
+    OfAll(u64),
+}
+
+impl MemoryBudget {
+    pub(crate) fn of(limit_bytes: u64) -> Self {
+        Self {
+            limit_bytes,
+            taken_bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let taken = |taken: u64| {
+            let taken = taken.saturating_add(bytes);
+            (taken <= self.limit_bytes).then_some(taken)
+        };
+        let order = Ordering::Relaxed;
+        bytes == 0 || self.taken_bytes.fetch_update(order, order, taken).is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.taken_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 impl MemoryLimit {
-    pub(crate) fn new(limit_bytes: u64, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(limit_bytes: u64, budget: Arc<MemoryBudget>, meter: Arc<Meter>) -> Self {
         Self {
             limit_bytes,
             used_bytes: 0,
-            is_exceeded: false,
+            refused: None,
+            budget,
             meter,
         }
     }
 
-    /// Whether the run has wanted more than it could get.
-    pub(crate) fn is_exceeded(&self) -> bool {
-        self.is_exceeded
+    /// Whether the run has wanted more than it could get, and by whose limit.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused
     }
 
     fn grow(&mut self, by_bytes: usize, is_within_maximum: bool) -> bool {
         let used = self.used_bytes.saturating_add(by_bytes as u64);
-        let fits = is_within_maximum && used <= self.limit_bytes;
-        if fits {
-            // Never taken back: a growth that fails after this counts all the same, which costs
-            // only a run that is out of memory anyway.
-            self.used_bytes = used;
-            self.meter.note_memory(used);
-        } else {
-            self.is_exceeded = true;
+        if !is_within_maximum || used > self.limit_bytes {
+            self.refuse(Refused::OfRun);
+            return false;
         }
-        fits
+        if !self.budget.take(shared(used) - shared(self.used_bytes)) {
+            self.refuse(Refused::OfAll(self.budget.limit_bytes));
+            return false;
+        }
+        // Never taken back: a growth that fails after this counts all the same, which costs
+        // only a run that is out of memory anyway.
+        self.used_bytes = used;
+        self.meter.note_memory(used);
+        true
+    }
+
+    fn refuse(&mut self, by: Refused) {
+        self.refused.get_or_insert(by);
+    }
+}
+
+/// What of a run's bytes counts against the budget of all.
+fn shared(used_bytes: u64) -> u64 {
+    used_bytes.saturating_sub(OWN_BYTES)
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        self.budget.give_back(shared(self.used_bytes));
     }
 }
 
@@ -63,7 +127,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn memory_grow_failed(&mut self, _: Error) -> Result<(), Error> {
-        self.is_exceeded = true;
+        self.refuse(Refused::OfRun);
         Ok(())
     }
 
@@ -81,7 +145,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn table_grow_failed(&mut self, _: Error) -> Result<(), Error> {
-        self.is_exceeded = true;
+        self.refuse(Refused::OfRun);
         Ok(())
     }
 
@@ -103,22 +167,32 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const MIB: usize = 1024 * 1024;
+
+    fn limit(limit_bytes: u64) -> MemoryLimit {
+        of_all(limit_bytes, &Arc::new(MemoryBudget::of(u64::MAX)))
+    }
+
+    fn of_all(limit_bytes: u64, budget: &Arc<MemoryBudget>) -> MemoryLimit {
+        let meter = Arc::new(Meter::new(Duration::ZERO));
+        MemoryLimit::new(limit_bytes, Arc::clone(budget), meter)
+    }
+
     #[test]
     fn memories_and_tables_count_together() {
-        let meter = Arc::new(Meter::new(Duration::ZERO));
-        let mut limit = MemoryLimit::new(1000, Arc::clone(&meter));
+        let mut limit = limit(1000);
         assert!(limit.memory_growing(0, 500, None).unwrap());
         assert!(limit.table_growing(0, 10, None).unwrap());
         assert!(limit.memory_growing(500, 840, None).unwrap());
-        assert!(!limit.is_exceeded());
+        assert_eq!(limit.refused(), None);
         assert!(!limit.table_growing(10, 11, None).unwrap());
-        assert!(limit.is_exceeded());
-        assert_eq!(meter.usage(0).peak_memory_bytes, 1000);
+        assert_eq!(limit.refused(), Some(Refused::OfRun));
+        assert_eq!(limit.meter.usage(0).peak_memory_bytes, 1000);
     }
 
     #[test]
     fn failed_growth_never_makes_room() {
-        let mut limit = MemoryLimit::new(1000, Arc::new(Meter::new(Duration::ZERO)));
+        let mut limit = limit(1000);
         assert!(limit.memory_growing(0, 1000, None).unwrap());
         limit.memory_grow_failed(Error::msg("no")).unwrap();
         assert!(!limit.memory_growing(0, 1, None).unwrap());
@@ -126,8 +200,25 @@ mod tests {
 
     #[test]
     fn a_maximum_of_its_own_takes_nothing() {
-        let mut limit = MemoryLimit::new(1000, Arc::new(Meter::new(Duration::ZERO)));
+        let mut limit = limit(1000);
         assert!(!limit.memory_growing(0, 200, Some(100)).unwrap());
         assert!(limit.memory_growing(0, 1000, None).unwrap());
+    }
+
+    #[test]
+    fn runs_share_what_is_beyond_their_own() {
+        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64));
+        let run = || of_all(64 * MIB as u64, &budget);
+        let (mut first, mut second, mut small) = (run(), run(), run());
+        assert!(first.memory_growing(0, 12 * MIB, None).unwrap());
+        assert!(!second.memory_growing(0, 7 * MIB, None).unwrap());
+        assert_eq!(second.refused(), Some(Refused::OfAll(10 * MIB as u64)));
+        assert!(second.memory_growing(0, 6 * MIB, None).unwrap());
+        assert!(small.memory_growing(0, 4 * MIB, None).unwrap());
+        assert!(!small.memory_growing(4 * MIB, 4 * MIB + 1, None).unwrap());
+        drop(first);
+        assert!(small.memory_growing(4 * MIB, 12 * MIB, None).unwrap());
+        drop((second, small));
+        assert_eq!(budget.taken_bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -15,6 +15,9 @@ use taskhost_model::task::Usage;
 /// A guest's turn lasts from one tick to the next. One that was begun between ticks, or that the
 /// kernel has kept from computing, goes on: to begin another guest instead takes a slot more.
 const TURN_NS: u64 = 250_000;
+/// A guest that computes for so long without an epoch check is within one instruction that takes
+/// long. Reading what it hands to the host in one call takes no more than a fifth of it.
+const HELD_NS: u64 = 50_000_000;
 
 /// Shared by the run, its host functions and its epoch checks; all on one thread at a time.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Meter {
     /// The thread's CPU time at which the guest's current stretch began.
     since_ns: AtomicU64,
     in_host: AtomicBool,
+    has_held_thread: AtomicBool,
     host_wait_ns: AtomicU64,
     memory_peak_bytes: AtomicU64,
 }
@@ -38,6 +42,7 @@ impl Meter {
             turn_ns: AtomicU64::new(0),
             since_ns: AtomicU64::new(0),
             in_host: AtomicBool::new(false),
+            has_held_thread: AtomicBool::new(false),
             host_wait_ns: AtomicU64::new(0),
             memory_peak_bytes: AtomicU64::new(0),
         }
@@ -74,6 +79,11 @@ impl Meter {
         is_over
     }
 
+    /// Whether the guest has kept others from its thread, where no epoch check could help.
+    pub(crate) fn has_held_thread(&self) -> bool {
+        self.has_held_thread.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn note_memory(&self, bytes: u64) {
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
@@ -90,6 +100,9 @@ impl Meter {
     fn pause(&self) {
         let spent = thread_cpu_ns().saturating_sub(self.since_ns.load(Ordering::Relaxed));
         self.cpu_ns.fetch_add(spent, Ordering::Relaxed);
+        if spent > HELD_NS {
+            self.has_held_thread.store(true, Ordering::Relaxed);
+        }
     }
 
     fn resume(&self) {

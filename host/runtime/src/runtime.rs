@@ -1,6 +1,7 @@
 //! The runtime as its callers know it: check, load, describe, run.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use taskhost_clients::run::RunClients;
@@ -18,6 +19,7 @@ use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_PER_SLOT, SLOTS_MAX, TABLES_PER
 use crate::error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
 use crate::exit::{ExitOutcome, RunExit};
 use crate::guest::{Entry, Guest};
+use crate::memory::MemoryBudget;
 use crate::meter::Meter;
 use crate::places::Places;
 use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
@@ -47,6 +49,7 @@ pub struct Runtime {
     caller: Caller,
     capacity: usize,
     describe: RunLimits,
+    budget: Arc<MemoryBudget>,
     ticker: Ticker,
 }
 
@@ -56,6 +59,7 @@ pub struct Component {
     code: v1::TaskTypePre<GuestState>,
     slots: u32,
     digest: Digest,
+    is_hog: Arc<AtomicBool>,
 }
 
 /// A run that is to be made.
@@ -104,6 +108,7 @@ impl Runtime {
                 cpu: settings.describe_cpu,
                 ..DESCRIBE
             },
+            budget: Arc::new(MemoryBudget::of(settings.memory_bytes_max)),
             ticker,
         })
     }
@@ -153,6 +158,7 @@ impl Runtime {
             code,
             slots,
             digest: digest.clone(),
+            is_hog: Arc::default(),
         })
     }
 
@@ -229,6 +235,8 @@ impl Runtime {
             limits,
             stop,
             meter: Arc::new(Meter::new(limits.cpu)),
+            budget: Arc::clone(&self.budget),
+            is_hog: Arc::clone(&component.is_hog),
             ticking: self.ticker.tick(),
         };
         self.caller.call(guest).await

@@ -14,6 +14,8 @@ pub struct RuntimeSettings {
     pub workers: usize,
     /// Runs alive at once, at most; the machine's limit on memory maps may allow fewer.
     pub runs_max: usize,
+    /// Memory of all runs together, without the first 4 MiB of each.
+    pub memory_bytes_max: u64,
     /// Compiles in a process of its own, with limits of its own. Without it this process
     /// compiles, on a thread of low priority.
     pub compile: Option<CompileCommand>,
@@ -22,8 +24,8 @@ pub struct RuntimeSettings {
 }
 
 impl RuntimeSettings {
-    /// As many threads as there are cores, 64 runs at once, compiling in this process, 2 s to
-    /// describe.
+    /// As many threads as there are cores, 64 runs at once with what memory they want, compiling
+    /// in this process, 2 s to describe.
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
@@ -31,6 +33,7 @@ impl RuntimeSettings {
             cache_dir,
             workers,
             runs_max: 64,
+            memory_bytes_max: u64::MAX,
             compile: None,
             describe_cpu: Duration::from_secs(2),
         }

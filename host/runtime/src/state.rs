@@ -27,7 +27,7 @@ pub(crate) struct GuestState {
 }
 
 impl GuestState {
-    pub(crate) fn new(clients: RunClients, meter: Arc<Meter>, memory_bytes: u64) -> Self {
+    pub(crate) fn new(clients: RunClients, meter: Arc<Meter>, memory: MemoryLimit) -> Self {
         let stdout = GuestOutput::stdout(clients.log.clone());
         let stderr = GuestOutput::stderr(clients.log.clone());
         // No folder, variable, argument, address or name: what is not built in is not there.
@@ -41,7 +41,6 @@ impl GuestState {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(WASI_RESOURCES_MAX);
-        let memory = MemoryLimit::new(memory_bytes, Arc::clone(&meter));
         Self {
             clients,
             meter,

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::folder::{self, Folder, FolderError};
 use crate::http::{self, About, State};
+use crate::memory;
 use crate::settings::{HttpSettings, Settings};
 
 /// The hidden subcommand with which the host calls itself to compile a component.
@@ -206,6 +207,8 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
 fn runtime_settings(settings: &Settings) -> RuntimeSettings {
     let mut runtime = RuntimeSettings::new(settings.component_cache.clone());
     runtime.runs_max = settings.runs.slots;
+    let memory_bytes = settings.runs.memory_bytes;
+    runtime.memory_bytes_max = memory_bytes.unwrap_or_else(|| memory::allowed_bytes() / 2);
     runtime.compile = this_program().map(|program| CompileCommand {
         program,
         args: vec![

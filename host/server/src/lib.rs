@@ -7,6 +7,7 @@
 //!
 //! The modules are listed in reading order; each uses only those above it.
 
+mod memory;
 pub mod settings;
 pub mod http;
 pub mod folder;

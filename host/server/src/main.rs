@@ -1,6 +1,7 @@
 //! The taskhost binary: reads the command line, does it, ends with its exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use taskhost_server::cli::{self, Cli, Command, Exit, Failure};
 
@@ -12,6 +13,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Of each thread; only what is used of it takes memory. A check of deeply nested JSON against a
 /// deeply nested schema needs more than the usual 2 MiB where nothing is optimized.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// After a burst the threads that read go, and their memory with them. To start one again takes
+/// less than most of what it is started for.
+const BLOCKING_THREADS_KEPT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let done = match Cli::of_arguments().command {
@@ -45,6 +50,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
     let runtime = builder
         .enable_all()
         .thread_stack_size(STACK_BYTES)
+        .thread_keep_alive(BLOCKING_THREADS_KEPT)
         .build()
         .map_err(|error| Failure {
             exit: Exit::Failed,

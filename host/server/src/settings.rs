@@ -65,6 +65,8 @@ pub struct FolderSettings {
 pub struct RunSettings {
     /// Runs at once.
     pub slots: usize,
+    /// Memory of all runs together, in bytes; none: half of what this process may take.
+    pub memory_bytes: Option<u64>,
     /// Wait before the second attempt.
     pub retry_backoff: Duration,
     /// The longest wait between two attempts.
@@ -187,6 +189,10 @@ impl RunSettings {
     fn from_reader(reader: &mut Reader<'_>) -> Self {
         let settings = Self {
             slots: size(reader, "runs.slots", 64, 10_000),
+            memory_bytes: match reader.number("runs.memory_mib", 0, 0..=16 * 1024 * 1024) {
+                0 => None,
+                mib => Some(mib * 1024 * 1024),
+            },
             retry_backoff: Duration::from_millis(reader.number(
                 "runs.retry_backoff_ms",
                 1_000,

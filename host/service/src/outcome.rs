@@ -163,7 +163,7 @@ fn retry_at(
     settings: &Settings,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let may = error.kind == ErrorKind::Task && error.retryable && run.attempt < run.max_attempts;
+    let may = error.retryable && run.attempt < run.max_attempts;
     may.then(|| {
         let wait = backoff(run.attempt, rand::random(), settings);
         now.plus(wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)))

@@ -33,13 +33,20 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 pub(crate) fn runtime_with(runs_max: usize) -> Runtime {
-    let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-    let settings = RuntimeSettings {
-        workers: 2,
+    let settings = settings();
+    Runtime::start(RuntimeSettings {
         runs_max,
+        ..settings
+    })
+    .unwrap()
+}
+
+pub(crate) fn settings() -> RuntimeSettings {
+    let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    RuntimeSettings {
+        workers: 2,
         ..RuntimeSettings::new(cache_dir)
-    };
-    Runtime::start(settings).unwrap()
+    }
 }
 
 /// A guest of `tests/guests`.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taskhost_clients::stop::StopReason;
-use taskhost_runtime::ExitOutcome;
+use taskhost_model::error::ErrorKind;
+use taskhost_runtime::{ExitOutcome, Runtime, RuntimeSettings};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::bench::{TestRun, completed, guest, load, runtime, runtime_with};
+use crate::bench::{MIB, TestRun, completed, failed, guest, load, runtime, runtime_with, settings};
 use crate::wat;
 
 #[tokio::test]
@@ -53,6 +54,88 @@ async fn short_ones_are_not_held_up_by_spinning_ones() {
         assert_eq!(completed(&exit), json!({}));
     }
     assert!(spinners.try_join_next().is_none(), "they still spin");
+}
+
+/// Filling a memory is one instruction, which no epoch check ends.
+#[tokio::test]
+async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
+    let runtime = runtime();
+    let fills = "(drop (memory.grow (i32.const 8000)))
+        (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 524000000)) (br 0)) unreachable";
+    let hog = load(&runtime, wat::runs("", fills)).await;
+    let short = load(&runtime, wat::runs("", wat::COMPLETES)).await;
+    let thread_of = async |component, cpu| {
+        let mut run = TestRun::with_memory(1024 * MIB).await;
+        run.limits.cpu = cpu;
+        let (send, thread) = std::sync::mpsc::channel();
+        let said = move || {
+            let thread = std::thread::current();
+            send.send(thread.name().unwrap_or_default().to_owned())
+                .unwrap();
+        };
+        let exit = runtime.run(component, run.request_with("{}", said)).await;
+        (exit, thread.recv().unwrap())
+    };
+    for thread in ["taskhost-guest", "taskhost-hog"] {
+        let ended = thread_of(&hog, Duration::from_secs(1)).await;
+        assert_eq!(failed(&ended.0).kind, ErrorKind::OutOfCpu);
+        assert_eq!(ended.1, thread);
+    }
+    let ended = thread_of(&short, Duration::from_secs(1)).await;
+    assert_eq!(
+        (completed(&ended.0), ended.1.as_str()),
+        (json!({}), "taskhost-guest")
+    );
+}
+
+#[tokio::test]
+async fn memory_of_all_runs_is_bounded_and_comes_back() {
+    let settings = RuntimeSettings {
+        memory_bytes_max: 64 * MIB,
+        ..settings()
+    };
+    let runtime = Runtime::start(settings).unwrap();
+    let grows_and = |then: &str| {
+        let grow = "(if (i32.eq (memory.grow (i32.const 600)) (i32.const -1)) (then unreachable))";
+        wat::runs("", &format!("{grow} {then} {}", wat::COMPLETES))
+    };
+    let holds = "(call $sleep (i64.const 100000) (i32.const 0))";
+    let holder = load(&runtime, grows_and(holds)).await;
+    let other = load(&runtime, grows_and("")).await;
+    let begun = Arc::new(Notify::new());
+    let mut holding = {
+        let run = TestRun::new().await;
+        let begun = Arc::clone(&begun);
+        let request = run.request_with("{}", move || begun.notify_one());
+        Box::pin(runtime.run(&holder, request))
+    };
+    let refused = async {
+        begun.notified().await;
+        // It grows right after it has begun.
+        loop {
+            let exit = TestRun::new().await.run(&runtime, &other, "{}").await;
+            if let ExitOutcome::Failed { error, .. } = exit.outcome {
+                return error;
+            }
+        }
+    };
+    let error = tokio::select! {
+        error = refused => error,
+        exit = &mut holding => panic!("it holds on: {exit:?}"),
+    };
+    assert_eq!(
+        (error.kind, error.retryable),
+        (ErrorKind::OutOfMemory, true)
+    );
+    assert_eq!(error.code, "host-out-of-memory");
+    assert!(error.message.contains("64 MiB"), "{}", error.message);
+    drop(holding);
+    loop {
+        let exit = TestRun::new().await.run(&runtime, &other, "{}").await;
+        if matches!(exit.outcome, ExitOutcome::Completed(_)) {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,167 @@
+//! The threads for guests, and others for guests that hold on to a thread.
+//!
+//! # Guarantees
+//! 1. A guest that computes gives its thread away every millisecond, if others wait for one.
+//! 2. What no epoch can end (filling or copying a memory of a gigabyte is one instruction) holds a
+//!    thread up once: its run goes on among its kind, and so do all later runs of its component.
+//!
+//! # Why this way
+//! Guests that only compute are short of nothing where they share two threads. More threads from
+//! the start would not help: a hostile component would hold up as many as there are.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use rustix::process::setpriority_process;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::meter::Meter;
+
+/// How many guests a thread gives a turn before it looks for timers and messages. A turn lasts
+/// up to a millisecond, so the executor's default (61) would make every guest's timers late.
+const TURNS_BETWEEN_EVENTS: u32 = 3;
+/// Every other turn goes to a guest that has just been started or has got an answer from the host,
+/// if there is one, and not to those that compute: it waits two milliseconds for its turn instead
+/// of one for each guest that computes, and those lose no more than half of the turns.
+const TURNS_FOR_ANSWERED: u32 = 2;
+/// The host's own threads go first (nice values, 0 is theirs): what answers, writes to disk and
+/// moves the epoch is short, and a guest that computes loses nothing that it would notice.
+const PRIORITY: i32 = 10;
+
+/// The executors. Ends every guest when dropped.
+#[derive(Debug)]
+pub(crate) struct Executors {
+    workers: usize,
+    guests: Owned,
+    /// Made when it is first needed; none where the system refuses the threads.
+    hogs: OnceLock<Option<Owned>>,
+}
+
+/// A runtime that is not waited for when it is dropped: that is not for whoever drops it, maybe
+/// on an executor.
+#[derive(Debug)]
+struct Owned {
+    handle: Handle,
+    /// Taken when dropped.
+    runtime: Option<Runtime>,
+}
+
+/// Polls a guest until it is done or has held on to the thread.
+struct UntilHog<F> {
+    guest: Option<Pin<Box<F>>>,
+    meter: Arc<Meter>,
+}
+
+impl Executors {
+    pub(crate) fn start(workers: usize) -> io::Result<Self> {
+        let workers = workers.max(1);
+        Ok(Self {
+            workers,
+            guests: Owned::start(workers, "taskhost-guest")?,
+            hogs: OnceLock::new(),
+        })
+    }
+
+    /// Starts a guest, which is ended when the handle is dropped. Where `is_hog` is set it starts
+    /// among its kind; it is set when this guest turns out to be one.
+    pub(crate) fn spawn<F>(
+        self: &Arc<Self>,
+        guest: F,
+        meter: Arc<Meter>,
+        is_hog: Arc<AtomicBool>,
+    ) -> AbortOnDropHandle<Result<F::Output, JoinError>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let guest = Box::pin(guest);
+        if is_hog.load(Ordering::Relaxed)
+            && let Some(hogs) = self.hogs()
+        {
+            return AbortOnDropHandle::new(hogs.spawn(async { Ok(guest.await) }));
+        }
+        // Weak, since what runs on an executor must not keep it.
+        let executors = Arc::downgrade(self);
+        let running = self.guests.handle.spawn(async move {
+            let guest = Some(guest);
+            let guest = match (UntilHog { guest, meter }).await {
+                Ok(end) => return Ok(end),
+                Err(guest) => guest,
+            };
+            is_hog.store(true, Ordering::Relaxed);
+            let hogs = executors.upgrade().and_then(|executors| executors.hogs());
+            match hogs {
+                Some(hogs) => AbortOnDropHandle::new(hogs.spawn(guest)).await,
+                None => Ok(guest.await),
+            }
+        });
+        AbortOnDropHandle::new(running)
+    }
+
+    fn hogs(&self) -> Option<Handle> {
+        let hogs = self.hogs.get_or_init(|| {
+            let started = Owned::start(self.workers, "taskhost-hog");
+            if let Err(error) = &started {
+                tracing::warn!(%error, "no threads for guests that hold on to theirs");
+            }
+            started.ok()
+        });
+        hogs.as_ref().map(|hogs| hogs.handle.clone())
+    }
+}
+
+impl Owned {
+    fn start(workers: usize, name: &'static str) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_name(name)
+            .event_interval(TURNS_BETWEEN_EVENTS)
+            .global_queue_interval(TURNS_FOR_ANSWERED)
+            .on_thread_start(lower_priority)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl<F: Future> Future for UntilHog<F> {
+    type Output = Result<F::Output, Pin<Box<F>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(guest) = &mut self.guest else {
+            return Poll::Pending;
+        };
+        if let Poll::Ready(end) = guest.as_mut().poll(cx) {
+            return Poll::Ready(Ok(end));
+        }
+        if !self.meter.has_held_thread() {
+            return Poll::Pending;
+        }
+        match self.guest.take() {
+            Some(guest) => Poll::Ready(Err(guest)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Of this thread alone (on Linux). Where it is refused, everything is a little slower.
+fn lower_priority() {
+    setpriority_process(None, PRIORITY).ok();
+}
