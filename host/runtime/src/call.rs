@@ -4,9 +4,9 @@
 //! 1. Every way out is a [`RunExit`]: a result, an error with its kind and words, or the reason
 //!    for which the run was stopped. A panic of the host within a run is an `internal` error of
 //!    that run and of nothing else.
-//! 2. A run's time begins when there is a place for its guest. When it is up, or the run has
-//!    reported no progress for too long, it is asked to stop; one that is asked to stop, for
-//!    whatever reason, is ended when its grace is over.
+//! 2. A run's time begins with the call, also where its guest waits for a place. When it is up, or
+//!    the run has reported no progress for too long, it is asked to stop; one that is asked to
+//!    stop, for whatever reason, is ended when its grace is over.
 //! 3. Once a guest has been told to stop, nothing that it returns is a result. One that was
 //!    never told and returns in time completes.
 //! 4. Dropping the call ends the guest.
@@ -21,12 +21,14 @@
 //! Guests may keep every thread of their executor busy; whoever has to end them must not need
 //! one of those threads.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
 use tokio::task::JoinError;
+use tokio::time::Sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::executors::Executors;
@@ -66,7 +68,7 @@ impl Caller {
         }
     }
 
-    /// Waits until there is a place for the guest; from then on its time counts.
+    /// Waits until there is a place for the guest, for no longer than it may run.
     async fn end_of(&self, guest: Guest) -> Result<GuestEnd, JoinError> {
         let (limits, stop, clients) = (guest.limits, guest.stop.clone(), guest.clients.clone());
         let (slots, is_run) = (guest.slots, matches!(guest.entry, Entry::Run { .. }));
@@ -77,11 +79,17 @@ impl Caller {
                 self.places.for_describe(slots).await
             }
         };
+        let time = tokio::time::sleep(limits.wall);
+        tokio::pin!(time);
         // A run that is asked to stop before it has an instance needs none.
         let place = tokio::select! {
             biased;
             _ = stop.until_asked() => None,
             () = stop.until_interrupted() => None,
+            () = &mut time => {
+                stop.ask(StopReason::Deadline);
+                None
+            }
             place = place => Some(place),
         };
         let Some(place) = place else {
@@ -89,7 +97,7 @@ impl Caller {
         };
         let (meter, is_hog) = (Arc::clone(&guest.meter), Arc::clone(&guest.is_hog));
         let running = self.executors.spawn(guest.run(place), meter, is_hog);
-        watched(running, &stop, &clients, &limits).await
+        watched(running, &stop, &clients, &limits, time).await
     }
 }
 
@@ -99,11 +107,12 @@ async fn watched(
     stop: &StopSignal,
     clients: &RunClients,
     limits: &RunLimits,
+    time: Pin<&mut Sleep>,
 ) -> Result<GuestEnd, JoinError> {
     let time = async {
         tokio::select! {
             _ = stop.until_asked() => {}
-            () = tokio::time::sleep(limits.wall) => stop.ask(StopReason::Deadline),
+            () = time => stop.ask(StopReason::Deadline),
             () = too_still(clients, limits.no_progress) => stop.ask(StopReason::NoProgress),
         }
         // What a run does that has lost its lease counts for nothing.

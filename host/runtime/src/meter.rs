@@ -50,15 +50,13 @@ impl Meter {
 
     /// Runs a host function that may take long: what it computes is not the guest's.
     pub(crate) async fn in_host<T>(&self, work: impl Future<Output = T>) -> T {
-        let entered = Instant::now();
         self.pause();
         self.in_host.store(true, Ordering::Relaxed);
-        let done = work.await;
-        self.in_host.store(false, Ordering::Relaxed);
-        self.resume();
-        let waited_ns = u64::try_from(entered.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.host_wait_ns.fetch_add(waited_ns, Ordering::Relaxed);
-        done
+        let _visit = HostVisit {
+            meter: self,
+            entered: Instant::now(),
+        };
+        work.await
     }
 
     /// Whether the guest has computed longer than it may. Called while it computes.
@@ -107,6 +105,24 @@ impl Meter {
 
     fn resume(&self) {
         self.since_ns.store(thread_cpu_ns(), Ordering::Relaxed);
+    }
+}
+
+/// A guest's time in a host function. It is over when it is dropped: also where the run is ended
+/// meanwhile.
+struct HostVisit<'a> {
+    meter: &'a Meter,
+    entered: Instant,
+}
+
+impl Drop for HostVisit<'_> {
+    fn drop(&mut self) {
+        let waited_ns = u64::try_from(self.entered.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.meter
+            .host_wait_ns
+            .fetch_add(waited_ns, Ordering::Relaxed);
+        self.meter.in_host.store(false, Ordering::Relaxed);
+        self.meter.resume();
     }
 }
 
@@ -191,6 +207,19 @@ mod tests {
         let usage = meter.usage(0);
         assert!((10..20).contains(&usage.cpu_ms), "{usage:?}");
         assert!(usage.host_wait_ms >= 100, "{usage:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_broken_off_is_counted() {
+        let meter = Meter::new(Duration::from_millis(20));
+        let waiting = Metered::new(&meter, meter.in_host(std::future::pending::<()>()));
+        let since = Instant::now();
+        tokio::time::timeout(Duration::from_secs(1), waiting)
+            .await
+            .unwrap_err();
+        let waited_ms = meter.host_wait_ns.load(Ordering::Relaxed) / 1_000_000;
+        assert!(waited_ms <= since.elapsed().as_millis().try_into().unwrap());
+        assert!(meter.host_wait_ns.load(Ordering::Relaxed) > 0);
     }
 
     #[tokio::test]

@@ -57,7 +57,7 @@ pub struct RunLimits {
     pub memory_bytes: u64,
     /// The guest's own computing.
     pub cpu: Duration,
-    /// From when the run has its instance until it is asked to stop because its time is up.
+    /// From the call until the run is asked to stop because its time is up.
     pub wall: Duration,
     /// The result.
     pub output_bytes: u64,

@@ -233,13 +233,14 @@ async fn who_takes_many_slots_stands_in_nobodys_way() {
     };
     begun.notified().await;
     let (waiting, canceled) = (TestRun::new().await, TestRun::new().await);
+    let mut late = TestRun::new().await;
+    late.limits.wall = WALL_SHORT;
     let stop_canceled = canceled.stop.clone();
-    let [mut waiting, mut canceled] = [waiting, canceled].map(|mut run| {
+    let [mut waiting, mut canceled, late] = [waiting, canceled, late].map(|run| {
         let (runtime, large) = (Arc::clone(&runtime), large.clone());
-        run.limits.wall = WALL_SHORT;
         tokio::spawn(async move { run.run(&runtime, &large, "{}").await })
     });
-    // Others run and are described meanwhile, longer than those two would have.
+    // Others run and are described meanwhile.
     let since = Instant::now();
     while since.elapsed() < 2 * WALL_SHORT {
         let exit = TestRun::new().await.run(&runtime, &short, "{}").await;
@@ -249,6 +250,9 @@ async fn who_takes_many_slots_stands_in_nobodys_way() {
         }
     }
     assert!(!waiting.is_finished() && !canceled.is_finished());
+    // Its time is up, whether it has a place or not.
+    let exit = late.await.unwrap();
+    assert_eq!(exit.outcome, ExitOutcome::Stopped(StopReason::Deadline));
     stop_canceled.ask(StopReason::User);
     let exit = (&mut canceled).await.unwrap();
     assert_eq!(exit.outcome, ExitOutcome::Stopped(StopReason::User));
