@@ -35,6 +35,7 @@ mod delete;
 mod list;
 mod report;
 mod outcome;
+mod end;
 mod runner;
 mod claims;
 mod scheduler;

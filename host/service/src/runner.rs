@@ -2,8 +2,7 @@
 //! write what came of it.
 //!
 //! # Guarantees
-//! 1. Every way out writes an end, or finds that the run has lost its lease.
-//! 2. An end that cannot be written is kept and tried again until it is written or fenced.
+//! Every way out writes an end, or finds that the run has lost its lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +14,11 @@ use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_runtime::{Component, ExitOutcome, RunLimits, RunRequest, Runtime};
-use taskhost_store::error::StoreError;
-use taskhost_store::event::{Event, Outcome, RunEvent};
+use taskhost_store::event::RunEvent;
 use taskhost_store::queue::StoredTask;
 
 use crate::core::Core;
+use crate::end::write_end;
 use crate::error::ServiceError;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
@@ -30,8 +29,6 @@ use crate::types::LoadedVersion;
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Characters of a component's message in the host's log.
 const LOGGED_CHARS_MAX: usize = 300;
-/// Between two tries to write an end, while the store is away.
-const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs a claimed task to its end.
 pub(crate) async fn run_claimed(
@@ -248,50 +245,4 @@ fn log_failure(task: &Task, event: Option<&RunEvent>) {
         attempt = task.run.attempt, will_retry = retry_at.is_some(),
         kind = error.kind.as_str(), code = ?error.code, said = ?message, "a run failed"
     );
-}
-
-/// Writes the end of a run, however long the store is away: a result is not lost because the
-/// disk was full for a while.
-async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>) {
-    let key = task.key();
-    let fence = task.fence();
-    let mut is_fenced = event.is_none();
-    let mut is_said = false;
-    if let Some(event) = event {
-        loop {
-            match core
-                .apply(
-                    &key,
-                    Event::Run {
-                        fence,
-                        event: event.clone(),
-                    },
-                )
-                .await
-            {
-                Ok(applied) => {
-                    is_fenced = applied.outcome == Outcome::Fenced;
-                    break;
-                }
-                // The document is damaged, and will be: the slot is not to be lost with it.
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    tracing::error!(%error, task = %task.id, "the end of a run cannot be written");
-                    return;
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_said, true) {
-                        tracing::error!(
-                            %error, task = %task.id,
-                            "the end of a run is not written yet: tried again until it is"
-                        );
-                    }
-                    tokio::time::sleep(WRITE_AGAIN_AFTER).await;
-                }
-            }
-        }
-    }
-    // A deleted or replaced run leaves its lease in `previous`; it is over now.
-    if is_fenced && let Err(error) = core.apply(&key, Event::PreviousEnded { fence }).await {
-        tracing::warn!(%error, task = %task.id, "a fenced run is left to the sweeper");
-    }
 }

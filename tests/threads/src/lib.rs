@@ -70,6 +70,8 @@ mod wake;
 mod core;
 #[path = "../../../host/service/src/report.rs"]
 mod report;
+#[path = "../../../host/service/src/end.rs"]
+mod end;
 mod runner;
 #[path = "../../../host/service/src/claims.rs"]
 mod claims;

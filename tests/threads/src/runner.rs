@@ -1,4 +1,4 @@
-//! Runs what was claimed: the guest is a few lines, and its end is written as the host does it.
+//! Runs what was claimed: the guest is a few lines, and the host's own `end` writes its end.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,11 @@ use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::TaskKey;
 use taskhost_model::task::{LogLevel, LogLine, Progress, Task};
 use taskhost_model::time::Timestamp;
-use taskhost_store::event::{Event, Outcome, RunEvent, RunReport};
+use taskhost_store::event::{RunEvent, RunReport};
 use taskhost_store::queue::StoredTask;
 
 use crate::core::Core;
+use crate::end::write_end;
 use crate::live::Registered;
 use crate::report::Reporter;
 use crate::sink::RunSink as _;
@@ -149,21 +150,5 @@ fn completed() -> RunEvent {
     RunEvent::Completed {
         payload: Arc::from("{}"),
         end: RunReport::default(),
-    }
-}
-
-async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>) {
-    let (key, fence) = (task.key(), task.fence());
-    let mut is_fenced = event.is_none();
-    while let Some(event) = event.clone() {
-        if let Ok(applied) = core.apply(&key, Event::Run { fence, event }).await {
-            is_fenced = applied.outcome == Outcome::Fenced;
-            break;
-        }
-        shuttle::future::yield_now().await;
-    }
-    if is_fenced {
-        // Where this fails, it is left to the sweeper.
-        core.apply(&key, Event::PreviousEnded { fence }).await.ok();
     }
 }
