@@ -28,8 +28,9 @@ mod plans;
 #[cfg(test)]
 mod trouble;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use taskhost_model::time::Clock;
 
@@ -49,6 +50,8 @@ pub(crate) struct Sqlite {
     limits: Limits,
     along: Along,
     reserve: Reserve,
+    /// Numbers of held tasks of which the log says that they cannot be read.
+    unreadable: Arc<Mutex<BTreeSet<i64>>>,
     tasks: File,
     streams: File,
 }
@@ -89,6 +92,7 @@ impl Sqlite {
             limits,
             along,
             reserve: Reserve::of(folder),
+            unreadable: Arc::default(),
             tasks: File::open(folder, &schema::TASKS, Some(claims), guard.clone())?,
             streams: File::open(folder, &schema::STREAMS, None, guard.clone())?,
         })

@@ -42,7 +42,8 @@ pub trait TaskStore: RunQueue {
     async fn list(&self, request: &ListRequest) -> Result<TaskPage, StoreError>;
 
     /// Documents, tombstones included, under a lease or with a `previous` run: those that a
-    /// lost host may have left behind. At most `limit`.
+    /// lost host may have left behind. At most `limit`; with fewer these are all that can be
+    /// read.
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError>;
 
     /// Removes tombstones without a `previous` run; returns how many.

@@ -1,7 +1,7 @@
 //! Tasks in SQLite.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -21,9 +21,9 @@ use crate::place::is_made_ready;
 use crate::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
 use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
 
-/// What a guest may be alive for.
+/// What a guest may be alive for. It is read as far as it is wanted.
 pub(super) const SELECT_HELD: &str =
-    "SELECT number FROM tasks INDEXED BY tasks_held WHERE place = 3 LIMIT ?1";
+    "SELECT number FROM tasks INDEXED BY tasks_held WHERE place = 3";
 /// Tombstones that can go.
 pub(super) const SELECT_TOMBSTONES: &str =
     "SELECT number FROM tasks INDEXED BY tasks_tombstones WHERE place = 4 LIMIT ?1";
@@ -143,17 +143,8 @@ impl TaskStore for Sqlite {
     }
 
     async fn held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = move |connection: &Connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let mut statement = snapshot.prepare_cached(SELECT_HELD)?;
-            let mut rows = statement.query([limit])?;
-            let mut held = Vec::new();
-            while let Some(row) = rows.next()? {
-                held.extend(by_number(&snapshot, row.get(0)?)?.map(|stored| stored.task));
-            }
-            Ok(held)
-        };
+        let unreadable = Arc::clone(&self.unreadable);
+        let read = move |connection: &Connection| held(connection, limit, &unreadable);
         self.tasks.readers.read(read).await
     }
 
@@ -188,6 +179,44 @@ impl TaskStore for Sqlite {
         };
         self.tasks.readers.read(read).await
     }
+}
+
+/// A damaged row is left out, so that it keeps nobody from the end of the others; `unreadable`
+/// has those that the log knows of. It does not count: who gets fewer than `limit` has seen all.
+fn held(
+    connection: &Connection,
+    limit: usize,
+    unreadable: &Mutex<BTreeSet<i64>>,
+) -> Result<Vec<Task>, StoreError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let mut statement = snapshot.prepare_cached(SELECT_HELD)?;
+    let mut rows = statement.query([])?;
+    let mut held = Vec::new();
+    while held.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let number = row.get(0)?;
+        match by_number(&snapshot, number) {
+            Err(StoreError::Corrupt { reason }) => {
+                let mut known = unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+                if known.insert(number) {
+                    say_unreadable(number, &reason);
+                }
+            }
+            found => held.extend(found?.map(|stored| stored.task)),
+        }
+    }
+    Ok(held)
+}
+
+fn say_unreadable(number: i64, reason: &str) {
+    tracing::error!(
+        number,
+        reason,
+        "a task with a run cannot be read: the run's end cannot be stored, and its task stays as \
+         it is. Stop the host; in `tasks.sqlite`, mend the row of this `number` in `tasks`, or \
+         delete it"
+    );
 }
 
 fn visible(connection: &Connection, key: &TaskKey) -> Result<Option<Stored>, StoreError> {

@@ -92,6 +92,7 @@ fn with_commits_that_fail(folder: &Path, fails: Arc<AtomicBool>) -> Sqlite {
         limits,
         along,
         reserve: Reserve::of(folder),
+        unreadable: Arc::default(),
         tasks,
         streams: File::open(folder, &schema::STREAMS, None, ()).unwrap(),
     }
@@ -154,6 +155,38 @@ async fn a_damaged_row_costs_no_other_task_its_run() {
     .await;
     assert_eq!(claimed(sqlite, 10).await, ["bad"]);
     sqlite.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_row_keeps_no_other_held_task_from_the_sweeper() {
+    let opened = open();
+    let sqlite = &opened.sqlite;
+    for id in ["bad", "good", "fine"] {
+        schedule(sqlite, id, "{}").await.unwrap();
+    }
+    assert_eq!(claimed(sqlite, 3).await.len(), 3);
+    execute(
+        sqlite,
+        "CREATE TEMP TABLE whole AS SELECT body FROM tasks WHERE id = 'bad';
+         UPDATE tasks SET body = '{' WHERE id = 'bad'",
+    )
+    .await;
+    // Twice: it is still held when the log knows of it. With a limit of 2 the caller would take
+    // one task for all there are.
+    for limit in [2, 3] {
+        assert_eq!(held(sqlite, limit).await, ["good", "fine"]);
+    }
+    assert_eq!(held(sqlite, 1).await, ["good"]);
+    // When it was mended by hand, it is swept with the others.
+    let mend = "UPDATE tasks SET body = (SELECT body FROM temp.whole) WHERE id = 'bad'";
+    execute(sqlite, mend).await;
+    assert_eq!(held(sqlite, 3).await, ["bad", "good", "fine"]);
+    sqlite.close().await;
+}
+
+async fn held(sqlite: &Sqlite, limit: usize) -> Vec<String> {
+    let held = sqlite.held(limit).await.unwrap();
+    held.iter().map(|task| task.id.to_string()).collect()
 }
 
 /// A claimer with a bug, at its first or second call into it.
