@@ -7,8 +7,9 @@ use serde_json::json;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::tasks::{stream, task};
 
-/// What a canceled run may take at most here: its grace (100 ms) and a busy machine.
-const SOON: Duration = Duration::from_secs(4);
+/// What a canceled run may take at most here: its grace (100 ms) and a busy machine. It is less
+/// than the grace that a type has by default, 5 s.
+pub(crate) const SOON: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn a_cooperative_guest_leaves_things_in_order() {
@@ -40,7 +41,7 @@ async fn a_guest_that_does_not_listen_is_stopped() {
     let host = Home::with(&["ignores-cancel", "endless-loop"])
         .start()
         .await;
-    for how in ["spin", "report", "sleep"] {
+    for how in ["spin", "report", "sleep", "park"] {
         host.schedule(how, "ignores-cancel", json!({"how": how}))
             .await;
         host.moves(how).await;
@@ -48,7 +49,7 @@ async fn a_guest_that_does_not_listen_is_stopped() {
     host.schedule("loop", "endless-loop", json!({})).await;
     host.until("loop", |task| task["run"]["started_at"].is_string())
         .await;
-    for id in ["spin", "report", "sleep", "loop"] {
+    for id in ["spin", "report", "sleep", "park", "loop"] {
         let begun = Instant::now();
         host.verb(id, "cancel").await.expect(200);
         host.reaches(id, "canceled").await;
