@@ -46,8 +46,8 @@ async fn hostile_arguments_are_answered_and_cost_the_host_little() {
     let hostile = row("hostile-calls", json!({}), "completed", "");
     let host = home(std::slice::from_ref(&hostile)).start().await;
     host.fill("s", [json!({"message": "x"})]).await;
-    let honest = Honest::begin(&host, "hostile").await;
-    honest.are_well(&host).await;
+    // What the host's first tasks cost it is not counted.
+    Honest::begin(&host, "first").await.are_well(&host).await;
     let before = peak(&host);
     host.schedule_on("s", "t", hostile.guest, hostile.params.clone())
         .await;
@@ -77,6 +77,12 @@ async fn hostile_arguments_are_answered_and_cost_the_host_little() {
     // With a stream there is everything to ask.
     assert!(calls.len() > 90, "{} calls", calls.len());
     assert_eq!(calls["open ten thousand"], "too-large");
+    // Once more, beside honest tasks: what they take would have been counted as well.
+    host.schedule_on("s", "again", hostile.guest, hostile.params.clone())
+        .await;
+    let honest = Honest::begin(&host, "beside").await;
+    hostile.check(&host.ends("again").await);
+    honest.are_well(&host).await;
 }
 
 #[tokio::test]
