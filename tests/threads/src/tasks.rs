@@ -59,17 +59,22 @@ pub fn due_with_a_free_slot() {
     });
 }
 
-/// A task is deleted while it runs, and scheduled anew: not before the old guest is gone does
-/// the new one start.
+/// A task is deleted while it runs, or while its end is written, and scheduled anew: not before
+/// the old guest is gone does the new one start, and without a sweeper's help it does.
 pub fn anew() {
     block_on(async {
         let bench = Bench::start(2, Trouble::None);
         bench.core.types.push();
-        for number in 1..=2 {
-            schedule(&bench.core, "anew", number, Kind::Waits)
-                .await
-                .unwrap();
-            while !runs(&bench.core, run_id(number)) {
+        let ends_by_itself = thread_rng().gen_bool(0.5);
+        let first = if ends_by_itself {
+            Kind::Completes
+        } else {
+            Kind::Waits
+        };
+        for (number, kind) in [(1, first), (2, Kind::Waits)] {
+            schedule(&bench.core, "anew", number, kind).await.unwrap();
+            let run = run_id(number);
+            while !runs(&bench.core, run) && !bench.store.is_over(run) {
                 yield_now().await;
             }
             delete(&bench.core, "anew").await.unwrap();
