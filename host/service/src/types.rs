@@ -27,6 +27,7 @@ use crate::error::{FieldError, ServiceError};
 use crate::wake::Wake;
 use beside::Beside;
 use catalog::Catalog;
+use push::Pushes;
 use schema::Schema;
 
 pub use push::Pushed;
@@ -47,8 +48,7 @@ struct Inner {
     clock: Clock,
     catalog: Catalog,
     rejected: Mutex<Vec<Rejected>>,
-    /// One upload at a time: of two for one type the later one is the active one.
-    uploading: tokio::sync::Mutex<()>,
+    pushes: Pushes,
     wake: Arc<Wake>,
 }
 
@@ -174,7 +174,7 @@ impl TaskTypes {
             clock: parts.clock,
             catalog: Catalog::default(),
             rejected: Mutex::new(Vec::new()),
-            uploading: tokio::sync::Mutex::new(()),
+            pushes: Pushes::default(),
             wake: parts.wake,
         };
         inner

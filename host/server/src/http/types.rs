@@ -70,8 +70,12 @@ async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Ans
 
 async fn push(extract::State(state): extract::State<State>, request: Request<Body>) -> Answer {
     let types = &state.service().types;
-    let push =
-        |bytes: axum::body::Bytes| async move { Ok(types.push(Arc::from(bytes.as_ref())).await?) };
+    let push = |bytes: axum::body::Bytes| async move {
+        let component = Arc::from(bytes.as_ref());
+        // Once in memory is enough while it is compiled.
+        drop(bytes);
+        Ok(types.push(component).await?)
+    };
     let pushed = state
         .upload(request, &[WASM], COMPONENT_BYTES_MAX, push)
         .await?;

@@ -1,7 +1,9 @@
 //! Takes in a component: checked, compiled, asked what it is, kept, and made the active version
 //! of its type. A broken one changes nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -10,11 +12,16 @@ use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_runtime::{LoadError, RunFailure};
 use taskhost_store::components::{COMPONENT_BYTES_MAX, Version, VersionState};
+use tokio::sync::{Mutex, Semaphore};
 
 use super::said::told;
 use super::view::{changes_between, warnings};
 use super::{LoadedVersion, TaskTypes};
 use crate::error::ServiceError;
+
+/// Components that are taken in at once; more wait. Each is up to [`COMPONENT_BYTES_MAX`] in
+/// memory, and its guest while it describes itself.
+const PUSHES_AT_ONCE: usize = 4;
 
 /// An accepted component.
 #[derive(Debug, Clone, Serialize)]
@@ -33,27 +40,40 @@ pub struct Pushed {
     pub created: bool,
     /// What differs from the version that was active before, for people.
     pub changes: Vec<String>,
-    /// Keys of the descriptor that this host ignores, for people.
+    /// Keys of the descriptor that this host ignores, and that a later push is active, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
+/// What pushes share.
+#[derive(Debug)]
+pub(super) struct Pushes {
+    /// How many have come: each has its number.
+    come: AtomicU64,
+    places: Arc<Semaphore>,
+    /// Of each type the number of the push that made a version active. Held from comparing with
+    /// what is known until all of a component is kept and active: nothing comes between.
+    latest: Mutex<HashMap<TypeId, u64>>,
+}
+
+impl Default for Pushes {
+    fn default() -> Self {
+        Self {
+            come: AtomicU64::new(0),
+            places: Arc::new(Semaphore::new(PUSHES_AT_ONCE)),
+            latest: Mutex::default(),
+        }
+    }
+}
+
 impl TaskTypes {
-    /// Takes in a component. The same one again changes nothing.
+    /// Takes in a component. The same one again changes nothing. Of two for one type the one that
+    /// came later is active, however long each takes to compile.
     ///
     /// # Errors
     /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`], or
     /// what the store says.
     pub async fn push(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
-        // Carried out whole, also when whoever pushes hangs up.
-        let types = self.clone();
-        let whole = tokio::spawn(async move { types.take_in(bytes).await });
-        whole.await.map_err(|error| ServiceError::Internal {
-            reason: error.to_string(),
-        })?
-    }
-
-    async fn take_in(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
         let size = bytes.len() as u64;
         if size > COMPONENT_BYTES_MAX {
             let (what, bytes_max) = ("the component", COMPONENT_BYTES_MAX);
@@ -63,56 +83,124 @@ impl TaskTypes {
                 bytes_max,
             });
         }
-        let _one_at_a_time = self.0.uploading.lock().await;
+        let number = self.0.pushes.come.fetch_add(1, Ordering::Relaxed);
+        // Whoever hangs up while it waits takes the component away with it.
+        let place = Arc::clone(&self.0.pushes.places).acquire_owned().await;
+        let place = place.unwrap_or_else(|_| unreachable!("nobody closes it"));
+        // From here on carried out whole, also when whoever pushes hangs up.
+        let types = self.clone();
+        let whole = tokio::spawn(async move {
+            let pushed = types.take_in(number, bytes).await;
+            drop(place);
+            pushed
+        });
+        whole.await.map_err(|error| ServiceError::Internal {
+            reason: error.to_string(),
+        })?
+    }
+
+    async fn take_in(&self, number: u64, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
         let digest = digest_of(&bytes);
         if let Some(version) = self.0.components.get(&digest).await? {
             return known(version);
         }
-        let descriptor = self.describe(&digest, &bytes).await?;
+        // Compiling may take minutes: others are taken in meanwhile.
+        let loaded = self.judge(digest, &bytes).await?;
+        let mut latest = self.0.pushes.latest.lock().await;
+        if let Some(version) = self.0.components.get(&loaded.version.digest).await? {
+            return known(version);
+        }
+        let newest = latest.get(&loaded.version.type_id);
+        if newest.is_some_and(|newest| *newest > number) {
+            return self.keep_overtaken(loaded, bytes).await;
+        }
+        let pushed = self.keep_active(loaded, bytes).await?;
+        latest.insert(pushed.type_id.clone(), number);
+        Ok(pushed)
+    }
+
+    /// Everything that a component alone can be refused for.
+    async fn judge(
+        &self,
+        digest: Digest,
+        bytes: &Arc<[u8]>,
+    ) -> Result<LoadedVersion, ServiceError> {
+        let descriptor = self.describe(&digest, bytes).await?;
         let now = self.0.clock.now();
         let version = Version {
-            digest: digest.clone(),
+            digest,
             type_id: Descriptor::parse(&descriptor, &self.0.bounds)
                 .map_err(invalid)?
                 .id,
             descriptor,
             state: VersionState::Active,
-            bytes: size,
+            bytes: bytes.len() as u64,
             uploaded_at: now,
             activated_at: Some(now),
         };
-        let loaded = LoadedVersion::read(version.clone(), &self.0.bounds).map_err(invalid)?;
-        self.check_labels(&loaded.descriptor).await?;
-        // Kept and made active in one write: a crash leaves all of it or nothing. Labels come
-        // after it, so that they never belong to a type that is not there; the next start takes
-        // what a crash between the two has left.
-        self.0.components.put(&version, bytes).await?;
-        self.take_labels(&loaded.descriptor).await?;
-        let before = self.0.catalog.active(&version.type_id);
-        let pushed = Pushed {
-            digest,
-            type_id: version.type_id,
-            version: loaded.descriptor.version.clone(),
-            state: VersionState::Active,
-            created: true,
-            changes: changes_between(before.as_deref().map(|v| &v.descriptor), &loaded.descriptor),
-            warnings: warnings(&loaded.version.descriptor, &loaded.descriptor),
-        };
+        LoadedVersion::read(version, &self.0.bounds).map_err(invalid)
+    }
+
+    async fn keep_active(
+        &self,
+        loaded: LoadedVersion,
+        bytes: Arc<[u8]>,
+    ) -> Result<Pushed, ServiceError> {
+        self.keep(&loaded, bytes).await?;
+        let before = self.0.catalog.active(&loaded.version.type_id);
+        let before = before.as_deref().map(|version| &version.descriptor);
+        let pushed = created(&loaded, changes_between(before, &loaded.descriptor));
         let (type_id, version) = (&pushed.type_id, &pushed.version);
         tracing::info!(%type_id, version, digest = %pushed.digest, "a task type is active");
         self.0.catalog.activate(Arc::new(loaded));
         self.0.wake.something_is_due();
+        self.make_room().await;
+        Ok(pushed)
+    }
+
+    /// What a later push has replaced already is kept as what it would be by now, had it not
+    /// taken so long.
+    async fn keep_overtaken(
+        &self,
+        mut loaded: LoadedVersion,
+        bytes: Arc<[u8]>,
+    ) -> Result<Pushed, ServiceError> {
+        loaded.version.state = VersionState::Retired;
+        loaded.version.activated_at = None;
+        self.keep(&loaded, bytes).await?;
+        let mut pushed = created(&loaded, Vec::new());
+        let active = self.0.catalog.active(&pushed.type_id);
+        let active = active.map_or_else(String::new, |it| format!(" {}", it.descriptor.version));
+        let overtaken = format!(
+            "it is not active: version{active}, which was pushed later, took less time and is"
+        );
+        pushed.warnings.push(told(&overtaken));
+        let (type_id, version) = (&pushed.type_id, &pushed.version);
+        tracing::info!(%type_id, version, digest = %pushed.digest, "a later push is active");
+        self.make_room().await;
+        Ok(pushed)
+    }
+
+    /// Kept, and made active if it is to be, in one write: a crash leaves all of it or nothing.
+    /// Labels come after it, so that they never belong to a type that is not there; the next
+    /// start takes what a crash between the two has left.
+    async fn keep(&self, loaded: &LoadedVersion, bytes: Arc<[u8]>) -> Result<(), ServiceError> {
+        self.check_labels(&loaded.descriptor).await?;
+        self.0.components.put(&loaded.version, bytes).await?;
+        self.take_labels(&loaded.descriptor).await
+    }
+
+    async fn make_room(&self) {
         if let Err(error) = self.retire_unused().await {
             tracing::warn!(%error, "versions that nothing uses are left to the sweeper");
         }
-        Ok(pushed)
     }
 
     /// Retires what nothing is pinned to any more, and forgets the oldest of what is retired.
     pub(crate) async fn retire_unused(&self) -> Result<(), ServiceError> {
         let pinned = self.0.tasks.unfinished().await?.by_digest;
         let is_pinned = |digest: &Digest| pinned.iter().any(|(other, _)| other == digest);
-        let mut kept = std::collections::HashMap::<TypeId, usize>::new();
+        let mut kept = HashMap::<TypeId, usize>::new();
         for version in self.0.components.list().await? {
             if version.state == VersionState::Active || is_pinned(&version.digest) {
                 continue;
@@ -176,6 +264,19 @@ fn digest_of(bytes: &[u8]) -> Digest {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     Digest::parse(&hex).unwrap_or_else(|_| unreachable!("a sha256 has 64 hexadecimal digits"))
+}
+
+fn created(loaded: &LoadedVersion, changes: Vec<String>) -> Pushed {
+    let (version, descriptor) = (&loaded.version, &loaded.descriptor);
+    Pushed {
+        digest: version.digest.clone(),
+        type_id: version.type_id.clone(),
+        version: descriptor.version.clone(),
+        state: version.state,
+        created: true,
+        changes,
+        warnings: warnings(&version.descriptor, descriptor),
+    }
 }
 
 fn known(version: Version) -> Result<Pushed, ServiceError> {

@@ -193,12 +193,12 @@ pub(crate) fn on_one_thread(test: impl Future<Output = ()>) {
 
 /// A moment of everybody else's time, in which the test's own stands still: it does as long as a
 /// thread is blocked.
-async fn a_moment() {
+pub(crate) async fn a_moment() {
     let wait = || std::thread::park_timeout(Duration::from_micros(50));
     tokio::task::spawn_blocking(wait).await.unwrap();
 }
 
-fn parts(stores: &Stores, clock: &Clock) -> Parts {
+pub(crate) fn parts(stores: &Stores, clock: &Clock) -> Parts {
     Parts {
         stores: stores.clone(),
         runtime: runtime(),
@@ -216,14 +216,15 @@ fn parts(stores: &Stores, clock: &Clock) -> Parts {
 /// One for all tests. Compiled guests are kept for the next time.
 fn runtime() -> Arc<Runtime> {
     static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
-    let start = || {
-        let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-for-service");
-        let settings = RuntimeSettings {
-            workers: 2,
-            runs_max: 64,
-            ..RuntimeSettings::new(cache_dir)
-        };
-        Arc::new(Runtime::start(settings).unwrap())
-    };
+    let start = || Arc::new(Runtime::start(runtime_settings()).unwrap());
     Arc::clone(RUNTIME.get_or_init(start))
+}
+
+pub(crate) fn runtime_settings() -> RuntimeSettings {
+    let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-for-service");
+    RuntimeSettings {
+        workers: 2,
+        runs_max: 64,
+        ..RuntimeSettings::new(cache_dir)
+    }
 }

@@ -12,20 +12,39 @@ pub(crate) const FAILS: u8 = 3;
 pub(crate) const TRAPS: u8 = 4;
 /// All of them.
 pub(crate) const KINDS: [u8; 4] = [COMPLETES, WAITS, FAILS, TRAPS];
+/// Counts the documents of [`STREAM`]; not among those, since it needs a stream.
+pub(crate) const COUNTS: u8 = 5;
 
 /// Its type.
 pub(crate) const TYPE: &str = "worker";
+/// The stream that it can count.
+pub(crate) const STREAM: &str = "logs.test";
 
 /// A version of it. What its runs may take is far more than a test has.
 pub(crate) fn component(version: u32) -> Arc<[u8]> {
+    of_type(TYPE, version, "")
+}
+
+/// The same of another type; `more` are further keys of its descriptor, with a comma after each.
+pub(crate) fn of_type(type_id: &str, version: u32, more: &str) -> Arc<[u8]> {
     let descriptor = format!(
-        r#"{{"id":"{TYPE}","version":"1.0.{version}","title":"Works","grace_ms":200,
+        r#"{{"id":"{type_id}","version":"1.0.{version}","title":"Works","grace_ms":200,{more}
         "limits":{{"memory_mib":2,"wall_s":80000}},"retry":{{"attempts":3}}}}"#
     );
+    described(&descriptor, "")
+}
+
+/// One that computes for ever when it is asked what it is.
+pub(crate) fn never_described() -> Arc<[u8]> {
+    described("{}", "(loop $for_ever (br $for_ever))")
+}
+
+/// `first` is what it does before it says what it is.
+fn described(descriptor: &str, first: &str) -> Arc<[u8]> {
     let length = descriptor.len();
     let descriptor = descriptor.replace('"', "\\22").replace('\n', " ");
-    let code = code(&descriptor, length);
-    let text = format!("(component {IMPORTS} {code} {EXPORTS})");
+    let code = code(&descriptor, length, first);
+    let text = format!("(component {IMPORTS} {MEMORY} {code} {EXPORTS})");
     Arc::from(wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
 }
 
@@ -49,6 +68,12 @@ const IMPORTS: &str = r#"
         (export "log" (func (param "level" $level) (param "message" string)
             (param "fields" (option string))))))
     (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+    (type $streams' (instance
+        (alias outer 1 $error (type $outer))
+        (export "error" (type $error (eq $outer)))
+        (export "count" (func (param "name" string) (param "query" string)
+            (result (result string (error $error)))))))
+    (import "taskhost:task/streams@0.1.0" (instance $streams (type $streams')))
 "#;
 
 /// What it gives the host.
@@ -62,11 +87,8 @@ const EXPORTS: &str = r#"
     (export "taskhost:task/task@0.1.0" (instance $task))
 "#;
 
-/// Its memory and its two functions. Answers lie at 0, the empty object at 512, the descriptor
-/// at 1024.
-fn code(descriptor: &str, length: usize) -> String {
-    format!(
-        r#"
+/// Its memory, and the host's functions over it.
+const MEMORY: &str = r#"
     (core module $memory'
         (memory (export "memory") 1)
         (global $free (mut i32) (i32.const 4096))
@@ -79,11 +101,24 @@ fn code(descriptor: &str, length: usize) -> String {
     (core func $sleep (canon lower (func $context "sleep")
         (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core func $log (canon lower (func $log "log") (memory (core memory $memory "memory"))))
+    (core func $count (canon lower (func $streams "count")
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+"#;
+
+/// Its two functions. Answers lie at 0, the empty object at 512, what is counted at 600, the
+/// descriptor at 1024.
+fn code(descriptor: &str, length: usize, first: &str) -> String {
+    let (name_length, query_length) = (STREAM.len(), r#"{"from":0,"to":9}"#.len());
+    format!(
+        r#"
     (core module $guest'
         (import "memory" "memory" (memory 1))
         (import "host" "sleep" (func $sleep (param i64 i32)))
         (import "host" "log" (func $log (param i32 i32 i32 i32 i32 i32)))
+        (import "host" "count" (func $count (param i32 i32 i32 i32 i32)))
         (data (i32.const 512) "{{}}")
+        (data (i32.const 600) "{STREAM}")
+        (data (i32.const 700) "{{\22from\22:0,\22to\22:9}}")
         (data (i32.const 1024) "{descriptor}")
         (func $ok (result i32)
             (i32.store8 (i32.const 0) (i32.const 0))
@@ -101,6 +136,7 @@ fn code(descriptor: &str, length: usize) -> String {
             (i32.store8 (i32.const 48) (i32.const 0))
             (i32.const 0))
         (func (export "describe") (result i32)
+            {first}
             (i32.store (i32.const 0) (i32.const 1024))
             (i32.store (i32.const 4) (i32.const {length}))
             (i32.const 0))
@@ -111,6 +147,9 @@ fn code(descriptor: &str, length: usize) -> String {
                 (call $log (i32.const 2) (i32.const 512) (i32.const 2)
                     (i32.const 0) (i32.const 0) (i32.const 0))
                 (call $sleep (i64.const 100000000) (i32.const 64))))
+            (if (i32.eq (local.get $kind) (i32.const {COUNTS})) (then
+                (call $count (i32.const 600) (i32.const {name_length})
+                    (i32.const 700) (i32.const {query_length}) (i32.const 64))))
             (if (i32.eq (local.get $kind) (i32.const {FAILS})) (then (return (call $again))))
             (if (i32.eq (local.get $kind) (i32.const {TRAPS})) (then (unreachable)))
             (call $ok)))
@@ -118,7 +157,8 @@ fn code(descriptor: &str, length: usize) -> String {
         (with "memory" (instance $memory))
         (with "host" (instance
             (export "sleep" (func $sleep))
-            (export "log" (func $log))))))
+            (export "log" (func $log))
+            (export "count" (func $count))))))
 "#
     )
 }

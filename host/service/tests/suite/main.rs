@@ -16,3 +16,5 @@ mod people;
 mod bench;
 mod faults;
 mod races;
+mod hold;
+mod pushes;
