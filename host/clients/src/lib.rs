@@ -27,6 +27,7 @@ pub mod context;
 pub mod progress;
 pub mod log;
 mod request;
+pub mod guest_streams;
 pub mod streams;
 pub mod documents;
 pub mod run;

@@ -43,7 +43,7 @@ pub struct RunParts {
     pub stop: StopSignal,
     /// Takes its progress and log.
     pub sink: Arc<dyn RunSink>,
-    /// Stream data.
+    /// Stream data: the same [`crate::guest_streams::GuestStreams`] for all runs of a host.
     pub streams: Arc<dyn StreamStore>,
     /// Collections.
     pub documents: Arc<dyn DocumentStore>,

@@ -30,6 +30,8 @@ pub struct Tasks(pub(crate) Arc<Core>);
 pub(crate) struct Core {
     pub(crate) tasks: Arc<dyn TaskStore>,
     pub(crate) streams: Arc<dyn StreamStore>,
+    /// The same as runs are handed it: together they leave a share to people.
+    pub(crate) guest_streams: Arc<dyn StreamStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,

@@ -199,7 +199,7 @@ fn clients(
         log_bytes_max: core.settings.log_bytes_max,
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
-        streams: Arc::clone(&core.streams),
+        streams: Arc::clone(&core.guest_streams),
         documents: Arc::clone(&core.documents),
         clock: core.clock.clone(),
     })

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use taskhost_clients::guest_streams::GuestStreams;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::Incarnation;
 use taskhost_model::time::Clock;
@@ -100,6 +101,7 @@ impl Service {
         let slots = Arc::new(Semaphore::new(parts.settings.slots));
         let core = Arc::new(Core {
             tasks: parts.stores.tasks,
+            guest_streams: Arc::new(GuestStreams::new(Arc::clone(&parts.stores.streams))),
             streams: parts.stores.streams,
             documents: parts.stores.documents,
             types: types.clone(),

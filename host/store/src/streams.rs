@@ -12,6 +12,10 @@ use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;
 
+/// Reads of documents that a store carries out at once; further ones wait for their turn. Runs
+/// take one less together, so that people never wait for runs alone.
+pub const READS_AT_ONCE: u32 = 3;
+
 /// Stream data.
 ///
 /// # Guarantees

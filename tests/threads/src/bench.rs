@@ -46,6 +46,7 @@ impl Bench {
         let store = Arc::new(Store::new(stores.tasks, trouble));
         let core = Arc::new(Core {
             tasks: Arc::<Store>::clone(&store),
+            guest_streams: Arc::clone(&stores.streams),
             streams: stores.streams,
             documents: stores.documents,
             types: TaskTypes::default(),

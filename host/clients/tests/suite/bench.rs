@@ -16,7 +16,7 @@ use taskhost_model::time::{Clock, Timestamp};
 use taskhost_store::event::{Claim, Event, NewRun};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
-use taskhost_store::streams::{StreamDocument, StreamSettings};
+use taskhost_store::streams::{StreamDocument, StreamSettings, StreamStore};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 pub(crate) const STREAM: &str = "logs.test";
@@ -60,10 +60,7 @@ impl Bench {
         let (stop, said) = (StopSignal::new(), Arc::new(Said::default()));
         let clients = RunClients::new(RunParts {
             info: info.clone(),
-            grants: Grants {
-                stream: info.stream.clone(),
-                collections: vec![Label::parse("features").unwrap()],
-            },
+            grants: grants(&info),
             memory_bytes,
             log_bytes_max: 1024 * 1024,
             stop: stop.clone(),
@@ -80,6 +77,23 @@ impl Bench {
             clock,
             info,
         }
+    }
+
+    /// The clients of one more run on the same stream, which reads it through `streams`.
+    pub(crate) fn another(&self, streams: Arc<dyn StreamStore>) -> (RunClients, StopSignal) {
+        let stop = StopSignal::new();
+        let clients = RunClients::new(RunParts {
+            info: self.info.clone(),
+            grants: grants(&self.info),
+            memory_bytes: 64 * MIB,
+            log_bytes_max: 1024 * 1024,
+            stop: stop.clone(),
+            sink: Arc::clone(&self.said) as _,
+            streams,
+            documents: Arc::clone(&self.stores.documents),
+            clock: self.clock.clone(),
+        });
+        (clients, stop)
     }
 
     /// The address of the run's stream.
@@ -106,6 +120,13 @@ impl Bench {
             .ingest(&self.stream(), vec![document])
             .await
             .unwrap();
+    }
+}
+
+fn grants(info: &RunInfo) -> Grants {
+    Grants {
+        stream: info.stream.clone(),
+        collections: vec![Label::parse("features").unwrap()],
     }
 }
 

@@ -11,4 +11,5 @@ mod bench;
 mod context;
 mod saying;
 mod streams;
+mod turns;
 mod documents;

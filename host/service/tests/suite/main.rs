@@ -18,3 +18,4 @@ mod faults;
 mod races;
 mod hold;
 mod pushes;
+mod reads;

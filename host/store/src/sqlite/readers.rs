@@ -12,9 +12,10 @@ use tokio::sync::Semaphore;
 
 use super::connection::{Format, for_reading};
 use crate::error::StoreError;
+use crate::streams::READS_AT_ONCE;
 
-/// How many reads go on at a time.
-const READERS: u32 = 4;
+/// How many reads go on at a time: the long ones and one that is short.
+const READERS: u32 = READS_AT_ONCE + 1;
 /// Steps of SQLite's machine between two looks at whether the caller is still there.
 const STEPS_BETWEEN_LOOKS: i32 = 100;
 
@@ -24,7 +25,7 @@ pub(super) struct Readers {
     folder: PathBuf,
     format: &'static Format,
     permits: Arc<Semaphore>,
-    /// For reads that look at many documents: one connection is always left for others.
+    /// For reads that look at many documents: one connection is always left for short ones.
     long: Semaphore,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
@@ -55,7 +56,7 @@ impl Readers {
             folder,
             format,
             permits: Arc::new(Semaphore::new(READERS as usize)),
-            long: Semaphore::new(READERS as usize - 1),
+            long: Semaphore::new(READS_AT_ONCE as usize),
             idle: Arc::default(),
         }
     }
