@@ -58,11 +58,11 @@ pub const RULES: &[Rule] = &[
         name: "sleeping test",
         why: "a test that sleeps is slow on a fast machine and wrong on a slow one: wait for \
               something that can be observed, or say above the line `// tidy: sleep allowed \
-              because …` (guests, benches and the harness alone)",
+              because …` (guests, benches, the harness and the service's suite alone)",
         check: lines::sleeping_test,
         broken: &[(
             "host/a/tests/x.rs",
-            concat!("//! X.\nthread::sle", "ep(second);\n"),
+            concat!("//! X.\nthread::park_", "timeout(second);\n"),
         )],
     },
     Rule {

@@ -44,12 +44,21 @@ const MACHINE_PATHS: &[&str] = &[
     concat!("/Us", "ers/"),
 ];
 
-/// What calls a sleep, in any language of ours.
-const SLEEP: &str = concat!("sle", "ep(");
+/// What calls a sleep, in any language of ours and by any of its names.
+const SLEEPS: &[&str] = &[
+    concat!("sle", "ep("),
+    concat!("sleep_", "until("),
+    concat!("park_", "timeout("),
+];
 const SLEEP_ALLOWED: &str = "// tidy: sleep allowed because ";
-/// Where the allowance counts: programs that have nothing to wait for, and the one place where
-/// the harness asks again until something can be seen.
-const MAY_SLEEP: &[&str] = &["tests/guests/", "tests/benches/", "tests/e2e/src/"];
+/// Where the allowance counts: programs that have nothing to wait for, the one place where the
+/// harness asks again until something can be seen, and the suite whose time is the test's own.
+const MAY_SLEEP: &[&str] = &[
+    "tests/guests/",
+    "tests/benches/",
+    "tests/e2e/src/",
+    "host/service/tests/suite/",
+];
 
 pub(crate) fn header(tree: &Tree) -> Vec<Mistake> {
     let wrong = tree.rust().filter(|file| !file.text.starts_with("//! "));
@@ -89,7 +98,7 @@ pub(crate) fn sleeping_test(tree: &Tree) -> Vec<Mistake> {
         let may = MAY_SLEEP.iter().any(|folder| file.path.starts_with(folder));
         let mut allowed = false;
         for (index, line) in file.text.lines().enumerate().skip(first) {
-            if line.contains(SLEEP) && !allowed {
+            if SLEEPS.iter().any(|sleep| line.contains(sleep)) && !allowed {
                 mistakes.push(file.mistake(index + 1, line.trim()));
             }
             // A reason may need more than one line of comment.

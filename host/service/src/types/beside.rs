@@ -89,35 +89,60 @@ async fn on_thread(work: Work, start: impl Fn(mpsc::Receiver<Work>) -> io::Resul
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
     use super::*;
 
-    /// Counts who is at work at once.
-    #[derive(Debug, Default)]
+    /// Counts who is at work at once. Whoever is says so, and stays until somebody may end.
+    #[derive(Debug)]
     struct AtWork {
         now: AtomicUsize,
         most: AtomicUsize,
+        begin: UnboundedSender<()>,
+        may_end: Mutex<mpsc::Receiver<()>>,
     }
 
     impl AtWork {
-        fn for_a_while(&self) {
+        fn until_it_may_end(&self) {
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
-            thread::park_timeout(Duration::from_millis(2));
+            self.begin.send(()).unwrap();
+            let may_end = self.may_end.lock().unwrap_or_else(PoisonError::into_inner);
+            may_end.recv().unwrap();
             self.now.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
-    /// So many pieces of work of each owner; how many were done at once.
-    async fn most_at_once(owners: usize, pieces: usize) -> usize {
-        let at_work = Arc::new(AtWork::default());
+    /// So many pieces of work of each owner; how many were done at once. As long as there are
+    /// more to come, none ends before so many are at work.
+    async fn most_at_once(owners: usize, pieces: usize, at_least: usize) -> usize {
+        let (begin, mut begun) = unbounded_channel();
+        let (end, may_end) = mpsc::channel();
+        let at_work = Arc::new(AtWork {
+            now: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            begin,
+            may_end: Mutex::new(may_end),
+        });
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..owners {
             let owner = Arc::new(Beside::new());
             for _ in 0..pieces {
                 let (owner, at_work) = (Arc::clone(&owner), Arc::clone(&at_work));
-                all.spawn(async move { owner.work(move || at_work.for_a_while()).await });
+                all.spawn(async move { owner.work(move || at_work.until_it_may_end()).await });
             }
+        }
+        for _ in 1..at_least {
+            begun.recv().await.unwrap();
+        }
+        for _ in at_least..=owners * pieces {
+            begun.recv().await.unwrap();
+            end.send(()).unwrap();
+        }
+        for _ in 1..at_least {
+            end.send(()).unwrap();
         }
         assert!(all.join_all().await.iter().all(Option::is_some));
         at_work.most.load(Ordering::SeqCst)
@@ -125,10 +150,9 @@ mod tests {
 
     #[tokio::test]
     async fn threads_are_few_however_much_comes_together() {
-        assert_eq!(most_at_once(1, 50).await, 1);
-        let cores = thread::available_parallelism().unwrap().get();
-        let most = most_at_once(50, 2).await;
-        assert!(most <= cores, "{most} at once on {cores} cores");
+        assert_eq!(most_at_once(1, 50, 1).await, 1);
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        assert_eq!(most_at_once(50 * cores, 1, cores).await, cores);
     }
 
     #[tokio::test]
