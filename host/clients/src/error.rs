@@ -107,10 +107,12 @@ impl From<StoreError> for ClientError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::Unavailable { .. } | StoreError::DiskFull => Self {
-                retryable: true,
-                ..Self::new(ErrorCode::Unavailable, message)
-            },
+            StoreError::Unavailable { .. } | StoreError::DiskFull | StoreError::DiskReserved => {
+                Self {
+                    retryable: true,
+                    ..Self::new(ErrorCode::Unavailable, message)
+                }
+            }
             StoreError::TooLarge { .. } => Self::new(ErrorCode::TooLarge, message),
             StoreError::InvalidCursor => {
                 Self::invalid("cursor", "is not one that a former answer gave")

@@ -238,7 +238,11 @@ impl Folder {
                 self.refuse(shown, mistakes.join("; "));
                 true
             }
-            Err(error @ (ServiceError::Unavailable { .. } | ServiceError::DiskFull)) => {
+            Err(
+                error @ (ServiceError::Unavailable { .. }
+                | ServiceError::DiskFull
+                | ServiceError::DiskReserved),
+            ) => {
                 self.refuse(shown, format!("it cannot be loaded yet: {error}"));
                 false
             }

@@ -82,6 +82,12 @@ pub enum ServiceError {
     /// The disk is full.
     #[error("the disk is full: free some space; nothing was written")]
     DiskFull,
+    /// What is left of the disk is kept.
+    #[error(
+        "the disk has no room left but the 32 MiB that are kept for ending tasks: free some \
+         space; nothing was written"
+    )]
+    DiskReserved,
     /// The host's own fault.
     #[error("the host failed: {reason}")]
     Internal {
@@ -118,6 +124,7 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Unavailable { reason } => Self::Unavailable { reason },
             StoreError::DiskFull => Self::DiskFull,
+            StoreError::DiskReserved => Self::DiskReserved,
             StoreError::TooLarge {
                 what,
                 bytes,

@@ -12,6 +12,12 @@ pub enum StoreError {
     /// There is no space left on the device; nothing was written.
     #[error("the disk is full: free some space, nothing was written")]
     DiskFull,
+    /// What is left on the device is kept for ending tasks; nothing was written.
+    #[error(
+        "the disk has no room left but the 32 MiB that are kept for ending tasks: free some \
+         space, nothing was written"
+    )]
+    DiskReserved,
     /// A value is above its limit; nothing was written.
     #[error("{what} has {bytes} bytes, at most {bytes_max} are kept")]
     TooLarge {

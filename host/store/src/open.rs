@@ -169,7 +169,7 @@ impl Stores {
         }
     }
 
-    /// Whether a write would succeed now: it makes one.
+    /// Whether any write would succeed now: it makes one, and looks for room for new data.
     ///
     /// # Errors
     /// Whatever a write would fail with.

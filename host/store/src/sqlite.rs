@@ -98,7 +98,7 @@ impl Sqlite {
         })
     }
 
-    /// Whether both files can be written now.
+    /// Whether both files can be written now, also with new data.
     pub(crate) async fn writable(&self) -> Result<(), StoreError> {
         for file in [&self.tasks, &self.streams] {
             let probe = |connection: &rusqlite::Connection| {
@@ -107,7 +107,7 @@ impl Sqlite {
             };
             file.writer.write(Step::Other, probe).await?;
         }
-        Ok(())
+        self.reserve.spare()
     }
 
     /// Gives memory back that is kept for speed, where little was written since the last call.

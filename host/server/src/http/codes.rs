@@ -141,7 +141,7 @@ impl Code {
             ServiceError::TooLarge { .. } => Self::TooLarge,
             ServiceError::Stopping => Self::Stopping,
             ServiceError::Unavailable { .. } => Self::Unavailable,
-            ServiceError::DiskFull => Self::DiskFull,
+            ServiceError::DiskFull | ServiceError::DiskReserved => Self::DiskFull,
             ServiceError::Internal { .. } => Self::Internal,
         }
     }

@@ -6,7 +6,8 @@ use taskhost_model::time::Timestamp;
 
 use super::read_task::{Stored, Texts, by_number, next_due, texts_of};
 use super::row::damaged;
-use super::write_task::apply;
+use super::write_task::write;
+use crate::apply::decide;
 use crate::error::StoreError;
 use crate::event::{Claim, Event, Outcome};
 use crate::limits::Limits;
@@ -117,19 +118,19 @@ impl Claiming<'_> {
             Err(StoreError::Corrupt { reason }) => return self.set_aside(number, &reason),
             found => found?,
         };
-        let key = stored.task.key();
         let event = Event::Claim(Claim {
             host: self.request.host.clone(),
             incarnation: self.request.incarnation,
             digest: wanted.digest.clone(),
             wall_ms: wanted.wall_ms,
         });
-        let applied = apply(
+        let task = &stored.task;
+        let decision = decide(&task.key(), Some(task), &event, self.now);
+        let applied = write(
             self.connection,
             self.limits,
-            &key,
             Some(stored),
-            &event,
+            decision,
             self.now,
         )?;
         match (applied.outcome, applied.task) {

@@ -31,12 +31,14 @@ const RETIRE: &str = "UPDATE components SET state = 'retired' \
 impl ComponentStore for Sqlite {
     async fn put(&self, version: &Version, bytes: Arc<[u8]>) -> Result<bool, StoreError> {
         within("component", bytes.len(), COMPONENT_BYTES_MAX)?;
-        let version = version.clone();
+        let (version, reserve) = (version.clone(), self.reserve.clone());
         let work = move |connection: &Connection| {
             let digest = version.digest.as_str();
             if find(connection, &version.digest)?.is_some() {
                 return Ok(false);
             }
+            // It stands in SQLite's log at first, and then in the file too.
+            reserve.spare_for(2 * bytes.len() as u64)?;
             if version.state == VersionState::Active {
                 let of_type = (version.type_id.as_str(), digest);
                 connection.prepare_cached(MAKE_ROOM)?.execute(of_type)?;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use taskhost_model::ids::StreamKey;
 use taskhost_model::time::Timestamp;
 
+use super::reserve::Reserve;
 use super::stream_row::existing;
 use crate::error::StoreError;
 use crate::streams::StreamDocument;
@@ -26,12 +27,14 @@ const UPDATE_STREAM: &str = "\
 /// one, if there is one.
 pub(super) fn add_some(
     connection: &Connection,
+    reserve: &Reserve,
     key: &StreamKey,
     documents: &[StreamDocument],
     now: Timestamp,
 ) -> Result<usize, StoreError> {
     let since = Instant::now();
     let stored = existing(connection, key)?;
+    reserve.spare()?;
     let (base, mut number) = stored.numbers();
     let (mut bytes, mut added) = (0, 0);
     let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);

@@ -83,10 +83,10 @@ impl StreamStore for Sqlite {
         let (documents, mut done) = (Arc::new(documents), 0);
         loop {
             let (key, documents) = (key.clone(), Arc::clone(&documents));
-            let clock = self.clock.clone();
+            let (clock, reserve) = (self.clock.clone(), self.reserve.clone());
             let length = documents.len();
             let work = move |connection: &Connection| {
-                ingest::add_some(connection, &key, &documents[done..], clock.now())
+                ingest::add_some(connection, &reserve, &key, &documents[done..], clock.now())
             };
             done += self.streams.writer.write(Step::Ingest, work).await?;
             if done >= length {

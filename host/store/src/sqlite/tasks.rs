@@ -12,8 +12,9 @@ use taskhost_model::time::Timestamp;
 use super::claim::{Claimed, claim};
 use super::read_task::{Stored, by_key, by_number, next_due, texts_of};
 use super::row::damaged;
-use super::write_task::apply;
+use super::write_task::write;
 use super::{Sqlite, list};
+use crate::apply::{Decision, decide};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
@@ -75,10 +76,17 @@ impl TaskStore for Sqlite {
         self.limits.check(&event)?;
         let (step, key, limits, clock) =
             (step(&event), key.clone(), self.limits, self.clock.clone());
+        let reserve = self.reserve.clone();
         let work = move |connection: &Connection| {
             let now = clock.now();
             let stored = by_key(connection, &key)?;
-            let applied = apply(connection, &limits, &key, stored, &event, now)?;
+            let current = stored.as_ref().map(|stored| &stored.task);
+            let decision = decide(&key, current, &event, now);
+            // Of all that happens to a task this alone brings new data.
+            if let (Event::Schedule(_), Decision::Write(_)) = (&event, &decision) {
+                reserve.spare()?;
+            }
+            let applied = write(connection, &limits, stored, decision, now)?;
             let is_made_ready = is_made_ready(&event, &applied, now);
             Ok((applied, is_made_ready))
         };

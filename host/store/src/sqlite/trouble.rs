@@ -3,6 +3,7 @@
 
 mod along;
 mod bulk;
+mod reserved;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,18 +1,17 @@
-//! Applies an event to a task inside the writer's transaction.
+//! Writes what was decided on a task inside the writer's transaction.
 //!
 //! SQLite rewrites every index that an `UPDATE` names a column of, whether or not its value
 //! changed. So there are four of them, from the cheapest that says what is needed.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use taskhost_model::ids::TaskKey;
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::read_task::Stored;
 use super::row;
-use crate::apply::{Decision, TextChange, Write, decide};
+use crate::apply::{Decision, TextChange, Write};
 use crate::error::StoreError;
-use crate::event::{Applied, Event, Outcome};
+use crate::event::{Applied, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
 
@@ -32,17 +31,15 @@ const UPDATE_ALL: &str = "\
     place = ?7, rank = ?8, due_ms = ?9, digest = ?10, requested_by = ?11, body = ?12 WHERE \
     number = ?1";
 
-/// Applies an event to the task `stored` of `key`: decides and writes.
-pub(super) fn apply(
+/// Does what was decided on the task `stored`.
+pub(super) fn write(
     connection: &Connection,
     limits: &Limits,
-    key: &TaskKey,
     stored: Option<Stored>,
-    event: &Event,
+    decision: Decision,
     now: Timestamp,
 ) -> Result<Applied, StoreError> {
-    let current = stored.as_ref().map(|stored| &stored.task);
-    match decide(key, current, event, now) {
+    match decision {
         Decision::Nothing(outcome) => Ok(Applied {
             outcome,
             task: stored.map(|stored| stored.task),

@@ -15,7 +15,7 @@ use taskhost_e2e::tasks::task;
 use tokio::process::Command;
 
 /// Room on the small disk: the store's log grows to 16 MiB before its first checkpoint.
-const DISK: &str = "size=20m";
+const DISK: &str = "size=80m";
 /// Mounts a disk for the host's data, then becomes the host.
 const ON_SMALL_DISK: &str = r#"mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@""#;
 /// The same with a disk that may not be written, on which the store already is.
@@ -129,12 +129,8 @@ async fn all_completed(host: &Host, ids: &[String]) {
     }
 }
 
-#[tokio::test]
-async fn a_full_disk_is_said_and_nothing_accepted_is_lost() {
-    let Some(mut words) = own_mounts() else {
-        return;
-    };
-    let home = Home::new();
+/// A host on a small disk, and the file with which to fill that.
+async fn on_small_disk(home: &Home, mut words: Vec<std::ffi::OsString>) -> (Host, PathBuf) {
     let data = home.data();
     words.extend(shell(
         ON_SMALL_DISK,
@@ -144,15 +140,70 @@ async fn a_full_disk_is_said_and_nothing_accepted_is_lost() {
     let host = Host::of(behind(home.serve(), &words)).await;
     host.push("hello-task").await.expect(201);
     host.push("sleeper").await.expect(201);
-    let mut accepted = vec!["early".to_owned(), "sleeps".to_owned()];
     host.schedule("early", "hello", json!({"name": "x"})).await;
     host.reaches("early", "completed").await;
     host.schedule("sleeps", "sleeper", json!({"ms": 5_000}))
         .await;
-
     let pid = host.pid().as_raw_nonzero();
     let inside = PathBuf::from(format!("/proc/{pid}/root"));
     let filler = inside.join(data.strip_prefix("/").unwrap()).join("filler");
+    (host, filler)
+}
+
+#[tokio::test]
+async fn the_last_of_the_disk_is_kept_for_the_end_of_tasks() {
+    let Some(words) = own_mounts() else {
+        return;
+    };
+    let home = Home::new();
+    let (host, filler) = on_small_disk(&home, words).await;
+    let params = json!({"ms": 600_000});
+    host.schedule("forever", "sleeper", params).await;
+    fill(&filler);
+    let file = std::fs::File::options().write(true).open(&filler);
+    let file = file.unwrap();
+    // 16 MiB are free then, of the 32 that are kept.
+    let bytes = file.metadata().unwrap().len() - 16 * 1024 * 1024;
+    file.set_len(bytes).unwrap();
+    drop(file);
+    for _ in 0..3 {
+        let why = host.get("/readyz").await.problem(503, "not-ready");
+        let why = why["detail"].as_str().unwrap();
+        assert!(
+            why.contains("32 MiB that are kept for ending tasks"),
+            "{why}"
+        );
+        let body = json!({"type": "hello", "params": {"name": "y"}});
+        let refused = host.put(&task("more"), &body).await;
+        let refused = refused.problem(503, "disk-full");
+        assert_eq!(refused["retryable"], true, "{refused:#}");
+        let why = refused["detail"].as_str().unwrap();
+        assert!(
+            why.contains("32 MiB that are kept for ending tasks"),
+            "{why}"
+        );
+    }
+    let cancel = format!("{}/cancel", task("forever"));
+    host.post(&cancel, &json!({})).await.expect(200);
+    host.reaches("forever", "canceled").await;
+    host.reaches("sleeps", "completed").await;
+    std::fs::remove_file(&filler).unwrap();
+    host.get("/readyz").await.expect(200);
+    host.run("late", "hello", json!({"name": "z"})).await;
+    let said = |words: &str| host.log().matches(words).count();
+    assert_eq!(said("less than 32 MiB of the disk is free"), 1);
+    assert_eq!(said("the disk has room again"), 1);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_nothing_accepted_is_lost() {
+    let Some(words) = own_mounts() else {
+        return;
+    };
+    let home = Home::new();
+    let (host, filler) = on_small_disk(&home, words).await;
+    let mut accepted = vec!["early".to_owned(), "sleeps".to_owned()];
     fill(&filler);
     accepted.extend(until_not_ready(&host, "disk-full", &json!({"name": "y"})).await);
     let not_ready = host.get("/readyz").await.problem(503, "not-ready");

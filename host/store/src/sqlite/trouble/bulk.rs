@@ -6,9 +6,8 @@ use taskhost_model::ids::StreamName;
 
 // Tests may use what `lib.rs` lists below the store.
 #[cfg(test)]
-use crate::conformance::given::{cancel, claim_request, delete, document_id, put, space_scope};
+use crate::conformance::given::{document_id, put, space_scope};
 
-use super::super::reserve::Reserve;
 use super::super::writer::BULK_BYTES_MAX;
 use super::*;
 use crate::documents::{Change, ChangeRefused, DocumentStore, Scope, Writer};
@@ -191,35 +190,4 @@ async fn callers_who_give_up_make_no_room_for_more() {
     let page = sqlite.query(&scope(), None, None, 1_000).await.unwrap();
     assert_eq!(page.documents.len(), TOGETHER, "one piece, and all of it");
     sqlite.close().await;
-}
-
-#[tokio::test]
-async fn documents_leave_the_last_of_the_disk_to_the_end_of_tasks() {
-    let folder = tempfile::tempdir().unwrap();
-    let sqlite = Sqlite::open(folder.path(), Limits::default(), Clock::System, &()).unwrap();
-    apply(&sqlite, many("d")).await.unwrap();
-    let fence = {
-        schedule(&sqlite, "t", "{}").await.unwrap();
-        let request = claim_request(&["hello"], 1);
-        sqlite.claim(&request).await.unwrap()[0].task.fence()
-    };
-    let full = Sqlite {
-        reserve: Reserve::keeping(folder.path(), u64::MAX),
-        ..sqlite
-    };
-    let run = Writer::Run {
-        task: key("t"),
-        fence,
-    };
-    let change = vec![put("a", "{}")];
-    let answer = DocumentStore::apply(&full, &scope(), &run, change.clone()).await;
-    assert!(matches!(answer, Err(StoreError::DiskFull)), "{answer:?}");
-    for event in [cancel(), delete()] {
-        let applied = TaskStore::apply(&full, &key("t"), event).await.unwrap();
-        assert_eq!(applied.outcome, Outcome::Changed);
-    }
-    // Whoever may not write at all hears that.
-    let answer = DocumentStore::apply(&full, &scope(), &run, change).await;
-    assert!(matches!(answer, Err(StoreError::Fenced)), "{answer:?}");
-    full.close().await;
 }
