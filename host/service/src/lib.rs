@@ -33,6 +33,7 @@ mod cancel;
 mod acknowledge;
 mod delete;
 mod list;
+mod trouble;
 mod report;
 mod outcome;
 mod end;

@@ -138,9 +138,15 @@ fn no_progress(limits: &Limits) -> TaskError {
     TaskError::of(ErrorKind::NoProgress, message)
 }
 
-/// Why a result is none, if it is none.
-pub(crate) async fn result_mistake(version: &Arc<LoadedVersion>, payload: &str) -> Option<String> {
+/// Why a result is none, if there is one.
+pub(crate) async fn result_mistake(
+    version: &Arc<LoadedVersion>,
+    outcome: &ExitOutcome,
+) -> Option<String> {
     version.result.as_ref()?;
+    let ExitOutcome::Completed(payload) = outcome else {
+        return None;
+    };
     let value = match serde_json::from_str(payload) {
         Ok(value) => value,
         Err(error) => return Some(format!("the component's result is not JSON: {error}")),

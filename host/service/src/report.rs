@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::{StopReason, StopSignal};
-use taskhost_model::task::{Fence, LogLine, Progress, Task};
+use taskhost_model::task::{LogLine, Progress, Task};
 use taskhost_model::time::Timestamp;
+use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome, RunEvent, RunReport};
 use tokio::sync::Notify;
 
 use crate::changes::ChangeKind;
 use crate::core::Core;
 use crate::sync::{Mutex, MutexGuard};
+use crate::trouble::Trouble;
 
 /// From the first thing to write until it is written.
 const FIRST_WRITE_AFTER: Duration = Duration::from_millis(50);
@@ -81,6 +83,7 @@ impl Reporter {
     /// Writes what the run says, until it is finished. A run that has lost its lease is stopped.
     pub(crate) async fn write_along(&self, core: &Core, task: &Task, stop: &StopSignal) {
         let mut pause = FIRST_WRITE_AFTER;
+        let mut trouble = Trouble::default();
         loop {
             let next = async {
                 self.something.notified().await;
@@ -92,30 +95,34 @@ impl Reporter {
             }
             pause = WRITE_INTERVAL;
             if self.lock().is_new {
-                self.write(core, task, task.fence(), stop).await;
+                match self.write(core, task, stop).await {
+                    Ok(()) => trouble.is_over(),
+                    Err(error) if trouble.is_new() => {
+                        tracing::warn!(%error, task = %task.id, "progress is not written yet");
+                    }
+                    Err(_) => {}
+                }
             }
         }
     }
 
-    async fn write(&self, core: &Core, task: &Task, fence: Fence, stop: &StopSignal) {
+    /// What cannot be written is kept for the next time.
+    async fn write(&self, core: &Core, task: &Task, stop: &StopSignal) -> Result<(), StoreError> {
+        let fence = task.fence();
         let (report, lines) = self.drain();
         publish_log(core, task, lines);
         let event = Event::Run {
             fence,
             event: RunEvent::Progress(report.clone()),
         };
-        match core.apply(&task.key(), event).await {
-            // Repeated: the document has ended, or waits to be run again, under this very lease.
-            Ok(applied) if matches!(applied.outcome, Outcome::Fenced | Outcome::Repeated) => {
-                stop.ask(StopReason::Fenced);
-                stop.interrupt();
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, task = %task.id, "progress could not be written yet");
-                self.put_back(&report);
-            }
+        let applied = core.apply(&task.key(), event).await;
+        let applied = applied.inspect_err(|_| self.put_back(&report))?;
+        // Repeated: the document has ended, or waits to be run again, under this very lease.
+        if matches!(applied.outcome, Outcome::Fenced | Outcome::Repeated) {
+            stop.ask(StopReason::Fenced);
+            stop.interrupt();
         }
+        Ok(())
     }
 
     fn drain(&self) -> (RunReport, Vec<LogLine>) {

@@ -23,6 +23,7 @@ use crate::error::ServiceError;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::report::Reporter;
+use crate::trouble::Trouble;
 use crate::types::LoadedVersion;
 
 /// Between two tries to load a task type, while the host lacks something.
@@ -63,22 +64,27 @@ async fn run(
         Ok(version) => version,
         Err(error) => return Some(event_without_run(not_loaded(&error))),
     };
-    if let Some(error) = incompatible(&version, claimed).await {
-        return Some(event_without_run(error));
-    }
     let attempt = Attempt {
         run: &claimed.task.run,
         limits: &version.descriptor.limits,
     };
-    let loaded = tokio::select! {
-        loaded = load(core, &version) => loaded,
+    let ready = async {
+        match incompatible(&version, claimed).await {
+            Some(error) => Err(error),
+            None => load(core, &version)
+                .await
+                .map_err(|error| not_loaded(&error)),
+        }
+    };
+    let ready = tokio::select! {
+        ready = ready => ready,
         reason = stopped_early(core, &claimed.task, stop) => {
             return event_before_start(reason, attempt, core.clock.now());
         }
     };
-    let component = match loaded {
+    let component = match ready {
         Ok(component) => component,
-        Err(error) => return Some(event_without_run(not_loaded(&error))),
+        Err(error) => return Some(event_without_run(error)),
     };
     let reporter = Arc::new(Reporter::default());
     let request = RunRequest {
@@ -93,11 +99,16 @@ async fn run(
         reporter.finish();
         exit
     };
-    let (exit, ()) = tokio::join!(running, reporter.write_along(core, &claimed.task, stop));
+    let (mut exit, ()) = tokio::join!(running, reporter.write_along(core, &claimed.task, stop));
     let report = reporter.take(core, &claimed.task);
-    let mistake = match &exit.outcome {
-        ExitOutcome::Completed(payload) => result_mistake(&version, payload).await,
-        ExitOutcome::Failed { .. } | ExitOutcome::Stopped(_) => None,
+    let mistake = tokio::select! {
+        biased;
+        mistake = result_mistake(&version, &exit.outcome) => mistake,
+        // A schema of the component's can make it take long.
+        reason = stopped_early(core, &claimed.task, stop) => {
+            exit.outcome = ExitOutcome::Stopped(reason);
+            None
+        }
     };
     let now = core.clock.now();
     event_of(exit, report, mistake, attempt, &core.settings, now)
@@ -105,10 +116,13 @@ async fn run(
 
 /// Loads the code; what the host lacks for it (descriptors, memory) it may have in a moment.
 async fn load<'a>(core: &Core, version: &'a LoadedVersion) -> Result<&'a Component, ServiceError> {
+    let mut trouble = Trouble::default();
     loop {
         match core.types.component(version).await {
             Err(ServiceError::Unavailable { reason }) => {
-                tracing::warn!(reason, "a task type cannot be loaded yet");
+                if trouble.is_new() {
+                    tracing::warn!(reason, "a task type cannot be loaded yet");
+                }
                 tokio::time::sleep(LOAD_AGAIN_AFTER).await;
             }
             loaded => return loaded,
@@ -132,10 +146,13 @@ async fn pinned(core: &Core, task: &Task) -> Result<Arc<LoadedVersion>, ServiceE
         reason: "the run has no digest".to_owned(),
     };
     let digest = digest.ok_or_else(missing)?;
+    let mut trouble = Trouble::default();
     loop {
         match core.types.pinned(digest).await {
             Err(ServiceError::Unavailable { reason }) => {
-                tracing::warn!(reason, "a task type cannot be read yet");
+                if trouble.is_new() {
+                    tracing::warn!(reason, "a task type cannot be read yet");
+                }
                 tokio::time::sleep(LOAD_AGAIN_AFTER).await;
             }
             pinned => return pinned,

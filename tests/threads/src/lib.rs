@@ -68,6 +68,8 @@ mod live;
 mod wake;
 #[path = "../../../host/service/src/core.rs"]
 mod core;
+#[path = "../../../host/service/src/trouble.rs"]
+mod trouble;
 #[path = "../../../host/service/src/report.rs"]
 mod report;
 #[path = "../../../host/service/src/end.rs"]

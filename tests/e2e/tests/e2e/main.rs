@@ -22,6 +22,7 @@ mod kibana;
 mod bad_requests;
 mod guests;
 mod guests_stopped;
+mod guests_checked;
 mod guests_reach;
 mod guests_at_once;
 mod settings;

@@ -1,0 +1,26 @@
+//! Its result is large, and its schema takes long to check it.
+
+use serde_json::{Value, json};
+use taskhost_sdk::{Clients, Error};
+
+const LETTERS: usize = 900_000;
+/// The pattern is matched with all letters as often as the square of this.
+const TIMES: usize = 30;
+
+fn run(_: Value, _: &Clients) -> Result<Value, Error> {
+    Ok(json!("a".repeat(LETTERS)))
+}
+
+fn schema() -> Value {
+    let again = |what: &str| json!({"allOf": vec![json!({"$ref": what}); TIMES]});
+    json!({
+        "$ref": "#/$defs/often",
+        "$defs": {
+            "once": {"not": {"pattern": "[ab]+[c-x]"}},
+            "more": again("#/$defs/once"),
+            "often": again("#/$defs/more"),
+        },
+    })
+}
+
+taskhost_guests::guest!("slow-schema", Value, run, |it| it.result_schema(schema()));
