@@ -32,13 +32,14 @@ impl ComponentStore for Sqlite {
     async fn put(&self, version: &Version, bytes: Arc<[u8]>) -> Result<bool, StoreError> {
         within("component", bytes.len(), COMPONENT_BYTES_MAX)?;
         let (version, reserve) = (version.clone(), self.reserve.clone());
+        let size = bytes.len() as u64;
         let work = move |connection: &Connection| {
             let digest = version.digest.as_str();
             if find(connection, &version.digest)?.is_some() {
                 return Ok(false);
             }
             // It stands in SQLite's log at first, and then in the file too.
-            reserve.spare_for(2 * bytes.len() as u64)?;
+            reserve.spare_for(2 * size)?;
             if version.state == VersionState::Active {
                 let of_type = (version.type_id.as_str(), digest);
                 connection.prepare_cached(MAKE_ROOM)?.execute(of_type)?;
@@ -56,7 +57,9 @@ impl ComponentStore for Sqlite {
             connection.prepare_cached(sql)?.execute((digest, &*bytes))?;
             Ok(true)
         };
-        self.tasks.writer.write(Step::ComponentPut, work).await
+        // It is whole or not there, so it is one piece; but one at a time.
+        let writer = &self.tasks.writer;
+        writer.write_bulk(Step::ComponentPut, size, work).await
     }
 
     async fn get(&self, digest: &Digest) -> Result<Option<Version>, StoreError> {

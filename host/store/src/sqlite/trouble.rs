@@ -14,6 +14,7 @@ use taskhost_model::time::{Clock, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
 use super::Sqlite;
+use crate::components::{Version, VersionState};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Event, NewRun, Outcome};
@@ -66,6 +67,18 @@ async fn schedule(sqlite: &Sqlite, id: &str, params: &str) -> Result<(), StoreEr
     let applied = sqlite.apply(&key(id), event).await?;
     assert_eq!(applied.outcome, Outcome::Changed);
     Ok(())
+}
+
+fn component(name: char, bytes: u64) -> Version {
+    Version {
+        digest: Digest::parse(&name.to_string().repeat(64)).unwrap(),
+        type_id: hello(),
+        descriptor: "{}".to_owned(),
+        state: VersionState::Active,
+        bytes,
+        uploaded_at: Timestamp::from_ms(1),
+        activated_at: None,
+    }
 }
 
 /// Keeps the writer busy until the answer is dropped or used, so that what comes meanwhile

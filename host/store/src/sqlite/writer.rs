@@ -10,7 +10,8 @@
 //! 4. A panic in an operation ends the thread; whoever waits and whoever comes later is told
 //!    that the store is not available.
 //! 5. Of bulk work at most [`BULK_BYTES_MAX`] bytes are written before an operation that waits,
-//!    and as much in the same commit, however many callers bring more.
+//!    and as much in the same commit, however many callers bring more; or one component, which
+//!    is one piece however large it is.
 //!
 //! # How it works
 //! A failed operation has usually written nothing, and then the others go on. Where it has, or
@@ -119,7 +120,8 @@ impl Writer {
     }
 
     /// The same for about so many `bytes` out of a larger work, which others must not feel.
-    /// `work` keeps to [`BULK_BYTES_MAX`] itself; a caller that has more comes again.
+    /// `work` keeps to [`BULK_BYTES_MAX`] itself, and a caller that has more comes again; what
+    /// cannot be cut has the whole share, and is alone.
     pub(super) async fn write_bulk<T, F>(
         &self,
         step: Step,

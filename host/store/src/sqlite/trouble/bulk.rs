@@ -10,6 +10,7 @@ use crate::conformance::given::{document_id, put, space_scope};
 
 use super::super::writer::BULK_BYTES_MAX;
 use super::*;
+use crate::components::ComponentStore;
 use crate::documents::{Change, ChangeRefused, DocumentStore, Scope, Writer};
 
 const BODY_BYTES: usize = 100_000;
@@ -82,6 +83,41 @@ async fn whoever_waits_has_one_share_of_bulk_before_it() {
         writer.abort();
     }
     sqlite.close().await;
+}
+
+/// A component is one piece, but however many are uploaded, one is before whoever waits.
+#[tokio::test]
+async fn whoever_waits_has_one_component_before_it() {
+    let opened = open();
+    let sqlite = &opened.sqlite;
+    let go_on = held_up(sqlite).await;
+    let mut uploads = Vec::new();
+    for digit in ['a', 'b', 'c', 'd'] {
+        let sqlite = Arc::clone(sqlite);
+        uploads.push(tokio::spawn(async move {
+            let bytes = vec![0; 2 * BULK_BYTES_MAX as usize];
+            let version = component(digit, bytes.len() as u64);
+            ComponentStore::put(&*sqlite, &version, Arc::from(bytes)).await
+        }));
+        queued().await;
+    }
+    let store = Arc::clone(sqlite);
+    let task = tokio::spawn(async move {
+        let writer = &store.tasks.writer;
+        writer.write(Step::Other, components).await.unwrap()
+    });
+    queued().await;
+    drop(go_on);
+    assert_eq!(task.await.unwrap(), 1);
+    for upload in uploads {
+        assert!(upload.await.unwrap().unwrap());
+    }
+    sqlite.close().await;
+}
+
+fn components(connection: &Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM component_bytes";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// As `held_up`, and says what was written until then.

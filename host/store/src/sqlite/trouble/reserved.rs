@@ -13,7 +13,7 @@ use crate::conformance::given::{
 
 use super::super::reserve::Reserve;
 use super::*;
-use crate::components::{COMPONENT_BYTES_MAX, ComponentStore, Version, VersionState};
+use crate::components::{COMPONENT_BYTES_MAX, ComponentStore};
 use crate::documents::{Change, ChangeRefused, DocumentStore, Writer};
 use crate::event::RunEvent;
 use crate::streams::{StreamSettings, StreamStore};
@@ -40,20 +40,8 @@ fn logs() -> StreamKey {
     stream("logs")
 }
 
-fn version(name: char, bytes: u64) -> Version {
-    Version {
-        digest: digest(name),
-        type_id: hello(),
-        descriptor: "{}".to_owned(),
-        state: VersionState::Active,
-        bytes,
-        uploaded_at: Timestamp::from_ms(1),
-        activated_at: None,
-    }
-}
-
 async fn put_component(sqlite: &Sqlite, name: char, bytes: usize) -> Result<bool, StoreError> {
-    let version = version(name, bytes as u64);
+    let version = component(name, bytes as u64);
     ComponentStore::put(sqlite, &version, Arc::from(vec![0; bytes])).await
 }
 
