@@ -1,5 +1,6 @@
 //! The watched folder: each `*.wasm` file that appears in it is handed to the task service,
-//! which knows whether it has seen it before. The folder is only ever read.
+//! which knows whether it has seen it before: what was replaced by something else once does not
+//! come back by lying there. The folder is only ever read.
 //!
 //! # How it works
 //! The system says that something changed, and a clock makes sure that nothing is missed. Each
@@ -17,7 +18,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use taskhost_model::time::Clock;
 use taskhost_service::error::ServiceError;
 use taskhost_service::types::{Rejected, TaskTypes};
-use taskhost_store::components::COMPONENT_BYTES_MAX;
+use taskhost_store::components::{COMPONENT_BYTES_MAX, VersionState};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -226,11 +227,18 @@ impl Folder {
                 return false;
             }
         };
-        match self.types.push(bytes).await {
+        match self.types.push_found(bytes).await {
             Ok(pushed) => {
                 self.types.forget_rejected(&shown);
                 for warning in pushed.warnings {
                     tracing::warn!(file = ?shown, "{warning}");
+                }
+                if !pushed.created && pushed.state != VersionState::Active {
+                    tracing::info!(
+                        file = ?shown,
+                        "another version has taken its place and stays active: `taskhost types \
+                         push` makes this one active again"
+                    );
                 }
                 true
             }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 
 use super::client::{Client, Target};
@@ -103,9 +103,11 @@ async fn push(file: &Path, target: &Target) -> Result<Exit, Failure> {
     }
     let (id, version) = (string(&pushed["id"]), string(&pushed["version"]));
     let (state, digest) = (string(&pushed["state"]), string(&pushed["digest"]));
-    let known = match status {
-        StatusCode::CREATED => "",
-        _ => ", as it was: the host has this very component already",
+    let is_as_it_was = status == StatusCode::OK && pushed["changes"] == json!([]);
+    let known = if is_as_it_was {
+        ", as it was: the host has this very component already"
+    } else {
+        ""
     };
     say!("{id} {version}: {state} ({digest}){known}");
     for (name, mark) in [("changes", "  "), ("warnings", "  warning: ")] {
@@ -125,7 +127,6 @@ fn string(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn every_version_has_a_row() {

@@ -1,5 +1,5 @@
 //! Takes in a component: checked, compiled, asked what it is, kept, and made the active version
-//! of its type. A broken one changes nothing.
+//! of its type. A broken one changes nothing. One that is kept already is made active alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,14 +45,24 @@ pub struct Pushed {
     pub warnings: Vec<String>,
 }
 
+/// Where a component comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Somebody wants it to be active now.
+    Pushed,
+    /// It lies somewhere, perhaps since long ago: what has taken its place stays there.
+    Found,
+}
+
 /// What pushes share.
 #[derive(Debug)]
 pub(super) struct Pushes {
     /// How many have come: each has its number.
     come: AtomicU64,
     places: Arc<Semaphore>,
-    /// Of each type the number of the push that made a version active. Held from comparing with
-    /// what is known until all of a component is kept and active: nothing comes between.
+    /// Of each type the number of the push whose version is active. Held from comparing with
+    /// what is known until all of a component is kept and active, and while what is unused is
+    /// forgotten: nothing comes between, and nothing is forgotten that becomes active.
     latest: Mutex<HashMap<TypeId, u64>>,
 }
 
@@ -67,13 +77,27 @@ impl Default for Pushes {
 }
 
 impl TaskTypes {
-    /// Takes in a component. The same one again changes nothing. Of two for one type the one that
-    /// came later is active, however long each takes to compile.
+    /// Takes in a component and makes it the active version of its type, also when it was taken
+    /// in before and another one has taken its place. Of two for one type the one that came later
+    /// is active, however long each takes to compile.
     ///
     /// # Errors
     /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`], or
     /// what the store says.
     pub async fn push(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
+        self.take(Origin::Pushed, bytes).await
+    }
+
+    /// The same for a component that lies somewhere and that nobody has pushed just now: what has
+    /// taken its place stays active.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn push_found(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
+        self.take(Origin::Found, bytes).await
+    }
+
+    async fn take(&self, origin: Origin, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
         let size = bytes.len() as u64;
         if size > COMPONENT_BYTES_MAX {
             let (what, bytes_max) = ("the component", COMPONENT_BYTES_MAX);
@@ -90,45 +114,70 @@ impl TaskTypes {
         // From here on carried out whole, also when whoever pushes hangs up.
         let types = self.clone();
         let whole = tokio::spawn(async move {
-            let pushed = types.take_in(number, bytes).await;
+            let pushed = types.take_in(origin, number, bytes).await?;
+            types.make_room().await;
             drop(place);
-            pushed
+            Ok(pushed)
         });
         whole.await.map_err(|error| ServiceError::Internal {
             reason: error.to_string(),
         })?
     }
 
-    async fn take_in(&self, number: u64, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
+    async fn take_in(
+        &self,
+        origin: Origin,
+        number: u64,
+        bytes: Arc<[u8]>,
+    ) -> Result<Pushed, ServiceError> {
         let digest = digest_of(&bytes);
-        if let Some(version) = self.0.components.get(&digest).await? {
-            return known(version);
-        }
-        // Compiling may take minutes: others are taken in meanwhile.
-        let loaded = self.judge(digest, &bytes).await?;
+        let loaded = match self.0.components.get(&digest).await? {
+            // It was judged once; its code is loaded at first use, as after a start.
+            Some(version) => self.read(version)?,
+            // Compiling may take minutes: others are taken in meanwhile.
+            None => self.judge(&digest, &bytes).await?,
+        };
         let mut latest = self.0.pushes.latest.lock().await;
-        if let Some(version) = self.0.components.get(&loaded.version.digest).await? {
-            return known(version);
+        let stored = self.0.components.get(&digest).await?;
+        let state = stored.as_ref().map(|version| version.state);
+        // What it says of itself is what it said first.
+        let loaded = stored.map_or(Ok(loaded), |version| self.read(version))?;
+        let type_id = loaded.version.type_id.clone();
+        let is_active = state == Some(VersionState::Active) && self.is_active_here(&loaded);
+        let is_replaced = state.is_some_and(|state| state != VersionState::Active);
+        if is_active || (is_replaced && origin == Origin::Found) {
+            if origin == Origin::Pushed {
+                count(&mut latest, type_id, number);
+            }
+            return Ok(pushed(&loaded, false));
         }
-        let newest = latest.get(&loaded.version.type_id);
-        if newest.is_some_and(|newest| *newest > number) {
-            return self.keep_overtaken(loaded, bytes).await;
+        let is_overtaken = latest.get(&type_id).is_some_and(|newest| *newest > number);
+        // One that is active in the store is so at the next start at the latest.
+        if is_overtaken && state != Some(VersionState::Active) {
+            self.keep_overtaken(loaded, state, bytes).await
+        } else {
+            let pushed = self.keep_active(loaded, state, bytes).await?;
+            count(&mut latest, type_id, number);
+            Ok(pushed)
         }
-        let pushed = self.keep_active(loaded, bytes).await?;
-        latest.insert(pushed.type_id.clone(), number);
-        Ok(pushed)
+    }
+
+    /// A push may have broken off after the store's part.
+    fn is_active_here(&self, loaded: &LoadedVersion) -> bool {
+        let here = self.0.catalog.active(&loaded.version.type_id);
+        here.is_some_and(|here| here.version.digest == loaded.version.digest)
     }
 
     /// Everything that a component alone can be refused for.
     async fn judge(
         &self,
-        digest: Digest,
+        digest: &Digest,
         bytes: &Arc<[u8]>,
     ) -> Result<LoadedVersion, ServiceError> {
-        let descriptor = self.describe(&digest, bytes).await?;
+        let descriptor = self.describe(digest, bytes).await?;
         let now = self.0.clock.now();
-        let version = Version {
-            digest,
+        self.read(Version {
+            digest: digest.clone(),
             type_id: Descriptor::parse(&descriptor, &self.0.bounds)
                 .map_err(invalid)?
                 .id,
@@ -137,24 +186,41 @@ impl TaskTypes {
             bytes: bytes.len() as u64,
             uploaded_at: now,
             activated_at: Some(now),
-        };
+        })
+    }
+
+    fn read(&self, version: Version) -> Result<LoadedVersion, ServiceError> {
         LoadedVersion::read(version, &self.0.bounds).map_err(invalid)
     }
 
+    /// `before` is what the store has of it.
     async fn keep_active(
         &self,
-        loaded: LoadedVersion,
+        mut loaded: LoadedVersion,
+        before: Option<VersionState>,
         bytes: Arc<[u8]>,
     ) -> Result<Pushed, ServiceError> {
-        self.keep(&loaded, bytes).await?;
-        let before = self.0.catalog.active(&loaded.version.type_id);
-        let before = before.as_deref().map(|version| &version.descriptor);
-        let pushed = created(&loaded, changes_between(before, &loaded.descriptor));
+        loaded.version.state = VersionState::Active;
+        loaded.version.activated_at = Some(self.0.clock.now());
+        self.keep(&loaded, before, bytes).await?;
+        let mut pushed = pushed(&loaded, before.is_none());
+        if before.is_some() {
+            let again = "the host has had it before: from now on it is the active version";
+            pushed.changes.push(again.to_owned());
+        }
+        let former = self.0.catalog.active(&pushed.type_id);
+        let former = former.as_deref().map(|version| &version.descriptor);
+        let changes = changes_between(former, &loaded.descriptor);
+        pushed.changes.extend(changes);
+        pushed.warnings = warnings(&loaded.version.descriptor, &loaded.descriptor);
         let (type_id, version) = (&pushed.type_id, &pushed.version);
-        tracing::info!(%type_id, version, digest = %pushed.digest, "a task type is active");
+        let former = former.map(|former| told(&former.version));
+        tracing::info!(
+            %type_id, version, former, again = before.is_some(), digest = %pushed.digest,
+            "a task type is active"
+        );
         self.0.catalog.activate(Arc::new(loaded));
         self.0.wake.something_is_due();
-        self.make_room().await;
         Ok(pushed)
     }
 
@@ -163,12 +229,16 @@ impl TaskTypes {
     async fn keep_overtaken(
         &self,
         mut loaded: LoadedVersion,
+        before: Option<VersionState>,
         bytes: Arc<[u8]>,
     ) -> Result<Pushed, ServiceError> {
-        loaded.version.state = VersionState::Retired;
-        loaded.version.activated_at = None;
-        self.keep(&loaded, bytes).await?;
-        let mut pushed = created(&loaded, Vec::new());
+        if before.is_none() {
+            loaded.version.state = VersionState::Retired;
+            loaded.version.activated_at = None;
+            self.keep(&loaded, before, bytes).await?;
+        }
+        let mut pushed = pushed(&loaded, before.is_none());
+        pushed.warnings = warnings(&loaded.version.descriptor, &loaded.descriptor);
         let active = self.0.catalog.active(&pushed.type_id);
         let active = active.map_or_else(String::new, |it| format!(" {}", it.descriptor.version));
         let overtaken = format!(
@@ -177,16 +247,28 @@ impl TaskTypes {
         pushed.warnings.push(told(&overtaken));
         let (type_id, version) = (&pushed.type_id, &pushed.version);
         tracing::info!(%type_id, version, digest = %pushed.digest, "a later push is active");
-        self.make_room().await;
         Ok(pushed)
     }
 
     /// Kept, and made active if it is to be, in one write: a crash leaves all of it or nothing.
     /// Labels come after it, so that they never belong to a type that is not there; the next
-    /// start takes what a crash between the two has left.
-    async fn keep(&self, loaded: &LoadedVersion, bytes: Arc<[u8]>) -> Result<(), ServiceError> {
+    /// push of it, or the next start, takes what was not done between the two.
+    async fn keep(
+        &self,
+        loaded: &LoadedVersion,
+        before: Option<VersionState>,
+        bytes: Arc<[u8]>,
+    ) -> Result<(), ServiceError> {
+        let (version, components) = (&loaded.version, &self.0.components);
         self.check_labels(&loaded.descriptor).await?;
-        self.0.components.put(&loaded.version, bytes).await?;
+        match before {
+            None => drop(components.put(version, bytes).await?),
+            Some(VersionState::Active) => {}
+            Some(_) => {
+                let now = self.0.clock.now();
+                components.activate(&version.digest, now).await?;
+            }
+        }
         self.take_labels(&loaded.descriptor).await
     }
 
@@ -198,6 +280,7 @@ impl TaskTypes {
 
     /// Retires what nothing is pinned to any more, and forgets the oldest of what is retired.
     pub(crate) async fn retire_unused(&self) -> Result<(), ServiceError> {
+        let _nothing_becomes_active = self.0.pushes.latest.lock().await;
         let pinned = self.0.tasks.unfinished().await?.by_digest;
         let is_pinned = |digest: &Digest| pinned.iter().any(|(other, _)| other == digest);
         let mut kept = HashMap::<TypeId, usize>::new();
@@ -266,34 +349,23 @@ fn digest_of(bytes: &[u8]) -> Digest {
     Digest::parse(&hex).unwrap_or_else(|_| unreachable!("a sha256 has 64 hexadecimal digits"))
 }
 
-fn created(loaded: &LoadedVersion, changes: Vec<String>) -> Pushed {
-    let (version, descriptor) = (&loaded.version, &loaded.descriptor);
+fn count(latest: &mut HashMap<TypeId, u64>, type_id: TypeId, number: u64) {
+    let newest = latest.entry(type_id).or_insert(number);
+    *newest = number.max(*newest);
+}
+
+/// What is said of a component, but for what has become of it.
+fn pushed(loaded: &LoadedVersion, created: bool) -> Pushed {
+    let version = &loaded.version;
     Pushed {
         digest: version.digest.clone(),
         type_id: version.type_id.clone(),
-        version: descriptor.version.clone(),
+        version: loaded.descriptor.version.clone(),
         state: version.state,
-        created: true,
-        changes,
-        warnings: warnings(&version.descriptor, descriptor),
-    }
-}
-
-fn known(version: Version) -> Result<Pushed, ServiceError> {
-    // The bounds of the settings do not matter here: it was accepted once.
-    let descriptor: Descriptor =
-        serde_json::from_str(&version.descriptor).map_err(|error| ServiceError::Internal {
-            reason: error.to_string(),
-        })?;
-    Ok(Pushed {
-        digest: version.digest,
-        type_id: version.type_id,
-        version: descriptor.version,
-        state: version.state,
-        created: false,
+        created,
         changes: Vec::new(),
         warnings: Vec::new(),
-    })
+    }
 }
 
 fn not_loaded(error: &LoadError) -> ServiceError {

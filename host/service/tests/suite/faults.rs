@@ -120,19 +120,24 @@ async fn under(seed: &Seed) {
             tokio::spawn(use_it(service, accepted, format!("t{number}"), own))
         })
         .collect();
-    // Versions change meanwhile, so that runs are pinned to one that has to be read again.
+    // Versions change meanwhile, so that runs are pinned to one that has to be read again. They
+    // own a label, so that a push can break off after its component is kept.
     let types = bench.service.types.clone();
     let pusher = tokio::spawn(async move {
+        let mut last = None;
         for version in 1..4 {
+            let component = guest::of_type(guest::TYPE, version, r#""collections":["own"],"#);
             let mut tries = tokio::time::interval(Duration::from_secs(2));
             tries.tick().await;
             loop {
                 tries.tick().await;
-                if types.push(guest::component(version)).await.is_ok() {
+                if let Ok(pushed) = types.push(Arc::clone(&component)).await {
+                    last = Some(pushed.digest);
                     break;
                 }
             }
         }
+        last
     });
     let mut passed = Duration::ZERO;
     while !users.iter().all(tokio::task::JoinHandle::is_finished) || !pusher.is_finished() {
@@ -144,7 +149,7 @@ async fn under(seed: &Seed) {
     for user in users {
         user.await.unwrap();
     }
-    pusher.await.unwrap();
+    let last_pushed = pusher.await.unwrap();
     faults.on.store(false, Ordering::SeqCst);
     // What waits and can be seen is stopped; what cannot be seen has to end by itself.
     for id in bench.waiting().await {
@@ -156,6 +161,8 @@ async fn under(seed: &Seed) {
     // It has recovered by itself.
     assert!(bench.service.health().claiming);
     bench.completes_one("last").await;
+    let last = bench.service.tasks.get(&somebody(), &key("last")).await;
+    assert_eq!(last.unwrap().task.unwrap().run.digest, last_pushed);
 }
 
 #[test]

@@ -41,8 +41,13 @@ impl Hold {
         until(|| self.come() >= calls).await;
     }
 
+    /// Lets so many go, also such as come later.
+    pub(crate) fn let_go(&self, calls: usize) {
+        self.may_go.add_permits(calls);
+    }
+
     pub(crate) fn let_all_go(&self) {
-        self.may_go.add_permits(Semaphore::MAX_PERMITS / 2);
+        self.let_go(Semaphore::MAX_PERMITS / 2);
     }
 }
 

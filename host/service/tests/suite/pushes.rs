@@ -1,34 +1,59 @@
-//! Components that come while another one is taken in.
+//! Components that come while another one is taken in, that come again, and whose taking in breaks
+//! off.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use taskhost_model::ids::TypeId;
+use async_trait::async_trait;
+use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::status::Status;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Runtime, RuntimeSettings};
 use taskhost_service::error::ServiceError;
 use taskhost_service::types::Pushed;
 use taskhost_service::{Parts, Service};
 use taskhost_store::components::VersionState;
-use taskhost_store::faulty::{Policy, wrap};
+use taskhost_store::faulty::{Call, Fate, Policy, wrap};
 use taskhost_store::limits::Limits;
-use taskhost_store::open::in_memory;
+use taskhost_store::open::{Stores, in_memory};
 use tokio::task::JoinHandle;
 
 use crate::bench::{a_moment, parts, runtime_settings};
 use crate::guest;
 use crate::hold::{Hold, PATIENCE};
+use crate::people::{Accepted, Wish, key, say, somebody};
 
 /// How a push begins.
 const BEGINS: &str = "components.get";
 /// As many as are taken in at once.
 const AT_ONCE: usize = 4;
 
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_ms(1_795_000_000_000))
+}
+
+fn empty() -> Stores {
+    in_memory(Limits::default(), clock())
+}
+
 fn parts_on(hold: &Arc<Hold>) -> Parts {
-    let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
+    parts_over(&empty(), hold)
+}
+
+fn parts_over(stores: &Stores, hold: &Arc<Hold>) -> Parts {
     let policy: Arc<dyn Policy> = Arc::<Hold>::clone(hold);
-    let stores = wrap(&in_memory(Limits::default(), clock.clone()), &policy);
-    parts(&stores, &clock)
+    parts(&wrap(stores, &policy), &clock())
+}
+
+/// Stores to which these versions were pushed, one after the other.
+async fn stores_with(versions: &[u32]) -> Stores {
+    let stores = empty();
+    let service = Service::start(parts(&stores, &clock())).await.unwrap();
+    for version in versions {
+        let pushed = service.types.push(guest::component(*version)).await;
+        assert!(pushed.unwrap().created);
+    }
+    stores
 }
 
 fn push(service: &Service, bytes: Arc<[u8]>) -> JoinHandle<Result<Pushed, ServiceError>> {
@@ -41,18 +66,63 @@ async fn overtaken(
     first: Arc<[u8]>,
     second: Arc<[u8]>,
 ) -> (Service, Result<Pushed, ServiceError>, Pushed) {
+    overtaken_over(&empty(), first, |service| {
+        let types = service.types.clone();
+        async move { types.push(second).await }
+    })
+    .await
+}
+
+/// The same where something is stored already; `second` says how the second one comes.
+async fn overtaken_over<Second: Future<Output = Result<Pushed, ServiceError>>>(
+    stores: &Stores,
+    first: Arc<[u8]>,
+    second: impl FnOnce(&Service) -> Second,
+) -> (Service, Result<Pushed, ServiceError>, Pushed) {
     let hold = Hold::of(BEGINS, 1);
-    let service = Service::start(parts_on(&hold)).await.unwrap();
+    let service = Service::start(parts_over(stores, &hold)).await.unwrap();
     let first = push(&service, first);
     hold.until_come(1).await;
-    let second = tokio::time::timeout(PATIENCE, service.types.push(second)).await;
+    let second = tokio::time::timeout(PATIENCE, second(&service)).await;
     let second = second.expect("it waits for the other one").unwrap();
     assert!(!first.is_finished());
     hold.let_all_go();
     (service, first.await.unwrap(), second)
 }
 
-/// The digest of the version that is active and the states of all, newest first.
+/// The digest of the version that a new task runs on.
+async fn runs_on(service: &Service, id: &str) -> Digest {
+    service.begin();
+    let accepted = Accepted::default();
+    let wish = Wish::Schedule(guest::COMPLETES);
+    say(service, &accepted, id, wish).await.unwrap();
+    loop {
+        let view = service.tasks.get(&somebody(), &key(id)).await.unwrap();
+        if view.status == Status::Completed {
+            return view.task.unwrap().run.digest.unwrap();
+        }
+        assert!(!view.status.is_terminal(), "{view:?}");
+        let wish = Wish::WaitForChange;
+        say(service, &accepted, id, wish).await.unwrap();
+    }
+}
+
+/// Fails the next call of a name, once.
+#[derive(Debug, Default)]
+struct Breaks(Mutex<Option<(&'static str, Fate)>>);
+
+#[async_trait]
+impl Policy for Breaks {
+    async fn before(&self, call: Call<'_>) -> Fate {
+        let mut next = self.0.lock().unwrap();
+        let is_it = |next: &mut (&'static str, Fate)| next.0 == call.name;
+        next.take_if(is_it).map_or(Fate::Done, |(_, fate)| fate)
+    }
+
+    async fn after(&self, _: Call<'_>) {}
+}
+
+/// The versions of the type with their states, newest first.
 async fn versions(service: &Service) -> Vec<(String, VersionState)> {
     let type_id = TypeId::parse(guest::TYPE).unwrap();
     let view = service.types.get(&type_id).await.unwrap();
@@ -146,4 +216,138 @@ async fn few_are_in_memory_whoever_hangs_up() {
     let mut versions = versions(&service).await;
     versions.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(versions.last().unwrap().1, VersionState::Active);
+}
+
+#[tokio::test]
+async fn what_broke_off_is_made_active_by_pushing_it_again() {
+    let component = |version| guest::of_type(guest::TYPE, version, r#""collections":["mine"],"#);
+    for (call, fate) in [
+        ("components.put", Fate::DoneButFailed),
+        ("documents.take_label", Fate::Rejected),
+    ] {
+        let breaks = Arc::new(Breaks::default());
+        let policy: Arc<dyn Policy> = Arc::<Breaks>::clone(&breaks);
+        let stores = wrap(&empty(), &policy);
+        let service = Service::start(parts(&stores, &clock())).await.unwrap();
+        let broken = async |call, fate, version| {
+            *breaks.0.lock().unwrap() = Some((call, fate));
+            let error = service.types.push(component(version)).await.unwrap_err();
+            assert!(
+                matches!(error, ServiceError::Unavailable { .. }),
+                "{error:?}"
+            );
+        };
+        // The first of its type.
+        broken(call, fate, 1).await;
+        let first = service.types.push(component(1)).await.unwrap();
+        assert_eq!((first.state, first.created), (VersionState::Active, false));
+        assert_eq!(runs_on(&service, "first").await, first.digest);
+        // The next one, which lies in a folder.
+        broken(call, fate, 2).await;
+        let second = service.types.push_found(component(2)).await.unwrap();
+        assert_eq!(
+            (second.state, second.created),
+            (VersionState::Active, false)
+        );
+        assert_eq!(runs_on(&service, "second").await, second.digest);
+        // The way back.
+        broken("components.activate", Fate::DoneButFailed, 1).await;
+        let back = service.types.push(component(1)).await.unwrap();
+        assert_eq!(back.state, VersionState::Active);
+        assert_eq!(runs_on(&service, "back").await, first.digest);
+    }
+}
+
+#[tokio::test]
+async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_there_is_not() {
+    let stores = stores_with(&[1, 2]).await;
+    let service = Service::start(parts(&stores, &clock())).await.unwrap();
+    let (older, newer) = (guest::component(1), guest::component(2));
+    let lies = service.types.push_found(Arc::clone(&older)).await.unwrap();
+    assert_eq!(lies.state, VersionState::Retired);
+    assert_ne!(runs_on(&service, "newer").await, lies.digest);
+
+    let back = service.types.push(Arc::clone(&older)).await.unwrap();
+    assert_eq!((back.state, back.created), (VersionState::Active, false));
+    let changes = back.changes.join("; ");
+    assert!(
+        changes.contains("from now on it is the active"),
+        "{changes}"
+    );
+    assert!(changes.contains("1.0.2 → 1.0.1"), "{changes}");
+    assert_eq!(runs_on(&service, "older").await, back.digest);
+    let again = service.types.push(older).await.unwrap();
+    assert_eq!(
+        (again.state, again.changes.len()),
+        (VersionState::Active, 0)
+    );
+
+    // After a start the folder is read again.
+    let service = Service::start(parts(&stores, &clock())).await.unwrap();
+    let lies = service.types.push_found(newer).await.unwrap();
+    assert_eq!(lies.state, VersionState::Retired);
+    assert_eq!(runs_on(&service, "restarted").await, back.digest);
+}
+
+#[tokio::test]
+async fn one_that_is_pushed_again_has_its_turn() {
+    // Back to an older one, and a new one is faster.
+    let stores = stores_with(&[1, 2]).await;
+    let (service, back, new) = overtaken_over(&stores, guest::component(1), |service| {
+        let types = service.types.clone();
+        async move { types.push(guest::component(3)).await }
+    })
+    .await;
+    let back = back.unwrap();
+    assert_eq!((back.state, back.created), (VersionState::Retired, false));
+    let warnings = back.warnings.join("; ");
+    assert!(warnings.contains("1.0.3"), "{warnings}");
+    assert_eq!(runs_on(&service, "new").await, new.digest);
+
+    // Somebody insists on the active one while a new one is compiled.
+    let stores = stores_with(&[1]).await;
+    let (service, new, same) = overtaken_over(&stores, guest::component(2), |service| {
+        let types = service.types.clone();
+        async move { types.push(guest::component(1)).await }
+    })
+    .await;
+    assert_eq!(new.unwrap().state, VersionState::Retired);
+    assert_eq!(runs_on(&service, "same").await, same.digest);
+
+    // It only lies in a folder: that is nobody's wish.
+    let stores = stores_with(&[1]).await;
+    let (service, new, _) = overtaken_over(&stores, guest::component(2), |service| {
+        let types = service.types.clone();
+        async move { types.push_found(guest::component(1)).await }
+    })
+    .await;
+    let new = new.unwrap();
+    assert_eq!(new.state, VersionState::Active);
+    assert_eq!(runs_on(&service, "lies").await, new.digest);
+}
+
+#[tokio::test]
+async fn what_becomes_active_again_is_not_forgotten_meanwhile() {
+    let stores = stores_with(&[1, 2]).await;
+    let hold = Hold::of("components.list", 2);
+    // The first one is the start's.
+    hold.let_go(1);
+    let mut parts = parts_over(&stores, &hold);
+    parts.settings.retired_versions_kept = 0;
+    let service = Service::start(parts).await.unwrap();
+    let other = push(&service, guest::of_type("other", 0, ""));
+    // It has seen that the older one is unused, and is about to forget it.
+    hold.until_come(2).await;
+    let back = push(&service, guest::component(1));
+    for _ in 0..1_000 {
+        a_moment().await;
+        if back.is_finished() {
+            break;
+        }
+    }
+    hold.let_all_go();
+    other.await.unwrap().unwrap();
+    assert_eq!(back.await.unwrap().unwrap().state, VersionState::Active);
+    let expected = [("1.0.1".to_owned(), VersionState::Active)];
+    assert_eq!(versions(&service).await, expected);
 }

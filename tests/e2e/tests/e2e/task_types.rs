@@ -83,12 +83,16 @@ async fn a_new_version_takes_over_and_the_old_one_is_retired() {
     assert_eq!(host.run("t", "greeter", json!({})).await["payload"], "2");
     let expected = [("2", "active"), ("1", "retired")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(states(&host, "greeter").await, expected);
-    // An old one again changes nothing by being uploaded.
-    assert_eq!(
-        host.push_bytes(greeter("1", &json!({}))).await.expect(200)["state"],
-        "retired"
-    );
-    assert_eq!(host.run("t", "greeter", json!({})).await["payload"], "2");
+    // The way back is to upload the old one again.
+    let back = host.push_bytes(greeter("1", &json!({}))).await.expect(200);
+    assert_eq!(back["state"], "active");
+    let changes = back["changes"].to_string();
+    for part in ["from now on it is the active version", "2 → 1"] {
+        assert!(changes.contains(part), "{part} in {changes}");
+    }
+    assert_eq!(host.run("t", "greeter", json!({})).await["payload"], "1");
+    let expected = [("2", "retired"), ("1", "active")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(states(&host, "greeter").await, expected);
 }
 
 #[tokio::test]

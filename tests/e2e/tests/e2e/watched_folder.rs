@@ -90,6 +90,14 @@ async fn a_known_component_is_no_upload_even_after_a_restart() {
     host.stop().await;
     let host = home.start().await;
     assert_eq!(host.run("t", "dropped", json!({})).await["payload"], "2");
+    let why = "another version has taken its place and stays active";
+    assert!(host.log().contains(why), "{}", host.log());
+    // Whoever pushes it wants it, and no start takes that back.
+    host.push_bytes(version("1")).await.expect(200);
+    home.add_bytes("dropped", &version("2"));
+    host.stop().await;
+    let host = home.start().await;
+    assert_eq!(host.run("t", "dropped", json!({})).await["payload"], "1");
 }
 
 #[tokio::test]
