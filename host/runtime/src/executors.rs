@@ -52,10 +52,12 @@ struct Owned {
     runtime: Option<Runtime>,
 }
 
-/// Polls a guest until it is done or has held on to the thread.
+/// Polls a guest until it is done, or has held on to the thread, or another run of its component
+/// has: many may have been started before the first of them is known for it.
 struct UntilHog<F> {
     guest: Option<Pin<Box<F>>>,
     meter: Arc<Meter>,
+    is_hog: Arc<AtomicBool>,
 }
 
 impl Executors {
@@ -68,7 +70,7 @@ impl Executors {
         })
     }
 
-    /// Starts a guest, which is ended when the handle is dropped. Where `is_hog` is set it starts
+    /// Starts a guest, which is ended when the handle is dropped. Once `is_hog` is set it goes on
     /// among its kind; it is set when this guest turns out to be one.
     pub(crate) fn spawn<F>(
         self: &Arc<Self>,
@@ -89,12 +91,15 @@ impl Executors {
         // Weak, since what runs on an executor must not keep it.
         let executors = Arc::downgrade(self);
         let running = self.guests.handle.spawn(async move {
-            let guest = Some(guest);
-            let guest = match (UntilHog { guest, meter }).await {
+            let first = UntilHog {
+                guest: Some(guest),
+                meter,
+                is_hog,
+            };
+            let guest = match first.await {
                 Ok(end) => return Ok(end),
                 Err(guest) => guest,
             };
-            is_hog.store(true, Ordering::Relaxed);
             let hogs = executors.upgrade().and_then(|executors| executors.hogs());
             match hogs {
                 Some(hogs) => AbortOnDropHandle::new(hogs.spawn(guest)).await,
@@ -145,14 +150,16 @@ impl<F: Future> Future for UntilHog<F> {
     type Output = Result<F::Output, Pin<Box<F>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(guest) = &mut self.guest else {
-            return Poll::Pending;
-        };
-        if let Poll::Ready(end) = guest.as_mut().poll(cx) {
-            return Poll::Ready(Ok(end));
-        }
-        if !self.meter.has_held_thread() {
-            return Poll::Pending;
+        if !self.is_hog.load(Ordering::Relaxed)
+            && let Some(guest) = &mut self.guest
+        {
+            if let Poll::Ready(end) = guest.as_mut().poll(cx) {
+                return Poll::Ready(Ok(end));
+            }
+            if !self.meter.has_held_thread() {
+                return Poll::Pending;
+            }
+            self.is_hog.store(true, Ordering::Relaxed);
         }
         match self.guest.take() {
             Some(guest) => Poll::Ready(Err(guest)),

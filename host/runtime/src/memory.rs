@@ -17,11 +17,13 @@ const INSTANCES_MAX: usize = CORE_INSTANCES_MAX as usize;
 /// is never refused for what others take.
 const OWN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What all runs may take together, beside what is each one's own.
+/// What runs may take together, beside what is each one's own.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit_bytes: u64,
     taken_bytes: AtomicU64,
+    /// The budget that this one is a part of.
+    whole: Option<Arc<Self>>,
 }
 
 /// Counts what a run's memories and tables take together.
@@ -40,7 +42,7 @@ pub(crate) struct MemoryLimit {
 pub(crate) enum Refused {
     /// The run's own.
     OfRun,
-    /// That of all runs, in bytes.
+    /// That of all runs together or of those of one component, in bytes.
     OfAll(u64),
 }
 
@@ -49,20 +51,41 @@ impl MemoryBudget {
         Self {
             limit_bytes,
             taken_bytes: AtomicU64::new(0),
+            whole: None,
         }
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    /// Half of it, for the runs of one component: they never leave all others without.
+    pub(crate) fn half(whole: &Arc<Self>) -> Self {
+        Self {
+            whole: Some(Arc::clone(whole)),
+            ..Self::of(whole.limit_bytes / 2)
+        }
+    }
+
+    /// The limit that has no room for so many bytes more, if one has none.
+    fn take(&self, bytes: u64) -> Result<(), u64> {
         let taken = |taken: u64| {
             let taken = taken.saturating_add(bytes);
             (taken <= self.limit_bytes).then_some(taken)
         };
         let order = Ordering::Relaxed;
-        bytes == 0 || self.taken_bytes.fetch_update(order, order, taken).is_ok()
+        let own = self.taken_bytes.fetch_update(order, order, taken);
+        own.map_err(|_| self.limit_bytes)?;
+        let of_whole = self
+            .whole
+            .as_ref()
+            .map_or(Ok(()), |whole| whole.take(bytes));
+        of_whole.inspect_err(|_| {
+            self.taken_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        })
     }
 
     fn give_back(&self, bytes: u64) {
         self.taken_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.give_back(bytes);
+        }
     }
 }
 
@@ -88,8 +111,11 @@ impl MemoryLimit {
             self.refuse(Refused::OfRun);
             return false;
         }
-        if !self.budget.take(shared(used) - shared(self.used_bytes)) {
-            self.refuse(Refused::OfAll(self.budget.limit_bytes));
+        let more = shared(used) - shared(self.used_bytes);
+        if more > 0
+            && let Err(limit_bytes) = self.budget.take(more)
+        {
+            self.refuse(Refused::OfAll(limit_bytes));
             return false;
         }
         // Never taken back: a growth that fails after this counts all the same, which costs
@@ -220,5 +246,23 @@ mod tests {
         assert!(small.memory_growing(4 * MIB, 12 * MIB, None).unwrap());
         drop((second, small));
         assert_eq!(budget.taken_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn one_component_leaves_half_to_the_others() {
+        let all = Arc::new(MemoryBudget::of(20 * MIB as u64));
+        let [greedy, other] = [(); 2].map(|()| Arc::new(MemoryBudget::half(&all)));
+        let run = |budget| of_all(64 * MIB as u64, budget);
+        let (mut first, mut second) = (run(&greedy), run(&greedy));
+        assert!(first.memory_growing(0, 10 * MIB, None).unwrap());
+        assert!(!second.memory_growing(0, 9 * MIB, None).unwrap());
+        assert_eq!(second.refused(), Some(Refused::OfAll(10 * MIB as u64)));
+        assert!(second.memory_growing(0, 8 * MIB, None).unwrap());
+        let (mut third, mut fourth) = (run(&other), run(&other));
+        assert!(third.memory_growing(0, 14 * MIB, None).unwrap());
+        assert!(!fourth.memory_growing(0, 5 * MIB, None).unwrap());
+        drop((first, second, third, fourth));
+        let left = [&all, &greedy, &other].map(|it| it.taken_bytes.load(Ordering::Relaxed));
+        assert_eq!(left, [0; 3]);
     }
 }

@@ -16,8 +16,11 @@ use taskhost_model::task::Usage;
 /// kernel has kept from computing, goes on: to begin another guest instead takes a slot more.
 const TURN_NS: u64 = 250_000;
 /// A guest that computes for so long without an epoch check is within one instruction that takes
-/// long. Reading what it hands to the host in one call takes no more than a fifth of it.
-const HELD_NS: u64 = 50_000_000;
+/// long: it has kept others from the thread.
+const HELD_NS: u64 = 4_000_000;
+/// What it may keep others from it in all: what passes between guest and host in one call (24 MiB
+/// at most) takes a tenth of it.
+const HELD_IN_ALL_NS: u64 = 100_000_000;
 
 /// Shared by the run, its host functions and its epoch checks; all on one thread at a time.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub(crate) struct Meter {
     /// The thread's CPU time at which the guest's current stretch began.
     since_ns: AtomicU64,
     in_host: AtomicBool,
-    has_held_thread: AtomicBool,
+    held_ns: AtomicU64,
     host_wait_ns: AtomicU64,
     memory_peak_bytes: AtomicU64,
 }
@@ -42,7 +45,7 @@ impl Meter {
             turn_ns: AtomicU64::new(0),
             since_ns: AtomicU64::new(0),
             in_host: AtomicBool::new(false),
-            has_held_thread: AtomicBool::new(false),
+            held_ns: AtomicU64::new(0),
             host_wait_ns: AtomicU64::new(0),
             memory_peak_bytes: AtomicU64::new(0),
         }
@@ -79,7 +82,7 @@ impl Meter {
 
     /// Whether the guest has kept others from its thread, where no epoch check could help.
     pub(crate) fn has_held_thread(&self) -> bool {
-        self.has_held_thread.load(Ordering::Relaxed)
+        self.held_ns.load(Ordering::Relaxed) > HELD_IN_ALL_NS
     }
 
     pub(crate) fn note_memory(&self, bytes: u64) {
@@ -99,7 +102,7 @@ impl Meter {
         let spent = thread_cpu_ns().saturating_sub(self.since_ns.load(Ordering::Relaxed));
         self.cpu_ns.fetch_add(spent, Ordering::Relaxed);
         if spent > HELD_NS {
-            self.has_held_thread.store(true, Ordering::Relaxed);
+            self.held_ns.fetch_add(spent, Ordering::Relaxed);
         }
     }
 
@@ -185,6 +188,23 @@ mod tests {
         compute(Duration::from_nanos(TURN_NS));
         assert!(!meter.is_over() && meter.ends_turn());
         assert!(!meter.ends_turn(), "the next turn has begun");
+    }
+
+    #[test]
+    fn who_holds_the_thread_again_and_again_is_known_for_it() {
+        let meter = Meter::new(Duration::from_secs(10));
+        for _ in 0..200 {
+            meter.resume();
+            compute(Duration::from_millis(1));
+            assert!(!meter.is_over());
+        }
+        assert!(!meter.has_held_thread(), "it took its turns");
+        while !meter.has_held_thread() {
+            meter.resume();
+            compute(Duration::from_millis(10));
+            assert!(!meter.is_over());
+        }
+        assert!(meter.usage(0).cpu_ms >= 300);
     }
 
     #[tokio::test]

@@ -60,6 +60,7 @@ pub struct Component {
     slots: u32,
     digest: Digest,
     is_hog: Arc<AtomicBool>,
+    budget: Arc<MemoryBudget>,
 }
 
 /// A run that is to be made.
@@ -159,6 +160,7 @@ impl Runtime {
             slots,
             digest: digest.clone(),
             is_hog: Arc::default(),
+            budget: Arc::new(MemoryBudget::half(&self.budget)),
         })
     }
 
@@ -227,6 +229,11 @@ impl Runtime {
         limits: RunLimits,
         stop: StopSignal,
     ) -> RunExit {
+        let budget = match entry {
+            Entry::Run { .. } => Arc::clone(&component.budget),
+            // Whatever the runs have taken: a few at a time, within limits of the host's own.
+            Entry::Describe => Arc::new(MemoryBudget::of(u64::MAX)),
+        };
         let guest = Guest {
             code: component.code.clone(),
             slots: component.slots,
@@ -235,7 +242,7 @@ impl Runtime {
             limits,
             stop,
             meter: Arc::new(Meter::new(limits.cpu)),
-            budget: Arc::clone(&self.budget),
+            budget,
             is_hog: Arc::clone(&component.is_hog),
             ticking: self.ticker.tick(),
         };

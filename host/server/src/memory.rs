@@ -2,8 +2,16 @@
 
 use std::path::Path;
 
-/// Where the system keeps the limits of groups of processes (cgroup v2).
-const GROUPS: &str = "/sys/fs/cgroup";
+/// Where the system keeps the limits of groups of processes: the version of the groups, which line
+/// of `/proc/self/cgroup` names ours, the folder, and the file of the limit.
+const GROUPS: [(&str, &str, &str); 2] = [
+    ("0::/", "/sys/fs/cgroup", "memory.max"),
+    (
+        ":memory:/",
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+    ),
+];
 /// Where the system says nothing.
 const UNKNOWN_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -11,10 +19,12 @@ const UNKNOWN_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 pub(crate) fn allowed_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let machine = machine_bytes(&read("/proc/meminfo")).unwrap_or(UNKNOWN_BYTES);
-    match own_group(&read("/proc/self/cgroup")) {
-        Some(group) => machine.min(group_bytes(Path::new(GROUPS), group)),
-        None => machine,
-    }
+    let own = read("/proc/self/cgroup");
+    let limits = GROUPS.iter().filter_map(|(mark, folder, file)| {
+        let group = own_group(&own, mark)?;
+        Some(group_bytes(Path::new(folder), group, file))
+    });
+    limits.fold(machine, u64::min)
 }
 
 /// From the text of `/proc/meminfo`.
@@ -26,16 +36,23 @@ fn machine_bytes(meminfo: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// From the text of `/proc/self/cgroup`: a path below the groups' folder.
-fn own_group(cgroup: &str) -> Option<&Path> {
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
+/// From the text of `/proc/self/cgroup`, the line with this mark: a path below the groups' folder.
+fn own_group<'a>(cgroup: &'a str, mark: &str) -> Option<&'a Path> {
+    let path = cgroup.lines().find_map(|line| {
+        let (before, path) = line.split_once(mark)?;
+        // A number, or nothing: what stands in a path is no mark.
+        before
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then_some(path)
+    })?;
     Some(Path::new(path))
 }
 
 /// The smallest limit of a group and those that it is in; the largest number where there is none.
-fn group_bytes(groups: &Path, group: &Path) -> u64 {
+fn group_bytes(groups: &Path, group: &Path, file: &str) -> u64 {
     let limit = |group: &Path| {
-        let text = std::fs::read_to_string(groups.join(group).join("memory.max")).ok()?;
+        let text = std::fs::read_to_string(groups.join(group).join(file)).ok()?;
         text.trim().parse().ok()
     };
     group
@@ -63,13 +80,21 @@ mod tests {
         let groups = tempfile::tempdir().unwrap();
         let inner = groups.path().join("a/b");
         std::fs::create_dir_all(&inner).unwrap();
-        std::fs::write(inner.join("memory.max"), "max\n").unwrap();
-        assert_eq!(group_bytes(groups.path(), Path::new("a/b")), u64::MAX);
-        std::fs::write(groups.path().join("a/memory.max"), "1000\n").unwrap();
-        assert_eq!(group_bytes(groups.path(), Path::new("a/b")), 1000);
-        std::fs::write(inner.join("memory.max"), "2000\n").unwrap();
-        assert_eq!(group_bytes(groups.path(), Path::new("a/b")), 1000);
-        assert_eq!(own_group("1:x:/y\n0::/a/b\n"), Some(Path::new("a/b")));
-        assert_eq!(own_group(""), None);
+        let bytes = || group_bytes(groups.path(), Path::new("a/b"), "limit");
+        std::fs::write(inner.join("limit"), "max\n").unwrap();
+        assert_eq!(bytes(), u64::MAX);
+        std::fs::write(groups.path().join("a/limit"), "1000\n").unwrap();
+        assert_eq!(bytes(), 1000);
+        std::fs::write(inner.join("limit"), "2000\n").unwrap();
+        assert_eq!(bytes(), 1000);
+    }
+
+    #[test]
+    fn both_versions_of_groups_are_found() {
+        let [(second, ..), (first, ..)] = GROUPS;
+        let text = "12:pids:/x\n9:memory:/batch/0::/odd\n0::/a/b\n";
+        assert_eq!(own_group(text, second), Some(Path::new("a/b")));
+        assert_eq!(own_group(text, first), Some(Path::new("batch/0::/odd")));
+        assert_eq!(own_group("", second), None);
     }
 }

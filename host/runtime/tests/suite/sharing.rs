@@ -91,30 +91,32 @@ async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
 #[tokio::test]
 async fn memory_of_all_runs_is_bounded_and_comes_back() {
     let settings = RuntimeSettings {
-        memory_bytes_max: 64 * MIB,
+        memory_bytes_max: 128 * MIB,
         ..settings()
     };
     let runtime = Runtime::start(settings).unwrap();
-    let grows_and = |then: &str| {
-        let grow = "(if (i32.eq (memory.grow (i32.const 600)) (i32.const -1)) (then unreachable))";
-        wat::runs("", &format!("{grow} {then} {}", wat::COMPLETES))
+    let grows = format!(
+        "(if (i32.eq (memory.grow (i32.const 990)) (i32.const -1)) (then unreachable))
+         (if (i32.eq (local.get $length) (i32.const 2)) {SLEEPS}) {}",
+        wat::COMPLETES
+    );
+    let greedy = load(&runtime, wat::runs("", &grows)).await;
+    let run = async |component| {
+        let run = TestRun::new().await;
+        run.run(&runtime, component, r#"{"sleeps":false}"#).await
     };
-    let holds = "(call $sleep (i64.const 100000) (i32.const 0))";
-    let holder = load(&runtime, grows_and(holds)).await;
-    let other = load(&runtime, grows_and("")).await;
     let begun = Arc::new(Notify::new());
     let mut holding = {
         let run = TestRun::new().await;
         let begun = Arc::clone(&begun);
         let request = run.request_with("{}", move || begun.notify_one());
-        Box::pin(runtime.run(&holder, request))
+        Box::pin(runtime.run(&greedy, request))
     };
     let refused = async {
         begun.notified().await;
         // It grows right after it has begun.
         loop {
-            let exit = TestRun::new().await.run(&runtime, &other, "{}").await;
-            if let ExitOutcome::Failed { error, .. } = exit.outcome {
+            if let ExitOutcome::Failed { error, .. } = run(&greedy).await.outcome {
                 return error;
             }
         }
@@ -129,14 +131,14 @@ async fn memory_of_all_runs_is_bounded_and_comes_back() {
     );
     assert_eq!(error.code, "host-out-of-memory");
     assert!(error.message.contains("64 MiB"), "{}", error.message);
+    // Another component has the other half.
+    let other = load(&runtime, wat::runs("(memory 1)", &grows)).await;
+    assert_eq!(completed(&run(&other).await), json!({}));
     drop(holding);
-    loop {
-        let exit = TestRun::new().await.run(&runtime, &other, "{}").await;
-        if matches!(exit.outcome, ExitOutcome::Completed(_)) {
-            break;
-        }
-    }
+    while !matches!(run(&greedy).await.outcome, ExitOutcome::Completed(_)) {}
 }
+
+const SLEEPS: &str = "(then (call $sleep (i64.const 100000) (i32.const 64)))";
 
 #[tokio::test]
 async fn more_runs_than_slots_wait_for_one() {
