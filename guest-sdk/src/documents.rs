@@ -91,7 +91,8 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         self.handle.get(id)?.map(Stored::read).transpose()
     }
 
-    /// A page of documents in order of id, at most `limit` (1,000).
+    /// A page of documents in order of id, at most `limit` (1,000). It may be empty while `next`
+    /// is set: the host looks at a bounded amount for each. [`Self::all`] follows `next`.
     ///
     /// # Errors
     /// `invalid`, `canceled`, `deadline`, `unavailable`; `unexpected-answer` where one is not a

@@ -1,14 +1,5 @@
-//! Stream data as guests are handed it: together they leave one read to people.
-//!
-//! # Guarantees
-//! 1. All runs that are handed one [`GuestStreams`] read documents at most so many at a time that
-//!    one of the [`READS_AT_ONCE`] of the store is left to whoever is no guest.
-//! 2. Whoever waits for a turn gets it in the order of asking; one that goes away loses it and
-//!    holds nobody up.
-//!
-//! # Why this way
-//! A store answers reads of documents in the order in which they come, and one of a whole stream
-//! takes seconds: a few guests that read in a loop would stand in line before every person.
+//! Stream data as guests are handed it: what they read of documents together leaves one read to
+//! people ([`crate::turns`]). What the streams are anybody may ask meanwhile.
 
 use std::sync::Arc;
 
@@ -19,15 +10,16 @@ use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 use taskhost_store::error::StoreError;
 use taskhost_store::streams::{
-    Batch, FieldStats, READS_AT_ONCE, Stream, StreamDocument, StreamSettings, StreamStore,
+    Batch, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore,
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::turns::Turns;
 
 /// A store of streams for guests: made once, for all runs of a host.
 #[derive(Debug)]
 pub struct GuestStreams {
     store: Arc<dyn StreamStore>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 impl GuestStreams {
@@ -36,14 +28,8 @@ impl GuestStreams {
     pub fn new(store: Arc<dyn StreamStore>) -> Self {
         Self {
             store,
-            turns: Semaphore::new(READS_AT_ONCE as usize - 1),
+            turns: Turns::new(),
         }
-    }
-
-    /// Kept while documents are read.
-    async fn turn(&self) -> SemaphorePermit<'_> {
-        let turn = self.turns.acquire().await;
-        turn.unwrap_or_else(|_| unreachable!("nobody closes it"))
     }
 }
 
@@ -79,7 +65,7 @@ impl StreamStore for GuestStreams {
         key: &StreamKey,
         query: &Query,
     ) -> Result<u64, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turns.turn().await;
         self.store.count(requester, key, query).await
     }
 
@@ -90,7 +76,7 @@ impl StreamStore for GuestStreams {
         query: &Query,
         bytes_max: u64,
     ) -> Result<Batch, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turns.turn().await;
         self.store.sample(requester, key, query, bytes_max).await
     }
 
@@ -101,7 +87,7 @@ impl StreamStore for GuestStreams {
         query: &Query,
         bytes_max: u64,
     ) -> Result<Batch, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turns.turn().await;
         self.store.search(requester, key, query, bytes_max).await
     }
 
@@ -111,7 +97,7 @@ impl StreamStore for GuestStreams {
         key: &StreamKey,
         query: &Query,
     ) -> Result<FieldStats, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turns.turn().await;
         self.store.field_stats(requester, key, query).await
     }
 

@@ -45,7 +45,7 @@ pub struct RunParts {
     pub sink: Arc<dyn RunSink>,
     /// Stream data: the same [`crate::guest_streams::GuestStreams`] for all runs of a host.
     pub streams: Arc<dyn StreamStore>,
-    /// Collections.
+    /// Collections: the same [`crate::guest_documents::GuestDocuments`] for all runs of a host.
     pub documents: Arc<dyn DocumentStore>,
     /// The time.
     pub clock: Clock,

@@ -33,6 +33,8 @@ pub(crate) struct Core {
     /// The same as runs are handed it: together they leave a share to people.
     pub(crate) guest_streams: Arc<dyn StreamStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
+    /// The same with queries as runs are handed them.
+    pub(crate) guest_documents: Arc<dyn DocumentStore>,
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,
     pub(crate) changes: Changes,

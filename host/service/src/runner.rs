@@ -217,7 +217,7 @@ fn clients(
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
         streams: Arc::clone(&core.guest_streams),
-        documents: Arc::clone(&core.documents),
+        documents: Arc::clone(&core.guest_documents),
         clock: core.clock.clone(),
     })
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use taskhost_clients::guest_documents::GuestDocuments;
 use taskhost_clients::guest_streams::GuestStreams;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::Incarnation;
@@ -103,6 +104,7 @@ impl Service {
             tasks: parts.stores.tasks,
             guest_streams: Arc::new(GuestStreams::new(Arc::clone(&parts.stores.streams))),
             streams: parts.stores.streams,
+            guest_documents: Arc::new(GuestDocuments::new(Arc::clone(&parts.stores.documents))),
             documents: parts.stores.documents,
             types: types.clone(),
             live: Arc::new(Live::default()),

@@ -133,6 +133,7 @@ async fn of_documents(make: &impl Fn() -> Subject) {
             a_version_never_comes_back,
             queries_go_by_id_over_a_cursor,
             a_page_keeps_to_its_bytes,
+            a_query_looks_at_a_bounded_amount_and_goes_on,
             scopes_are_apart_and_go_with_their_stream,
             bodies_are_stored_exactly,
         }

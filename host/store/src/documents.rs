@@ -26,7 +26,8 @@ pub const PAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// 3. Changes stand alone, are applied in order, and each is answered. A call of many may fail
 ///    after the first of them were made; its error says so.
 /// 4. A version never comes back: a document that was deleted and made again has another one.
-/// 5. `query` is ordered by id and complete over a cursor.
+/// 5. `query` is ordered by id and complete over a cursor. It looks at a bounded amount, so that a
+///    page may be empty though there is a next one.
 #[async_trait]
 pub trait DocumentStore: Send + Sync + std::fmt::Debug {
     /// Makes `owner` the owner of `label`, if nobody is; answers who is.
@@ -38,7 +39,9 @@ pub trait DocumentStore: Send + Sync + std::fmt::Debug {
     /// One document.
     async fn get(&self, scope: &Scope, id: &DocumentId) -> Result<Option<Document>, StoreError>;
 
-    /// A page of documents, at most `limit` (1 to 1,000) and at most 4 MiB of bodies.
+    /// A page of documents, at most `limit` (1 to 1,000) and at most 4 MiB of bodies. One ends
+    /// as well after 4 MiB of bodies that were looked at, each counted once for every test of the
+    /// condition.
     async fn query(
         &self,
         scope: &Scope,

@@ -23,6 +23,7 @@ pub mod components;
 mod place;
 mod cursor;
 mod matching;
+mod look;
 mod batch;
 mod fields;
 mod sample;

@@ -17,15 +17,25 @@ pub(crate) struct Matcher {
     condition: Condition,
     /// Top-level keys that a test may look at, sorted.
     keys: Vec<String>,
+    tests: u64,
 }
 
 impl Matcher {
     pub(crate) fn new(condition: Condition) -> Self {
         let mut keys = Vec::new();
-        collect_keys(&condition, &mut keys);
+        let tests = collect_keys(&condition, &mut keys);
         keys.sort_unstable();
         keys.dedup();
-        Self { condition, keys }
+        Self {
+            condition,
+            keys,
+            tests: tests.max(1),
+        }
+    }
+
+    /// How often it may look at a document; at least once.
+    pub(crate) fn tests(&self) -> u64 {
+        self.tests
     }
 
     /// Whether the document satisfies the condition.
@@ -42,19 +52,19 @@ pub(crate) fn all_or_matching(matcher: Option<&Matcher>, body: &str) -> bool {
     matcher.is_none_or(|matcher| matcher.matches(body.as_bytes()))
 }
 
-/// A dotted field is looked up as a literal key, or under any of its beginnings.
-fn collect_keys(condition: &Condition, keys: &mut Vec<String>) {
+/// A dotted field is looked up as a literal key, or under any of its beginnings. Says how many
+/// tests there are.
+fn collect_keys(condition: &Condition, keys: &mut Vec<String>) -> u64 {
     match condition {
-        Condition::Always | Condition::Never => {}
+        Condition::Always | Condition::Never => 0,
         Condition::And(parts) | Condition::Or(parts) => {
-            for part in parts {
-                collect_keys(part, keys);
-            }
+            parts.iter().map(|part| collect_keys(part, keys)).sum()
         }
         Condition::Not(inner) => collect_keys(inner, keys),
         Condition::Field { field, .. } => {
             let heads = field.match_indices('.').map(|(at, _)| &field[..at]);
             keys.extend(heads.chain([field.as_str()]).map(str::to_owned));
+            1
         }
     }
 }

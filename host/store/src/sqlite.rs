@@ -14,6 +14,7 @@ mod claim;
 mod along;
 mod list;
 mod tasks;
+mod collection;
 mod documents;
 mod components;
 mod stream_row;

@@ -48,6 +48,7 @@ impl Bench {
             tasks: Arc::<Store>::clone(&store),
             guest_streams: Arc::clone(&stores.streams),
             streams: stores.streams,
+            guest_documents: Arc::clone(&stores.documents),
             documents: stores.documents,
             types: TaskTypes::default(),
             live: Arc::new(Live::default()),

@@ -13,6 +13,7 @@ use taskhost_model::ids::{
 use taskhost_model::requester::Requester;
 use taskhost_model::task::{LogLine, Progress};
 use taskhost_model::time::{Clock, Timestamp};
+use taskhost_store::documents::DocumentStore;
 use taskhost_store::event::{Claim, Event, NewRun};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
@@ -80,7 +81,11 @@ impl Bench {
     }
 
     /// The clients of one more run on the same stream, which reads it through `streams`.
-    pub(crate) fn another(&self, streams: Arc<dyn StreamStore>) -> (RunClients, StopSignal) {
+    pub(crate) fn another(
+        &self,
+        streams: Arc<dyn StreamStore>,
+        documents: Arc<dyn DocumentStore>,
+    ) -> (RunClients, StopSignal) {
         let stop = StopSignal::new();
         let clients = RunClients::new(RunParts {
             info: self.info.clone(),
@@ -90,7 +95,7 @@ impl Bench {
             stop: stop.clone(),
             sink: Arc::clone(&self.said) as _,
             streams,
-            documents: Arc::clone(&self.stores.documents),
+            documents,
             clock: self.clock.clone(),
         });
         (clients, stop)

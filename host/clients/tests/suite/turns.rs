@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use taskhost_clients::error::ErrorCode;
+use taskhost_clients::guest_documents::GuestDocuments;
 use taskhost_clients::guest_streams::GuestStreams;
 use taskhost_clients::run::RunClients;
-use taskhost_clients::stop::StopReason;
+use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::query::Query;
 use taskhost_store::faulty::{Call, Fate, Policy, wrap};
 use taskhost_store::streams::{READS_AT_ONCE, StreamStore};
@@ -48,6 +49,7 @@ struct Runs {
     /// The store as people have it.
     store: Arc<dyn StreamStore>,
     guests: Arc<GuestStreams>,
+    guest_documents: Arc<GuestDocuments>,
 }
 
 impl Runs {
@@ -59,9 +61,11 @@ impl Runs {
             begun: AtomicUsize::new(0),
         });
         let policy: Arc<dyn Policy> = Arc::<Slow>::clone(&slow);
-        let store = wrap(&bench.stores, &policy).streams;
+        let stores = wrap(&bench.stores, &policy);
+        let store = stores.streams;
         Self {
             guests: Arc::new(GuestStreams::new(Arc::clone(&store))),
+            guest_documents: Arc::new(GuestDocuments::new(stores.documents)),
             bench,
             slow,
             store,
@@ -69,7 +73,13 @@ impl Runs {
     }
 
     fn another(&self) -> RunClients {
-        self.bench.another(Arc::clone(&self.guests) as _).0
+        self.another_with_stop().0
+    }
+
+    fn another_with_stop(&self) -> (RunClients, StopSignal) {
+        let streams = Arc::clone(&self.guests) as _;
+        let documents = Arc::clone(&self.guest_documents) as _;
+        self.bench.another(streams, documents)
     }
 
     /// How many reads the store has begun, once nobody gets any further.
@@ -124,6 +134,28 @@ async fn whatever_runs_read_one_read_is_left_for_people() {
 }
 
 #[tokio::test]
+async fn whatever_collections_runs_query_one_read_is_left_for_people() {
+    let runs = Runs::new().await;
+    let query = |clients: RunClients| {
+        tokio::spawn(async move {
+            let collection = clients.documents.open("features", None).unwrap();
+            collection.query(None, None, 1).await.map(drop)
+        })
+    };
+    let (share, count) = (READS_AT_ONCE as usize - 1, 5);
+    let queries: Vec<_> = (0..count).map(|_| query(runs.another())).collect();
+    assert_eq!(runs.begun().await, share, "the others wait");
+    let person = runs.person();
+    assert_eq!(runs.begun().await, share + 1, "a person waits for runs");
+    runs.slow.may_end.add_permits(count + 1);
+    person.await.unwrap();
+    for query in queries {
+        query.await.unwrap().unwrap();
+    }
+    assert_eq!(runs.begun().await, count + 1);
+}
+
+#[tokio::test]
 async fn one_that_is_stopped_while_it_waits_holds_nobody_up() {
     let runs = Runs::new().await;
     let share = READS_AT_ONCE as usize - 1;
@@ -132,7 +164,7 @@ async fn one_that_is_stopped_while_it_waits_holds_nobody_up() {
     };
     let begun: Vec<_> = (0..share).map(|_| read(runs.another())).collect();
     assert_eq!(runs.begun().await, share);
-    let (clients, stop) = runs.bench.another(Arc::clone(&runs.guests) as _);
+    let (clients, stop) = runs.another_with_stop();
     let stopped = read(clients);
     assert_eq!(runs.begun().await, share);
     let next = read(runs.another());

@@ -13,9 +13,10 @@ use super::given::{
     cancel, delete, document_id, key, no_report, put, scope, space_scope, stream, type_id,
 };
 use super::texts::HOSTILE;
-use crate::documents::{BODY_BYTES_MAX, Change, ChangeRefused, PAGE_BYTES_MAX, Writer};
+use crate::documents::{BODY_BYTES_MAX, Change, ChangeRefused, PAGE_BYTES_MAX, Scope, Writer};
 use crate::error::StoreError;
 use crate::event::{Event, RunEvent};
+use crate::look::{DOCUMENT_BYTES_MIN, LOOK_BYTES_MAX};
 
 fn person() -> Writer {
     Writer::Person("somebody".to_owned())
@@ -247,6 +248,62 @@ pub(super) async fn a_page_keeps_to_its_bytes(s: &Subject) -> Result<(), StoreEr
         (first.documents.len() + second.documents.len(), second.next),
         (6, None)
     );
+    Ok(())
+}
+
+/// The pages of a query, and which of all of them the one document was on that it found.
+async fn looked_for(
+    s: &Subject,
+    scope: &Scope,
+    condition: &Condition,
+) -> Result<(usize, Option<usize>), StoreError> {
+    let (mut pages, mut found, mut cursor) = (0, None, None::<String>);
+    loop {
+        let query = s
+            .stores
+            .documents
+            .query(scope, Some(condition), cursor.as_deref(), 1_000);
+        let page = query.await?;
+        pages += 1;
+        if !page.documents.is_empty() {
+            assert_eq!((page.documents.len(), found.replace(pages)), (1, None));
+        }
+        match page.next {
+            Some(next) => {
+                assert!(cursor.as_ref() < Some(&next), "it goes on");
+                cursor = Some(next);
+            }
+            None => return Ok((pages, found)),
+        }
+    }
+}
+
+pub(super) async fn a_query_looks_at_a_bounded_amount_and_goes_on(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let (documents, scope) = (&s.stores.documents, scope("logs", "features"));
+    let body = json!({"x": "y".repeat(500_000)}).to_string();
+    let mut changes: Vec<_> = (0..20).map(|n| put(&format!("d{n:02}"), &body)).collect();
+    changes.push(put("last", r#"{"is":"it"}"#));
+    documents.apply(&scope, &person(), changes).await?;
+    let it = Condition::eq("is", "it");
+    let per_page = LOOK_BYTES_MAX / body.len() as u64;
+    let pages = 20_u64.div_ceil(per_page) as usize;
+    assert_eq!(looked_for(s, &scope, &it).await?, (pages, Some(pages)));
+    // Each further test is as much work again: it is one document a page.
+    let many = Condition::or(vec![it; 40]);
+    assert_eq!(looked_for(s, &scope, &many).await?, (21, Some(21)));
+    // Small ones count as well.
+    let small = space_scope("features");
+    let count = LOOK_BYTES_MAX / DOCUMENT_BYTES_MIN;
+    for first in (0..=count).step_by(1_000) {
+        let those = first..(first + 1_000).min(count);
+        let mut changes: Vec<_> = those.map(|n| put(&format!("d{n:05}"), "{}")).collect();
+        changes.push(put("last", r#"{"is":"it"}"#));
+        documents.apply(&small, &person(), changes).await?;
+    }
+    let it = Condition::eq("is", "it");
+    assert_eq!(looked_for(s, &small, &it).await?, (2, Some(2)));
     Ok(())
 }
 

@@ -9,11 +9,11 @@ use taskhost_model::ids::{DocumentId, Label, StreamKey, TypeId};
 
 use super::{Content, Memory, scope_key};
 use crate::documents::{
-    BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, DocumentStore, PAGE_BYTES_MAX,
-    Scope, Writer, may_write,
+    BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, DocumentStore, Scope, Writer,
+    may_write,
 };
 use crate::error::StoreError;
-use crate::matching::{Matcher, all_or_matching};
+use crate::look::Look;
 
 #[async_trait]
 impl DocumentStore for Memory {
@@ -47,26 +47,15 @@ impl DocumentStore for Memory {
             }
             None => Bound::Unbounded,
         };
-        let matcher = condition.cloned().map(Matcher::new);
+        let mut look = Look::new(condition, limit);
         let content = self.content()?;
-        let mut page = DocumentPage::default();
-        let mut bytes = 0;
-        let Some(documents) = content.documents.get(&scope_key(scope)) else {
-            return Ok(page);
-        };
-        for (id, stored) in documents.range((after, Bound::Unbounded)) {
-            if !all_or_matching(matcher.as_ref(), &stored.1) {
-                continue;
+        let documents = content.documents.get(&scope_key(scope)).into_iter();
+        for (id, stored) in documents.flat_map(|all| all.range((after.clone(), Bound::Unbounded))) {
+            if !look.takes(document(id, stored)) {
+                return Ok(look.cut_off());
             }
-            bytes += stored.1.len() as u64;
-            let full = page.documents.len() >= limit.clamp(1, 1_000) || bytes > PAGE_BYTES_MAX;
-            if full {
-                page.next = page.documents.last().map(|last| last.id.to_string());
-                break;
-            }
-            page.documents.push(document(id, stored));
         }
-        Ok(page)
+        Ok(look.end())
     }
 
     async fn apply(

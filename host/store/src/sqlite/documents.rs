@@ -5,30 +5,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row};
 use taskhost_model::condition::Condition;
 use taskhost_model::ids::{DocumentId, Label, StreamKey, TypeId};
 
-use super::Sqlite;
-use super::conditions::{self, Term};
 use super::read_task::by_key;
 use super::row::damaged;
 use super::writer::BULK_BYTES_MAX;
+use super::{Sqlite, collection};
 use crate::crash::Step;
 use crate::documents::{
-    BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, DocumentStore, PAGE_BYTES_MAX,
-    Scope, Writer, may_write,
+    BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, DocumentStore, Scope, Writer,
+    may_write,
 };
 use crate::error::StoreError;
+use crate::look::Look;
 
-/// A page of a collection; `condition` is a term of `super::conditions`.
-pub(super) fn select_page(condition: &Term) -> String {
-    format!(
-        "SELECT id, version, body FROM documents WHERE space = :space AND stream = :stream \
-         AND label = :label AND id > :after AND {} ORDER BY id",
-        condition.sql
-    )
-}
 const SELECT_ONE: &str = "SELECT id, version, body FROM documents \
                           WHERE space = ?1 AND stream = ?2 AND label = ?3 AND id = ?4";
 const SELECT_STORED: &str = "SELECT number, version, octet_length(body) FROM documents \
@@ -100,12 +92,9 @@ impl DocumentStore for Sqlite {
     ) -> Result<DocumentPage, StoreError> {
         let after = cursor.map(DocumentId::parse).transpose();
         let after = after.map_err(|_| StoreError::InvalidCursor)?;
-        let (scope, condition) = (scope.clone(), conditions::compile(condition));
-        let read = move |connection: &Connection| {
-            let after = after.as_ref().map_or("", DocumentId::as_str);
-            page(connection, &scope, &condition, after, limit.clamp(1, 1_000))
-        };
-        self.tasks.readers.read(read).await
+        let (scope, look) = (scope.clone(), Look::new(condition, limit));
+        let read = move |connection: &Connection| collection::page(connection, &scope, after, look);
+        self.tasks.readers.read_long(read).await
     }
 
     async fn apply(
@@ -178,50 +167,18 @@ fn owner_of(connection: &Connection, label: &Label) -> Result<Option<TypeId>, St
 }
 
 /// The space's own collections have no stream's name, which is never empty.
-fn columns(scope: &Scope) -> (&str, &str, &str) {
+pub(super) fn columns(scope: &Scope) -> (&str, &str, &str) {
     let stream = scope.stream.as_ref().map_or("", |stream| stream.as_str());
     (scope.space.as_str(), stream, scope.label.as_str())
 }
 
-fn document(row: &Row<'_>) -> Result<Document, StoreError> {
+pub(super) fn document(row: &Row<'_>) -> Result<Document, StoreError> {
     let id = row.get_ref(0)?.as_str().map_err(damaged)?;
     Ok(Document {
         id: DocumentId::parse(id).map_err(damaged)?,
         version: row.get::<_, i64>(1)?.to_string(),
         body: row.get(2)?,
     })
-}
-
-fn page(
-    connection: &Connection,
-    scope: &Scope,
-    condition: &Term,
-    after: &str,
-    limit: usize,
-) -> Result<DocumentPage, StoreError> {
-    let (space, stream, label) = columns(scope);
-    let mut statement = connection.prepare_cached(&select_page(condition))?;
-    let fixed = named_params! {
-        ":space": space, ":stream": stream, ":label": label, ":after": after,
-    };
-    for (name, value) in fixed {
-        if let Some(index) = statement.parameter_index(name)? {
-            statement.raw_bind_parameter(index, value)?;
-        }
-    }
-    condition.bind(&mut statement)?;
-    let mut rows = statement.raw_query();
-    let mut page = DocumentPage::default();
-    let mut bytes = 0;
-    while let Some(row) = rows.next()? {
-        bytes += row.get_ref(2)?.as_bytes().map_err(damaged)?.len() as u64;
-        if page.documents.len() >= limit || bytes > PAGE_BYTES_MAX {
-            page.next = page.documents.last().map(|last| last.id.to_string());
-            break;
-        }
-        page.documents.push(document(row)?);
-    }
-    Ok(page)
 }
 
 /// Applies the first of the changes, as many as belong into one transaction: at least one, if

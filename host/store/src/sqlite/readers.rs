@@ -26,7 +26,7 @@ pub(super) struct Readers {
     format: &'static Format,
     permits: Arc<Semaphore>,
     /// For reads that look at many documents: one connection is always left for short ones.
-    long: Semaphore,
+    long: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -56,7 +56,7 @@ impl Readers {
             folder,
             format,
             permits: Arc::new(Semaphore::new(READERS as usize)),
-            long: Semaphore::new(READS_AT_ONCE as usize),
+            long: Arc::new(Semaphore::new(READS_AT_ONCE as usize)),
             idle: Arc::default(),
         }
     }
@@ -107,7 +107,13 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let _turn = self.long.acquire().await.map_err(|_| closed())?;
+        let turn = Arc::clone(&self.long).acquire_owned().await;
+        let turn = turn.map_err(|_| closed())?;
+        let work = move |connection: &Connection| {
+            // It belongs to the read: a caller that goes away leaves it behind for a while.
+            let _turn = turn;
+            work(connection)
+        };
         self.read(work).await
     }
 

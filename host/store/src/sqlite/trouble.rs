@@ -3,6 +3,7 @@
 
 mod along;
 mod bulk;
+mod queries;
 mod reserved;
 
 use std::sync::Arc;

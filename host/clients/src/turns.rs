@@ -1,0 +1,29 @@
+//! The share of a store's reads that runs have together: one read is left to whoever is no run.
+//!
+//! # Guarantees
+//! 1. At most one less than [`READS_AT_ONCE`] are taken at a time.
+//! 2. Whoever waits for a turn gets it in the order of asking; one that goes away loses it and
+//!    holds nobody up.
+//!
+//! # Why this way
+//! A store answers reads of documents in the order in which they come, and one may take seconds:
+//! a few guests that read in a loop would stand in line before every person.
+
+use taskhost_store::streams::READS_AT_ONCE;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// The turns of all runs of a host.
+#[derive(Debug)]
+pub(crate) struct Turns(Semaphore);
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self(Semaphore::new(READS_AT_ONCE as usize - 1))
+    }
+
+    /// Kept while documents are read.
+    pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.0.acquire().await;
+        turn.unwrap_or_else(|_| unreachable!("nobody closes it"))
+    }
+}
