@@ -19,6 +19,9 @@ pub enum InvalidJson {
     /// An object has one key twice: readers disagree on which of the two counts.
     #[error("has the key {0:?} twice in one object")]
     RepeatedKey(String),
+    /// It is too much to be read as a tree.
+    #[error("{}", Flaw::TooManyValues)]
+    TooManyValues,
     /// It is another kind of value.
     #[error("has to be an object")]
     NoObject,
@@ -38,6 +41,7 @@ pub fn check(text: &str) -> Result<(), InvalidJson> {
     look_through(text).map_err(|flaw| match flaw {
         Flaw::Syntax(words) => InvalidJson::Syntax(words),
         Flaw::RepeatedKey(key) => InvalidJson::RepeatedKey(key),
+        Flaw::TooManyValues => InvalidJson::TooManyValues,
     })
 }
 
@@ -121,6 +125,8 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(check(&deep), Err(InvalidJson::TooDeep));
         assert!(check("12345678901234567890123").is_err());
+        let many = format!("[{}0]", "0,".repeat(1_000_000));
+        assert_eq!(check(&many), Err(InvalidJson::TooManyValues));
         let twice = Err(InvalidJson::RepeatedKey("a".to_owned()));
         assert_eq!(check(r#"{"a":1,"a":2}"#), twice);
         assert_eq!(parse(&deep), Err(InvalidJson::TooDeep));

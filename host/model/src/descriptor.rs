@@ -142,6 +142,8 @@ impl Default for Bounds {
 
 /// The deepest nesting of a descriptor and of any other JSON from a guest.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// The most values in one JSON text: as a tree each may take several hundred bytes.
+pub const JSON_VALUES_MAX: usize = 1_000_000;
 
 /// A run that is not live is shown as such after a week at the latest.
 const STALE_AFTER_S_MAX: u64 = 7 * 24 * 60 * 60;

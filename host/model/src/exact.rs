@@ -1,5 +1,5 @@
-//! Finds what in a JSON text would not be stored as it is written: what is stored is exact, or
-//! refused.
+//! Finds what in a JSON text would not be stored as it is written, or is too much to be read as a
+//! tree: what is stored is exact, or refused.
 //!
 //! Integers beyond 64 bits would be rounded to a float. Of two equal keys in one object one would
 //! be dropped, and readers disagree which.
@@ -10,29 +10,39 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::descriptor::JSON_VALUES_MAX;
+
 /// Characters of a key that is told of: it may be as long as the whole text.
 const KEY_CHARS_MAX: usize = 80;
 
-/// What a walk through a JSON text may find.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a walk through a JSON text may find. Reads on from "the body …".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// It is no JSON, or has a number or a text that no value holds; in the parser's words.
+    #[error("is no JSON: {0}")]
     Syntax(String),
     /// A key that stands twice in one object, shortened.
+    #[error("has the key {0:?} twice in one object: only one can be kept")]
     RepeatedKey(String),
+    /// It is too much to be read as a tree.
+    #[error(
+        "has more than {JSON_VALUES_MAX} values, arrays and objects among them: leave some out, or \
+         put many into one text"
+    )]
+    TooManyValues,
 }
 
 /// Walks through a JSON text with all of the parser's checks. Nothing of it is kept: as a tree it
-/// would take up to sixteen times the memory of its text.
+/// would take up to eighty times the memory of its text.
 ///
 /// # Errors
 /// The first [`Flaw`].
 pub fn look_through(text: &str) -> Result<(), Flaw> {
-    let mut repeated = None;
+    let mut seen = Seen::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let walked = Walk(&mut repeated).deserialize(&mut deserializer);
-    match (repeated, walked.and_then(|()| deserializer.end())) {
-        (Some(key), _) => Err(Flaw::RepeatedKey(key)),
+    let walked = Walk(&mut seen).deserialize(&mut deserializer);
+    match (seen.flaw, walked.and_then(|()| deserializer.end())) {
+        (Some(flaw), _) => Err(flaw),
         (None, Err(error)) => Err(Flaw::Syntax(error.to_string())),
         (None, Ok(())) => Ok(()),
     }
@@ -99,13 +109,26 @@ fn shortened(key: &str) -> String {
     }
 }
 
-/// Walks through one value; a key that is found twice is kept.
-struct Walk<'a>(&'a mut Option<String>);
+/// What a walk has come across.
+#[derive(Default)]
+struct Seen {
+    values: usize,
+    /// What the parser has no word for.
+    flaw: Option<Flaw>,
+}
+
+/// Walks through one value.
+struct Walk<'a>(&'a mut Seen);
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.values += 1;
+        if self.0.values > JSON_VALUES_MAX {
+            self.0.flaw = Some(Flaw::TooManyValues);
+            return Err(D::Error::custom("too many values"));
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -150,7 +173,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut keys = HashSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             if keys.contains(&key) {
-                *self.0 = Some(shortened(&key));
+                self.0.flaw = Some(Flaw::RepeatedKey(shortened(&key)));
                 return Err(A::Error::custom("a key stands twice"));
             }
             keys.insert(key);
@@ -208,6 +231,19 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn values_are_counted_in_arrays_and_objects() {
+        // The array itself is one of them.
+        let of = |elements: usize| format!("[{}0]", "0,".repeat(elements - 1));
+        assert_eq!(look_through(&of(JSON_VALUES_MAX - 1)), Ok(()));
+        let many = look_through(&of(JSON_VALUES_MAX));
+        assert_eq!(many, Err(Flaw::TooManyValues));
+        let objects = |count: usize| format!("[{}0]", r#"{"":0},"#.repeat(count));
+        assert_eq!(look_through(&objects(JSON_VALUES_MAX / 2 - 1)), Ok(()));
+        let many = look_through(&objects(JSON_VALUES_MAX / 2));
+        assert_eq!(many, Err(Flaw::TooManyValues));
     }
 
     #[test]

@@ -138,20 +138,17 @@ fn no_progress(limits: &Limits) -> TaskError {
     TaskError::of(ErrorKind::NoProgress, message)
 }
 
-/// Why a result is none, if there is one.
+/// Why a result is none, if there is one. While it is checked the result is not in `outcome`:
+/// whoever stops waiting has no use for it any more.
 pub(crate) async fn result_mistake(
     version: &Arc<LoadedVersion>,
-    outcome: &ExitOutcome,
+    outcome: &mut ExitOutcome,
 ) -> Option<String> {
-    version.result.as_ref()?;
     let ExitOutcome::Completed(payload) = outcome else {
         return None;
     };
-    let value = match serde_json::from_str(payload) {
-        Ok(value) => value,
-        Err(error) => return Some(format!("the component's result is not JSON: {error}")),
-    };
-    let mistakes = version.result_mistakes(value).await;
+    let (result, mistakes) = version.result_mistakes(std::mem::take(payload)).await;
+    *payload = result;
     let first = mistakes.first()?;
     Some(format!(
         "the component's result is against its own schema: `{}` {} ({} in all)",

@@ -103,7 +103,7 @@ async fn run(
     let report = reporter.take(core, &claimed.task);
     let mistake = tokio::select! {
         biased;
-        mistake = result_mistake(&version, &exit.outcome) => mistake,
+        mistake = result_mistake(&version, &mut exit.outcome) => mistake,
         // A schema of the component's can make it take long.
         reason = stopped_early(core, &claimed.task, stop) => {
             exit.outcome = ExitOutcome::Stopped(reason);
@@ -171,11 +171,7 @@ fn not_loaded(error: &ServiceError) -> TaskError {
 /// Params were checked against the version that was active when the task was scheduled, and
 /// another one may be pinned. No time tells which: an activation goes on while others schedule.
 async fn incompatible(version: &Arc<LoadedVersion>, claimed: &StoredTask) -> Option<TaskError> {
-    let params = match serde_json::from_str(&claimed.params) {
-        Ok(params) => params,
-        Err(error) => return Some(TaskError::of(ErrorKind::Internal, error.to_string())),
-    };
-    let (_, mistakes) = version.params_mistakes(params).await;
+    let mistakes = version.params_mistakes(&claimed.params).await;
     let first = mistakes.first()?;
     let message = format!(
         "version {} of the task type became active after this task was scheduled, and its params \

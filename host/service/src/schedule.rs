@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use taskhost_model::descriptor::{JSON_DEPTH_MAX, StreamUse};
+use taskhost_model::descriptor::StreamUse;
 use taskhost_model::ids::{RunId, StreamKey, StreamName, TaskKey, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
@@ -30,8 +29,8 @@ pub struct ScheduleRequest {
     pub type_id: TypeId,
     /// The stream to work on.
     pub stream: Option<StreamName>,
-    /// Against the type's schema.
-    pub params: Value,
+    /// JSON text, against the type's schema.
+    pub params: Arc<str>,
     /// −100 to 100, 0 when left out; higher goes first.
     pub priority: Option<i32>,
     /// Not before.
@@ -80,13 +79,13 @@ impl Tasks {
         check_id(&key, &request)?;
         self.check_stream(&key, &request, &version).await?;
         check_numbers(&request)?;
-        let params = self.check_params(&mut request, &version).await?;
+        self.check_params(&mut request, &version).await?;
         let now = self.0.clock.now();
         let run = NewRun {
             id: RunId::new(),
             type_id: request.type_id.clone(),
             stream: request.stream.clone(),
-            params: Arc::clone(&params),
+            params: Arc::clone(&request.params),
             requested_by: by.name.clone(),
             priority: request.priority.unwrap_or(0),
             due_at: request.run_at.unwrap_or(now).max(now),
@@ -103,10 +102,7 @@ impl Tasks {
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
-            Outcome::Unchanged => {
-                self.already_running(by, &key, &request, &params, view)
-                    .await
-            }
+            Outcome::Unchanged => self.already_running(by, &key, &request, view).await,
             Outcome::Refused(Refusal::CancellationInProgress) => {
                 Err(ServiceError::CancellationInProgress)
             }
@@ -124,7 +120,6 @@ impl Tasks {
         by: &Requester,
         key: &TaskKey,
         request: &ScheduleRequest,
-        params: &str,
         view: TaskView,
     ) -> Result<Scheduled, ServiceError> {
         let Some(stored) = self.0.tasks.read(key).await? else {
@@ -133,7 +128,8 @@ impl Tasks {
         };
         let is_same = stored.task.type_id == request.type_id
             && stored.task.stream == request.stream
-            && same_json(&stored.params, params);
+            // Both are written as their trees are, whatever they were like when they came.
+            && stored.params == request.params;
         let is_same_run = |task: &Task| task.run.id == stored.task.run.id;
         Ok(Scheduled::AlreadyRunning(RunningTask {
             view: if view.task.as_ref().is_some_and(is_same_run) {
@@ -178,23 +174,17 @@ impl Tasks {
         }
     }
 
+    /// Leaves the params as they are kept.
     async fn check_params(
         &self,
         request: &mut ScheduleRequest,
         version: &Arc<LoadedVersion>,
-    ) -> Result<Arc<str>, ServiceError> {
-        if is_deeper_than(&request.params, JSON_DEPTH_MAX) {
-            let problem = format!("is nested deeper than {JSON_DEPTH_MAX}");
-            return Err(ServiceError::invalid("params", problem));
-        }
-        let params = std::mem::take(&mut request.params);
-        let (params, errors) = version.params_mistakes(params).await;
-        if !errors.is_empty() {
-            return Err(ServiceError::Invalid { errors });
-        }
-        request.params = params;
-        let params = request.params.to_string();
-        let (bytes, bytes_max) = (params.len() as u64, self.0.settings.params_bytes_max as u64);
+    ) -> Result<(), ServiceError> {
+        let given = std::mem::take(&mut request.params);
+        let checked = version.params_checked(given).await;
+        request.params = checked.map_err(|errors| ServiceError::Invalid { errors })?;
+        let bytes = request.params.len() as u64;
+        let bytes_max = self.0.settings.params_bytes_max as u64;
         if bytes > bytes_max {
             return Err(ServiceError::TooLarge {
                 what: "params",
@@ -202,7 +192,7 @@ impl Tasks {
                 bytes_max,
             });
         }
-        Ok(Arc::from(params))
+        Ok(())
     }
 }
 
@@ -237,43 +227,4 @@ fn check_numbers(request: &ScheduleRequest) -> Result<(), ServiceError> {
         return Err(ServiceError::invalid("timeout_ms", "has to be at least 1"));
     }
     Ok(())
-}
-
-/// Whether two JSON texts say the same; the order of keys does not matter.
-fn same_json(a: &str, b: &str) -> bool {
-    let parsed = |text| serde_json::from_str::<Value>(text).ok();
-    a == b || (parsed(a).is_some() && parsed(a) == parsed(b))
-}
-
-/// Whether arrays and objects are nested deeper than `depth`.
-pub(crate) fn is_deeper_than(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => {
-            depth == 0 || items.iter().any(|item| is_deeper_than(item, depth - 1))
-        }
-        Value::Object(entries) => {
-            depth == 0 || entries.values().any(|item| is_deeper_than(item, depth - 1))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn nesting_is_counted_in_arrays_and_objects() {
-        assert!(!is_deeper_than(&json!(1), 0));
-        assert!(is_deeper_than(&json!([]), 0));
-        assert!(!is_deeper_than(&json!({"a": [1]}), 2));
-        assert!(is_deeper_than(&json!({"a": [[1]]}), 2));
-    }
-
-    #[test]
-    fn the_same_params_in_another_order_are_the_same() {
-        assert!(same_json(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#));
-        assert!(!same_json(r#"{"a":1}"#, r#"{"a":2}"#));
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use taskhost_model::exact::{Flaw, look_through, rounded_integer};
+use taskhost_model::exact::{look_through, rounded_integer};
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
@@ -220,14 +220,12 @@ fn document(line: &[u8], now: Timestamp, bytes_max: u64) -> Result<StreamDocumen
             "has the integer {integer}, which is beyond 64 bits"
         ));
     }
+    look_through(text).map_err(|flaw| flaw.to_string())?;
     let value: Value =
         serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
     let Value::Object(mut object) = value else {
         return Err("is not a JSON object".to_owned());
     };
-    if let Err(Flaw::RepeatedKey(key)) = look_through(text) {
-        return Err(format!("has the key {key:?} twice in one object"));
-    }
     let at = match object.get("@timestamp") {
         None | Some(Value::Null) => now,
         Some(value) => serde_json::from_value(value.clone())

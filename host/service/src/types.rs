@@ -5,6 +5,7 @@
 
 mod beside;
 mod catalog;
+mod checks;
 mod push;
 pub mod schema;
 mod said;
@@ -12,7 +13,6 @@ mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value;
 use taskhost_model::descriptor::{Bounds, Descriptor};
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::{Clock, Timestamp};
@@ -23,7 +23,7 @@ use taskhost_store::queue::ClaimableType;
 use taskhost_store::tasks::TaskStore;
 use tokio::sync::OnceCell;
 
-use crate::error::{FieldError, ServiceError};
+use crate::error::ServiceError;
 use crate::wake::Wake;
 use beside::Beside;
 use catalog::Catalog;
@@ -113,46 +113,6 @@ impl LoadedVersion {
         } else {
             Err(mistakes)
         }
-    }
-
-    /// Params with their mistakes against the type's schema.
-    pub(crate) async fn params_mistakes(
-        self: &Arc<Self>,
-        params: Value,
-    ) -> (Value, Vec<FieldError>) {
-        self.mistakes(params, "params", |version| version.params.as_ref())
-            .await
-    }
-
-    /// Mistakes of a result against the type's schema.
-    pub(crate) async fn result_mistakes(self: &Arc<Self>, result: Value) -> Vec<FieldError> {
-        let checked = self.mistakes(result, "result", |version| version.result.as_ref());
-        checked.await.1
-    }
-
-    /// What takes long is checked where it holds nobody up.
-    async fn mistakes(
-        self: &Arc<Self>,
-        value: Value,
-        root: &'static str,
-        schema: fn(&Self) -> Option<&Schema>,
-    ) -> (Value, Vec<FieldError>) {
-        let check = move |version: &Self, value: &Value| {
-            schema(version).map_or_else(Vec::new, |schema| schema.mistakes(root, value))
-        };
-        if schema(self).is_none_or(|schema| !schema.is_slow_for(&value)) {
-            let mistakes = check(self, &value);
-            return (value, mistakes);
-        }
-        let version = Arc::clone(self);
-        let checked = self.checks.work(move || {
-            let mistakes = check(&version, &value);
-            (value, mistakes)
-        });
-        checked.await.unwrap_or_else(|| {
-            let (field, problem) = (root.to_owned(), "could not be checked".to_owned());
-            (Value::Null, vec![FieldError { field, problem }])
-        })
     }
 
     /// The type's wall-clock limit.

@@ -1,6 +1,8 @@
 //! Kibana's routes, in the space `default`: its clients and pages find what they know. What a
 //! task is called and how a range of time is said differs; everything else is the task service.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract;
@@ -188,7 +190,7 @@ fn wish(name: &StreamName, from: Timestamp, to: Timestamp) -> Result<ScheduleReq
     Ok(ScheduleRequest {
         type_id: TypeId::parse(TYPE).map_err(|error| Problem::invalid_id("type", &error))?,
         stream: Some(name.clone()),
-        params: json!({"start": from.as_ms(), "end": to.as_ms()}),
+        params: Arc::from(json!({"start": from.as_ms(), "end": to.as_ms()}).to_string()),
         priority: None,
         run_at: None,
         timeout_ms: None,

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -12,7 +13,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use taskhost_model::exact::{Flaw, look_through, rounded_integer};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use taskhost_model::exact::{look_through, rounded_integer};
 use taskhost_model::ids::{InvalidId, TaskKey};
 use taskhost_service::error::ServiceError;
 use taskhost_store::event::WriteCondition;
@@ -281,7 +284,8 @@ async fn discard(parts: &mut BodyDataStream, patience: Duration) {
     }
 }
 
-/// Reads JSON; a mistake names the path of its field.
+/// Reads JSON; a mistake names the path of its field. A tree takes up to eighty times the memory
+/// of its text: what a body has of any shape, and may wait, stays text (see [`text`]).
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::invalid("body", "is not UTF-8"))?;
     // An array would do for the parser, with the fields in their order.
@@ -301,11 +305,15 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         );
         return Err(Problem::invalid("body", problem));
     }
-    if let Err(Flaw::RepeatedKey(key)) = look_through(text) {
-        let problem = format!("has the key {key:?} twice in one object: only one can be kept");
-        return Err(Problem::invalid("body", problem));
-    }
+    // What is left as text has only been skimmed so far.
+    look_through(text).map_err(|flaw| Problem::invalid("body", flaw.to_string()))?;
     Ok(value)
+}
+
+/// Reads a value of any shape as its text.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(Arc::from(raw.get()))
 }
 
 /// What the parser says, for people: a place in the text only where the text is what is wrong.
@@ -356,7 +364,10 @@ pub(crate) fn json_or_empty<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Prob
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
-    use serde::Deserialize;
+
+    fn nothing() -> Arc<str> {
+        Arc::from("null")
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -365,8 +376,8 @@ mod tests {
         name: String,
         #[serde(default)]
         inner: Option<Inner>,
-        #[serde(default)]
-        any: serde_json::Value,
+        #[serde(default = "nothing", deserialize_with = "text")]
+        any: Arc<str>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -391,6 +402,8 @@ mod tests {
             ("{\"name\":\"x\",\"inner\":{\"cuont\":1}}", "inner.cuont"),
             ("{\"name\":\"\\ud800\"}", "body"),
             ("{\"name\":\"x\",\"any\":1e400}", "body"),
+            ("{\"name\":\"x\",\"any\":[\"\\udc00\"]}", "body"),
+            ("{\"name\":\"x\",\"any\":[1,]}", "body"),
             ("{\"name\":\"x\",\"any\":[18446744073709551616]}", "body"),
             ("{\"name\":\"x\",\"any\":{\"a\":1,\"a\":1}}", "body"),
         ] {
@@ -405,6 +418,18 @@ mod tests {
         assert!(json::<Wanted>(b"{\"name\":\"\\u0000 9\\\" 99999999999999999999\"}").is_ok());
         let numbers = b"{\"name\":\"x\",\"any\":[-9223372036854775808,18446744073709551615,1e30]}";
         assert!(json::<Wanted>(numbers).is_ok());
+        let nested = |depth| [b"[".repeat(depth), b"]".repeat(depth)].concat();
+        let deep = |depth| [b"{\"name\":\"x\",\"any\":", &nested(depth)[..], b"}"].concat();
+        assert!(json::<Wanted>(&deep(100)).is_ok());
+        assert!(json::<Wanted>(&deep(100_000)).is_err());
+        let many = [
+            b"{\"name\":\"x\",\"any\":[",
+            &b"0,".repeat(1_000_000)[..],
+            b"0]}",
+        ]
+        .concat();
+        let refused = json::<Wanted>(&many).unwrap_err();
+        assert!(format!("{refused:?}").contains("more than 1000000 values"));
     }
 
     #[test]

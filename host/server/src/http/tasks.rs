@@ -1,5 +1,6 @@
 //! The routes for one task, and the list.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -46,15 +47,15 @@ type Answer = Result<Response<Body>, Problem>;
 struct ScheduleBody {
     r#type: TypeId,
     stream: Option<StreamName>,
-    #[serde(default = "no_params")]
-    params: Value,
+    #[serde(default = "no_params", deserialize_with = "request::text")]
+    params: Arc<str>,
     priority: Option<i32>,
     run_at: Option<Timestamp>,
     timeout_ms: Option<u64>,
 }
 
-fn no_params() -> Value {
-    Value::Object(serde_json::Map::new())
+fn no_params() -> Arc<str> {
+    Arc::from("{}")
 }
 
 async fn schedule(
@@ -65,6 +66,8 @@ async fn schedule(
     let key = ids.task()?;
     let (headers, bytes) = state.json_body(request).await?;
     let body: ScheduleBody = request::json(&bytes)?;
+    // Its checks and its write may wait: by then its params are there once, and as text.
+    drop(bytes);
     let wish = ScheduleRequest {
         type_id: body.r#type,
         stream: body.stream,

@@ -1,6 +1,6 @@
 //! People who use the service: each wants something of one task, again and again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -72,7 +72,7 @@ pub(crate) async fn say(
             let request = ScheduleRequest {
                 type_id: TypeId::parse(guest::TYPE).unwrap(),
                 stream: None,
-                params: kind.into(),
+                params: Arc::from(kind.to_string()),
                 priority: None,
                 run_at: None,
                 timeout_ms: None,

@@ -22,7 +22,7 @@ async fn schedule(service: &Service, id: &str, stream: &StreamName) {
     let request = ScheduleRequest {
         type_id: TypeId::parse(guest::TYPE).unwrap(),
         stream: Some(stream.clone()),
-        params: guest::COUNTS.into(),
+        params: Arc::from(guest::COUNTS.to_string()),
         priority: None,
         run_at: None,
         timeout_ms: None,
