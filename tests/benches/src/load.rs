@@ -16,35 +16,59 @@ const BODY: &str = r#"{"type":"hello","params":{"name":"you"}}"#;
 /// # Panics
 /// When one of them does not complete.
 pub async fn round(url: &str, prefix: &str, tasks: usize) -> Vec<Duration> {
-    let next = Rc::new(Cell::new(0));
-    let client = |next: Rc<Cell<usize>>, mut wire: Wire, prefix: String| async move {
-        let mut times = Vec::with_capacity(tasks / IN_FLIGHT * 2);
-        loop {
-            let n = next.get();
-            if n >= tasks {
-                return times;
+    let prefix = prefix.to_owned();
+    let task = async move |wire: &mut Wire, n: usize| {
+        let id = format!("{prefix}-{n}");
+        let revision = wire.schedule(&id, BODY).await;
+        wire.until(&id, "completed", revision).await;
+    };
+    in_flight(url, tasks, task).await
+}
+
+/// Asks so often for what costs the host nothing but the request itself; how long each took. What
+/// tasks cost beside it depends less on the machine than either does alone.
+///
+/// # Panics
+/// When it is refused.
+pub async fn bare_requests(url: &str, requests: usize) -> Vec<Duration> {
+    let request = async |wire: &mut Wire, _| {
+        assert_eq!(wire.send("GET", "/livez", "").await.status, 200);
+    };
+    in_flight(url, requests, request).await
+}
+
+async fn in_flight(
+    url: &str,
+    count: usize,
+    one: impl AsyncFn(&mut Wire, usize) + 'static,
+) -> Vec<Duration> {
+    let (next, one) = (Rc::new(Cell::new(0)), Rc::new(one));
+    let client = |mut wire: Wire| {
+        let (next, one) = (Rc::clone(&next), Rc::clone(&one));
+        async move {
+            let mut times = Vec::with_capacity(count / IN_FLIGHT * 2);
+            loop {
+                let n = next.get();
+                if n >= count {
+                    return times;
+                }
+                next.set(n + 1);
+                let begun = Instant::now();
+                one(&mut wire, n).await;
+                times.push(begun.elapsed());
             }
-            next.set(n + 1);
-            let begun = Instant::now();
-            one(&mut wire, &format!("{prefix}-{n}")).await;
-            times.push(begun.elapsed());
         }
     };
     let here = tokio::task::LocalSet::new();
     let mut clients = Vec::new();
     for _ in 0..IN_FLIGHT {
         let wire = Wire::connect(url).await;
-        clients.push(here.spawn_local(client(Rc::clone(&next), wire, prefix.to_owned())));
+        clients.push(here.spawn_local(client(wire)));
     }
     here.await;
-    let mut all = Vec::with_capacity(tasks);
+    let mut all = Vec::with_capacity(count);
     for client in clients {
         all.extend(client.await.expect("a client that ends"));
     }
     all
-}
-
-async fn one(wire: &mut Wire, id: &str) {
-    let revision = wire.schedule(id, BODY).await;
-    wire.until(id, "completed", revision).await;
 }

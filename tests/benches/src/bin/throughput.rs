@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use taskhost_benches::load::{IN_FLIGHT, round};
+use taskhost_benches::load::{IN_FLIGHT, bare_requests, round};
 use taskhost_benches::{line, machine, median, ms, percentile};
 use taskhost_e2e::home::Home;
 
@@ -17,6 +17,7 @@ async fn main() {
     // A first round warms up, and is not counted.
     round(&host.url, "r0", TASKS).await;
     let (mut rates, mut halves, mut tails) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bare = Vec::new();
     for number in 1..=ROUNDS {
         let begun = Instant::now();
         let times = round(&host.url, &format!("r{number}"), TASKS).await;
@@ -24,6 +25,9 @@ async fn main() {
         rates.push((TASKS as f64 / took.as_secs_f64()) as u64);
         halves.push(percentile(&times, 50));
         tails.push(percentile(&times, 99));
+        let begun = Instant::now();
+        bare_requests(&host.url, TASKS).await;
+        bare.push((TASKS as f64 / begun.elapsed().as_secs_f64()) as u64);
     }
     println!("{}", machine());
     println!("{TASKS} tasks a round, {IN_FLIGHT} in flight, {ROUNDS} rounds: {rates:?} tasks/s");
@@ -31,4 +35,8 @@ async fn main() {
     println!("{}", line("scheduled → completed", &rate));
     println!("{}", line("one task, p50", &ms(median(&halves))));
     println!("{}", line("one task, p99", &ms(median(&tails))));
+    let rate = format!("{} requests/s", median(&bare));
+    println!("{}", line("the same client, bare requests", &rate));
+    let ratio = format!("{:.2}", median(&rates) as f64 / median(&bare) as f64);
+    println!("{}", line("tasks for each bare request", &ratio));
 }
