@@ -21,7 +21,7 @@ use crate::error::StoreError;
 /// 3. A claim costs the same however many tasks are finished, not yet due or of other types.
 #[async_trait]
 pub trait RunQueue: Send + Sync + Debug {
-    /// Takes due runs.
+    /// Takes due runs; [`StoreError::DiskReserved`] while there is no room for what they bring.
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError>;
 
     /// From now on a task that is scheduled and due is claimed for this one in the same atomic

@@ -1,6 +1,11 @@
-//! The last of the disk is kept for ending tasks. What brings new data (tasks, documents, stream
-//! data, components) is refused before it is used up, so that runs still end, and whoever
-//! cancels or deletes is still heard.
+//! The last of the disk is kept for ending tasks. What brings new data (tasks, claims of runs,
+//! documents, stream data, components) is refused before it is used up, so that runs still end,
+//! and whoever cancels or deletes is still heard.
+//!
+//! # What it does not promise
+//! Runs that have begun may still bring a result and a log each: up to slots × (`output_kib` +
+//! `log_kib`) in all. Where that is more than is kept, ends wait, and are written as soon
+//! as there is room.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,8 +65,8 @@ impl Reserve {
             tracing::error!(
                 folder = %self.folder.display(),
                 "less than 32 MiB of the disk is free, which is kept for ending tasks: new \
-                 tasks, documents, stream data and components are refused, and the host is not \
-                 ready. Free some space: it goes on by itself"
+                 tasks, documents, stream data and components are refused, no run begins, and \
+                 the host is not ready. Free some space: it goes on by itself"
             );
         } else {
             tracing::info!("the disk has room again: what brings new data is taken");

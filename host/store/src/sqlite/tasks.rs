@@ -53,8 +53,13 @@ impl RunQueue for Sqlite {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<StoredTask>, StoreError> {
         loop {
             let (request, limits, clock) = (request.clone(), self.limits, self.clock.clone());
-            let work =
-                move |connection: &Connection| claim(connection, &limits, &request, clock.now());
+            let reserve = self.reserve.clone();
+            let work = move |connection: &Connection| {
+                // A run brings new data. What is claimed along is so after a schedule that has
+                // been asked the same.
+                reserve.spare()?;
+                claim(connection, &limits, &request, clock.now())
+            };
             if let Claimed::Runs(runs) = self.tasks.writer.write(Step::Claim, work).await? {
                 return Ok(runs);
             }
@@ -82,7 +87,7 @@ impl TaskStore for Sqlite {
             let stored = by_key(connection, &key)?;
             let current = stored.as_ref().map(|stored| &stored.task);
             let decision = decide(&key, current, &event, now);
-            // Of all that happens to a task this alone brings new data.
+            // Of all that happens to a task this alone, and a claim, brings new data.
             if let (Event::Schedule(_), Decision::Write(_)) = (&event, &decision) {
                 reserve.spare()?;
             }

@@ -122,8 +122,8 @@ async fn tasks_end_and_deletions_go_on_with_the_last_of_the_disk() {
     let documents = vec![put("a", "{}")];
     change(&sqlite, &person, documents.clone()).await.unwrap();
     let full = on_a_full_disk(&folder, sqlite);
-    let claimed = full.claim(&claim_request(&["hello"], 1)).await.unwrap();
-    assert_eq!(claimed.len(), 1, "what was accepted runs");
+    let claim = claim_request(&["hello"], 1);
+    assert!(is_reserved(&full.claim(&claim).await));
     let says = |fence, event| Event::Run { fence, event };
     let (payload, end) = (Arc::from("{}"), no_report());
     is_changed(&full, "well", says(well, RunEvent::Progress(progress(1)))).await;
@@ -159,7 +159,10 @@ async fn tasks_end_and_deletions_go_on_with_the_last_of_the_disk() {
     };
     let answer = change(&full, &run, documents).await;
     assert!(matches!(answer, Err(StoreError::Fenced)), "{answer:?}");
-    full.close().await;
+    let sqlite = keeping(&folder, 1, full);
+    let claimed = sqlite.claim(&claim).await.unwrap();
+    assert_eq!(claimed.len(), 1, "what was accepted has waited");
+    sqlite.close().await;
 }
 
 /// It stands in SQLite's log and in the file.
