@@ -183,9 +183,9 @@ impl Trapped {
 /// It could go well when fewer others run.
 fn out_of_shared_memory(bytes: u64) -> TaskError {
     let message = format!(
-        "it wanted more memory while the {} MiB were taken that the host gives to all runs (half of \
-         them to those of one component): let it hold less, have fewer run at once (`runs.slots`), \
-         or raise `runs.memory_mib` in the host's settings",
+        "it wanted more memory while the {} MiB were taken that the host gives to all runs (half \
+         of them to those of one component): let it hold less, have fewer run at once \
+         (`runs.slots`), or raise `runs.memory_mib` in the host's settings",
         bytes / MIB
     );
     TaskError {
