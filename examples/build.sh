@@ -50,7 +50,7 @@ fi
 # Says what takes so long, but nothing when everything is built.
 quiet=--quiet
 if [ ! -x target/release/taskhost ]; then
-    echo "Building the host and the example components; the first time takes some minutes …"
+    echo "Building the host and the example components; it takes some ten minutes …"
     [ ! -t 2 ] || quiet=""
 fi
 

@@ -93,13 +93,13 @@ impl Descriptor {
         self.stream(StreamUse::Required)
     }
 
-    /// Memory of one run, all memories and tables together; 64 MiB by default.
+    /// Memory of one attempt, all memories and tables together; 64 MiB by default.
     #[must_use]
     pub fn memory_mib(self, mib: u64) -> Self {
         self.set_in("limits", "memory_mib", mib)
     }
 
-    /// CPU time of one run, the host's work for it not counted; 10,000 by default.
+    /// CPU time of one attempt, the host's work for it not counted; 10,000 by default.
     #[must_use]
     pub fn cpu_ms(self, ms: u64) -> Self {
         self.set_in("limits", "cpu_ms", ms)
@@ -118,7 +118,7 @@ impl Descriptor {
     }
 
     /// The longest time without a call of [`crate::Progress`]; a heartbeat is enough, and sleeping
-    /// does not count. A run above it fails. No limit by default.
+    /// does not count. An attempt above it fails. No limit by default.
     #[must_use]
     pub fn no_progress_s(self, seconds: u64) -> Self {
         self.set_in("limits", "no_progress_s", seconds)

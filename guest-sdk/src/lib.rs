@@ -3,16 +3,30 @@
 //!
 //! # Five minutes
 //!
-//! **1. A crate.** A task type is a library of the kind `cdylib`:
+//! **1. A crate.** A task type is a library of the kind `cdylib`. `cargo new --lib count-text`
+//! anywhere, then its whole `Cargo.toml`, with the path of your clone:
 //!
 //! ```toml
+//! [package]
+//! name = "count-text"
+//! version = "0.1.0"
+//! edition = "2024"
+//!
 //! [lib]
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! taskhost-sdk = { path = "../guest-sdk" }
-//! schemars = "1"
-//! serde = { version = "1", features = ["derive"] }
+//! taskhost-sdk = { path = "/path/to/taskhost/guest-sdk" }
+//! schemars = "1.2.3"
+//! serde = { version = "1.0.229", features = ["derive"] }
+//!
+//! # As small as the examples: components are sent around and compiled by the host.
+//! [profile.release]
+//! opt-level = 2
+//! lto = "fat"
+//! codegen-units = 1
+//! panic = "abort"
+//! strip = true
 //! ```
 //!
 //! **2. A task.** Params and result are types of yours; the host checks every schedule and every
@@ -65,8 +79,9 @@
 //! ```
 //!
 //! **3. A component.** `rustup target add wasm32-wasip2`, then
-//! `cargo build --release --target wasm32-wasip2`. The file in `target/wasm32-wasip2/release/` is
-//! the task type. Put it into the host's folder of task types, or `taskhost types push FILE`.
+//! `cargo build --release --target wasm32-wasip2`. The task type is
+//! `target/wasm32-wasip2/release/count_text.wasm`: the crate's name with `_` for `-`. Put it into
+//! the host's folder of task types, or `taskhost types push` it.
 //!
 //! **4. A run.** `taskhost schedule count-text --stream logs --params '{…}' --watch`.
 //!
@@ -83,9 +98,10 @@
 //! - `Err` fails it. [`Error::failed`] names a code and a message; with [`Error::retryable`] the
 //!   host may try again, as often as the descriptor says.
 //! - A panic fails it too, and its message reaches whoever scheduled the task.
-//! - **Cancel** arrives as an error from any client call, so `?` ends the run. Call
-//!   [`Progress::heartbeat`] in long computations. Documents can still be saved: that goes on
-//!   working until the descriptor's grace is over.
+//! - **Cancel** arrives as an error from progress, streams, [`Context::sleep`] and
+//!   [`Collection::query`], so `?` ends the run. Call [`Progress::heartbeat`] in long
+//!   computations. To leave things in order, the log, the rest of the context, and opening,
+//!   getting and saving documents go on working until the descriptor's grace is over.
 //!
 //! # Tests
 //!
