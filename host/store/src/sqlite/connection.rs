@@ -22,6 +22,11 @@ const APPLICATION_ID: i64 = 0x746b_6874;
 /// `SQLITE_IOERR_SHMSIZE`: the file that readers and writer share could not grow.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 const STATEMENTS_KEPT: usize = 128;
+/// SQLite's log begins anew, mostly at 16 MiB, once no reader is within it; then it is cut to so
+/// many bytes. So it is longer only as long as readers have kept it from that.
+const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// So long others are waited for until the log begins anew.
+const LOG_BUSY_TIMEOUT_MS: u64 = 500;
 /// Only a process that looks into the file from outside can be in our way.
 const BUSY_TIMEOUT_MS: u64 = 5_000;
 
@@ -37,13 +42,13 @@ pub(super) fn for_writing(folder: &Path, format: &Format) -> Result<Connection, 
     // The cache is small on purpose: after a commit that moved pages SQLite walks through all of
     // its slots, which took a third of a commit's time with 64 MiB; and what it does not hold the
     // system does.
-    connection.execute_batch(
+    connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 4000;
-         PRAGMA journal_size_limit = 67108864;
-         PRAGMA cache_size = -4096;",
-    )?;
+         PRAGMA journal_size_limit = {LOG_BYTES_MAX};
+         PRAGMA cache_size = -4096;"
+    ))?;
     create_schema(&connection, format)?;
     Ok(connection)
 }
@@ -56,6 +61,20 @@ pub(super) fn for_reading(folder: &Path, format: &Format) -> Result<Connection, 
     connection.execute_batch("PRAGMA cache_size = -2048;")?;
     super::conditions::register(&connection)?;
     Ok(connection)
+}
+
+/// Whether readers have kept the file's log from beginning anew for too long.
+pub(super) fn is_log_too_long(folder: &Path, format: &Format) -> bool {
+    let log = folder.join(format!("{}-wal", format.file));
+    std::fs::metadata(log).is_ok_and(|log| log.len() > LOG_BYTES_MAX)
+}
+
+/// Lets the file's log begin anew, if that can be done soon; the writer waits meanwhile.
+pub(super) fn begin_log_anew(folder: &Path, format: &Format) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join(format.file), flags)?;
+    connection.busy_timeout(std::time::Duration::from_millis(LOG_BUSY_TIMEOUT_MS))?;
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
 }
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {

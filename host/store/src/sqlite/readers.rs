@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::connection::{Format, for_reading};
+use super::connection::{Format, begin_log_anew, for_reading, is_log_too_long};
 use crate::error::StoreError;
 use crate::streams::READS_AT_ONCE;
 
@@ -107,12 +107,32 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        if is_log_too_long(&self.folder, self.format) {
+            self.let_log_begin_anew().await?;
+        }
         let turn = Arc::clone(&self.long).acquire_owned().await;
         let turn = turn.map_err(|_| closed())?;
         let work = move |connection: &Connection| {
             // It belongs to the read: a caller that goes away leaves it behind for a while.
             let _turn = turn;
             work(connection)
+        };
+        self.read(work).await
+    }
+
+    /// Long reads that overlap keep SQLite's log from ever beginning anew, and it grows with all
+    /// that is written: then the next ones wait until there is none.
+    async fn let_log_begin_anew(&self) -> Result<(), StoreError> {
+        let _all = self.long.acquire_many(READS_AT_ONCE).await;
+        let (folder, format) = (self.folder.clone(), self.format);
+        let work = move |_: &Connection| {
+            // Somebody else may have done it meanwhile.
+            if is_log_too_long(&folder, format)
+                && let Err(error) = begin_log_anew(&folder, format)
+            {
+                tracing::debug!(%error, "the log of `{}` does not begin anew yet", format.file);
+            }
+            Ok(())
         };
         self.read(work).await
     }
