@@ -21,6 +21,7 @@ mod features;
 mod batches;
 mod ingest;
 mod tasks;
+mod log;
 mod types;
 mod serve;
 mod demo;
@@ -31,9 +32,23 @@ use clap::{Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
 
+/// What `--help` ends with; [`Exit`] has the codes.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  something failed, the task too; or there is no such task
+  2  used wrongly
+  3  the task was canceled
+  4  the host cannot be reached";
+
 /// Runs background tasks over streams of data; what a task does is a WebAssembly component.
 #[derive(Debug, Parser)]
-#[command(name = "taskhost", version, arg_required_else_help = true)]
+#[command(
+    name = "taskhost",
+    version,
+    arg_required_else_help = true,
+    after_help = EXIT_CODES
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -53,7 +68,7 @@ pub enum Command {
     Ingest(ingest::Ingest),
     /// Schedule a task.
     Schedule(tasks::Schedule),
-    /// Show a task.
+    /// Show a task; exit code 1 when there is none.
     Status(tasks::OneTask),
     /// Follow a task until it ends.
     Watch(tasks::OneTask),
@@ -61,6 +76,10 @@ pub enum Command {
     Cancel(tasks::Cancel),
     /// Acknowledge a completed task: its result has been acted on.
     Acknowledge(tasks::OneTask),
+    /// Print what the latest run of a task has logged.
+    Log(tasks::OneTask),
+    /// Delete a task, its result and its logs; a run that still goes on is stopped.
+    Delete(tasks::OneTask),
     /// List tasks, the newest first.
     List(tasks::List),
     /// List and load task types.
@@ -117,6 +136,8 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Watch(command) => tasks::watch(&command).await,
         Command::Cancel(command) => tasks::cancel(&command).await,
         Command::Acknowledge(command) => tasks::acknowledge(&command).await,
+        Command::Log(command) => log::log(&command).await,
+        Command::Delete(command) => tasks::delete(&command).await,
         Command::List(command) => tasks::list(&command).await,
         Command::Types(command) => types::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),

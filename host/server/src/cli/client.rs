@@ -105,14 +105,33 @@ impl Client {
         if bytes.is_empty() {
             return Ok((status, Value::Null));
         }
-        let value = serde_json::from_slice(&bytes).map_err(|_| {
-            let message = format!(
-                "{} does not answer as a taskhost would ({status}, no JSON): check --url",
-                self.url
-            );
-            Failure::new(Exit::Unreachable, message)
-        })?;
+        let value = serde_json::from_slice(&bytes).map_err(|_| self.no_taskhost(status))?;
         Ok((status, value))
+    }
+
+    /// Sends a request and reads its answer as JSON values one after the other; a problem document
+    /// is one.
+    pub(crate) async fn lines(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(StatusCode, Vec<Value>), Failure> {
+        let response = self.send(request).await?;
+        let status = response.status();
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let values = serde_json::Deserializer::from_slice(&bytes).into_iter();
+        let values = values.collect::<Result<_, _>>();
+        Ok((status, values.map_err(|_| self.no_taskhost(status))?))
+    }
+
+    fn no_taskhost(&self, status: StatusCode) -> Failure {
+        let message = format!(
+            "{} does not answer as a taskhost would ({status}, no JSON): check --url",
+            self.url
+        );
+        Failure::new(Exit::Unreachable, message)
     }
 
     /// For a host that answers, and says that it starts or stops.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use taskhost_model::time::{Clock, Timestamp};
 
+use super::follow::is_ended;
 use super::text;
 
 /// Prints a task; as JSON on one line when that is wanted.
@@ -27,7 +28,7 @@ fn text_of_task(id: &str, task: &Value) -> String {
         "scheduled",
         joined(&task["created_at"], "by", &task["requested_by"]),
     );
-    line("run", run(&task["run"]));
+    line("run", run(task));
     line("due", waits_until(task).unwrap_or_default());
     line("progress", progress(&task["progress"]));
     line("used", usage(&task["usage"]));
@@ -82,7 +83,9 @@ fn canceled(task: &Value) -> String {
     }
 }
 
-fn run(run: &Value) -> String {
+/// How often it was tried; of how many tries only while there may be more of them.
+fn run(task: &Value) -> String {
+    let run = &task["run"];
     let (Some(attempt), Some(max)) = (run["attempt"].as_u64(), run["max_attempts"].as_u64()) else {
         return String::new();
     };
@@ -90,10 +93,17 @@ fn run(run: &Value) -> String {
         Some(state) => format!("{}, ", text::shown(state)),
         None => String::new(),
     };
-    format!(
-        "{state}attempt {attempt} of at most {max}, id {}",
-        string(&run["id"])
-    )
+    let of_at_most = match task["status"].as_str() {
+        Some(status) if is_ended(status) => String::new(),
+        _ => format!(" of at most {max}"),
+    };
+    let died = match run["crashes"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(1) => ", its host died once".to_owned(),
+        Some(times) => format!(", its host died {times} times"),
+    };
+    let id = string(&run["id"]);
+    format!("{state}attempt {attempt}{of_at_most}{died}, id {id}")
 }
 
 fn progress(progress: &Value) -> String {
@@ -133,10 +143,13 @@ fn usage(usage: &Value) -> String {
     }
 }
 
+/// `out_of_cpu: …` where the host judged, `task (CODE): …` where the component named its error.
 fn error(error: &Value) -> String {
-    match (string(&error["code"]), string(&error["message"])) {
-        (code, message) if code.is_empty() => message,
-        (code, message) => format!("{message} ({code})"),
+    let message = string(&error["message"]);
+    match (string(&error["kind"]).as_str(), string(&error["code"])) {
+        ("", _) => message,
+        ("task", code) if !code.is_empty() => format!("task ({code}): {message}"),
+        (kind, _) => format!("{kind}: {message}"),
     }
 }
 
@@ -150,21 +163,40 @@ mod tests {
         let task = json!({
             "status": "failed", "type": "hello", "created_at": "2026-01-01T00:00:00.000Z",
             "requested_by": "local",
-            "run": {"id": "r", "attempt": 1, "max_attempts": 3},
+            "run": {"id": "r", "attempt": 1, "max_attempts": 3, "crashes": 2},
             "progress": {"done": 2, "total": 5, "phase": "p", "message": "\u{1b}[1m"},
             "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3},
-            "error": {"code": "c", "message": "no \u{202e}luck"},
+            "error": {"kind": "task", "code": "c", "message": "no \u{202e}luck"},
         });
         let expected = [
             "t: failed",
             "  type       hello",
             "  scheduled  2026-01-01T00:00:00.000Z by local",
-            "  run        attempt 1 of at most 3, id r",
+            "  run        attempt 1, its host died 2 times, id r",
             "  progress   2 of 5, p: \\u{1b}[1m",
             "  used       7 ms of computing, 2.0 KiB of memory, 3 host calls",
-            "  error      no \\u{202e}luck (c)",
+            "  error      task (c): no \\u{202e}luck",
         ];
         assert_eq!(text_of_task("t", &task), expected.join("\n"));
+    }
+
+    #[test]
+    fn a_verdict_of_the_host_is_named_by_its_kind() {
+        let verdict = json!({"kind": "out_of_cpu", "code": "out-of-cpu", "message": "m"});
+        assert_eq!(error(&verdict), "out_of_cpu: m");
+    }
+
+    #[test]
+    fn only_a_run_that_goes_on_has_attempts_left() {
+        let run_of = |status: &str, crashes: u32| {
+            let run_document =
+                json!({"id": "r", "attempt": 1, "max_attempts": 3, "crashes": crashes});
+            run(&json!({"status": status, "run": run_document}))
+        };
+        assert_eq!(run_of("in_progress", 0), "attempt 1 of at most 3, id r");
+        let died = "attempt 1 of at most 3, its host died once, id r";
+        assert_eq!(run_of("in_progress", 1), died);
+        assert_eq!(run_of("completed", 0), "attempt 1, id r");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `acknowledge`, `list`.
+//! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `acknowledge`, `delete`,
+//! `list`.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub struct Schedule {
     /// The task type, as `taskhost types list` shows it.
     #[arg(value_name = "TYPE")]
     pub type_id: TypeId,
-    /// The task's id [default: made of type and stream].
+    /// The task's id [default: type and stream; without a stream a new one each time].
     #[arg(long)]
     pub id: Option<TaskId>,
     /// The stream to work on.
@@ -168,12 +169,10 @@ pub(crate) async fn status(command: &OneTask) -> Result<Exit, Failure> {
     let client = Client::new(&command.target)?;
     let request = client.in_space(Method::GET, &["tasks", command.id.as_str()]);
     let task = client.call(request).await?;
-    show::task(command.id.as_str(), &task, command.target.json);
-    // The interface has a status for it, so that this is an answer and no failure.
-    if let Err(hint) = known(&command.target, &command.id, &task) {
-        eprintln!("{hint}");
+    if command.target.json || is_known(&task) {
+        show::task(command.id.as_str(), &task, command.target.json);
     }
-    Ok(Exit::Done)
+    known(&command.target, &command.id, &task)
 }
 
 fn is_known(task: &Value) -> bool {
@@ -181,15 +180,19 @@ fn is_known(task: &Value) -> bool {
 }
 
 /// What the interface calls `not_started` is mostly a typing error here.
-fn known(target: &Target, id: &TaskId, task: &Value) -> Result<Exit, Failure> {
+pub(super) fn known(target: &Target, id: &TaskId, task: &Value) -> Result<Exit, Failure> {
     match is_known(task) {
         true => Ok(Exit::Done),
-        false => Err(Failure::failed(format!(
-            "there is no task `{id}` in space `{}`: it was never scheduled, or it is deleted; \
-             `taskhost list` shows what there is",
-            target.space
-        ))),
+        false => Err(unknown(target, id)),
     }
+}
+
+fn unknown(target: &Target, id: &TaskId) -> Failure {
+    Failure::failed(format!(
+        "there is no task `{id}` in space `{}`: it was never scheduled, or it is deleted; \
+         `taskhost list` shows what there is",
+        target.space
+    ))
 }
 
 pub(crate) async fn watch(command: &OneTask) -> Result<Exit, Failure> {
@@ -251,9 +254,29 @@ pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
     }
     if status == StatusCode::CONFLICT {
         let read = client.in_space(Method::GET, &["tasks", id]);
-        known(&command.target, &command.id, &client.call(read).await?)?;
+        let task = client.call(read).await?;
+        known(&command.target, &command.id, &task)?;
+        // What is wanted is so already.
+        if task["status"] == "acknowledged" {
+            say(id, &task, " already", command.target.json);
+            return Ok(Exit::Done);
+        }
     }
     Err(Failure::of_problem(&answer))
+}
+
+pub(crate) async fn delete(command: &OneTask) -> Result<Exit, Failure> {
+    let client = Client::new(&command.target)?;
+    let request = client.in_space(Method::DELETE, &["tasks", command.id.as_str()]);
+    let (status, answer) = client.answer(request).await?;
+    match status {
+        StatusCode::NOT_FOUND => return Err(unknown(&command.target, &command.id)),
+        status if !status.is_success() => return Err(Failure::of_problem(&answer)),
+        // The host answers nothing, and so does `--json`.
+        _ if command.target.json => {}
+        _ => say!("{}: deleted", command.id),
+    }
+    Ok(Exit::Done)
 }
 
 /// One line: what the task is now, and a note for people.

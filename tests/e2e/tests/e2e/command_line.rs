@@ -41,9 +41,8 @@ async fn a_task_from_schedule_to_acknowledge() {
     );
     let done = host.cli(&["acknowledge", "t"]).await.done();
     assert!(done.contains("acknowledged"), "{done}");
-    let again = host.cli(&["acknowledge", "t"]).await;
-    assert_eq!(again.code, Some(1), "{again:?}");
-    assert!(again.err.contains("acknowledged"), "{again:?}");
+    let again = host.cli(&["acknowledge", "t"]).await.done();
+    assert_eq!(again, "t: acknowledged already\n");
 
     let params = r#"{"code":"so-be-it","message":"no \u001b[2J luck"}"#;
     let failed = host
@@ -177,9 +176,9 @@ async fn what_is_wrong_is_said_on_standard_error_with_its_exit_code() {
         assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
         assert!(said.err.contains(words), "{arguments:?}: {said:?}");
     }
-    let none = host.cli(&["status", "nothing-here"]).await;
+    let none = host.cli(&["status", "nothing-here", "--json"]).await;
     assert!(none.out.contains("not_started") && none.err.contains("there is no task"));
-    assert_eq!(none.code, Some(0));
+    assert_eq!(none.code, Some(1));
     let none = host.cli(&["cancel", "nothing-here"]).await;
     assert!(none.out.is_empty() && none.err.contains("there is no task"));
     assert_eq!(none.code, Some(1));
@@ -306,11 +305,18 @@ async fn a_line_that_is_too_long_is_rejected_and_the_others_go_on() {
 #[tokio::test]
 async fn an_id_that_was_never_scheduled_is_told_and_a_late_cancel_too() {
     let host = Home::with(&["hello-task"]).start().await;
-    for command in ["cancel", "acknowledge", "watch"] {
+    for command in ["status", "watch", "cancel", "acknowledge", "log", "delete"] {
         let said = host.cli(&[command, "nothing-here"]).await;
         assert_eq!(said.code, Some(1), "{command}: {said:?}");
         let words = "there is no task `nothing-here` in space `default`";
         assert!(said.err.contains(words), "{command}: {said:?}");
+        // Whoever watches sees each status that the host tells.
+        let told = if command == "watch" {
+            "not_started\n"
+        } else {
+            ""
+        };
+        assert_eq!(said.out, told, "{command}: {said:?}");
     }
     let name = r#"{"name":"you"}"#;
     let arguments = [
@@ -319,6 +325,32 @@ async fn an_id_that_was_never_scheduled_is_told_and_a_late_cancel_too() {
     host.cli(&arguments).await.done();
     let late = host.cli(&["cancel", "t"]).await.done();
     assert_eq!(late, "t: completed, it had ended already\n");
+}
+
+#[tokio::test]
+async fn the_latest_log_is_shown_and_a_task_is_deleted() {
+    let host = Home::with(&["log-flood", "hello-task"]).start().await;
+    host.run("t", "log-flood", json!({"lines": 2, "bytes": 10}))
+        .await;
+    let log = host.cli(&["log", "t"]).await.done();
+    // Each line once through the contract, once on standard output, once on standard error.
+    assert_eq!(log.lines().count(), 6, "{log}");
+    assert!(log.lines().all(|line| line.contains("xxxxxxxxxx")), "{log}");
+    let log = host.cli(&["log", "t", "--json"]).await.done();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.iter().all(|line| line["at"].is_string()), "{log}");
+
+    host.run("h", "hello", json!({"name": "you"})).await;
+    let silent = host.cli(&["log", "h"]).await;
+    assert_eq!((silent.code, silent.out.as_str()), (Some(0), ""));
+    assert!(silent.err.contains("has logged nothing"), "{silent:?}");
+
+    let deleted = host.cli(&["delete", "t"]).await.done();
+    assert_eq!(deleted, "t: deleted\n");
+    assert_eq!(host.cli(&["status", "t"]).await.code, Some(1));
 }
 
 #[tokio::test]
