@@ -29,7 +29,7 @@ fn opened(folder: &Path, clock: &Clock) -> Stores {
 
 /// A folder in memory where the system has one: these tests compare answers, and on a disk that
 /// others keep busy their many small commits would take minutes.
-fn quick_folder() -> tempfile::TempDir {
+pub(crate) fn quick_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 

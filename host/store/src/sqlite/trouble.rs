@@ -29,7 +29,10 @@ struct Opened {
 }
 
 fn open() -> Opened {
-    let folder = tempfile::tempdir().unwrap();
+    open_in(tempfile::tempdir().unwrap())
+}
+
+fn open_in(folder: tempfile::TempDir) -> Opened {
     let sqlite = Sqlite::open(folder.path(), Limits::default(), Clock::System, &()).unwrap();
     Opened {
         folder,

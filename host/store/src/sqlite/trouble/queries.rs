@@ -7,7 +7,10 @@ use tokio::task::JoinHandle;
 
 // Tests may use what `lib.rs` lists below the store.
 #[cfg(test)]
-use crate::conformance::given::{put, space_scope};
+use crate::{
+    conformance::given::{put, space_scope},
+    tests::quick_folder,
+};
 
 use super::*;
 use crate::documents::{DocumentStore, Writer};
@@ -61,7 +64,8 @@ async fn queries_leave_a_read_to_others() {
 
 #[tokio::test]
 async fn long_reads_that_overlap_do_not_let_the_log_grow_for_ever() {
-    let opened = open();
+    // Tests of the room on the disk go on beside this one.
+    let opened = open_in(quick_folder());
     let sqlite = &opened.sqlite;
     let (scope, by) = (space_scope("features"), Writer::Person("x".to_owned()));
     // SQLite writes no page that stays the same.
