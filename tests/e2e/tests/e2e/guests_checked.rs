@@ -20,7 +20,7 @@ async fn a_run_can_be_stopped_while_its_result_is_checked() {
     let honest = Honest::begin(&host, "checked").await;
     let body = json!({"type": "slow-schema", "params": {}, "timeout_ms": 600_000});
     host.put(&task("stopped"), &body).await.expect(201);
-    // It returns right after it has said so; what takes long is the check.
+    // It returns soon after it has said so, without having heard of the cancel.
     host.moves("stopped").await;
     let begun = Instant::now();
     host.verb("stopped", "cancel").await.expect(200);
