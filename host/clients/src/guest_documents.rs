@@ -1,5 +1,5 @@
 //! Collections as guests are handed them: their queries together leave one read to people
-//! ([`crate::turns`]). What finds or changes documents by their ids waits for nobody.
+//! (`crate::turns`). What finds or changes documents by their ids waits for nobody.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Stream data as guests are handed it: what they read of documents together leaves one read to
-//! people ([`crate::turns`]). What the streams are anybody may ask meanwhile.
+//! people (`crate::turns`). What the streams are anybody may ask meanwhile.
 
 use std::sync::Arc;
 
