@@ -41,6 +41,7 @@ use crate::settings::RunLimits;
 const TIMER_IS_LATE: Duration = Duration::from_millis(1);
 /// What a run loses of its grace by being asked late: at most a twentieth.
 const LATE_AT_MOST: u32 = 20;
+
 /// Calls guests.
 #[derive(Debug)]
 pub(crate) struct Caller {

@@ -2,8 +2,9 @@
 //!
 //! # Guarantees
 //! 1. A guest that computes gives its thread away every millisecond, if others wait for one.
-//! 2. What no epoch can end (filling or copying a memory of a gigabyte is one instruction) holds a
-//!    thread up once: its run goes on among its kind, and so do all later runs of its component.
+//! 2. What no epoch can end (filling or copying a memory of a gigabyte is one instruction) holds
+//!    threads up until a run has done so for 100 ms and its instruction is over: then it goes on
+//!    among its kind, and so do all runs of its component.
 //!
 //! # Why this way
 //! Guests that only compute are short of nothing where they share two threads. More threads from
@@ -82,17 +83,11 @@ impl Executors {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let guest = Box::pin(guest);
-        if is_hog.load(Ordering::Relaxed)
-            && let Some(hogs) = self.hogs()
-        {
-            return AbortOnDropHandle::new(hogs.spawn(async { Ok(guest.await) }));
-        }
         // Weak, since what runs on an executor must not keep it.
         let executors = Arc::downgrade(self);
         let running = self.guests.handle.spawn(async move {
             let first = UntilHog {
-                guest: Some(guest),
+                guest: Some(Box::pin(guest)),
                 meter,
                 is_hog,
             };

@@ -14,8 +14,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// deeply nested schema needs more than the usual 2 MiB where nothing is optimized.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// After a burst the threads that read go, and their memory with them. To start one again takes
-/// less than most of what it is started for.
+/// After a burst the threads that read go, and their memory with them.
 const BLOCKING_THREADS_KEPT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {

@@ -12,6 +12,7 @@ use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome, RunEvent};
 
 use crate::core::Core;
+use crate::trouble::Trouble;
 
 /// Between two tries to write an end, while the store is away.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -37,7 +38,7 @@ pub(crate) async fn write_end(core: &Core, task: &Task, event: Option<RunEvent>)
 /// Writes the event, however long the store is away. Whether the lease turned out to be lost.
 async fn turned_out_fenced(core: &Core, task: &Task, event: RunEvent) -> bool {
     let (key, fence) = (task.key(), task.fence());
-    let mut is_said = false;
+    let mut trouble = Trouble::default();
     loop {
         let event = event.clone();
         match core.apply(&key, Event::Run { fence, event }).await {
@@ -48,7 +49,7 @@ async fn turned_out_fenced(core: &Core, task: &Task, event: RunEvent) -> bool {
                 return false;
             }
             Err(error) => {
-                if !std::mem::replace(&mut is_said, true) {
+                if trouble.is_new() {
                     tracing::error!(
                         %error, task = %task.id,
                         "the end of a run is not written yet: tried again until it is"

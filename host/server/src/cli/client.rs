@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use taskhost_model::ids::Space;
@@ -96,12 +97,7 @@ impl Client {
         &self,
         request: RequestBuilder,
     ) -> Result<(StatusCode, Value), Failure> {
-        let response = self.send(request).await?;
-        let status = response.status();
-        let bytes = response
-            .bytes()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let (status, bytes) = self.body(request).await?;
         if bytes.is_empty() {
             return Ok((status, Value::Null));
         }
@@ -115,15 +111,17 @@ impl Client {
         &self,
         request: RequestBuilder,
     ) -> Result<(StatusCode, Vec<Value>), Failure> {
-        let response = self.send(request).await?;
-        let status = response.status();
-        let bytes = response
-            .bytes()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let (status, bytes) = self.body(request).await?;
         let values = serde_json::Deserializer::from_slice(&bytes).into_iter();
         let values = values.collect::<Result<_, _>>();
         Ok((status, values.map_err(|_| self.no_taskhost(status))?))
+    }
+
+    async fn body(&self, request: RequestBuilder) -> Result<(StatusCode, Bytes), Failure> {
+        let response = self.send(request).await?;
+        let status = response.status();
+        let bytes = response.bytes().await;
+        Ok((status, bytes.map_err(|error| self.unreachable(&error))?))
     }
 
     fn no_taskhost(&self, status: StatusCode) -> Failure {
