@@ -17,6 +17,7 @@ use crate::context::RunInfo;
 use crate::error::{ClientError, ErrorCode};
 use crate::scope::Scope;
 use crate::stop::StopReason;
+use crate::turns::Turns;
 use crate::{json, request};
 
 /// A stored document.
@@ -82,6 +83,7 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct DocumentGrant {
     pub(crate) store: Arc<dyn DocumentStore>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) labels: Vec<Label>,
     pub(crate) info: Arc<RunInfo>,
 }
@@ -91,6 +93,7 @@ pub(crate) struct DocumentGrant {
 pub struct Collection {
     documents: Arc<Inner>,
     store: Arc<dyn DocumentStore>,
+    turns: Arc<Turns>,
     place: store::Scope,
     writer: Writer,
 }
@@ -145,6 +148,7 @@ impl Documents {
         Ok(Collection {
             documents: Arc::clone(&self.0),
             store: Arc::clone(&grant.store),
+            turns: Arc::clone(&grant.turns),
             place: store::Scope {
                 space: task.space.clone(),
                 stream: grant.info.stream.clone(),
@@ -285,7 +289,9 @@ impl Collection {
         let bytes_max = batch_bytes_max(self.documents.scope.memory_bytes);
         let mut limit = limit;
         loop {
+            let turn = self.turns.turn().await;
             let page = self.store.query(&self.place, filter, cursor, limit).await?;
+            drop(turn);
             let fitting = fitting(&page.documents, bytes_max);
             if fitting == page.documents.len() || limit == 1 {
                 let documents = page.documents.into_iter().map(Document::from).collect();

@@ -18,6 +18,7 @@ use crate::scope::Scope;
 use crate::sink::RunSink;
 use crate::stop::StopSignal;
 use crate::streams::{StreamGrant, Streams};
+use crate::turns::RunTurns;
 
 /// What a run may reach beyond its own context, progress and log.
 #[derive(Debug, Clone, Default)]
@@ -43,10 +44,12 @@ pub struct RunParts {
     pub stop: StopSignal,
     /// Takes its progress and log.
     pub sink: Arc<dyn RunSink>,
-    /// Stream data: the same [`crate::guest_streams::GuestStreams`] for all runs of a host.
+    /// Stream data.
     pub streams: Arc<dyn StreamStore>,
-    /// Collections: the same [`crate::guest_documents::GuestDocuments`] for all runs of a host.
+    /// Collections.
     pub documents: Arc<dyn DocumentStore>,
+    /// The same for all runs of a host.
+    pub turns: RunTurns,
     /// The time.
     pub clock: Clock,
 }
@@ -80,12 +83,14 @@ impl RunClients {
             sink,
             streams,
             documents,
+            turns,
             clock,
         } = parts;
         let scope = Arc::new(Scope::new(stop, clock, memory_bytes));
         let info = Arc::new(info);
         let stream = grants.stream.map(|name| StreamGrant {
             store: streams,
+            turns: turns.streams,
             key: StreamKey {
                 space: info.task.space.clone(),
                 name,
@@ -95,6 +100,7 @@ impl RunClients {
         let labels = grants.collections;
         let collections = DocumentGrant {
             store: documents,
+            turns: turns.documents,
             labels,
             info: Arc::clone(&info),
         };

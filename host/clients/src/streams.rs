@@ -13,6 +13,7 @@ use crate::caps::{SAMPLES_MAX, batch_bytes_max};
 use crate::error::ClientError;
 use crate::request;
 use crate::scope::Scope;
+use crate::turns::Turns;
 
 /// Samples of one `sample-many` that are drawn at once.
 const SAMPLES_AT_ONCE: usize = 4;
@@ -46,6 +47,7 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct StreamGrant {
     pub(crate) store: Arc<dyn StreamStore>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) key: StreamKey,
     pub(crate) requester: Requester,
 }
@@ -94,6 +96,7 @@ impl Streams {
         let grant = self.granted(name)?;
         let query = request::query(query)?;
         let count = async {
+            let _turn = grant.turns.turn().await;
             let value = grant
                 .store
                 .count(&grant.requester, &grant.key, &query)
@@ -157,6 +160,7 @@ impl Streams {
         let query = request::query(request)?;
         let bytes_max = self.bytes_max();
         let stats = async {
+            let _turn = grant.turns.turn().await;
             let stats = grant
                 .store
                 .field_stats(&grant.requester, &grant.key, &query)
@@ -180,6 +184,7 @@ impl Streams {
         let query = request::query(request)?;
         let bytes_max = self.bytes_max();
         let search = async {
+            let _turn = grant.turns.turn().await;
             let found = grant
                 .store
                 .search(&grant.requester, &grant.key, &query, bytes_max)
@@ -214,6 +219,7 @@ impl Streams {
 impl StreamGrant {
     async fn sample(&self, request: &str, bytes_max: u64) -> Result<Batch, ClientError> {
         let query = request::query(request)?;
+        let _turn = self.turns.turn().await;
         Ok(self
             .store
             .sample(&self.requester, &self.key, &query, bytes_max)

@@ -9,18 +9,31 @@
 //! A store answers reads of documents in the order in which they come, and one may take seconds:
 //! a few guests that read in a loop would stand in line before every person.
 
+use std::sync::Arc;
+
 use taskhost_store::streams::READS_AT_ONCE;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The turns of all runs of a host.
+/// What all runs of a host share: made once, clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct RunTurns {
+    /// Of reading streams.
+    pub(crate) streams: Arc<Turns>,
+    /// Of querying collections.
+    pub(crate) documents: Arc<Turns>,
+}
+
+/// The turns of one of a store's files.
 #[derive(Debug)]
 pub(crate) struct Turns(Semaphore);
 
-impl Turns {
-    pub(crate) fn new() -> Self {
+impl Default for Turns {
+    fn default() -> Self {
         Self(Semaphore::new(READS_AT_ONCE as usize - 1))
     }
+}
 
+impl Turns {
     /// Kept while documents are read.
     pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
         let turn = self.0.acquire().await;

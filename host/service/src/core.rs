@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use taskhost_clients::stop::StopReason;
+use taskhost_clients::turns::RunTurns;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Task};
@@ -30,11 +31,9 @@ pub struct Tasks(pub(crate) Arc<Core>);
 pub(crate) struct Core {
     pub(crate) tasks: Arc<dyn TaskStore>,
     pub(crate) streams: Arc<dyn StreamStore>,
-    /// The same as runs are handed it: together they leave a share to people.
-    pub(crate) guest_streams: Arc<dyn StreamStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
-    /// The same with queries as runs are handed them.
-    pub(crate) guest_documents: Arc<dyn DocumentStore>,
+    /// What runs read together leaves a share to people.
+    pub(crate) turns: RunTurns,
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,
     pub(crate) changes: Changes,

@@ -212,8 +212,9 @@ fn clients(
         log_bytes_max: core.settings.log_bytes_max,
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
-        streams: Arc::clone(&core.guest_streams),
-        documents: Arc::clone(&core.guest_documents),
+        streams: Arc::clone(&core.streams),
+        documents: Arc::clone(&core.documents),
+        turns: core.turns.clone(),
         clock: core.clock.clone(),
     })
 }

@@ -4,9 +4,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use taskhost_clients::guest_documents::GuestDocuments;
-use taskhost_clients::guest_streams::GuestStreams;
 use taskhost_clients::stop::StopReason;
+use taskhost_clients::turns::RunTurns;
 use taskhost_model::ids::Incarnation;
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
@@ -102,10 +101,9 @@ impl Service {
         let slots = Arc::new(Semaphore::new(parts.settings.slots));
         let core = Arc::new(Core {
             tasks: parts.stores.tasks,
-            guest_streams: Arc::new(GuestStreams::new(Arc::clone(&parts.stores.streams))),
             streams: parts.stores.streams,
-            guest_documents: Arc::new(GuestDocuments::new(Arc::clone(&parts.stores.documents))),
             documents: parts.stores.documents,
+            turns: RunTurns::default(),
             types: types.clone(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),

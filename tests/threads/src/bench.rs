@@ -46,10 +46,9 @@ impl Bench {
         let store = Arc::new(Store::new(stores.tasks, trouble));
         let core = Arc::new(Core {
             tasks: Arc::<Store>::clone(&store),
-            guest_streams: Arc::clone(&stores.streams),
             streams: stores.streams,
-            guest_documents: Arc::clone(&stores.documents),
             documents: stores.documents,
+            turns: crate::turns::RunTurns,
             types: TaskTypes::default(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),

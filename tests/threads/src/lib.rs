@@ -53,6 +53,11 @@ mod stop;
 mod stillness;
 #[path = "../../../host/clients/src/sink.rs"]
 mod sink;
+/// No guest reads here.
+mod turns {
+    #[derive(Debug, Default)]
+    pub(crate) struct RunTurns;
+}
 #[path = "../../../host/runtime/src/ticker.rs"]
 mod ticker;
 #[path = "../../../host/service/src/settings.rs"]

@@ -7,17 +7,17 @@ use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
+use taskhost_clients::turns::RunTurns;
 use taskhost_model::ids::{
     Digest, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId,
 };
 use taskhost_model::requester::Requester;
 use taskhost_model::task::{LogLine, Progress};
 use taskhost_model::time::{Clock, Timestamp};
-use taskhost_store::documents::DocumentStore;
 use taskhost_store::event::{Claim, Event, NewRun};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
-use taskhost_store::streams::{StreamDocument, StreamSettings, StreamStore};
+use taskhost_store::streams::{StreamDocument, StreamSettings};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 pub(crate) const STREAM: &str = "logs.test";
@@ -68,6 +68,7 @@ impl Bench {
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
+            turns: RunTurns::default(),
             clock: clock.clone(),
         });
         Self {
@@ -80,12 +81,8 @@ impl Bench {
         }
     }
 
-    /// The clients of one more run on the same stream, which reads it through `streams`.
-    pub(crate) fn another(
-        &self,
-        streams: Arc<dyn StreamStore>,
-        documents: Arc<dyn DocumentStore>,
-    ) -> (RunClients, StopSignal) {
+    /// The clients of one more run on the same stream, over other stores.
+    pub(crate) fn another(&self, stores: &Stores, turns: &RunTurns) -> (RunClients, StopSignal) {
         let stop = StopSignal::new();
         let clients = RunClients::new(RunParts {
             info: self.info.clone(),
@@ -94,8 +91,9 @@ impl Bench {
             log_bytes_max: 1024 * 1024,
             stop: stop.clone(),
             sink: Arc::clone(&self.said) as _,
-            streams,
-            documents,
+            streams: Arc::clone(&stores.streams),
+            documents: Arc::clone(&stores.documents),
+            turns: turns.clone(),
             clock: self.clock.clone(),
         });
         (clients, stop)

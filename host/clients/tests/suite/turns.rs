@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use taskhost_clients::error::ErrorCode;
-use taskhost_clients::guest_documents::GuestDocuments;
-use taskhost_clients::guest_streams::GuestStreams;
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
+use taskhost_clients::turns::RunTurns;
 use taskhost_model::query::Query;
 use taskhost_store::faulty::{Call, Fate, Policy, wrap};
-use taskhost_store::streams::{READS_AT_ONCE, StreamStore};
+use taskhost_store::open::Stores;
+use taskhost_store::streams::READS_AT_ONCE;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, yield_now};
 
@@ -46,10 +46,8 @@ impl Policy for Slow {
 struct Runs {
     bench: Bench,
     slow: Arc<Slow>,
-    /// The store as people have it.
-    store: Arc<dyn StreamStore>,
-    guests: Arc<GuestStreams>,
-    guest_documents: Arc<GuestDocuments>,
+    stores: Stores,
+    turns: RunTurns,
 }
 
 impl Runs {
@@ -61,14 +59,11 @@ impl Runs {
             begun: AtomicUsize::new(0),
         });
         let policy: Arc<dyn Policy> = Arc::<Slow>::clone(&slow);
-        let stores = wrap(&bench.stores, &policy);
-        let store = stores.streams;
         Self {
-            guests: Arc::new(GuestStreams::new(Arc::clone(&store))),
-            guest_documents: Arc::new(GuestDocuments::new(stores.documents)),
+            stores: wrap(&bench.stores, &policy),
+            turns: RunTurns::default(),
             bench,
             slow,
-            store,
         }
     }
 
@@ -77,9 +72,7 @@ impl Runs {
     }
 
     fn another_with_stop(&self) -> (RunClients, StopSignal) {
-        let streams = Arc::clone(&self.guests) as _;
-        let documents = Arc::clone(&self.guest_documents) as _;
-        self.bench.another(streams, documents)
+        self.bench.another(&self.stores, &self.turns)
     }
 
     /// How many reads the store has begun, once nobody gets any further.
@@ -92,7 +85,7 @@ impl Runs {
 
     /// A person's read of the whole stream.
     fn person(&self) -> JoinHandle<u64> {
-        let (store, key) = (Arc::clone(&self.store), self.bench.stream());
+        let (store, key) = (Arc::clone(&self.stores.streams), self.bench.stream());
         let requester = self.bench.info.requester.clone();
         tokio::spawn(async move {
             let query: Query = serde_json::from_str(ALL).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
+use taskhost_clients::turns::RunTurns;
 use taskhost_model::error::TaskError;
 use taskhost_model::ids::{
     Digest, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId,
@@ -151,6 +152,7 @@ impl TestRun {
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
+            turns: RunTurns::default(),
             clock,
         });
         let limits = RunLimits {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
+use taskhost_clients::turns::RunTurns;
 use taskhost_model::ids::{Digest, Incarnation, Label, RunId, TaskId, TaskKey, TypeId};
 use taskhost_model::task::{LogLine, Progress};
 use taskhost_model::time::Timestamp;
@@ -62,6 +63,7 @@ impl Bench {
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
+            turns: RunTurns::default(),
             clock,
         });
         Self { clients, said }
