@@ -89,22 +89,23 @@ async fn computing_is_limited_and_waiting_is_not() {
         .start()
         .await;
     let loops = if taskhost_e2e::long() { 32 } else { 8 };
-    // Its limit is 300 ms of computing, and it shares two cores with guests that only spin.
+    // The limit of `spin` is 300 ms of computing. It shares two cores with guests that only spin, so
+    // it takes longer than that by the clock on the wall. What it computes is work, not time: a
+    // neighbour on the same core makes the work twice as long, hence a third of the limit.
     let spinning: Vec<String> = (0..loops).map(|n| format!("loop-{n}")).collect();
     for id in &spinning {
         host.schedule(id, "endless-loop", json!({})).await;
     }
-    host.schedule("honest", "spin", json!({"cpu_ms": 200}))
+    host.schedule("honest", "spin", json!({"cpu_ms": 100}))
         .await;
     host.schedule("greedy", "spin", json!({"cpu_ms": 3_000}))
         .await;
     host.schedule("waits", "sleeper", json!({"ms": 1_000}))
         .await;
     let honest = host.reaches("honest", "completed").await;
-    assert!(
-        honest["usage"]["cpu_ms"].as_u64() <= Some(320),
-        "{honest:#}"
-    );
+    let computed_ms = honest["usage"]["cpu_ms"].as_u64().unwrap_or(u64::MAX);
+    let took_ms = honest["payload"]["took_ms"].as_u64().unwrap_or(0);
+    assert!(computed_ms * 2 < took_ms, "{honest:#}");
     let greedy = host.reaches("greedy", "failed").await;
     assert_eq!(greedy["error"]["kind"], "out_of_cpu", "{greedy:#}");
     let waits = host.reaches("waits", "completed").await;
