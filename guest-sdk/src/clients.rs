@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::documents::Documents;
 use crate::log::Log;
 use crate::progress::Progress;
+use crate::state::State;
 use crate::streams::Streams;
 
 /// Everything that a task can reach. A run is handed one; it may be copied and kept.
@@ -28,6 +29,8 @@ pub struct Clients {
     pub streams: Streams,
     /// Documents that outlive the run.
     pub documents: Documents,
+    /// What the task keeps from one attempt of its run to the next.
+    pub state: State,
 }
 
 impl Clients {

@@ -89,8 +89,9 @@
 //!
 //! Everything is reached through [`Clients`]: [`Context`] (who asked, how long there is),
 //! [`Progress`], [`Log`], [`Streams`] (read the stream that the task was scheduled on) and
-//! [`Documents`] (keep documents in collections that the descriptor declares). Files, environment
-//! and network are not there: the standard library answers with errors or with nothing.
+//! [`Documents`] (keep documents in collections that the descriptor declares) and [`State`] (keep
+//! a place to go on from, should this attempt not come to its end). Files, environment and network
+//! are not there: the standard library answers with errors or with nothing.
 //!
 //! # How a task ends
 //!
@@ -100,8 +101,8 @@
 //! - A panic fails it too, and its message reaches whoever scheduled the task.
 //! - **Cancel** arrives as an error from progress, streams, [`Context::sleep`] and
 //!   [`Collection::query`], so `?` ends the run. Call [`Progress::heartbeat`] in long
-//!   computations. To leave things in order, the log, the rest of the context, and opening,
-//!   getting and saving documents go on working until the descriptor's grace is over.
+//!   computations. To leave things in order, the log, the rest of the context, checkpoints, and
+//!   opening, getting and saving documents go on working until the descriptor's grace is over.
 //!
 //! # Tests
 //!
@@ -118,6 +119,7 @@ mod log;
 mod query;
 mod streams;
 mod documents;
+mod state;
 mod clients;
 mod task;
 #[doc(hidden)]
@@ -131,6 +133,7 @@ pub use error::Error;
 pub use log::{Level, Log, line};
 pub use progress::Progress;
 pub use query::{Moment, Query, Sort};
+pub use state::State;
 pub use streams::{
     Batch, Count, FieldStats, FieldSummary, Relation, Stream, StreamDescription, Streams,
     ValueCount,

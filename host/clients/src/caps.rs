@@ -14,6 +14,8 @@ pub const CHANGES_MAX: usize = 1_000;
 pub const CHANGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Collections that a run has open at once.
 pub const COLLECTIONS_OPEN_MAX: usize = 64;
+/// The key of a checkpoint.
+pub const CHECKPOINT_KEY_BYTES_MAX: usize = 255;
 /// Longest sleep; the deadline comes before.
 pub const SLEEP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// A progress message.

@@ -30,4 +30,5 @@ mod request;
 pub mod turns;
 pub mod streams;
 pub mod documents;
+pub mod state;
 pub mod run;

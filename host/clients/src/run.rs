@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use taskhost_model::ids::{Label, StreamKey, StreamName};
 use taskhost_model::time::Clock;
+use taskhost_store::checkpoints::{CheckpointStore, RunOfTask};
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::streams::StreamStore;
 
@@ -16,6 +17,7 @@ use crate::log::Log;
 use crate::progress::Progress;
 use crate::scope::Scope;
 use crate::sink::RunSink;
+use crate::state::{State, StateGrant};
 use crate::stop::StopSignal;
 use crate::streams::{StreamGrant, Streams};
 use crate::turns::RunTurns;
@@ -50,6 +52,8 @@ pub struct RunParts {
     pub documents: Arc<dyn DocumentStore>,
     /// The same for all runs of a host.
     pub turns: RunTurns,
+    /// Checkpoints.
+    pub checkpoints: Arc<dyn CheckpointStore>,
     /// The time.
     pub clock: Clock,
 }
@@ -67,6 +71,8 @@ pub struct RunClients {
     pub streams: Streams,
     /// Its collections.
     pub documents: Documents,
+    /// What it keeps for its next attempt.
+    pub state: State,
     scope: Arc<Scope>,
 }
 
@@ -84,6 +90,7 @@ impl RunClients {
             streams,
             documents,
             turns,
+            checkpoints,
             clock,
         } = parts;
         let scope = Arc::new(Scope::new(stop, clock, memory_bytes));
@@ -104,12 +111,20 @@ impl RunClients {
             labels,
             info: Arc::clone(&info),
         };
+        let kept = StateGrant {
+            store: checkpoints,
+            run: RunOfTask {
+                task: info.task.clone(),
+                fence: info.fence,
+            },
+        };
         Self {
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(Arc::clone(&sink))),
             log: Log::new(Arc::clone(&scope), Some(sink), log_bytes_max),
             streams: Streams::new(Arc::clone(&scope), stream),
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
+            state: State::new(Arc::clone(&scope), Some(kept)),
             scope,
         }
     }
@@ -125,6 +140,7 @@ impl RunClients {
             log: Log::new(Arc::clone(&scope), None, 0),
             streams: Streams::new(Arc::clone(&scope), None),
             documents: Documents::new(Arc::clone(&scope), None),
+            state: State::new(Arc::clone(&scope), None),
             scope,
         }
     }

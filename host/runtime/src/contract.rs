@@ -217,6 +217,7 @@ mod tests {
                 "documents",
                 "log",
                 "progress",
+                "state",
                 "streams",
                 "types"
             ]

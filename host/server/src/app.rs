@@ -194,6 +194,7 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
             params_bytes_max: settings.limits.params_bytes_max,
             payload_bytes_max: settings.bounds.output_kib * 1024,
             log_bytes_max: settings.limits.log_bytes_max,
+            checkpoints_bytes_max: settings.limits.checkpoints_bytes_max,
             stream_document_bytes_max: settings.limits.document_bytes_max,
         },
     };

@@ -86,6 +86,8 @@ pub struct LimitSettings {
     pub params_bytes_max: u64,
     /// Log of one run.
     pub log_bytes_max: u64,
+    /// Checkpoints of one task together.
+    pub checkpoints_bytes_max: u64,
     /// One document of a stream.
     pub document_bytes_max: u64,
 }
@@ -217,6 +219,7 @@ impl LimitSettings {
         Self {
             params_bytes_max: kib("limits.params_kib", 1024, 16 * 1024),
             log_bytes_max: kib("limits.log_kib", 1024, 64 * 1024),
+            checkpoints_bytes_max: kib("limits.checkpoints_kib", 8 * 1024, 64 * 1024),
             document_bytes_max: kib("limits.document_kib", 1024, 16 * 1024),
         }
     }

@@ -8,6 +8,7 @@ use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Clock;
+use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) documents: Arc<dyn DocumentStore>,
     /// What runs read together leaves a share to people.
     pub(crate) turns: RunTurns,
+    pub(crate) checkpoints: Arc<dyn CheckpointStore>,
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,
     pub(crate) changes: Changes,

@@ -215,6 +215,7 @@ fn clients(
         streams: Arc::clone(&core.streams),
         documents: Arc::clone(&core.documents),
         turns: core.turns.clone(),
+        checkpoints: Arc::clone(&core.checkpoints),
         clock: core.clock.clone(),
     })
 }

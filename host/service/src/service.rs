@@ -104,6 +104,7 @@ impl Service {
             streams: parts.stores.streams,
             documents: parts.stores.documents,
             turns: RunTurns::default(),
+            checkpoints: parts.stores.checkpoints,
             types: types.clone(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),

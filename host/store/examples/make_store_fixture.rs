@@ -8,6 +8,7 @@ use std::sync::Arc;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::Label;
 use taskhost_model::task::Usage;
+use taskhost_store::checkpoints::{Checkpoint, RunOfTask};
 use taskhost_store::components::{Version, VersionState};
 use taskhost_store::conformance::{Subject, given};
 use taskhost_store::documents::Writer;
@@ -99,6 +100,18 @@ async fn tasks(s: &Subject) -> Result<(), Failure> {
     s.schedule("running", run).await?;
     let fence = s.claim(1).await?[0].task.fence();
     s.says("running", fence, RunEvent::Progress(given::progress(3)))
+        .await?;
+    let run = RunOfTask {
+        task: given::key("running"),
+        fence,
+    };
+    let checkpoint = Checkpoint {
+        value: Arc::from(&b"\0\xff7"[..]),
+        schema_version: 2,
+    };
+    s.stores
+        .checkpoints
+        .save(&run, "cursor", checkpoint)
         .await?;
 
     let mut run = s.run("hello");

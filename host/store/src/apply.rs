@@ -44,6 +44,8 @@ pub struct Write {
     pub payload: TextChange,
     /// The run's log.
     pub log: TextChange,
+    /// Whether the task's checkpoints end with this.
+    pub ends_checkpoints: bool,
 }
 
 /// What happens to a text that lies apart from the document.
@@ -162,6 +164,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         params: TextChange::Set(Arc::clone(&new.params)),
         payload: TextChange::Clear,
         log: TextChange::Clear,
+        ends_checkpoints: true,
     }))
 }
 
@@ -267,6 +270,7 @@ fn delete(task: &Task, now: Timestamp) -> Decision {
         params: TextChange::Clear,
         payload: TextChange::Clear,
         log: TextChange::Clear,
+        ends_checkpoints: true,
     }))
 }
 
@@ -329,6 +333,7 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
         params: TextChange::Keep,
         payload,
         log,
+        ends_checkpoints: phase == Phase::Completed,
     }))
 }
 
@@ -349,6 +354,7 @@ fn progress(task: &Task, report: &RunReport) -> Decision {
         params,
         payload,
         log,
+        ends_checkpoints: false,
     }))
 }
 
@@ -445,6 +451,7 @@ fn write(task: Task) -> Decision {
         params,
         payload,
         log,
+        ends_checkpoints: false,
     }))
 }
 

@@ -15,6 +15,7 @@ mod runs;
 mod lists;
 mod texts;
 mod collections;
+mod kept;
 mod stream_data;
 mod samples;
 mod retention;
@@ -136,6 +137,13 @@ async fn of_documents(make: &impl Fn() -> Subject) {
             a_query_looks_at_a_bounded_amount_and_goes_on,
             scopes_are_apart_and_go_with_their_stream,
             bodies_are_stored_exactly,
+        }
+        kept {
+            what_was_saved_is_there_for_the_next_attempt,
+            only_a_live_run_reads_and_writes_its_checkpoints,
+            a_new_schedule_a_result_and_a_deletion_end_checkpoints,
+            a_lost_host_loses_no_checkpoint,
+            a_save_beyond_a_limit_changes_nothing,
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Step {
     ComponentActivate,
     /// A collection is changed.
     Documents,
+    /// A run keeps something for its next attempt.
+    Checkpoint,
     /// Stream data arrives.
     Ingest,
     /// Anything else; it has no points.
@@ -37,7 +39,7 @@ pub enum Step {
 }
 
 /// Every point, in the order of [`Step`]: before and after each commit.
-pub const POINTS: [&str; 24] = [
+pub const POINTS: [&str; 26] = [
     "before_schedule_commit",
     "after_schedule_commit",
     "before_claim_commit",
@@ -60,6 +62,8 @@ pub const POINTS: [&str; 24] = [
     "after_component_activate_commit",
     "before_documents_commit",
     "after_documents_commit",
+    "before_checkpoint_commit",
+    "after_checkpoint_commit",
     "before_ingest_commit",
     "after_ingest_commit",
 ];

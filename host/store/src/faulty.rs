@@ -9,6 +9,7 @@
 
 mod tasks;
 mod documents;
+mod checkpoints;
 mod streams;
 mod components;
 
@@ -91,6 +92,7 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
     }
     Stores::of_parts(
         faulty(&stores.tasks, policy),
+        faulty(&stores.checkpoints, policy),
         faulty(&stores.documents, policy),
         faulty(&stores.streams, policy),
         faulty(&stores.components, policy),

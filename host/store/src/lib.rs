@@ -18,6 +18,7 @@ pub mod limits;
 pub mod queue;
 pub mod tasks;
 pub mod documents;
+pub mod checkpoints;
 pub mod streams;
 pub mod components;
 mod place;

@@ -12,6 +12,8 @@ pub struct Limits {
     pub payload_bytes_max: u64,
     /// Log of one run, over all its attempts; whole lines beyond it are not kept.
     pub log_bytes_max: u64,
+    /// Checkpoints of one task together, keys included; each counts as 1 KiB at least.
+    pub checkpoints_bytes_max: u64,
     /// One document of a stream.
     pub stream_document_bytes_max: u64,
 }
@@ -22,6 +24,7 @@ impl Default for Limits {
             params_bytes_max: 1024 * 1024,
             payload_bytes_max: 8 * 1024 * 1024,
             log_bytes_max: 1024 * 1024,
+            checkpoints_bytes_max: 8 * 1024 * 1024,
             stream_document_bytes_max: 1024 * 1024,
         }
     }

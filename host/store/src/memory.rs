@@ -1,6 +1,7 @@
 //! The store in memory, for tests: the same traits, the same guarantees but durability, and a
 //! second opinion that the embedded store is compared with.
 
+mod checkpoints;
 mod components;
 mod documents;
 mod streams;
@@ -13,6 +14,7 @@ use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
 
+use crate::checkpoints::Checkpoint;
 use crate::components::Version;
 use crate::documents::Scope;
 use crate::error::StoreError;
@@ -53,6 +55,7 @@ struct Entry {
     params: Option<Arc<str>>,
     payload: Option<Arc<str>>,
     log: String,
+    checkpoints: BTreeMap<String, Checkpoint>,
 }
 
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use taskhost_model::time::Clock;
 
+use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
 use crate::error::StoreError;
@@ -30,6 +31,8 @@ pub struct Settings {
 pub struct Stores {
     /// Task documents.
     pub tasks: Arc<dyn TaskStore>,
+    /// What tasks keep from one attempt to the next.
+    pub checkpoints: Arc<dyn CheckpointStore>,
     /// Collections.
     pub documents: Arc<dyn DocumentStore>,
     /// Stream data.
@@ -119,6 +122,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
     let sqlite = Arc::new(sqlite);
     Ok(Stores {
         tasks: Arc::clone(&sqlite) as Arc<dyn TaskStore>,
+        checkpoints: Arc::clone(&sqlite) as Arc<dyn CheckpointStore>,
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
@@ -132,6 +136,7 @@ pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
     let memory = Arc::new(Memory::new(limits, clock));
     Stores {
         tasks: Arc::clone(&memory) as Arc<dyn TaskStore>,
+        checkpoints: Arc::clone(&memory) as Arc<dyn CheckpointStore>,
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: memory,
@@ -145,12 +150,14 @@ impl Stores {
     #[must_use]
     pub fn of_parts(
         tasks: Arc<dyn TaskStore>,
+        checkpoints: Arc<dyn CheckpointStore>,
         documents: Arc<dyn DocumentStore>,
         streams: Arc<dyn StreamStore>,
         components: Arc<dyn ComponentStore>,
     ) -> Self {
         Self {
             tasks,
+            checkpoints,
             documents,
             streams,
             components,

@@ -9,6 +9,7 @@ mod reserve;
 mod schema;
 mod row;
 mod read_task;
+mod checkpoints;
 mod write_task;
 mod claim;
 mod along;

@@ -49,6 +49,7 @@ impl Bench {
             streams: stores.streams,
             documents: stores.documents,
             turns: crate::turns::RunTurns,
+            checkpoints: stores.checkpoints,
             types: TaskTypes::default(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),

@@ -69,6 +69,7 @@ impl Bench {
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
             turns: RunTurns::default(),
+            checkpoints: Arc::clone(&stores.checkpoints),
             clock: clock.clone(),
         });
         Self {
@@ -94,6 +95,7 @@ impl Bench {
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
             turns: turns.clone(),
+            checkpoints: Arc::clone(&stores.checkpoints),
             clock: self.clock.clone(),
         });
         (clients, stop)

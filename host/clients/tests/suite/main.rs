@@ -13,3 +13,4 @@ mod saying;
 mod streams;
 mod turns;
 mod documents;
+mod state;

@@ -38,7 +38,7 @@ mod generated {
 pub(crate) use generated::taskhost::task::types::Error as GuestError;
 pub(crate) use generated::{COMPONENT_TYPE, TaskTypePre};
 
-use generated::taskhost::task::{context, documents, log, progress, streams, types};
+use generated::taskhost::task::{context, documents, log, progress, state, streams, types};
 
 /// What every task type exports.
 const TASK: &str = "taskhost:task/task@0.1.0";
@@ -327,6 +327,30 @@ impl documents::HostCollection for GuestState {
     async fn drop(&mut self, collection: Resource<clients::Collection>) -> Result<()> {
         self.table.delete(collection)?;
         Ok(())
+    }
+}
+
+impl state::Host for GuestState {
+    async fn save(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        schema_version: u32,
+    ) -> Result<(), ClientError> {
+        let saved = self.clients.state.save(&key, value, schema_version);
+        self.meter.in_host(saved).await
+    }
+
+    async fn load(&mut self, key: String) -> Result<Option<state::Checkpoint>, ClientError> {
+        let loaded = self.meter.in_host(self.clients.state.load(&key)).await?;
+        Ok(loaded.map(|checkpoint| state::Checkpoint {
+            value: checkpoint.value.to_vec(),
+            schema_version: checkpoint.schema_version,
+        }))
+    }
+
+    async fn delete(&mut self, key: String) -> Result<(), ClientError> {
+        self.meter.in_host(self.clients.state.delete(&key)).await
     }
 }
 

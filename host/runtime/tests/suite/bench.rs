@@ -153,6 +153,7 @@ impl TestRun {
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
             turns: RunTurns::default(),
+            checkpoints: Arc::clone(&stores.checkpoints),
             clock,
         });
         let limits = RunLimits {

@@ -200,12 +200,16 @@ impl Content {
                 params: None,
                 payload: None,
                 log: String::new(),
+                checkpoints: BTreeMap::new(),
             }
         });
         entry.place = place;
         entry.task = write.task;
         change(&mut entry.params, write.params);
         change(&mut entry.payload, write.payload);
+        if write.ends_checkpoints {
+            entry.checkpoints.clear();
+        }
         match write.log {
             TextChange::Keep => {}
             TextChange::Clear => entry.log.clear(),

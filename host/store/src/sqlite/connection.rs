@@ -11,10 +11,16 @@ use crate::error::StoreError;
 pub(super) struct Format {
     /// Its name in the data folder.
     pub file: &'static str,
-    /// Makes version 1 out of nothing.
-    pub schema: &'static str,
+    /// The first makes version 1 out of nothing, each of the others the next version out of the
+    /// one before. None is ever changed: files that it made exist.
+    pub steps: &'static [&'static str],
+}
+
+impl Format {
     /// The newest version that this program reads and writes.
-    pub version: i64,
+    pub(super) fn version(&self) -> i64 {
+        i64::try_from(self.steps.len()).unwrap_or(i64::MAX)
+    }
 }
 
 /// Marks a file as ours, so that somebody else's is never touched: "tkht".
@@ -49,7 +55,7 @@ pub(super) fn for_writing(folder: &Path, format: &Format) -> Result<Connection, 
          PRAGMA journal_size_limit = {LOG_BYTES_MAX};
          PRAGMA cache_size = -4096;"
     ))?;
-    create_schema(&connection, format)?;
+    bring_up_to_date(&connection, format)?;
     Ok(connection)
 }
 
@@ -95,7 +101,7 @@ fn check_format(connection: &Connection, format: &Format) -> Result<(), StoreErr
             format!("`{file}` in the data folder is not a store of taskhost: use another folder");
         return Err(StoreError::Corrupt { reason });
     }
-    let (version, newest) = (number("PRAGMA user_version")?, format.version);
+    let (version, newest) = (number("PRAGMA user_version")?, format.version());
     if version > newest {
         let reason = format!(
             "`{file}` was written by a newer taskhost (format {version}, this one knows up to \
@@ -106,14 +112,16 @@ fn check_format(connection: &Connection, format: &Format) -> Result<(), StoreErr
     Ok(())
 }
 
-fn create_schema(connection: &Connection, format: &Format) -> Result<(), StoreError> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == 0 {
-        // One transaction: a host that is killed here starts anew.
+/// Each step in a transaction of its own: a host that is killed here goes on where it was.
+fn bring_up_to_date(connection: &Connection, format: &Format) -> Result<(), StoreError> {
+    let stored: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (version, step) in (1..).zip(format.steps) {
+        if version <= stored {
+            continue;
+        }
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID};
-             PRAGMA user_version = {}; COMMIT;",
-            format.schema, format.version
+            "BEGIN IMMEDIATE; {step} PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {version}; COMMIT;"
         ))?;
     }
     Ok(())

@@ -8,16 +8,19 @@ use taskhost_model::query::Sort;
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
 
+use super::connection::Format;
 use super::range::Range;
 use super::{
-    claim, collection, conditions, documents, drawing, list, read_task, retention, schema, search,
-    tasks,
+    checkpoints, claim, collection, conditions, documents, drawing, list, read_task, retention,
+    schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
-fn connection(schema: &str) -> Connection {
+fn connection(format: &Format) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(schema).unwrap();
+    for step in format.steps {
+        connection.execute_batch(step).unwrap();
+    }
     conditions::register(&connection).unwrap();
     connection
 }
@@ -37,7 +40,7 @@ fn check(connection: &Connection, sql: &str, expected: &[&str]) {
 
 #[test]
 fn tasks_are_found_and_claimed_by_one_seek() {
-    let connection = connection(schema::TASKS.schema);
+    let connection = connection(&schema::TASKS);
     let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
     check(
         read_task::SELECT_BY_KEY,
@@ -75,7 +78,7 @@ fn tasks_are_found_and_claimed_by_one_seek() {
 
 #[test]
 fn unfinished_runs_are_counted_over_small_indexes() {
-    let connection = connection(schema::TASKS.schema);
+    let connection = connection(&schema::TASKS);
     for sql in tasks::UNFINISHED_BY_TYPE
         .iter()
         .chain(&tasks::UNFINISHED_BY_DIGEST)
@@ -98,7 +101,7 @@ fn unfinished_runs_are_counted_over_small_indexes() {
 
 #[test]
 fn lists_go_along_an_index_without_sorting() {
-    let connection = connection(schema::TASKS.schema);
+    let connection = connection(&schema::TASKS);
     let all = ListRequest::all(Space::parse("default").unwrap());
     let mut on_stream = all.clone();
     on_stream.stream = StreamName::parse("logs").ok();
@@ -145,7 +148,7 @@ fn lists_go_along_an_index_without_sorting() {
 
 #[test]
 fn collections_are_read_by_id() {
-    let connection = connection(schema::TASKS.schema);
+    let connection = connection(&schema::TASKS);
     let page = "SEARCH documents USING INDEX documents_by_id \
                 (space=? AND stream=? AND label=? AND id>?)";
     check(&connection, collection::SELECT_AFTER, &[page]);
@@ -157,8 +160,19 @@ fn collections_are_read_by_id() {
 }
 
 #[test]
+fn checkpoints_are_found_by_their_task() {
+    let connection = connection(&schema::TASKS);
+    let one = "SEARCH checkpoints USING INDEX checkpoints_by_key (task=? AND key=?)";
+    let all = "SEARCH checkpoints USING INDEX checkpoints_by_key (task=?)";
+    check(&connection, checkpoints::SELECT, &[one]);
+    check(&connection, checkpoints::FORGET, &[one]);
+    check(&connection, checkpoints::COUNT_OTHERS, &[all]);
+    check(&connection, checkpoints::END, &[all]);
+}
+
+#[test]
 fn stream_data_is_read_along_an_index() {
-    let connection = connection(schema::STREAMS.schema);
+    let connection = connection(&schema::STREAMS);
     let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
     let range = |condition: Option<Condition>| Range {
         stream: 1,

@@ -6,15 +6,13 @@ use super::connection::Format;
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    schema: TASKS_SCHEMA,
-    version: 1,
+    steps: &[TASKS_SCHEMA, CHECKPOINTS_SCHEMA],
 };
 
 /// Stream data.
 pub(super) const STREAMS: Format = Format {
     file: "streams.sqlite",
-    schema: STREAMS_SCHEMA,
-    version: 1,
+    steps: &[STREAMS_SCHEMA],
 };
 
 /// Writes something in either file.
@@ -87,6 +85,19 @@ const TASKS_SCHEMA: &str = "
 
     CREATE TABLE sequences (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
+";
+
+/// Version 2.
+const CHECKPOINTS_SCHEMA: &str = "
+    CREATE TABLE checkpoints (
+        number INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        counted_bytes INTEGER NOT NULL,
+        schema_version INTEGER NOT NULL,
+        value BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX checkpoints_by_key ON checkpoints (task, key);
 ";
 
 /// A document's `number` is its stream's number and its own, the order of arrival within the

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
+use super::checkpoints::end_all;
 use super::read_task::Stored;
 use super::row;
 use crate::apply::{Decision, TextChange, Write};
@@ -50,6 +51,7 @@ pub(super) fn write(
                 params,
                 payload,
                 log,
+                ends_checkpoints,
             } = *write;
             let number = write_row(connection, stored.as_ref(), &task, now)?;
             // A new row cannot have texts yet: clearing them is left out.
@@ -57,6 +59,9 @@ pub(super) fn write(
             write_text(connection, &PARAMS, number, params, fresh)?;
             write_text(connection, &PAYLOADS, number, payload, fresh)?;
             write_log(connection, limits, number, log, fresh)?;
+            if ends_checkpoints && !fresh {
+                end_all(connection, number)?;
+            }
             Ok(Applied {
                 outcome: Outcome::Changed,
                 task: Some(task),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use taskhost_model::status::Status;
 
 use super::{opened, sqlite};
+use crate::checkpoints::{Checkpoint, RunOfTask};
 use crate::components::{Version, VersionState};
 use crate::conformance::along::Listener;
 use crate::conformance::{Subject, given};
@@ -148,6 +149,16 @@ async fn work(s: &Subject) -> Result<(), StoreError> {
     let changes = vec![given::put("a", "{}"), given::put("b", "{}")];
     s.stores.documents.apply(&scope, &run, changes).await?;
     println!("answered documents");
+    let run = RunOfTask {
+        task: given::key("t"),
+        fence,
+    };
+    let checkpoint = Checkpoint {
+        value: Arc::from(&b"17"[..]),
+        schema_version: 1,
+    };
+    s.stores.checkpoints.save(&run, "k", checkpoint).await?;
+    println!("answered checkpoint");
     s.completed("t", fence, "{}").await?;
     println!("answered end");
     s.apply("t", given::acknowledge()).await?;
@@ -206,6 +217,14 @@ async fn check(folder: &Path, point: &str, answered: &[&str]) {
             (false, false) => Status::InProgress,
         };
         assert_eq!(task.status, expected, "{point}");
+        let run = RunOfTask {
+            task: given::key("t"),
+            fence: task.fence(),
+        };
+        // Where the run has ended, nobody reads them any more.
+        if let Ok(kept) = stores.checkpoints.load(&run, "k").await {
+            assert_eq!(kept.is_some(), done("checkpoint"), "{point}");
+        }
     }
     let scope = given::space_scope("features");
     let page = stores

@@ -2,12 +2,14 @@
 //! them and says what they hold.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Label, RunId};
 use taskhost_model::status::{RunState, Status};
 
 use super::opened;
+use crate::checkpoints::{Checkpoint, RunOfTask};
 use crate::components::VersionState;
 use crate::conformance::given;
 use crate::open::Stores;
@@ -52,6 +54,36 @@ async fn version_1_is_read_and_written() {
         ("queued", "{\"n\":1}")
     );
     stores.close().await;
+}
+
+#[tokio::test]
+async fn version_2_has_checkpoints_and_version_1_gets_them() {
+    for (version, kept) in [("v1", None), ("v2", Some(&b"\0\xff7"[..]))] {
+        let folder = copy_of(version);
+        let stores = opened(folder.path(), &given::clock());
+        tasks_of_version_1(&stores).await;
+        others_of_version_1(&stores).await;
+        let run = RunOfTask {
+            task: given::key("running"),
+            fence: read(&stores, "running").await.task.fence(),
+        };
+        let found = stores.checkpoints.load(&run, "cursor").await.unwrap();
+        let found = found.map(|found| (found.value.to_vec(), found.schema_version));
+        assert_eq!(found, kept.map(|value| (value.to_vec(), 2)));
+        let checkpoint = Checkpoint {
+            value: Arc::from(&b"18"[..]),
+            schema_version: 3,
+        };
+        let saved = stores.checkpoints.save(&run, "cursor", checkpoint.clone());
+        saved.await.unwrap();
+        stores.close().await;
+        // Opened again, nothing is done twice.
+        drop(stores);
+        let stores = opened(folder.path(), &given::clock());
+        let found = stores.checkpoints.load(&run, "cursor").await.unwrap();
+        assert_eq!(found, Some(checkpoint));
+        stores.close().await;
+    }
 }
 
 async fn tasks_of_version_1(stores: &Stores) {

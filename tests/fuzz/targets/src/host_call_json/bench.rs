@@ -64,6 +64,7 @@ impl Bench {
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
             turns: RunTurns::default(),
+            checkpoints: Arc::clone(&stores.checkpoints),
             clock,
         });
         Self { clients, said }
