@@ -108,14 +108,14 @@ impl Context {
     /// Whether the run is asked to stop. A guest that has read `true` has been told.
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
-        self.scope.count();
+        self.scope.calls.note("context.cancel-requested");
         self.scope.check().is_err()
     }
 
     /// Why the run is asked to stop.
     #[must_use]
     pub fn cancel_reason(&self) -> Option<String> {
-        self.scope.count();
+        self.scope.calls.note("context.cancel-reason");
         self.scope
             .stop
             .asked()
@@ -128,7 +128,8 @@ impl Context {
     /// # Errors
     /// `canceled` or `deadline` as soon as the run is asked to stop; `denied` from `describe`.
     pub async fn sleep(&self, ms: u64) -> Result<(), ClientError> {
-        if self.counted().is_none() {
+        self.scope.calls.enter("context.sleep")?;
+        if self.info.is_none() {
             return Err(ClientError::denied("`describe` cannot wait"));
         }
         let wait = tokio::time::sleep(Duration::from_millis(ms.min(SLEEP_MS_MAX)));
@@ -141,7 +142,7 @@ impl Context {
     }
 
     fn counted(&self) -> Option<&RunInfo> {
-        self.scope.count();
+        self.scope.calls.note("context");
         self.info.as_deref()
     }
 

@@ -112,7 +112,7 @@ impl Documents {
     /// # Errors
     /// `denied` for other labels, `invalid` for options, `too-large` above 64 open ones.
     pub fn open(&self, label: &str, options: Option<&str>) -> Result<Collection, ClientError> {
-        self.0.scope.count();
+        self.0.scope.calls.enter("collection.open")?;
         let Some(grant) = &self.0.grant else {
             return Err(ClientError::denied(
                 "there are no collections outside of a run",
@@ -174,7 +174,7 @@ impl Collection {
     /// # Errors
     /// `invalid`, `unavailable`.
     pub async fn get(&self, id: &str) -> Result<Option<Document>, ClientError> {
-        self.documents.scope.count();
+        self.documents.scope.calls.enter("collection.get")?;
         let id = document_id(id)?;
         Ok(self.store.get(&self.place, &id).await?.map(Document::from))
     }
@@ -190,7 +190,7 @@ impl Collection {
         limit: u32,
     ) -> Result<Page, ClientError> {
         let scope = &self.documents.scope;
-        scope.count();
+        scope.calls.enter("collection.query")?;
         scope.check()?;
         if !(1..=PAGE_DOCUMENTS_MAX).contains(&limit) {
             let problem = format!("has to be 1 to {PAGE_DOCUMENTS_MAX}");
@@ -210,7 +210,7 @@ impl Collection {
         &self,
         changes: Vec<Change>,
     ) -> Result<Vec<Result<String, ClientError>>, ClientError> {
-        self.documents.scope.count();
+        self.documents.scope.calls.enter("collection.apply")?;
         if changes.len() > CHANGES_MAX {
             let max = CHANGES_MAX as u64;
             return Err(ClientError::too_large(

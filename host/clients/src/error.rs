@@ -19,6 +19,10 @@ pub enum ErrorCode {
     Invalid,
     /// An argument is above a limit.
     TooLarge,
+    /// The run, its type or its space has used up what it may.
+    QuotaExceeded,
+    /// Somebody else wants a pause first.
+    RateLimited,
     /// The run is asked to stop.
     Canceled,
     /// The run's time is up.
@@ -39,6 +43,8 @@ impl ErrorCode {
             Self::Conflict => "conflict",
             Self::Invalid => "invalid",
             Self::TooLarge => "too-large",
+            Self::QuotaExceeded => "quota-exceeded",
+            Self::RateLimited => "rate-limited",
             Self::Canceled => "canceled",
             Self::Deadline => "deadline",
             Self::Unavailable => "unavailable",
@@ -77,7 +83,9 @@ impl ClientError {
         }
     }
 
-    pub(crate) fn denied(message: impl Into<String>) -> Self {
+    /// This run, its type or its requester may not.
+    #[must_use]
+    pub fn denied(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Denied, message)
     }
 

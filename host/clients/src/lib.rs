@@ -22,6 +22,7 @@ pub mod stop;
 pub mod sink;
 pub mod caps;
 mod stillness;
+pub mod calls;
 mod scope;
 pub mod context;
 pub mod progress;

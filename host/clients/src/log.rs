@@ -44,7 +44,7 @@ impl Log {
 
     /// Adds a line. `fields` that are no JSON object are kept as text.
     pub fn log(&self, level: LogLevel, message: &str, fields: Option<&str>) {
-        self.0.scope.count();
+        self.0.scope.calls.note("log.log");
         if self.has_room() {
             let message = cut(message, LOG_LINE_BYTES_MAX);
             let fields = fields.map(|fields| kept(fields, LOG_LINE_BYTES_MAX - message.len()));

@@ -34,7 +34,7 @@ impl Progress {
     /// # Errors
     /// `canceled`, `deadline`.
     pub fn report(&self, done: u64, total: Option<u64>, message: &str) -> Result<(), ClientError> {
-        self.say(|said| {
+        self.say("progress.report", |said| {
             said.done = total.map_or(done, |total| done.min(total));
             said.total = total;
             cut(message, MESSAGE_BYTES_MAX).clone_into(&mut said.message);
@@ -46,7 +46,7 @@ impl Progress {
     /// # Errors
     /// `canceled`, `deadline`.
     pub fn phase(&self, name: &str) -> Result<(), ClientError> {
-        self.say(|said| {
+        self.say("progress.phase", |said| {
             let phase = Some(cut(name, PHASE_BYTES_MAX).to_owned());
             *said = Said {
                 phase,
@@ -60,12 +60,12 @@ impl Progress {
     /// # Errors
     /// `canceled`, `deadline`.
     pub fn heartbeat(&self) -> Result<(), ClientError> {
-        self.say(|_| ())
+        self.say("progress.heartbeat", |_| ())
     }
 
-    fn say(&self, change: impl FnOnce(&mut Said)) -> Result<(), ClientError> {
+    fn say(&self, call: &'static str, change: impl FnOnce(&mut Said)) -> Result<(), ClientError> {
         let Inner { scope, sink, said } = &*self.0;
-        scope.count();
+        scope.calls.enter(call)?;
         scope.check()?;
         scope.stillness.moved();
         if let Some(sink) = sink {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Label, StreamKey, StreamName};
 use taskhost_model::time::Clock;
 use taskhost_store::checkpoints::{CheckpointStore, RunOfTask};
@@ -11,6 +12,7 @@ use taskhost_store::streams::StreamStore;
 
 pub use crate::context::RunInfo;
 
+use crate::calls::{CallScript, Calls};
 use crate::context::Context;
 use crate::documents::{DocumentGrant, Documents};
 use crate::log::Log;
@@ -29,6 +31,10 @@ pub struct Grants {
     pub stream: Option<StreamName>,
     /// The collections that the task type owns.
     pub collections: Vec<Label>,
+    /// What the type's descriptor asks for beyond that.
+    pub asked: Capabilities,
+    /// What the operator allows the type; a call has to be within both.
+    pub allowed: Capabilities,
 }
 
 /// What the clients of a run are built from.
@@ -42,6 +48,10 @@ pub struct RunParts {
     pub memory_bytes: u64,
     /// The longest log that is kept.
     pub log_bytes_max: u64,
+    /// The most host calls of the attempt.
+    pub host_calls_max: Option<u64>,
+    /// What a test of a task type puts between the guest and its clients.
+    pub script: Option<Arc<dyn CallScript>>,
     /// Asks it to stop.
     pub stop: StopSignal,
     /// Takes its progress and log.
@@ -85,6 +95,8 @@ impl RunClients {
             grants,
             memory_bytes,
             log_bytes_max,
+            host_calls_max,
+            script,
             stop,
             sink,
             streams,
@@ -93,7 +105,8 @@ impl RunClients {
             checkpoints,
             clock,
         } = parts;
-        let scope = Arc::new(Scope::new(stop, clock, memory_bytes));
+        let calls = Calls::new(host_calls_max, script);
+        let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls));
         let info = Arc::new(info);
         let stream = grants.stream.map(|name| StreamGrant {
             store: streams,
@@ -133,7 +146,8 @@ impl RunClients {
     /// the context is empty.
     #[must_use]
     pub fn describing() -> Self {
-        let scope = Arc::new(Scope::new(StopSignal::new(), Clock::System, 0));
+        let calls = Calls::new(None, None);
+        let scope = Arc::new(Scope::new(StopSignal::new(), Clock::System, 0, calls));
         Self {
             context: Context::new(Arc::clone(&scope), None),
             progress: Progress::new(Arc::clone(&scope), None),
@@ -158,7 +172,13 @@ impl RunClients {
     /// Calls so far.
     #[must_use]
     pub fn host_calls(&self) -> u64 {
-        self.scope.calls()
+        self.scope.calls.count()
+    }
+
+    /// The host call that the guest made last, as people write it.
+    #[must_use]
+    pub fn last_call(&self) -> Option<&'static str> {
+        self.scope.calls.last()
     }
 
     /// The run is over: the log says what it had to leave out.

@@ -1,10 +1,10 @@
 //! What all clients of one run share: its signal to stop, its clock, and the count of its calls.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use taskhost_model::time::Clock;
 
+use crate::calls::Calls;
 use crate::error::{ClientError, ErrorCode};
 use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
@@ -15,27 +15,18 @@ pub(crate) struct Scope {
     pub(crate) clock: Clock,
     pub(crate) memory_bytes: u64,
     pub(crate) stillness: Stillness,
-    calls: AtomicU64,
+    pub(crate) calls: Calls,
 }
 
 impl Scope {
-    pub(crate) fn new(stop: StopSignal, clock: Clock, memory_bytes: u64) -> Self {
+    pub(crate) fn new(stop: StopSignal, clock: Clock, memory_bytes: u64, calls: Calls) -> Self {
         Self {
             stop,
             clock,
             memory_bytes,
             stillness: Stillness::new(),
-            calls: AtomicU64::new(0),
+            calls,
         }
-    }
-
-    /// Every client method begins with this.
-    pub(crate) fn count(&self) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
     }
 
     /// Tells a run that is asked to stop so.

@@ -43,7 +43,7 @@ impl State {
         value: Vec<u8>,
         schema_version: u32,
     ) -> Result<(), ClientError> {
-        let grant = self.granted(key)?;
+        let grant = self.granted("state.save", key)?;
         let bytes = value.len();
         if bytes as u64 > VALUE_BYTES_MAX {
             return Err(ClientError::too_large(
@@ -66,7 +66,7 @@ impl State {
     /// # Errors
     /// `denied` outside of a run; `invalid` key; `unavailable`.
     pub async fn load(&self, key: &str) -> Result<Option<Checkpoint>, ClientError> {
-        let grant = self.granted(key)?;
+        let grant = self.granted("state.load", key)?;
         let loaded = grant.store.load(&grant.run, key).await;
         loaded.map_err(|error| self.explained(error))
     }
@@ -76,13 +76,13 @@ impl State {
     /// # Errors
     /// `denied` outside of a run; `invalid` key; `unavailable`.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
-        let grant = self.granted(key)?;
+        let grant = self.granted("state.delete", key)?;
         let forgotten = grant.store.forget(&grant.run, key).await;
         forgotten.map_err(|error| self.explained(error))
     }
 
-    fn granted(&self, key: &str) -> Result<&StateGrant, ClientError> {
-        self.scope.count();
+    fn granted(&self, call: &'static str, key: &str) -> Result<&StateGrant, ClientError> {
+        self.scope.calls.enter(call)?;
         let Some(grant) = &self.grant else {
             return Err(ClientError::denied(
                 "there is nothing to keep outside of a run",

@@ -62,7 +62,7 @@ impl Streams {
     /// # Errors
     /// `denied`, `not-found`, `canceled`, `deadline`, `unavailable`, as everywhere here.
     pub async fn describe(&self, name: &str) -> Result<String, ClientError> {
-        let grant = self.granted(name)?;
+        let grant = self.granted("streams.describe", name)?;
         let read = async {
             let stream = grant.store.get(&grant.key).await?;
             let stream =
@@ -93,7 +93,7 @@ impl Streams {
     /// # Errors
     /// Also `invalid` and `too-large` for the query.
     pub async fn count(&self, name: &str, query: &str) -> Result<String, ClientError> {
-        let grant = self.granted(name)?;
+        let grant = self.granted("streams.count", name)?;
         let query = request::query(query)?;
         let count = async {
             let _turn = grant.turns.turn().await;
@@ -111,7 +111,7 @@ impl Streams {
     /// # Errors
     /// Also `invalid` and `too-large` for the request.
     pub async fn sample(&self, name: &str, request: &str) -> Result<Batch, ClientError> {
-        let grant = self.granted(name)?;
+        let grant = self.granted("streams.sample", name)?;
         self.0
             .scope
             .unless_stopped(grant.sample(request, self.bytes_max()))
@@ -127,7 +127,7 @@ impl Streams {
         name: &str,
         requests: &[String],
     ) -> Result<Vec<Result<Batch, ClientError>>, ClientError> {
-        let grant = self.granted(name)?;
+        let grant = self.granted("streams.sample-many", name)?;
         if requests.len() > SAMPLES_MAX {
             let what = "`sample-many`";
             return Err(ClientError::too_large(
@@ -156,7 +156,7 @@ impl Streams {
     /// # Errors
     /// Also `invalid` and `too-large` for the request, and `too-large` for the answer.
     pub async fn field_stats(&self, name: &str, request: &str) -> Result<String, ClientError> {
-        let grant = self.granted(name)?;
+        let grant = self.granted("streams.field-stats", name)?;
         let query = request::query(request)?;
         let bytes_max = self.bytes_max();
         let stats = async {
@@ -180,7 +180,7 @@ impl Streams {
     /// # Errors
     /// Also `invalid` and `too-large` for the request.
     pub async fn search(&self, name: &str, request: &str) -> Result<Batch, ClientError> {
-        let grant = self.granted(name)?;
+        let grant = self.granted("streams.search", name)?;
         let query = request::query(request)?;
         let bytes_max = self.bytes_max();
         let search = async {
@@ -195,9 +195,9 @@ impl Streams {
     }
 
     /// Every method begins with this.
-    fn granted(&self, name: &str) -> Result<&StreamGrant, ClientError> {
+    fn granted(&self, call: &'static str, name: &str) -> Result<&StreamGrant, ClientError> {
         let Inner { scope, grant } = &*self.0;
-        scope.count();
+        scope.calls.enter(call)?;
         let Some(grant) = grant else {
             return Err(ClientError::denied(
                 "this run has no stream: schedule the task on one",

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::capabilities::Capabilities;
 use crate::ids::{Label, TypeId};
 
 /// What a component asks for and offers.
@@ -40,6 +41,13 @@ pub struct Descriptor {
     /// Collections that the type owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collections: Vec<Label>,
+    /// What it wants to reach beyond its stream and its collections.
+    #[serde(
+        default,
+        deserialize_with = "from_object",
+        skip_serializing_if = "Capabilities::is_empty"
+    )]
+    pub capabilities: Capabilities,
     /// How failures are tried again.
     #[serde(default, deserialize_with = "from_object")]
     pub retry: Retry,
@@ -82,6 +90,12 @@ pub struct Limits {
     /// The longest time without a word of progress, sleep not counted, in seconds; none: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_progress_s: Option<u64>,
+    /// Host calls of one attempt; none: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_calls: Option<u64>,
+    /// Tokens of language models for one run, over its attempts; none: what the connector allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
 }
 
 impl Default for Limits {
@@ -92,6 +106,8 @@ impl Default for Limits {
             wall_s: 300,
             output_kib: 1024,
             no_progress_s: None,
+            host_calls: None,
+            tokens: None,
         }
     }
 }
@@ -237,6 +253,7 @@ impl Descriptor {
             let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
             mistakes.push(too_large("collections", asked, most));
         }
+        mistakes.extend(self.capabilities.mistakes());
         let mut seen = std::collections::BTreeSet::new();
         for label in &self.collections {
             if !seen.insert(label) {

@@ -15,6 +15,7 @@ pub mod error;
 pub mod status;
 pub mod task;
 pub mod stale;
+pub mod capabilities;
 pub mod descriptor;
 pub mod exact;
 pub mod condition;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use taskhost_model::time::Clock;
 use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
 use taskhost_service::error::ServiceError;
+use taskhost_service::policy::Policy;
 use taskhost_service::{Parts, Service};
 use taskhost_store::open::{OpenError, Stores};
 use tokio::net::TcpListener;
@@ -243,6 +244,7 @@ fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::sett
     let params_bytes_max = usize::try_from(settings.limits.params_bytes_max);
     taskhost_service::settings::Settings {
         slots,
+        policy: Policy::default(),
         bounds: settings.bounds,
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
         retry_backoff: settings.runs.retry_backoff,

@@ -207,9 +207,13 @@ fn clients(
         grants: Grants {
             stream: task.stream.clone(),
             collections: version.descriptor.collections.clone(),
+            asked: version.descriptor.capabilities.clone(),
+            allowed: core.settings.policy.allowed(&task.type_id),
         },
         memory_bytes: memory_bytes(version),
         log_bytes_max: core.settings.log_bytes_max,
+        host_calls_max: version.descriptor.limits.host_calls,
+        script: None,
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
         streams: Arc::clone(&core.streams),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use taskhost_model::descriptor::Bounds;
 
+use crate::policy::Policy;
+
 /// How the service behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub slots: usize,
     /// The most that a descriptor may ask for.
     pub bounds: Bounds,
+    /// What task types may reach.
+    pub policy: Policy,
     /// The largest params, in bytes.
     pub params_bytes_max: usize,
     /// The largest document of a stream, in bytes.
@@ -34,6 +38,7 @@ impl Default for Settings {
         Self {
             slots: 64,
             bounds: Bounds::default(),
+            policy: Policy::default(),
             params_bytes_max: 1024 * 1024,
             document_bytes_max: 1024 * 1024,
             log_bytes_max: 1024 * 1024,

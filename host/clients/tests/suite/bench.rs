@@ -64,6 +64,8 @@ impl Bench {
             grants: grants(&info),
             memory_bytes,
             log_bytes_max: 1024 * 1024,
+            host_calls_max: None,
+            script: None,
             stop: stop.clone(),
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),
@@ -90,6 +92,8 @@ impl Bench {
             grants: grants(&self.info),
             memory_bytes: 64 * MIB,
             log_bytes_max: 1024 * 1024,
+            host_calls_max: None,
+            script: None,
             stop: stop.clone(),
             sink: Arc::clone(&self.said) as _,
             streams: Arc::clone(&stores.streams),
@@ -132,6 +136,7 @@ fn grants(info: &RunInfo) -> Grants {
     Grants {
         stream: info.stream.clone(),
         collections: vec![Label::parse("features").unwrap()],
+        ..Grants::default()
     }
 }
 

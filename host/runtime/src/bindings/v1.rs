@@ -1,5 +1,10 @@
 //! `wit/v1`: turns calls of the contract into calls of clients, and holds nothing else.
 
+mod children;
+mod http;
+mod inference;
+mod secrets;
+
 use taskhost_clients::documents as clients;
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_clients::streams::Batch;

@@ -144,10 +144,13 @@ impl TestRun {
                     .iter()
                     .map(|label| Label::parse(label).unwrap())
                     .collect(),
+                ..Grants::default()
             },
             info,
             memory_bytes,
             log_bytes_max: 1024 * 1024,
+            host_calls_max: None,
+            script: None,
             stop: stop.clone(),
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),

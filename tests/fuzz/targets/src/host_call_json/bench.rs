@@ -54,11 +54,14 @@ impl Bench {
             grants: Grants {
                 stream: info.stream.clone(),
                 collections: vec![Label::parse("features").unwrap()],
+                ..Grants::default()
             },
             info,
             memory_bytes: MEMORY_BYTES,
             // More than any input says.
             log_bytes_max: 1 << 30,
+            host_calls_max: None,
+            script: None,
             stop: StopSignal::new(),
             sink: Arc::clone(&said) as _,
             streams: Arc::clone(&stores.streams),

@@ -1,0 +1,284 @@
+//! What a task type may reach beyond its own stream and collections: asked for by its descriptor,
+//! allowed by an operator. A call has to be within both.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Label, TypeId};
+
+/// A list for each kind of thing; empty is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Capabilities {
+    /// Where requests may go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpRule>,
+    /// Secrets, by the names that the operator gave them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Label>,
+    /// Connectors to language models, by the names that the operator gave them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Label>,
+    /// Task types whose runs may be spawned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<TypeId>,
+}
+
+/// Requests to one origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpRule {
+    /// Scheme, host and port as [RFC 6454] writes them: `https://api.example.org`. The port only
+    /// where it is not the scheme's own.
+    ///
+    /// [RFC 6454]: https://www.rfc-editor.org/rfc/rfc6454#section-6.2
+    pub origin: String,
+    /// In upper case; `GET` and `HEAD` by default.
+    #[serde(default = "reading")]
+    pub methods: Vec<String>,
+    /// What the path begins with: `/v1/` or the like. The whole origin by default.
+    #[serde(default = "everywhere")]
+    pub path_prefix: String,
+}
+
+fn reading() -> Vec<String> {
+    vec!["GET".to_owned(), "HEAD".to_owned()]
+}
+
+fn everywhere() -> String {
+    "/".to_owned()
+}
+
+/// The most entries of one list.
+const ENTRIES_MAX: usize = 64;
+/// The most bytes of an origin, a path or a method.
+const TEXT_BYTES_MAX: usize = 512;
+
+impl Capabilities {
+    /// What is asked here and `allowed` does not hold.
+    #[must_use]
+    pub fn beyond(&self, allowed: &Self) -> Self {
+        Self {
+            http: missing(&self.http, |rule| {
+                allowed.http.iter().any(|other| other.covers(rule))
+            }),
+            secrets: missing(&self.secrets, |name| allowed.secrets.contains(name)),
+            models: missing(&self.models, |name| allowed.models.contains(name)),
+            children: missing(&self.children, |id| allowed.children.contains(id)),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, more: &Self) -> Self {
+        let Self {
+            http,
+            secrets,
+            models,
+            children,
+        } = more.beyond(&self);
+        self.http.extend(http);
+        self.secrets.extend(secrets);
+        self.models.extend(models);
+        self.children.extend(children);
+        self
+    }
+
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+
+    /// Each thing in words: `http origin https://api.example.org (GET, /v1/)`.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let http = self.http.iter().map(|rule| {
+            let methods = rule.methods.join(", ");
+            format!(
+                "http origin {} ({methods}, {})",
+                rule.origin, rule.path_prefix
+            )
+        });
+        let secrets = self.secrets.iter().map(|name| format!("secret {name}"));
+        let models = self.models.iter().map(|name| format!("model {name}"));
+        let children = self.children.iter().map(|id| format!("child type {id}"));
+        http.chain(secrets).chain(models).chain(children).collect()
+    }
+
+    /// What cannot be meant, each as a sentence that names the key.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for (key, length) in [
+            ("http", self.http.len()),
+            ("secrets", self.secrets.len()),
+            ("models", self.models.len()),
+            ("children", self.children.len()),
+        ] {
+            if length > ENTRIES_MAX {
+                mistakes.push(format!(
+                    "`capabilities.{key}` has {length} entries, at most {ENTRIES_MAX}"
+                ));
+            }
+        }
+        for (index, rule) in self.http.iter().enumerate() {
+            if let Some(problem) = rule.mistake() {
+                mistakes.push(format!("`capabilities.http[{index}]` {problem}"));
+            }
+        }
+        mistakes
+    }
+}
+
+fn missing<T: Clone>(asked: &[T], is_allowed: impl Fn(&T) -> bool) -> Vec<T> {
+    let missing = asked.iter().filter(|one| !is_allowed(one));
+    missing.cloned().collect()
+}
+
+impl HttpRule {
+    /// Whether a request is within the rule. `origin` as [`Self::origin`] is written; `path` without
+    /// what comes after `?`, and without `.` and `..`.
+    #[must_use]
+    pub fn permits(&self, origin: &str, method: &str, path: &str) -> bool {
+        self.origin == origin
+            && self.methods.iter().any(|one| one == method)
+            && within(path, &self.path_prefix)
+    }
+
+    /// Whether every request that `other` permits is permitted here.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let methods = || other.methods.iter().all(|one| self.methods.contains(one));
+        self.origin == other.origin && methods() && within(&other.path_prefix, &self.path_prefix)
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let Self {
+            origin,
+            methods,
+            path_prefix,
+        } = self;
+        let texts = [origin, path_prefix].into_iter().chain(methods);
+        if texts.into_iter().any(|text| text.len() > TEXT_BYTES_MAX) {
+            return Some(format!("has a text of more than {TEXT_BYTES_MAX} bytes"));
+        }
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| origin.strip_prefix(scheme));
+        let is_host = |host: &str| {
+            let fits = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
+            !host.is_empty() && host.chars().all(fits) && !host.contains(['/', '?', '#', '@', '*'])
+        };
+        if !host.is_some_and(is_host) {
+            return Some(format!(
+                "has the origin `{origin}`: write scheme and host in lower case, with the port \
+                 where it is not the usual one, as in `https://api.example.org`"
+            ));
+        }
+        let is_method =
+            |method: &String| !method.is_empty() && method.chars().all(|c| c.is_ascii_uppercase());
+        if methods.is_empty() || !methods.iter().all(is_method) {
+            return Some(
+                "has no methods, or one that is not in upper case, as in `GET`".to_owned(),
+            );
+        }
+        let is_plain = path_prefix.starts_with('/')
+            && path_prefix.chars().all(|c| c.is_ascii_graphic())
+            && !path_prefix.contains(['?', '#', '\\'])
+            && !path_prefix
+                .split('/')
+                .any(|part| part == "." || part == "..");
+        (!is_plain).then(|| {
+            format!("has the path prefix `{path_prefix}`: it has to begin with `/`, as in `/v1/`")
+        })
+    }
+}
+
+/// By whole segments: `/v1` holds `/v1` and `/v1/a`, and not `/v10`.
+fn within(path: &str, prefix: &str) -> bool {
+    let Some(rest) = path.strip_prefix(prefix) else {
+        return false;
+    };
+    rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(origin: &str, methods: &[&str], path_prefix: &str) -> HttpRule {
+        HttpRule {
+            origin: origin.to_owned(),
+            methods: methods.iter().map(ToString::to_string).collect(),
+            path_prefix: path_prefix.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_rule_holds_for_its_origin_methods_and_whole_segments() {
+        let it = rule("https://a.example", &["GET"], "/v1");
+        for (origin, method, path, permitted) in [
+            ("https://a.example", "GET", "/v1", true),
+            ("https://a.example", "GET", "/v1/x", true),
+            ("https://a.example", "GET", "/v10", false),
+            ("https://a.example", "GET", "/", false),
+            ("https://a.example", "POST", "/v1", false),
+            ("http://a.example", "GET", "/v1", false),
+            ("https://a.example:8443", "GET", "/v1", false),
+            ("https://a.example.evil", "GET", "/v1", false),
+        ] {
+            assert_eq!(
+                it.permits(origin, method, path),
+                permitted,
+                "{origin} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_goes_beyond_is_what_no_rule_covers() {
+        let allowed = Capabilities {
+            http: vec![rule("https://a.example", &["GET", "POST"], "/v1/")],
+            models: vec!["small".parse().unwrap()],
+            ..Capabilities::default()
+        };
+        let asked = Capabilities {
+            http: vec![
+                rule("https://a.example", &["GET"], "/v1/x"),
+                rule("https://a.example", &["DELETE"], "/v1/x"),
+                rule("https://a.example", &["GET"], "/"),
+            ],
+            secrets: vec!["token".parse().unwrap()],
+            models: vec!["small".parse().unwrap()],
+            ..Capabilities::default()
+        };
+        let beyond = asked.beyond(&allowed);
+        assert_eq!(
+            beyond.words(),
+            [
+                "http origin https://a.example (DELETE, /v1/x)",
+                "http origin https://a.example (GET, /)",
+                "secret token",
+            ]
+        );
+        assert!(asked.beyond(&allowed.and(&beyond)).is_empty());
+    }
+
+    #[test]
+    fn rules_that_cannot_be_meant_are_named() {
+        for bad in [
+            rule("https://A.example", &["GET"], "/"),
+            rule("https://a.example/", &["GET"], "/"),
+            rule("https://u@a.example", &["GET"], "/"),
+            rule("https://*.example", &["GET"], "/"),
+            rule("ftp://a.example", &["GET"], "/"),
+            rule("https://a.example", &["get"], "/"),
+            rule("https://a.example", &[], "/"),
+            rule("https://a.example", &["GET"], "v1"),
+            rule("https://a.example", &["GET"], "/a/../b"),
+        ] {
+            assert!(bad.mistake().is_some(), "{bad:?}");
+        }
+        assert_eq!(rule("http://[::1]:80", &["GET"], "/").mistake(), None);
+    }
+}

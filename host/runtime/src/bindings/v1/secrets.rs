@@ -1,0 +1,12 @@
+//! Placeholders of secrets.
+
+use taskhost_clients::error::ClientError;
+
+use super::generated::taskhost::task::secrets;
+use crate::state::GuestState;
+
+impl secrets::Host for GuestState {
+    async fn placeholder(&mut self, _: String) -> Result<String, ClientError> {
+        Err(ClientError::denied("not there yet"))
+    }
+}
