@@ -16,6 +16,14 @@ pub const CHANGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const COLLECTIONS_OPEN_MAX: usize = 64;
 /// The key of a checkpoint.
 pub const CHECKPOINT_KEY_BYTES_MAX: usize = 255;
+/// A request to a language model.
+pub const INFERENCE_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// All answers of one call to language models, as their servers send them.
+pub const INFERENCE_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Requests of one `complete-many`.
+pub const COMPLETIONS_MAX: usize = 64;
+/// All requests of one `complete-many`.
+pub const COMPLETIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest sleep; the deadline comes before.
 pub const SLEEP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// A progress message.

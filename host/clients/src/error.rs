@@ -23,6 +23,8 @@ pub enum ErrorCode {
     QuotaExceeded,
     /// Somebody else wants a pause first.
     RateLimited,
+    /// A model has answered something else than it was asked for.
+    BadAnswer,
     /// The run is asked to stop.
     Canceled,
     /// The run's time is up.
@@ -45,6 +47,7 @@ impl ErrorCode {
             Self::TooLarge => "too-large",
             Self::QuotaExceeded => "quota-exceeded",
             Self::RateLimited => "rate-limited",
+            Self::BadAnswer => "bad-answer",
             Self::Canceled => "canceled",
             Self::Deadline => "deadline",
             Self::Unavailable => "unavailable",
@@ -103,6 +106,10 @@ impl ClientError {
             details: Some(details),
             ..Self::new(ErrorCode::Invalid, message)
         }
+    }
+
+    pub(crate) fn internal(problem: &str) -> Self {
+        Self::new(ErrorCode::Internal, problem)
     }
 
     pub(crate) fn too_large(what: &str, size: usize, unit: &str, size_max: u64) -> Self {

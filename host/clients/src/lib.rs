@@ -17,6 +17,8 @@
 
 pub mod error;
 pub mod json;
+pub mod schema;
+pub mod beside;
 mod sync;
 pub mod stop;
 pub mod sink;
@@ -32,4 +34,9 @@ pub mod turns;
 pub mod streams;
 pub mod documents;
 pub mod state;
+mod tls;
+mod denied;
+pub mod secrets;
+pub mod http;
+pub mod inference;
 pub mod run;

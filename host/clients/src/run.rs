@@ -14,10 +14,14 @@ pub use crate::context::RunInfo;
 
 use crate::calls::{CallScript, Calls};
 use crate::context::Context;
+use crate::denied::Denials;
 use crate::documents::{DocumentGrant, Documents};
+use crate::inference::{Connectors, Inference, InferenceGrant};
+use crate::http::{Http, Network, Outbound};
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::scope::Scope;
+use crate::secrets::Secrets;
 use crate::sink::RunSink;
 use crate::state::{State, StateGrant};
 use crate::stop::StopSignal;
@@ -62,8 +66,16 @@ pub struct RunParts {
     pub documents: Arc<dyn DocumentStore>,
     /// The same for all runs of a host.
     pub turns: RunTurns,
+    /// Language models, the same for all runs of a host.
+    pub connectors: Connectors,
+    /// The most tokens of the run, over its attempts.
+    pub tokens_max: Option<u64>,
+    /// What its former attempts have used of them.
+    pub tokens_used: u64,
     /// Checkpoints.
     pub checkpoints: Arc<dyn CheckpointStore>,
+    /// How the outside is reached, the same for all runs of a host.
+    pub network: Network,
     /// The time.
     pub clock: Clock,
 }
@@ -83,6 +95,12 @@ pub struct RunClients {
     pub documents: Documents,
     /// What it keeps for its next attempt.
     pub state: State,
+    /// Requests to the outside.
+    pub http: Http,
+    /// Placeholders of secrets.
+    pub secrets: Secrets,
+    /// Language models.
+    pub inference: Inference,
     scope: Arc<Scope>,
 }
 
@@ -102,7 +120,11 @@ impl RunClients {
             streams,
             documents,
             turns,
+            connectors,
+            tokens_max,
+            tokens_used,
             checkpoints,
+            network,
             clock,
         } = parts;
         let calls = Calls::new(host_calls_max, script);
@@ -131,13 +153,29 @@ impl RunClients {
                 fence: info.fence,
             },
         };
+        let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
+        let denials = Denials::new(log.clone(), Arc::clone(&info));
+        let (asked, allowed) = (grants.asked, grants.allowed);
+        let outbound = Outbound::new(network, &asked, &allowed, denials.clone());
+        let models = InferenceGrant {
+            connectors,
+            asked: asked.models,
+            allowed: allowed.models,
+            denials,
+            space: info.task.space.clone(),
+            tokens_max,
+            account: InferenceGrant::account(tokens_used),
+        };
         Self {
             context: Context::new(Arc::clone(&scope), Some(info)),
-            progress: Progress::new(Arc::clone(&scope), Some(Arc::clone(&sink))),
-            log: Log::new(Arc::clone(&scope), Some(sink), log_bytes_max),
+            progress: Progress::new(Arc::clone(&scope), Some(sink)),
+            log,
             streams: Streams::new(Arc::clone(&scope), stream),
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
             state: State::new(Arc::clone(&scope), Some(kept)),
+            secrets: Secrets::new(Arc::clone(&scope), Some(outbound.secrets())),
+            http: Http::new(Arc::clone(&scope), Some(Arc::new(outbound))),
+            inference: Inference::new(Arc::clone(&scope), Some(models)),
             scope,
         }
     }
@@ -155,6 +193,9 @@ impl RunClients {
             streams: Streams::new(Arc::clone(&scope), None),
             documents: Documents::new(Arc::clone(&scope), None),
             state: State::new(Arc::clone(&scope), None),
+            secrets: Secrets::new(Arc::clone(&scope), None),
+            http: Http::new(Arc::clone(&scope), None),
+            inference: Inference::new(Arc::clone(&scope), None),
             scope,
         }
     }
@@ -173,6 +214,12 @@ impl RunClients {
     #[must_use]
     pub fn host_calls(&self) -> u64 {
         self.scope.calls.count()
+    }
+
+    /// Tokens of language models that the run has used, over its attempts.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.inference.tokens()
     }
 
     /// The host call that the guest made last, as people write it.

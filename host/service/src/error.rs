@@ -1,6 +1,7 @@
 //! What the service answers when it does not do what was asked. The texts are for people.
 
-use taskhost_model::ids::TypeId;
+pub use taskhost_clients::schema::FieldError;
+use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::status::Status;
 use taskhost_store::error::StoreError;
 
@@ -60,6 +61,30 @@ pub enum ServiceError {
         /// Every mistake, in words that its author can use.
         mistakes: Vec<String>,
     },
+    /// A version that nobody has approved.
+    #[error(
+        "the version wants more than is allowed ({}): approve it with `taskhost types approve \
+         {type_id} {digest}`", .wants.join(", ")
+    )]
+    NeedsApproval {
+        /// Its type.
+        type_id: TypeId,
+        /// The version.
+        digest: Digest,
+        /// What, in words.
+        wants: Vec<String>,
+    },
+    /// A version that cannot be deleted.
+    #[error(
+        "{} not ended: cancel or await {}, then delete the version",
+        if *.tasks == 1 { "a task that needs the version has".to_owned() }
+        else { format!("{} tasks that need the version have", .tasks) },
+        if *.tasks == 1 { "it" } else { "them" }
+    )]
+    VersionInUse {
+        /// So many tasks.
+        tasks: u64,
+    },
     /// A value above its limit.
     #[error("{what} has {bytes} bytes, at most {bytes_max} are accepted")]
     TooLarge {
@@ -94,15 +119,6 @@ pub enum ServiceError {
         /// What happened.
         reason: String,
     },
-}
-
-/// One mistake in a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldError {
-    /// Where: a path like `params.start`.
-    pub field: String,
-    /// What is wrong, and what is accepted.
-    pub problem: String,
 }
 
 impl ServiceError {

@@ -3,16 +3,19 @@
 //! A version's descriptor and schemas are kept in memory while it is active or a run is pinned
 //! to it; its code is loaded at first use, through the runtime's cache.
 
-mod beside;
 mod catalog;
 mod checks;
-mod push;
-pub mod schema;
 mod said;
+mod changes;
+mod push;
+mod life;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use taskhost_clients::beside::Beside;
+use taskhost_clients::schema::Schema;
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::descriptor::{Bounds, Descriptor};
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::{Clock, Timestamp};
@@ -24,11 +27,10 @@ use taskhost_store::tasks::TaskStore;
 use tokio::sync::OnceCell;
 
 use crate::error::ServiceError;
+use crate::policy::Policy;
 use crate::wake::Wake;
-use beside::Beside;
 use catalog::Catalog;
 use push::Pushes;
-use schema::Schema;
 
 pub use push::Pushed;
 pub use view::{TypeView, VersionView};
@@ -43,13 +45,20 @@ struct Inner {
     documents: Arc<dyn DocumentStore>,
     tasks: Arc<dyn TaskStore>,
     runtime: Arc<Runtime>,
-    bounds: Bounds,
+    rules: Rules,
     retired_versions_kept: usize,
     clock: Clock,
     catalog: Catalog,
     rejected: Mutex<Vec<Rejected>>,
     pushes: Pushes,
     wake: Arc<Wake>,
+}
+
+/// What a version has to meet, and what it may then reach.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    pub(crate) bounds: Bounds,
+    pub(crate) policy: Policy,
 }
 
 /// A file that was refused; kept for display alone.
@@ -70,7 +79,7 @@ pub(crate) struct TypeParts {
     pub(crate) documents: Arc<dyn DocumentStore>,
     pub(crate) tasks: Arc<dyn TaskStore>,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) bounds: Bounds,
+    pub(crate) rules: Rules,
     pub(crate) retired_versions_kept: usize,
     pub(crate) clock: Clock,
     pub(crate) wake: Arc<Wake>,
@@ -90,8 +99,12 @@ pub(crate) struct LoadedVersion {
 
 impl LoadedVersion {
     /// Reads a version's descriptor and compiles its schemas. The mistakes are for its author.
-    pub(crate) fn read(version: Version, bounds: &Bounds) -> Result<Self, Vec<String>> {
-        let descriptor = Descriptor::parse(&version.descriptor, bounds)?;
+    pub(crate) fn read(version: Version, rules: &Rules) -> Result<Self, Vec<String>> {
+        let signatures = &rules.policy.signatures;
+        if let Some(refusal) = signatures.refusal(version.signed_by.as_deref()) {
+            return Err(vec![refusal]);
+        }
+        let descriptor = Descriptor::parse(&version.descriptor, &rules.bounds)?;
         let mut mistakes = Vec::new();
         let mut compile = |key: &str, schema: &Option<serde_json::Value>| {
             let compiled = Schema::compile(schema.as_ref()?);
@@ -101,6 +114,7 @@ impl LoadedVersion {
         };
         let params = compile("params_schema", &descriptor.params_schema);
         let result = compile("result_schema", &descriptor.result_schema);
+        compile("checkpoint_schema", &descriptor.checkpoint_schema);
         if mistakes.is_empty() {
             Ok(Self {
                 version,
@@ -108,11 +122,17 @@ impl LoadedVersion {
                 params,
                 result,
                 component: OnceCell::new(),
-                checks: Beside::new(),
+                checks: Beside::default(),
             })
         } else {
             Err(mistakes)
         }
+    }
+
+    /// What it wants and neither the policy nor an approval allows.
+    pub(crate) fn beyond(&self, policy: &Policy) -> Capabilities {
+        let allowed = policy.allowed_to(&self.version);
+        self.descriptor.capabilities.beyond(&allowed)
     }
 
     /// The type's wall-clock limit.
@@ -129,7 +149,7 @@ impl TaskTypes {
             documents: parts.documents,
             tasks: parts.tasks,
             runtime: parts.runtime,
-            bounds: parts.bounds,
+            rules: parts.rules,
             retired_versions_kept: parts.retired_versions_kept,
             clock: parts.clock,
             catalog: Catalog::default(),
@@ -139,7 +159,7 @@ impl TaskTypes {
         };
         inner
             .catalog
-            .read_active(&*inner.components, &inner.bounds)
+            .read_active(&*inner.components, &inner.rules)
             .await?;
         let types = Self(Arc::new(inner));
         for version in types.0.catalog.all_active() {
@@ -191,7 +211,7 @@ impl TaskTypes {
     pub(crate) async fn pinned(&self, digest: &Digest) -> Result<Arc<LoadedVersion>, ServiceError> {
         self.0
             .catalog
-            .pinned(digest, &*self.0.components, &self.0.bounds)
+            .pinned(digest, &*self.0.components, &self.0.rules)
             .await
     }
 
@@ -216,6 +236,15 @@ impl TaskTypes {
             })
         };
         version.component.get_or_try_init(load).await
+    }
+
+    /// Why nothing of a type is claimed, for people.
+    pub(crate) fn held_up(&self, type_id: &TypeId) -> Option<String> {
+        if let Some(paused) = self.0.catalog.paused(type_id) {
+            return Some(life::paused_words(type_id, &paused));
+        }
+        let is_missing = self.0.catalog.active(type_id).is_none();
+        is_missing.then(|| format!("no version of the task type `{type_id}` is active"))
     }
 
     /// What this host can claim now.

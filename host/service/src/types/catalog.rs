@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use taskhost_model::descriptor::Bounds;
 use taskhost_model::ids::{Digest, TypeId};
-use taskhost_store::components::{ComponentStore, VersionState};
+use taskhost_store::components::{ComponentStore, Paused, VersionState};
 use taskhost_store::queue::ClaimableType;
 
-use super::LoadedVersion;
+use super::{LoadedVersion, Rules};
 use crate::error::ServiceError;
 
 /// The versions in memory. A version that is not active stays while a run holds it.
@@ -19,22 +18,25 @@ pub(super) struct Catalog(RwLock<Versions>);
 struct Versions {
     active: HashMap<TypeId, Arc<LoadedVersion>>,
     draining: HashMap<Digest, Weak<LoadedVersion>>,
+    /// Nothing of these is claimed.
+    paused: HashMap<TypeId, Paused>,
 }
 
 impl Catalog {
-    /// Reads the active versions from the store. One that cannot be read, since the settings
+    /// Reads the active versions, and what is paused, from the store. One that cannot be read, since the settings
     /// are narrower than when it was accepted, is left out and its tasks wait.
     pub(super) async fn read_active(
         &self,
         components: &dyn ComponentStore,
-        bounds: &Bounds,
+        rules: &Rules,
     ) -> Result<(), ServiceError> {
+        self.write().paused = components.paused().await?.into_iter().collect();
         for version in components.list().await? {
             if version.state != VersionState::Active {
                 continue;
             }
             let (digest, type_id) = (version.digest.clone(), version.type_id.clone());
-            match LoadedVersion::read(version, bounds) {
+            match LoadedVersion::read(version, rules) {
                 Ok(version) => self.activate(Arc::new(version)),
                 Err(mistakes) => tracing::error!(
                     %digest, %type_id, mistakes = mistakes.join("; "),
@@ -77,7 +79,7 @@ impl Catalog {
         &self,
         digest: &Digest,
         components: &dyn ComponentStore,
-        bounds: &Bounds,
+        rules: &Rules,
     ) -> Result<Arc<LoadedVersion>, ServiceError> {
         if let Some(version) = self.in_memory(digest) {
             return Ok(version);
@@ -86,7 +88,7 @@ impl Catalog {
         let stored = components.get(digest).await?;
         let stored =
             stored.ok_or_else(|| gone(format!("the version {digest} is not in the store")))?;
-        let version = LoadedVersion::read(stored, bounds)
+        let version = LoadedVersion::read(stored, rules)
             .map_err(|mistakes| gone(format!("the version {digest}: {}", mistakes.join("; "))))?;
         let version = Arc::new(version);
         self.write()
@@ -95,13 +97,42 @@ impl Catalog {
         Ok(version)
     }
 
+    /// A version is gone from the store, and with its type's last one whatever is kept of the type.
+    pub(super) fn forget(&self, type_id: &TypeId, digest: &Digest, was_last: bool) {
+        let mut versions = self.write();
+        let active = versions.active.get(type_id);
+        let is_active = active.is_some_and(|version| version.version.digest == *digest);
+        let forgotten = is_active.then(|| versions.active.remove(type_id));
+        if was_last {
+            versions.paused.remove(type_id);
+        }
+        // As in `activate`: not under the lock.
+        drop(versions);
+        drop(forgotten);
+    }
+
+    pub(super) fn paused(&self, type_id: &TypeId) -> Option<Paused> {
+        self.read().paused.get(type_id).cloned()
+    }
+
+    pub(super) fn set_paused(&self, type_id: &TypeId, paused: Option<Paused>) {
+        let all = &mut self.write().paused;
+        match paused {
+            Some(paused) => all.insert(type_id.clone(), paused),
+            None => all.remove(type_id),
+        };
+    }
+
     pub(super) fn claimable(&self) -> Vec<ClaimableType> {
         let claimable = |version: &Arc<LoadedVersion>| ClaimableType {
             type_id: version.version.type_id.clone(),
             digest: version.version.digest.clone(),
             wall_ms: version.wall_ms(),
         };
-        self.read().active.values().map(claimable).collect()
+        let versions = self.read();
+        let active = versions.active.iter();
+        let goes_on = active.filter(|(type_id, _)| !versions.paused.contains_key(*type_id));
+        goes_on.map(|(_, version)| claimable(version)).collect()
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Arc<LoadedVersion>> {

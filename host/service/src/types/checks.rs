@@ -9,10 +9,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use taskhost_clients::schema::Schema;
 use taskhost_model::descriptor::JSON_DEPTH_MAX;
 
 use super::LoadedVersion;
-use super::schema::Schema;
 use crate::error::FieldError;
 
 /// Larger ones are not even parsed where they are asked for.
@@ -170,12 +170,12 @@ mod tests {
     use std::task::Poll;
 
     use serde_json::json;
-    use taskhost_model::descriptor::Bounds;
     use taskhost_model::ids::{Digest, TypeId};
     use taskhost_model::time::Timestamp;
     use taskhost_store::components::{Version, VersionState};
     use tokio::sync::oneshot;
 
+    use super::super::Rules;
     use super::*;
 
     /// A version whose params and results are anything; checking them costs next to nothing.
@@ -192,8 +192,10 @@ mod tests {
             bytes: 0,
             uploaded_at: Timestamp::from_ms(0),
             activated_at: None,
+            approval: None,
+            signed_by: None,
         };
-        Arc::new(LoadedVersion::read(version, &Bounds::default()).unwrap())
+        Arc::new(LoadedVersion::read(version, &Rules::default()).unwrap())
     }
 
     /// Holds the type's turn until it is told to let go.

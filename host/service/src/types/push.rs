@@ -14,10 +14,12 @@ use taskhost_runtime::{LoadError, RunFailure};
 use taskhost_store::components::{COMPONENT_BYTES_MAX, Version, VersionState};
 use tokio::sync::{Mutex, Semaphore};
 
+use super::changes::{changes_between, warnings};
 use super::said::told;
-use super::view::{changes_between, warnings};
+use super::view::said;
 use super::{LoadedVersion, TaskTypes};
 use crate::error::ServiceError;
+use crate::signatures::Signed;
 
 /// Components that are taken in at once; more wait. Each is up to [`COMPONENT_BYTES_MAX`] in
 /// memory, and its guest while it describes itself.
@@ -40,6 +42,13 @@ pub struct Pushed {
     pub created: bool,
     /// What differs from the version that was active before, for people.
     pub changes: Vec<String>,
+    /// What it wants and neither the policy nor an approval allows, in words. Nothing runs it until
+    /// an operator approves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_approval: Vec<String>,
+    /// What allows that for good, to be pasted into the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
     /// Keys of the descriptor that this host ignores, and that a later push is active, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -63,7 +72,14 @@ pub(super) struct Pushes {
     /// Of each type the number of the push whose version is active. Held from comparing with
     /// what is known until all of a component is kept and active, and while what is unused is
     /// forgotten: nothing comes between, and nothing is forgotten that becomes active.
-    latest: Mutex<HashMap<TypeId, u64>>,
+    pub(super) latest: Mutex<HashMap<TypeId, u64>>,
+}
+
+impl Pushes {
+    /// The number of one that comes now.
+    pub(super) fn number(&self) -> u64 {
+        self.come.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 impl Default for Pushes {
@@ -79,13 +95,18 @@ impl Default for Pushes {
 impl TaskTypes {
     /// Takes in a component and makes it the active version of its type, also when it was taken
     /// in before and another one has taken its place. Of two for one type the one that came later
-    /// is active, however long each takes to compile.
+    /// is active, however long each takes to compile. One that wants more than is allowed waits for
+    /// approval. `signature`: the text of its `.minisig` file.
     ///
     /// # Errors
     /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`], or
     /// what the store says.
-    pub async fn push(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
-        self.take(Origin::Pushed, bytes).await
+    pub async fn push(
+        &self,
+        bytes: Arc<[u8]>,
+        signature: Option<String>,
+    ) -> Result<Pushed, ServiceError> {
+        self.take(Origin::Pushed, bytes, signature).await
     }
 
     /// The same for a component that lies somewhere and that nobody has pushed just now: what has
@@ -93,11 +114,20 @@ impl TaskTypes {
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub async fn push_found(&self, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
-        self.take(Origin::Found, bytes).await
+    pub async fn push_found(
+        &self,
+        bytes: Arc<[u8]>,
+        signature: Option<String>,
+    ) -> Result<Pushed, ServiceError> {
+        self.take(Origin::Found, bytes, signature).await
     }
 
-    async fn take(&self, origin: Origin, bytes: Arc<[u8]>) -> Result<Pushed, ServiceError> {
+    async fn take(
+        &self,
+        origin: Origin,
+        bytes: Arc<[u8]>,
+        signature: Option<String>,
+    ) -> Result<Pushed, ServiceError> {
         let size = bytes.len() as u64;
         if size > COMPONENT_BYTES_MAX {
             let (what, bytes_max) = ("the component", COMPONENT_BYTES_MAX);
@@ -107,14 +137,16 @@ impl TaskTypes {
                 bytes_max,
             });
         }
-        let number = self.0.pushes.come.fetch_add(1, Ordering::Relaxed);
+        let number = self.0.pushes.number();
         // Whoever hangs up while it waits takes the component away with it.
         let place = Arc::clone(&self.0.pushes.places).acquire_owned().await;
         let place = place.unwrap_or_else(|_| unreachable!("nobody closes it"));
         // From here on carried out whole, also when whoever pushes hangs up.
         let types = self.clone();
         let whole = tokio::spawn(async move {
-            let pushed = types.take_in(origin, number, bytes).await?;
+            let signed = types.signed(&bytes, signature).await?;
+            let mut pushed = types.take_in(origin, number, bytes, signed.by).await?;
+            pushed.warnings.extend(signed.warning.map(|it| told(&it)));
             types.make_room().await;
             drop(place);
             Ok(pushed)
@@ -124,39 +156,77 @@ impl TaskTypes {
         })?
     }
 
+    /// Before anything else is done with it: nobody's component is compiled whose signature is
+    /// wrong.
+    async fn signed(
+        &self,
+        bytes: &Arc<[u8]>,
+        signature: Option<String>,
+    ) -> Result<Signed, ServiceError> {
+        let (types, bytes) = (self.clone(), Arc::clone(bytes));
+        let check = move || {
+            let signatures = &types.0.rules.policy.signatures;
+            signatures.check(&bytes, signature.as_deref())
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
+        let checked = checked.map_err(|error| ServiceError::Internal {
+            reason: error.to_string(),
+        })?;
+        checked.map_err(|refusal| invalid(vec![refusal]))
+    }
+
     async fn take_in(
         &self,
         origin: Origin,
         number: u64,
         bytes: Arc<[u8]>,
+        signed_by: Option<String>,
     ) -> Result<Pushed, ServiceError> {
         let digest = digest_of(&bytes);
+        // What has been signed once stays so.
+        let with_key = |version: Version| Version {
+            signed_by: signed_by.clone().or(version.signed_by),
+            ..version
+        };
         let loaded = match self.0.components.get(&digest).await? {
             // It was judged once; its code is loaded at first use, as after a start.
-            Some(version) => self.read(version)?,
+            Some(version) => self.read(with_key(version))?,
             // Compiling may take minutes: others are taken in meanwhile.
-            None => self.judge(&digest, &bytes).await?,
+            None => self.judge(&digest, &bytes, signed_by.clone()).await?,
         };
         let mut latest = self.0.pushes.latest.lock().await;
         let stored = self.0.components.get(&digest).await?;
         let state = stored.as_ref().map(|version| version.state);
         // What it says of itself is what it said first.
-        let loaded = stored.map_or(Ok(loaded), |version| self.read(version))?;
+        let loaded = match stored {
+            Some(version) => {
+                let version = with_key(version);
+                if let Some(key) = &signed_by {
+                    self.0.components.sign(&digest, key).await?;
+                }
+                self.read(version)?
+            }
+            None => loaded,
+        };
         let type_id = loaded.version.type_id.clone();
         let is_active = state == Some(VersionState::Active) && self.is_active_here(&loaded);
         let is_replaced = state.is_some_and(|state| state != VersionState::Active);
         if is_active || (is_replaced && origin == Origin::Found) {
-            if origin == Origin::Pushed {
+            if is_active && origin == Origin::Pushed {
                 count(&mut latest, type_id, number);
             }
-            return Ok(pushed(&loaded, false));
+            return Ok(self.pushed(&loaded, false));
         }
-        let is_overtaken = latest.get(&type_id).is_some_and(|newest| *newest > number);
+        let new = state.is_none().then_some(bytes);
         // One that is active in the store is so at the next start at the latest.
-        if is_overtaken && state != Some(VersionState::Active) {
-            self.keep_overtaken(loaded, state, bytes).await
+        let is_to_be_active = state == Some(VersionState::Active);
+        let is_overtaken = latest.get(&type_id).is_some_and(|newest| *newest > number);
+        if !is_to_be_active && !loaded.beyond(&self.0.rules.policy).is_empty() {
+            self.keep_waiting(loaded, new).await
+        } else if !is_to_be_active && is_overtaken {
+            self.keep_overtaken(loaded, new).await
         } else {
-            let pushed = self.keep_active(loaded, state, bytes).await?;
+            let pushed = self.keep_active(loaded, new).await?;
             count(&mut latest, type_id, number);
             Ok(pushed)
         }
@@ -173,12 +243,17 @@ impl TaskTypes {
         &self,
         digest: &Digest,
         bytes: &Arc<[u8]>,
+        signed_by: Option<String>,
     ) -> Result<LoadedVersion, ServiceError> {
+        let rules = &self.0.rules;
+        if let Some(refusal) = rules.policy.signatures.refusal(signed_by.as_deref()) {
+            return Err(invalid(vec![refusal]));
+        }
         let descriptor = self.describe(digest, bytes).await?;
         let now = self.0.clock.now();
         self.read(Version {
             digest: digest.clone(),
-            type_id: Descriptor::parse(&descriptor, &self.0.bounds)
+            type_id: Descriptor::parse(&descriptor, &rules.bounds)
                 .map_err(invalid)?
                 .id,
             descriptor,
@@ -186,41 +261,71 @@ impl TaskTypes {
             bytes: bytes.len() as u64,
             uploaded_at: now,
             activated_at: Some(now),
+            approval: None,
+            signed_by,
         })
     }
 
-    fn read(&self, version: Version) -> Result<LoadedVersion, ServiceError> {
-        LoadedVersion::read(version, &self.0.bounds).map_err(invalid)
+    pub(super) fn read(&self, version: Version) -> Result<LoadedVersion, ServiceError> {
+        LoadedVersion::read(version, &self.0.rules).map_err(invalid)
     }
 
-    /// `before` is what the store has of it.
-    async fn keep_active(
+    /// `new`: the bytes of what the store does not have.
+    pub(super) async fn keep_active(
         &self,
         mut loaded: LoadedVersion,
-        before: Option<VersionState>,
-        bytes: Arc<[u8]>,
+        new: Option<Arc<[u8]>>,
     ) -> Result<Pushed, ServiceError> {
         loaded.version.state = VersionState::Active;
         loaded.version.activated_at = Some(self.0.clock.now());
-        self.keep(&loaded, before, bytes).await?;
-        let mut pushed = pushed(&loaded, before.is_none());
-        if before.is_some() {
+        let is_new = new.is_some();
+        self.keep(&loaded, new).await?;
+        let former = self.0.catalog.active(&loaded.version.type_id);
+        let mut pushed = self.pushed(&loaded, is_new);
+        if !is_new {
             let again = "the host has had it before: from now on it is the active version";
             pushed.changes.push(again.to_owned());
         }
-        let former = self.0.catalog.active(&pushed.type_id);
         let former = former.as_deref().map(|version| &version.descriptor);
         let changes = changes_between(former, &loaded.descriptor);
         pushed.changes.extend(changes);
-        pushed.warnings = warnings(&loaded.version.descriptor, &loaded.descriptor);
         let (type_id, version) = (&pushed.type_id, &pushed.version);
         let former = former.map(|former| told(&former.version));
         tracing::info!(
-            %type_id, version, former, again = before.is_some(), digest = %pushed.digest,
+            %type_id, version, former, again = !is_new, digest = %pushed.digest,
             "a task type is active"
         );
         self.0.catalog.activate(Arc::new(loaded));
         self.0.wake.something_is_due();
+        Ok(pushed)
+    }
+
+    /// What wants more than is allowed is kept, and nothing runs it. What the store has already
+    /// stays as it is.
+    async fn keep_waiting(
+        &self,
+        mut loaded: LoadedVersion,
+        new: Option<Arc<[u8]>>,
+    ) -> Result<Pushed, ServiceError> {
+        let is_new = new.is_some();
+        if let Some(bytes) = new {
+            loaded.version.state = VersionState::PendingApproval;
+            loaded.version.activated_at = None;
+            // Its labels it takes when it is approved.
+            self.check_labels(&loaded.descriptor).await?;
+            self.0.components.put(&loaded.version, bytes).await?;
+        }
+        let mut pushed = self.pushed(&loaded, is_new);
+        let active = self.0.catalog.active(&pushed.type_id);
+        let active = active.as_deref().map(|version| &version.descriptor);
+        pushed.changes = changes_between(active, &loaded.descriptor);
+        let (type_id, digest) = (&pushed.type_id, &pushed.digest);
+        tracing::warn!(
+            %type_id, %digest, wants = pushed.needs_approval.join(", "),
+            "a component wants more than is allowed: approve it with `taskhost types approve \
+             {type_id} {digest}`, or allow it in the settings: {}",
+            pushed.setting.as_deref().unwrap_or_default().replace('\n', "; ")
+        );
         Ok(pushed)
     }
 
@@ -229,16 +334,15 @@ impl TaskTypes {
     async fn keep_overtaken(
         &self,
         mut loaded: LoadedVersion,
-        before: Option<VersionState>,
-        bytes: Arc<[u8]>,
+        new: Option<Arc<[u8]>>,
     ) -> Result<Pushed, ServiceError> {
-        if before.is_none() {
+        let is_new = new.is_some();
+        if is_new {
             loaded.version.state = VersionState::Retired;
             loaded.version.activated_at = None;
-            self.keep(&loaded, before, bytes).await?;
+            self.keep(&loaded, new).await?;
         }
-        let mut pushed = pushed(&loaded, before.is_none());
-        pushed.warnings = warnings(&loaded.version.descriptor, &loaded.descriptor);
+        let mut pushed = self.pushed(&loaded, is_new);
         let active = self.0.catalog.active(&pushed.type_id);
         let active = active.map_or_else(String::new, |it| format!(" {}", it.descriptor.version));
         let overtaken = format!(
@@ -256,20 +360,36 @@ impl TaskTypes {
     async fn keep(
         &self,
         loaded: &LoadedVersion,
-        before: Option<VersionState>,
-        bytes: Arc<[u8]>,
+        new: Option<Arc<[u8]>>,
     ) -> Result<(), ServiceError> {
         let (version, components) = (&loaded.version, &self.0.components);
         self.check_labels(&loaded.descriptor).await?;
-        match before {
-            None => drop(components.put(version, bytes).await?),
-            Some(VersionState::Active) => {}
-            Some(_) => {
-                let now = self.0.clock.now();
-                components.activate(&version.digest, now).await?;
+        match new {
+            Some(bytes) => drop(components.put(version, bytes).await?),
+            None => {
+                let at = version.activated_at.unwrap_or_else(|| self.0.clock.now());
+                let approval = version.approval.as_ref();
+                components.activate(&version.digest, at, approval).await?;
             }
         }
         self.take_labels(&loaded.descriptor).await
+    }
+
+    /// What is said of a component, but for what has become of it.
+    pub(super) fn pushed(&self, loaded: &LoadedVersion, created: bool) -> Pushed {
+        let (version, beyond) = (&loaded.version, loaded.beyond(&self.0.rules.policy));
+        let setting = (!beyond.is_empty()).then(|| beyond.as_setting(&version.type_id));
+        Pushed {
+            digest: version.digest.clone(),
+            type_id: version.type_id.clone(),
+            version: loaded.descriptor.version.clone(),
+            state: version.state,
+            created,
+            changes: Vec::new(),
+            needs_approval: said(&beyond),
+            setting,
+            warnings: warnings(&version.descriptor, &loaded.descriptor),
+        }
     }
 
     async fn make_room(&self) {
@@ -278,12 +398,13 @@ impl TaskTypes {
         }
     }
 
-    /// Retires what nothing is pinned to any more, and forgets the oldest of what is retired.
+    /// Retires what nothing is pinned to any more, and forgets the oldest of what is retired, and
+    /// of what nobody has approved.
     pub(crate) async fn retire_unused(&self) -> Result<(), ServiceError> {
         let _nothing_becomes_active = self.0.pushes.latest.lock().await;
         let pinned = self.0.tasks.unfinished().await?.by_digest;
         let is_pinned = |digest: &Digest| pinned.iter().any(|(other, _)| other == digest);
-        let mut kept = HashMap::<TypeId, usize>::new();
+        let mut kept = HashMap::<(TypeId, bool), usize>::new();
         for version in self.0.components.list().await? {
             if version.state == VersionState::Active || is_pinned(&version.digest) {
                 continue;
@@ -291,7 +412,8 @@ impl TaskTypes {
             if version.state == VersionState::Draining {
                 self.0.components.retire(&version.digest).await?;
             }
-            let kept = kept.entry(version.type_id).or_default();
+            let is_waiting = version.state == VersionState::PendingApproval;
+            let kept = kept.entry((version.type_id, is_waiting)).or_default();
             *kept += 1;
             if *kept > self.0.retired_versions_kept {
                 self.0.components.delete(&version.digest).await?;
@@ -349,23 +471,9 @@ fn digest_of(bytes: &[u8]) -> Digest {
     Digest::parse(&hex).unwrap_or_else(|_| unreachable!("a sha256 has 64 hexadecimal digits"))
 }
 
-fn count(latest: &mut HashMap<TypeId, u64>, type_id: TypeId, number: u64) {
+pub(super) fn count(latest: &mut HashMap<TypeId, u64>, type_id: TypeId, number: u64) {
     let newest = latest.entry(type_id).or_insert(number);
     *newest = number.max(*newest);
-}
-
-/// What is said of a component, but for what has become of it.
-fn pushed(loaded: &LoadedVersion, created: bool) -> Pushed {
-    let version = &loaded.version;
-    Pushed {
-        digest: version.digest.clone(),
-        type_id: version.type_id.clone(),
-        version: loaded.descriptor.version.clone(),
-        state: version.state,
-        created,
-        changes: Vec::new(),
-        warnings: Vec::new(),
-    }
 }
 
 fn not_loaded(error: &LoadError) -> ServiceError {

@@ -2,15 +2,18 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::descriptor::{Descriptor, Limits, Retry, StreamUse};
 use taskhost_model::ids::{Digest, Label, TypeId};
 use taskhost_model::time::Timestamp;
-use taskhost_store::components::{Version, VersionState};
+use taskhost_store::components::{Approval, Paused, Version, VersionState};
 use taskhost_store::tasks::Unfinished;
 
-use super::TaskTypes;
+use super::changes::warnings;
 use super::said::told;
+use super::{LoadedVersion, TaskTypes};
 use crate::error::ServiceError;
+use crate::signatures::key_id;
 
 /// A task type.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +33,9 @@ pub struct TypeView {
     pub active: Option<Digest>,
     /// All versions, newest first.
     pub versions: Vec<VersionView>,
+    /// Nothing of it is claimed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
     /// Tasks of this type that have not ended.
     pub unfinished: u64,
     /// Whether it works on a stream.
@@ -44,12 +50,21 @@ pub struct TypeView {
     pub stale_after_s: u64,
     /// Collections that it owns.
     pub collections: Vec<Label>,
+    /// What it wants to reach beyond its stream and its collections.
+    #[serde(skip_serializing_if = "Capabilities::is_empty")]
+    pub wanted: Capabilities,
+    /// What of that it may.
+    #[serde(skip_serializing_if = "Capabilities::is_empty")]
+    pub granted: Capabilities,
     /// JSON Schema of params.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params_schema: Option<Value>,
     /// JSON Schema of results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_schema: Option<Value>,
+    /// JSON Schema of checkpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_schema: Option<Value>,
     /// Keys of the descriptor that this host ignores.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -65,13 +80,52 @@ pub struct VersionView {
     /// For people, one line.
     pub title: String,
     /// Where it is in its life.
-    pub state: VersionState,
+    pub state: ShownState,
+    /// Why it is rejected, in words that its author can use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it wants and is not allowed, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_approval: Vec<String>,
+    /// What an operator has allowed this very version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// The id of the trusted key that has signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// Size of the component.
     pub bytes: u64,
     /// When it was accepted.
     pub uploaded_at: Timestamp,
     /// Unfinished runs that use it.
     pub runs_pinned: u64,
+}
+
+/// Where a version is in its life, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShownState {
+    /// It wants more than the policy allows.
+    PendingApproval,
+    /// New runs use it.
+    Active,
+    /// Only runs that are pinned to it use it.
+    Draining,
+    /// Nothing uses it.
+    Retired,
+    /// It was accepted once, and the settings are against it now: nothing uses it.
+    Rejected,
+}
+
+impl From<VersionState> for ShownState {
+    fn from(state: VersionState) -> Self {
+        match state {
+            VersionState::PendingApproval => Self::PendingApproval,
+            VersionState::Active => Self::Active,
+            VersionState::Draining => Self::Draining,
+            VersionState::Retired => Self::Retired,
+        }
+    }
 }
 
 impl TaskTypes {
@@ -84,7 +138,7 @@ impl TaskTypes {
         let versions = self.0.components.list().await?;
         let by_type = versions.chunk_by(|a, b| a.type_id == b.type_id);
         by_type
-            .map(|versions| type_view(versions, &unfinished))
+            .map(|versions| self.type_view(versions, &unfinished))
             .collect()
     }
 
@@ -102,146 +156,104 @@ impl TaskTypes {
             .find(|view| view.id == *id)
             .ok_or_else(unknown)
     }
+
+    /// The view of one type's versions, newest first; shown is the active one, or else the newest.
+    fn type_view(
+        &self,
+        versions: &[Version],
+        unfinished: &Unfinished,
+    ) -> Result<TypeView, ServiceError> {
+        let active = versions
+            .iter()
+            .find(|version| version.state == VersionState::Active);
+        let shown = active.or_else(|| versions.first());
+        let shown = shown.ok_or_else(|| ServiceError::Internal {
+            reason: "no version".to_owned(),
+        })?;
+        let descriptor = read(shown)?;
+        let count = |counts: &[(TypeId, u64)]| {
+            counts
+                .iter()
+                .find(|(id, _)| *id == shown.type_id)
+                .map_or(0, |(_, count)| *count)
+        };
+        let allowed = self.0.rules.policy.allowed_to(shown);
+        Ok(TypeView {
+            id: shown.type_id.clone(),
+            title: descriptor.title.clone(),
+            description: descriptor.description.clone(),
+            version: active.map(|_| descriptor.version.clone()),
+            active: active.map(|version| version.digest.clone()),
+            versions: versions
+                .iter()
+                .map(|version| self.version_view(version, unfinished))
+                .collect::<Result<_, _>>()?,
+            paused: self.0.catalog.paused(&shown.type_id),
+            unfinished: count(&unfinished.by_type),
+            stream: descriptor.stream,
+            limits: descriptor.limits,
+            retry: descriptor.retry,
+            grace_ms: descriptor.grace_ms,
+            stale_after_s: descriptor.stale_after_s,
+            warnings: warnings(&shown.descriptor, &descriptor),
+            collections: descriptor.collections,
+            granted: descriptor.capabilities.within(&allowed),
+            wanted: descriptor.capabilities,
+            params_schema: descriptor.params_schema,
+            result_schema: descriptor.result_schema,
+            checkpoint_schema: descriptor.checkpoint_schema,
+        })
+    }
+
+    fn version_view(
+        &self,
+        version: &Version,
+        unfinished: &Unfinished,
+    ) -> Result<VersionView, ServiceError> {
+        let pinned = unfinished
+            .by_digest
+            .iter()
+            .find(|(digest, _)| *digest == version.digest);
+        let descriptor = read(version)?;
+        let allowed = self.0.rules.policy.allowed_to(version);
+        let reason = self.rejection(version);
+        Ok(VersionView {
+            digest: version.digest.clone(),
+            version: descriptor.version,
+            title: descriptor.title,
+            state: match &reason {
+                Some(_) => ShownState::Rejected,
+                None => version.state.into(),
+            },
+            reason,
+            needs_approval: said(&descriptor.capabilities.beyond(&allowed)),
+            approval: version.approval.clone(),
+            signed_by: version.signed_by.as_deref().map(key_id),
+            bytes: version.bytes,
+            uploaded_at: version.uploaded_at,
+            runs_pinned: pinned.map_or(0, |(_, count)| *count),
+        })
+    }
+
+    /// Why a version that the store has as active is not offered.
+    fn rejection(&self, version: &Version) -> Option<String> {
+        let here = self.0.catalog.active(&version.type_id);
+        let is_here = here.is_some_and(|here| here.version.digest == version.digest);
+        if version.state != VersionState::Active || is_here {
+            return None;
+        }
+        let mistakes = LoadedVersion::read(version.clone(), &self.0.rules).err()?;
+        Some(told(&mistakes.join("; ")))
+    }
 }
 
-/// The view of one type's versions, newest first; shown is the active one, or else the newest.
-fn type_view(versions: &[Version], unfinished: &Unfinished) -> Result<TypeView, ServiceError> {
-    let active = versions
-        .iter()
-        .find(|version| version.state == VersionState::Active);
-    let shown = active.or_else(|| versions.first());
-    let shown = shown.ok_or_else(|| ServiceError::Internal {
-        reason: "no version".to_owned(),
-    })?;
-    let descriptor = read(shown)?;
-    let count = |counts: &[(TypeId, u64)]| {
-        counts
-            .iter()
-            .find(|(id, _)| *id == shown.type_id)
-            .map_or(0, |(_, count)| *count)
-    };
-    Ok(TypeView {
-        id: shown.type_id.clone(),
-        title: descriptor.title.clone(),
-        description: descriptor.description.clone(),
-        version: active.map(|_| descriptor.version.clone()),
-        active: active.map(|version| version.digest.clone()),
-        versions: versions
-            .iter()
-            .map(|v| version_view(v, unfinished))
-            .collect::<Result<_, _>>()?,
-        unfinished: count(&unfinished.by_type),
-        stream: descriptor.stream,
-        limits: descriptor.limits,
-        retry: descriptor.retry,
-        grace_ms: descriptor.grace_ms,
-        stale_after_s: descriptor.stale_after_s,
-        warnings: warnings(&shown.descriptor, &descriptor),
-        collections: descriptor.collections,
-        params_schema: descriptor.params_schema,
-        result_schema: descriptor.result_schema,
-    })
-}
-
-fn version_view(version: &Version, unfinished: &Unfinished) -> Result<VersionView, ServiceError> {
-    let pinned = unfinished
-        .by_digest
-        .iter()
-        .find(|(digest, _)| *digest == version.digest);
-    let descriptor = read(version)?;
-    Ok(VersionView {
-        digest: version.digest.clone(),
-        version: descriptor.version,
-        title: descriptor.title,
-        state: version.state,
-        bytes: version.bytes,
-        uploaded_at: version.uploaded_at,
-        runs_pinned: pinned.map_or(0, |(_, count)| *count),
-    })
+/// Each thing in words that can be told.
+pub(super) fn said(capabilities: &Capabilities) -> Vec<String> {
+    capabilities.words().iter().map(|it| told(it)).collect()
 }
 
 fn read(version: &Version) -> Result<Descriptor, ServiceError> {
     serde_json::from_str(&version.descriptor).map_err(|error| ServiceError::Internal {
         reason: error.to_string(),
     })
-}
-
-/// Keys of a descriptor that this host does not know, as sentences.
-pub(super) fn warnings(text: &str, descriptor: &Descriptor) -> Vec<String> {
-    let sentence = |key: &str| told(&format!("this host does not know `{key}` and ignores it"));
-    let mut warnings: Vec<String> = descriptor.unknown.keys().map(|key| sentence(key)).collect();
-    let raw: Value = serde_json::from_str(text).unwrap_or_default();
-    for (part, known) in [
-        ("limits", serde_json::to_value(descriptor.limits)),
-        ("retry", serde_json::to_value(descriptor.retry)),
-    ] {
-        let known = known.unwrap_or_default();
-        let keys = raw
-            .get(part)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(|o| o.keys());
-        let unknown = keys.filter(|key| known.get(key.as_str()).is_none());
-        warnings.extend(unknown.map(|key| sentence(&format!("{part}.{key}"))));
-    }
-    warnings
-}
-
-/// What a new version changes for an operator, as sentences.
-pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -> Vec<String> {
-    let Some(before) = before else {
-        return vec![format!("new task type `{}`", after.id)];
-    };
-    let mut changes = Vec::new();
-    let mut number = |what: &str, before: u64, after: u64| {
-        if before != after {
-            changes.push(format!("{what}: {before} → {after}"));
-        }
-    };
-    number(
-        "limits.memory_mib",
-        before.limits.memory_mib,
-        after.limits.memory_mib,
-    );
-    number("limits.cpu_ms", before.limits.cpu_ms, after.limits.cpu_ms);
-    number("limits.wall_s", before.limits.wall_s, after.limits.wall_s);
-    // 0: no limit.
-    number(
-        "limits.no_progress_s",
-        before.limits.no_progress_s.unwrap_or(0),
-        after.limits.no_progress_s.unwrap_or(0),
-    );
-    number(
-        "limits.output_kib",
-        before.limits.output_kib,
-        after.limits.output_kib,
-    );
-    number(
-        "retry.attempts",
-        before.retry.attempts.into(),
-        after.retry.attempts.into(),
-    );
-    number("grace_ms", before.grace_ms, after.grace_ms);
-    number("stale_after_s", before.stale_after_s, after.stale_after_s);
-    if before.version != after.version {
-        let change = format!("version: {} → {}", before.version, after.version);
-        changes.push(told(&change));
-    }
-    let newly = after
-        .collections
-        .iter()
-        .filter(|label| !before.collections.contains(label));
-    changes.extend(newly.map(|label| format!("newly wants: collection `{label}`")));
-    if before.stream != after.stream {
-        changes.push("wants a stream otherwise than before".to_owned());
-    }
-    for (what, before, after) in [
-        ("params_schema", &before.params_schema, &after.params_schema),
-        ("result_schema", &before.result_schema, &after.result_schema),
-    ] {
-        if before != after {
-            changes.push(format!("{what} differs"));
-        }
-    }
-    changes
 }

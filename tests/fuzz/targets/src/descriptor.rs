@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use taskhost_clients::json;
+use taskhost_clients::schema::Schema;
 use taskhost_model::descriptor::{Bounds, Descriptor, JSON_DEPTH_MAX};
 use taskhost_service::error::FieldError;
-use taskhost_service::types::schema::Schema;
 
 use crate::contract;
 use crate::exactness::depth;

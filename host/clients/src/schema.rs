@@ -1,4 +1,4 @@
-//! JSON Schemas of task types, and the mistakes that they find.
+//! JSON Schemas of task types and of what they ask models, and the mistakes that they find.
 //!
 //! A schema comes from a component, so it is hostile: no references outside itself, patterns
 //! run on an engine without backtracking, and what it costs to compile and to check is bounded.
@@ -10,8 +10,6 @@ mod bounds;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
-
-use crate::error::FieldError;
 
 /// Mistakes that are reported of one value; more would help nobody.
 const ERRORS_MAX: usize = 20;
@@ -28,6 +26,15 @@ const MISTAKES_FUEL: u64 = 100_000;
 const PATTERN_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of the cache for the states of a pattern that have been met.
 const PATTERN_CACHE_BYTES_MAX: usize = 256 * 1024;
+
+/// One mistake in a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: a path like `params.start`.
+    pub field: String,
+    /// What is wrong, and what is accepted.
+    pub problem: String,
+}
 
 /// A compiled schema.
 #[derive(Debug)]

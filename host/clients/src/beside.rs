@@ -30,16 +30,18 @@ type Work = Box<dyn FnOnce() + Send>;
 
 /// The turn of one owner's work.
 #[derive(Debug)]
-pub(super) struct Beside(Arc<Semaphore>);
+pub struct Beside(Arc<Semaphore>);
 
-impl Beside {
-    pub(super) fn new() -> Self {
+impl Default for Beside {
+    fn default() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
+}
 
+impl Beside {
     /// Works on a thread of the lowest priority: what a hostile schema takes of the processor, it
     /// takes from nobody. `None` when the work has panicked.
-    pub(super) async fn work<T: Send + 'static>(
+    pub async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
@@ -128,7 +130,7 @@ mod tests {
         });
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..owners {
-            let owner = Arc::new(Beside::new());
+            let owner = Arc::new(Beside::default());
             for _ in 0..pieces {
                 let (owner, at_work) = (Arc::clone(&owner), Arc::clone(&at_work));
                 all.spawn(async move { owner.work(move || at_work.until_it_may_end()).await });
@@ -157,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_keeps_nobodys_turn() {
-        let owner = Beside::new();
+        let owner = Beside::default();
         assert_eq!(owner.work(|| panic!("of this test")).await, None::<()>);
         assert_eq!(owner.work(|| 7).await, Some(7));
     }

@@ -1,0 +1,324 @@
+//! Servers that speak the protocol of OpenAI, as far as posting JSON and judging the status goes.
+//!
+//! # Why no client library for that protocol
+//! `async-openai` (0.43) reads answers of any length into memory, says of a refused request neither
+//! `retry-after` nor any other header, writes what a failing server sends to the log, and refuses
+//! answers that are not OpenAI's own to the letter. What is left of it is one POST.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode};
+use url::Url;
+
+use super::connectors::Key;
+
+/// Of an answer that is an error: a sentence is wanted, and no page.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// For a connection alone; the connector's own limit holds for all of a request.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A pause beyond it is a mistake.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A shorter key could stand in an answer by chance.
+const MASKED_BYTES_MIN: usize = 8;
+
+/// Who answers for a model: a server over HTTP, or in tests of a task type a script.
+#[async_trait]
+pub trait ModelServer: Debug + Send + Sync {
+    /// Posts JSON to `path` below the server's base address, `chat/completions` for one.
+    /// When it is dropped, the request is given up.
+    ///
+    /// # Errors
+    /// [`NoReply`].
+    async fn post(
+        &self,
+        path: &'static str,
+        body: String,
+        timeout: Duration,
+        room: &Room,
+    ) -> Result<Reply, NoReply>;
+
+    /// The settings that are to be looked at, of the address and of the key: an operator's words.
+    fn settings(&self) -> (String, String);
+}
+
+/// What a server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The pause that it wants.
+    pub retry_after: Option<Duration>,
+    /// Of a failure only its beginning.
+    pub body: Vec<u8>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoReply {
+    /// No connection; in the words of an operator.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// The connection broke off; in the words of an operator.
+    #[error("the connection broke off: {0}")]
+    Broken(String),
+    /// It took longer than it may.
+    #[error("no answer in time")]
+    Late,
+    /// The answer is larger than the room for it.
+    #[error("the answer is too large")]
+    TooLarge,
+}
+
+/// Bytes that the answers of one call may have together.
+#[derive(Debug)]
+pub struct Room(AtomicUsize);
+
+impl Room {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    /// Takes so much of it; whether there was so much.
+    pub fn take(&self, bytes: usize) -> bool {
+        let left = |left: usize| left.checked_sub(bytes);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        taken.is_ok()
+    }
+}
+
+/// A server over HTTP, at whatever address its operator wrote.
+#[derive(Debug)]
+pub struct HttpServer {
+    client: Client,
+    base: Url,
+    key: Option<Key>,
+    authorization: Option<HeaderValue>,
+    setting: String,
+}
+
+impl HttpServer {
+    /// A server below `base`. `setting`: where the address is from, for an operator.
+    ///
+    /// # Errors
+    /// In words, of the key or the system.
+    pub fn new(base: Url, key: Option<Key>, setting: String) -> Result<Self, String> {
+        let bearer = |key: &Key| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.secret))
+                .map_err(|_| "the key has characters that no header can have".to_owned())?;
+            value.set_sensitive(true);
+            Ok::<_, String>(value)
+        };
+        let authorization = key.as_ref().map(bearer).transpose()?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(crate::tls::config()?)
+            // The operator wrote the address, and a redirect would take the key elsewhere.
+            .redirect(Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("taskhost/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| words(&error))?;
+        Ok(Self {
+            client,
+            base,
+            key,
+            authorization,
+            setting,
+        })
+    }
+
+    fn address(&self, path: &str) -> Url {
+        let mut address = self.base.clone();
+        let below = format!("{}/{path}", address.path().trim_end_matches('/'));
+        address.set_path(&below);
+        address
+    }
+
+    /// Whatever comes back never has the key in it.
+    fn masked(&self, body: Vec<u8>) -> Vec<u8> {
+        let secret = self.key.as_ref().map(|key| &*key.secret);
+        let Some(secret) = secret.filter(|secret| secret.len() >= MASKED_BYTES_MIN) else {
+            return body;
+        };
+        let is_in = memchr::memmem::find(&body, secret.as_bytes()).is_some();
+        match is_in {
+            true => String::from_utf8_lossy(&body).replace(secret, "***").into_bytes(),
+            false => body,
+        }
+    }
+}
+
+#[async_trait]
+impl ModelServer for HttpServer {
+    async fn post(
+        &self,
+        path: &'static str,
+        body: String,
+        timeout: Duration,
+        room: &Room,
+    ) -> Result<Reply, NoReply> {
+        let mut request = self
+            .client
+            .post(self.address(path))
+            .header(CONTENT_TYPE, "application/json")
+            .timeout(timeout)
+            .body(body);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let response = request.send().await.map_err(|error| no_reply(&error))?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let body = if status.is_success() {
+            body_of(response, room).await?
+        } else {
+            beginning_of(response).await
+        };
+        Ok(Reply {
+            status: status.as_u16(),
+            retry_after,
+            body: self.masked(body),
+        })
+    }
+
+    fn settings(&self) -> (String, String) {
+        let key = match &self.key {
+            Some(key) => key.setting.clone(),
+            None => "`key_env` and `key_file` are not set".to_owned(),
+        };
+        (self.setting.clone(), key)
+    }
+}
+
+async fn body_of(mut response: Response, room: &Room) -> Result<Vec<u8>, NoReply> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(|error| no_reply(&error))? {
+        if !room.take(part.len()) {
+            return Err(NoReply::TooLarge);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
+async fn beginning_of(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(part)) = response.chunk().await {
+        let left = ERROR_BYTES_MAX - body.len();
+        body.extend_from_slice(&part[..part.len().min(left)]);
+        if part.len() >= left {
+            break;
+        }
+    }
+    body
+}
+
+fn no_reply(error: &reqwest::Error) -> NoReply {
+    if error.is_connect() {
+        NoReply::Unreachable(words(error))
+    } else if error.is_timeout() {
+        NoReply::Late
+    } else {
+        NoReply::Broken(words(error))
+    }
+}
+
+/// The innermost cause: the outer ones repeat the address.
+fn words(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    match cause.downcast_ref::<reqwest::Error>() {
+        Some(_) => "the request could not be sent".to_owned(),
+        None => cause.to_string(),
+    }
+}
+
+/// The pause that an answer asks for: in milliseconds, seconds, or until a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
+    let ms = headers.get("retry-after-ms").and_then(text);
+    let ms = ms.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let after = || {
+        let text = headers.get(RETRY_AFTER).and_then(text)?;
+        match text.parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => {
+                let date = httpdate::parse_http_date(&text).ok()?;
+                Some(date.duration_since(now).unwrap_or_default())
+            }
+        }
+    };
+    ms.or_else(after).map(|pause| pause.min(PAUSE_MAX))
+}
+
+/// Whether a status is a success.
+pub(crate) fn is_success(status: u16) -> bool {
+    StatusCode::from_u16(status).is_ok_and(|status| status.is_success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(base: &str) -> HttpServer {
+        let key = Key::new("sk-very-secret", "key_env = \"K\"");
+        HttpServer::new(Url::parse(base).unwrap(), Some(key), "url".to_owned()).unwrap()
+    }
+
+    #[test]
+    fn paths_go_below_the_base_address() {
+        for base in ["http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/"] {
+            let address = server(base).address("chat/completions");
+            assert_eq!(address.as_str(), "http://127.0.0.1:1/v1/chat/completions");
+        }
+        let address = server("https://a.example").address("embeddings");
+        assert_eq!(address.as_str(), "https://a.example/embeddings");
+    }
+
+    #[test]
+    fn nobody_prints_the_key() {
+        let server = server("http://127.0.0.1:1/v1");
+        let printed = format!("{server:?} {:#?}", server.settings());
+        assert!(!printed.contains("very-secret"), "{printed}");
+        let masked = server.masked(b"{\"a\":\"sk-very-secret!\"}".to_vec());
+        assert_eq!(masked, b"{\"a\":\"***!\"}");
+        assert_eq!(server.masked(b"other".to_vec()), b"other");
+    }
+
+    #[test]
+    fn a_pause_is_read_in_each_of_its_forms() {
+        let now = httpdate::parse_http_date("Fri, 27 Nov 2026 10:00:00 GMT").unwrap();
+        let pause = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            retry_after(&headers, now).map(|pause| pause.as_millis())
+        };
+        for (name, value, ms) in [
+            ("retry-after", "2", Some(2_000)),
+            ("retry-after", " 0 ", Some(0)),
+            ("retry-after", "Fri, 27 Nov 2026 10:00:07 GMT", Some(7_000)),
+            ("retry-after", "Fri, 27 Nov 2026 09:00:00 GMT", Some(0)),
+            ("retry-after", "999999999", Some(86_400_000)),
+            ("retry-after", "soon", None),
+            ("retry-after", "-1", None),
+            ("retry-after-ms", "250", Some(250)),
+            ("x-else", "2", None),
+        ] {
+            assert_eq!(pause(name, value), ms, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn room_is_given_once() {
+        let room = Room::new(10);
+        assert!(room.take(6) && !room.take(5) && room.take(4) && !room.take(1));
+    }
+}
