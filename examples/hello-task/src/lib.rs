@@ -28,10 +28,22 @@ impl Task for Hello {
     }
 
     fn run(Params { name }: Params, clients: &Clients) -> Result<Greeting, Error> {
-        let greeting = format!("Hello, {name}!");
+        let greeting = greeting(&name);
         clients.progress.report(1, Some(1), &greeting)?;
         Ok(Greeting { greeting })
     }
 }
 
+fn greeting(name: &str) -> String {
+    format!("Hello, {name}!")
+}
+
 taskhost_sdk::export!(Hello);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn greets_by_name() {
+        assert_eq!(super::greeting("you"), "Hello, you!");
+    }
+}

@@ -9,12 +9,15 @@ use crate::error::{ClientError, ErrorCode};
 /// What a test of a task type puts between a guest and its clients. On a serving host there is
 /// none.
 pub trait CallScript: Debug + Send + Sync {
-    /// Called before each call does anything. `call`: as people write it, `streams.sample`. `nth`:
-    /// the how manieth call of this attempt it is, from 1.
+    /// Called before each call that can fail does anything. `call`: as people write it,
+    /// `streams.sample`. May block for a while.
     ///
     /// # Errors
     /// What the guest is answered in place of what the call would do.
-    fn before(&self, call: &'static str, nth: u64) -> Result<(), ClientError>;
+    fn before(&self, call: &'static str) -> Result<(), ClientError>;
+
+    /// How long a sleep really takes, in milliseconds.
+    fn sleep_ms(&self, ms: u64) -> u64;
 }
 
 /// Counts calls and remembers the last one.
@@ -53,9 +56,14 @@ impl Calls {
             return Err(ClientError::new(ErrorCode::QuotaExceeded, message));
         }
         match &self.script {
-            Some(script) => script.before(call, nth),
+            Some(script) => script.before(call),
             None => Ok(()),
         }
+    }
+
+    /// How long a sleep really takes.
+    pub(crate) fn sleep_ms(&self, ms: u64) -> u64 {
+        self.script.as_ref().map_or(ms, |script| script.sleep_ms(ms))
     }
 
     pub(crate) fn count(&self) -> u64 {

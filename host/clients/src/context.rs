@@ -132,7 +132,8 @@ impl Context {
         if self.info.is_none() {
             return Err(ClientError::denied("`describe` cannot wait"));
         }
-        let wait = tokio::time::sleep(Duration::from_millis(ms.min(SLEEP_MS_MAX)));
+        let ms = self.scope.calls.sleep_ms(ms.min(SLEEP_MS_MAX));
+        let wait = tokio::time::sleep(Duration::from_millis(ms));
         let _resting = self.scope.stillness.rest();
         let wait = async {
             wait.await;

@@ -124,6 +124,14 @@ impl Outside {
     }
 }
 
+/// The interfaces that a component imports, as its file names them, in its order.
+///
+/// # Errors
+/// Where the file is no component.
+pub fn imports(bytes: &[u8]) -> Result<Vec<String>, String> {
+    Ok(outside_names(bytes)?.imports)
+}
+
 #[derive(Debug, Default)]
 struct Names {
     imports: Vec<String>,

@@ -44,6 +44,7 @@ mod call;
 mod runtime;
 
 pub use compile::compile_child;
+pub use contract::imports;
 pub use error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
 pub use exit::{ExitOutcome, RunExit};
 pub use runtime::{Component, RunRequest, Runtime};

@@ -25,6 +25,9 @@ mod log;
 mod types;
 mod serve;
 mod demo;
+mod test;
+mod new;
+mod check;
 
 use std::path::PathBuf;
 
@@ -82,6 +85,12 @@ pub enum Command {
     Delete(tasks::OneTask),
     /// List tasks, the newest first.
     List(tasks::List),
+    /// Make a folder to write a task type in.
+    New(new::New),
+    /// Tell what a host would say to a component.
+    Check(check::Check),
+    /// Test a component, on a host of its own.
+    Test(test::Test),
     /// List and load task types.
     #[command(subcommand)]
     Types(types::Types),
@@ -139,6 +148,9 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Log(command) => log::log(&command).await,
         Command::Delete(command) => tasks::delete(&command).await,
         Command::List(command) => tasks::list(&command).await,
+        Command::New(command) => new::run(&command),
+        Command::Check(command) => check::run(&command).await,
+        Command::Test(command) => test::run(&command).await,
         Command::Types(command) => types::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }

@@ -12,4 +12,5 @@ pub mod settings;
 pub mod http;
 pub mod folder;
 pub mod app;
+mod kit;
 pub mod cli;

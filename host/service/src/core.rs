@@ -8,6 +8,9 @@ use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Clock;
+use taskhost_clients::calls::CallScript;
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
@@ -36,6 +39,12 @@ pub(crate) struct Core {
     /// What runs read together leaves a share to people.
     pub(crate) turns: RunTurns,
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
+    /// Language models.
+    pub(crate) connectors: Connectors,
+    /// How runs reach the outside.
+    pub(crate) network: Network,
+    /// What a test of a task type puts between guests and their clients.
+    pub(crate) script: Option<Arc<dyn CallScript>>,
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,
     pub(crate) changes: Changes,

@@ -15,16 +15,11 @@ pub(crate) async fn log(command: &OneTask) -> Result<Exit, Failure> {
         .call(client.in_space(Method::GET, &["tasks", id]))
         .await?;
     known(&command.target, &command.id, &task)?;
-    let run = task["run"]["id"].as_str().unwrap_or_default();
-    let request = client.in_space(Method::GET, &["tasks", id, "runs", run, "log"]);
-    let (status, lines) = client.lines(request).await?;
-    if !status.is_success() {
-        return Err(Failure::of_problem(lines.first().unwrap_or(&Value::Null)));
-    }
+    let lines = lines(&client, id, &task).await?;
     if lines.is_empty() {
         eprintln!(
             "{id}: its latest run, {}, has logged nothing",
-            text::shown(run)
+            text::shown(task["run"]["id"].as_str().unwrap_or_default())
         );
     }
     for line in &lines {
@@ -37,8 +32,19 @@ pub(crate) async fn log(command: &OneTask) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// What the task's latest run has logged.
+pub(crate) async fn lines(client: &Client, id: &str, task: &Value) -> Result<Vec<Value>, Failure> {
+    let run = task["run"]["id"].as_str().unwrap_or_default();
+    let request = client.in_space(Method::GET, &["tasks", id, "runs", run, "log"]);
+    let (status, lines) = client.lines(request).await?;
+    if !status.is_success() {
+        return Err(Failure::of_problem(lines.first().unwrap_or(&Value::Null)));
+    }
+    Ok(lines)
+}
+
 /// Time, level, message and fields on one line.
-fn shown(line: &Value) -> String {
+pub(crate) fn shown(line: &Value) -> String {
     let string = |key: &str| line[key].as_str().map(text::shown).unwrap_or_default();
     let mut shown = format!(
         "{} {:<5} {}",

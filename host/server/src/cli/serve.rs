@@ -152,7 +152,7 @@ impl Signals {
     }
 }
 
-fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
+pub(crate) fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
     let file = file.map(|path| {
         let refused = |why| Failure::wrong_use(format!("the settings file {why}"));
         let text = files::read_text(path, SETTINGS_BYTES_MAX).map_err(refused)?;

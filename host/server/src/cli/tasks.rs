@@ -141,7 +141,7 @@ fn default_id(type_id: &TypeId, stream: Option<&StreamName>) -> Result<TaskId, F
 }
 
 /// Reads `--params`; nothing is an empty object.
-fn params(given: Option<&str>) -> Result<Value, Failure> {
+pub(crate) fn params(given: Option<&str>) -> Result<Value, Failure> {
     let Some(given) = given else {
         return Ok(Value::Object(Map::new()));
     };
