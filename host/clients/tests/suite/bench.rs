@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskhost_clients::error::{ClientError, ErrorCode};
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
@@ -51,31 +53,23 @@ impl RunSink for Said {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        Self::with_memory(64 * MIB).await
+        Self::with(|_| {}).await
     }
 
     pub(crate) async fn with_memory(memory_bytes: u64) -> Self {
+        Self::with(|parts| parts.memory_bytes = memory_bytes).await
+    }
+
+    /// A run that is changed before it begins.
+    pub(crate) async fn with(change: impl FnOnce(&mut RunParts)) -> Self {
         let clock = Clock::manual(Timestamp::from_ms(1_000_000));
         let stores = in_memory(Limits::default(), clock.clone());
         let info = claimed(&stores, clock.now()).await;
         let (stop, said) = (StopSignal::new(), Arc::new(Said::default()));
-        let clients = RunClients::new(RunParts {
-            info: info.clone(),
-            grants: grants(&info),
-            memory_bytes,
-            log_bytes_max: 1024 * 1024,
-            host_calls_max: None,
-            script: None,
-            stop: stop.clone(),
-            sink: Arc::clone(&said) as _,
-            streams: Arc::clone(&stores.streams),
-            documents: Arc::clone(&stores.documents),
-            turns: RunTurns::default(),
-            checkpoints: Arc::clone(&stores.checkpoints),
-            clock: clock.clone(),
-        });
+        let mut parts = parts(&info, &stores, &stop, &said, &clock);
+        change(&mut parts);
         Self {
-            clients,
+            clients: RunClients::new(parts),
             stop,
             said,
             stores,
@@ -87,22 +81,9 @@ impl Bench {
     /// The clients of one more run on the same stream, over other stores.
     pub(crate) fn another(&self, stores: &Stores, turns: &RunTurns) -> (RunClients, StopSignal) {
         let stop = StopSignal::new();
-        let clients = RunClients::new(RunParts {
-            info: self.info.clone(),
-            grants: grants(&self.info),
-            memory_bytes: 64 * MIB,
-            log_bytes_max: 1024 * 1024,
-            host_calls_max: None,
-            script: None,
-            stop: stop.clone(),
-            sink: Arc::clone(&self.said) as _,
-            streams: Arc::clone(&stores.streams),
-            documents: Arc::clone(&stores.documents),
-            turns: turns.clone(),
-            checkpoints: Arc::clone(&stores.checkpoints),
-            clock: self.clock.clone(),
-        });
-        (clients, stop)
+        let mut parts = parts(&self.info, stores, &stop, &self.said, &self.clock);
+        parts.turns = turns.clone();
+        (RunClients::new(parts), stop)
     }
 
     /// The address of the run's stream.
@@ -132,11 +113,35 @@ impl Bench {
     }
 }
 
-fn grants(info: &RunInfo) -> Grants {
-    Grants {
-        stream: info.stream.clone(),
-        collections: vec![Label::parse("features").unwrap()],
-        ..Grants::default()
+fn parts(
+    info: &RunInfo,
+    stores: &Stores,
+    stop: &StopSignal,
+    said: &Arc<Said>,
+    clock: &Clock,
+) -> RunParts {
+    RunParts {
+        info: info.clone(),
+        grants: Grants {
+            stream: info.stream.clone(),
+            collections: vec![Label::parse("features").unwrap()],
+            ..Grants::default()
+        },
+        memory_bytes: 64 * MIB,
+        log_bytes_max: 1024 * 1024,
+        host_calls_max: None,
+        script: None,
+        stop: stop.clone(),
+        sink: Arc::clone(said) as _,
+        streams: Arc::clone(&stores.streams),
+        documents: Arc::clone(&stores.documents),
+        turns: RunTurns::default(),
+        checkpoints: Arc::clone(&stores.checkpoints),
+        connectors: Connectors::default(),
+        tokens_max: None,
+        tokens_used: 0,
+        network: Network::default(),
+        clock: clock.clone(),
     }
 }
 

@@ -14,3 +14,8 @@ mod streams;
 mod turns;
 mod documents;
 mod state;
+mod http;
+#[path = "../../../../tests/e2e/src/model.rs"]
+#[allow(unreachable_pub, reason = "end-to-end tests use the same server")]
+mod model;
+mod inference;
