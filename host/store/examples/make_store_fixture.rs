@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::Label;
 use taskhost_model::task::Usage;
 use taskhost_store::checkpoints::{Checkpoint, RunOfTask};
-use taskhost_store::components::{Version, VersionState};
+use taskhost_store::components::{Approval, Paused, Version, VersionState};
 use taskhost_store::conformance::{Subject, given};
 use taskhost_store::documents::Writer;
 use taskhost_store::event::{Event, RunEvent, RunReport};
@@ -133,9 +134,12 @@ async fn others(s: &Subject) -> Result<(), Failure> {
             bytes: bytes.len() as u64,
             uploaded_at: given::at(at_ms),
             activated_at: Some(given::at(at_ms)),
+            approval: None,
+            signed_by: None,
         };
         s.stores.components.put(&version, Arc::from(bytes)).await?;
     }
+    decided(s).await?;
     let documents = &s.stores.documents;
     documents
         .take_label(&Label::parse("features")?, &given::type_id("hello"))
@@ -158,5 +162,48 @@ async fn others(s: &Subject) -> Result<(), Failure> {
         ..StreamSettings::default()
     };
     s.stores.streams.put(&key, &settings).await?;
+    Ok(())
+}
+
+/// What an operator has decided of task types.
+async fn decided(s: &Subject) -> Result<(), Failure> {
+    let components = &s.stores.components;
+    let waiting = Version {
+        digest: given::digest('c'),
+        type_id: given::type_id("wanting"),
+        descriptor: "{\"id\":\"wanting\"}".to_owned(),
+        state: VersionState::PendingApproval,
+        bytes: 1,
+        uploaded_at: given::at(3),
+        activated_at: None,
+        approval: None,
+        signed_by: Some("a public key".to_owned()),
+    };
+    components.put(&waiting, Arc::from(&b"c"[..])).await?;
+    let approved = Version {
+        digest: given::digest('d'),
+        bytes: 1,
+        ..waiting
+    };
+    components.put(&approved, Arc::from(&b"d"[..])).await?;
+    let approval = Approval {
+        by: "bob".to_owned(),
+        at: given::at(4),
+        allowed: Capabilities {
+            secrets: vec![Label::parse("api-key")?],
+            ..Capabilities::default()
+        },
+    };
+    components
+        .activate(&approved.digest, approval.at, Some(&approval))
+        .await?;
+    let paused = Paused {
+        by: "bob".to_owned(),
+        at: given::at(5),
+        reason: Some("it floods the other side".to_owned()),
+    };
+    components
+        .set_paused(&given::type_id("wanting"), Some(&paused))
+        .await?;
     Ok(())
 }

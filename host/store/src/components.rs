@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 
@@ -33,16 +34,32 @@ pub trait ComponentStore: Send + Sync + std::fmt::Debug {
     /// All versions, by type, newest upload first.
     async fn list(&self) -> Result<Vec<Version>, StoreError>;
 
-    /// Makes a version the active one of its type; the former becomes `draining`. A digest that
-    /// is not known changes nothing.
-    async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError>;
+    /// Makes a version the active one of its type; the former becomes `draining`. With an
+    /// approval, that is kept with the version in the same write, in place of an earlier one. A
+    /// digest that is not known changes nothing.
+    async fn activate(
+        &self,
+        digest: &Digest,
+        at: Timestamp,
+        approval: Option<&Approval>,
+    ) -> Result<(), StoreError>;
+
+    /// Keeps whose signature a component has turned out to have.
+    async fn sign(&self, digest: &Digest, signed_by: &str) -> Result<(), StoreError>;
 
     /// Moves a `draining` version to `retired`.
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Removes a version and its component; false when there was none. With a type's last
-    /// version its labels are free again.
+    /// version its labels are free again, and it is not paused any more.
     async fn delete(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Pauses a type, or with `None` lets it go on. The type need not have any version.
+    async fn set_paused(&self, type_id: &TypeId, paused: Option<&Paused>)
+    -> Result<(), StoreError>;
+
+    /// All types that are paused, by id.
+    async fn paused(&self) -> Result<Vec<(TypeId, Paused)>, StoreError>;
 }
 
 /// One version of a task type.
@@ -63,12 +80,43 @@ pub struct Version {
     /// When it was last made the active one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Timestamp>,
+    /// What an operator has allowed this very version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// The minisign public key whose signature it came with, if the host trusts that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+}
+
+/// What somebody has allowed a version beyond the operator's policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub allowed: Capabilities,
+}
+
+/// Why nothing of a type is claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who wanted it.
+    pub by: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// In words of whoever did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Where a version is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionState {
+    /// It wants more than the policy allows; nothing uses it until an operator approves.
+    PendingApproval,
     /// New runs use it.
     Active,
     /// Only runs that are pinned to it use it.

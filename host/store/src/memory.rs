@@ -15,7 +15,7 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
 
 use crate::checkpoints::Checkpoint;
-use crate::components::Version;
+use crate::components::{Paused, Version};
 use crate::documents::Scope;
 use crate::error::StoreError;
 use crate::limits::Limits;
@@ -38,6 +38,7 @@ struct Content {
     /// Grows with every new task; breaks ties in lists.
     last_task: i64,
     labels: BTreeMap<Label, TypeId>,
+    paused_types: BTreeMap<TypeId, Paused>,
     documents: BTreeMap<ScopeKey, BTreeMap<DocumentId, (u64, Arc<str>)>>,
     last_version: u64,
     streams: BTreeMap<StreamKey, StreamEntry>,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::Label;
 
 use super::Subject;
 use super::given::{at, digest, type_id};
-use crate::components::{COMPONENT_BYTES_MAX, Version, VersionState};
+use crate::components::{Approval, COMPONENT_BYTES_MAX, Paused, Version, VersionState};
 use crate::error::StoreError;
 
 fn version(digit: char, type_name: &str, uploaded_ms: i64) -> Version {
@@ -18,6 +19,8 @@ fn version(digit: char, type_name: &str, uploaded_ms: i64) -> Version {
         bytes: 3,
         uploaded_at: at(uploaded_ms),
         activated_at: Some(at(uploaded_ms)),
+        approval: None,
+        signed_by: None,
     }
 }
 
@@ -59,12 +62,12 @@ pub(super) async fn one_version_of_a_type_is_active(s: &Subject) -> Result<(), S
     use VersionState::{Active, Draining};
     assert_eq!(state(s, 'a').await?, Draining);
     assert_eq!(state(s, 'b').await?, Active);
-    components.activate(&digest('a'), at(9)).await?;
+    components.activate(&digest('a'), at(9), None).await?;
     assert_eq!(
         (state(s, 'a').await?, state(s, 'b').await?),
         (Active, Draining)
     );
-    components.activate(&digest('a'), at(10)).await?;
+    components.activate(&digest('a'), at(10), None).await?;
     assert_eq!(
         (state(s, 'a').await?, state(s, 'b').await?),
         (Active, Draining)
@@ -72,7 +75,7 @@ pub(super) async fn one_version_of_a_type_is_active(s: &Subject) -> Result<(), S
     assert_eq!(state(s, 'c').await?, Active, "of another type");
     let active = components.get(&digest('a')).await?.expect("it is there");
     assert_eq!(active.activated_at, Some(at(10)));
-    components.activate(&digest('f'), at(11)).await?;
+    components.activate(&digest('f'), at(11), None).await?;
     assert_eq!(
         state(s, 'a').await?,
         Active,
@@ -136,5 +139,85 @@ pub(super) async fn components_are_listed_newest_first(s: &Subject) -> Result<()
         .map(|it| it.digest)
         .collect();
     assert_eq!(listed, [digest('d'), digest('b'), digest('c'), digest('a')]);
+    Ok(())
+}
+
+pub(super) async fn an_approval_is_kept_with_what_it_makes_active(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let components = &s.stores.components;
+    components
+        .put(&version('a', "hello", 1), bytes(b"a"))
+        .await?;
+    let waiting = Version {
+        state: VersionState::PendingApproval,
+        activated_at: None,
+        signed_by: Some("first".to_owned()),
+        ..version('b', "hello", 2)
+    };
+    components.put(&waiting, bytes(b"b")).await?;
+    assert_eq!(components.get(&digest('b')).await?, Some(waiting.clone()));
+    assert_eq!(state(s, 'a').await?, VersionState::Active, "it goes on");
+    components.retire(&digest('b')).await?;
+    assert_eq!(state(s, 'b').await?, VersionState::PendingApproval);
+    let mut allowed = Capabilities::default();
+    allowed.secrets = vec![Label::parse("key").expect("it is valid")];
+    let approval = Approval {
+        by: "bob".to_owned(),
+        at: at(3),
+        allowed,
+    };
+    components
+        .activate(&digest('b'), at(3), Some(&approval))
+        .await?;
+    assert_eq!(state(s, 'a').await?, VersionState::Draining);
+    components.activate(&digest('a'), at(4), None).await?;
+    components.activate(&digest('b'), at(5), None).await?;
+    components.sign(&digest('b'), "second").await?;
+    components.sign(&digest('f'), "of nothing").await?;
+    let expected = Version {
+        state: VersionState::Active,
+        activated_at: Some(at(5)),
+        approval: Some(approval),
+        signed_by: Some("second".to_owned()),
+        ..waiting
+    };
+    assert_eq!(components.get(&digest('b')).await?, Some(expected));
+    Ok(())
+}
+
+pub(super) async fn a_type_is_paused_until_it_goes_on_or_is_gone(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let components = &s.stores.components;
+    let paused = |reason: Option<&str>| Paused {
+        by: "bob".to_owned(),
+        at: at(1),
+        reason: reason.map(ToOwned::to_owned),
+    };
+    assert_eq!(components.paused().await?, []);
+    components
+        .put(&version('a', "hello", 1), bytes(b"a"))
+        .await?;
+    let hello = type_id("hello");
+    components
+        .set_paused(&hello, Some(&paused(Some("it ' floods"))))
+        .await?;
+    let other = paused(None);
+    components
+        .set_paused(&type_id("other"), Some(&other))
+        .await?;
+    let expected = [
+        (hello.clone(), paused(Some("it ' floods"))),
+        (type_id("other"), other.clone()),
+    ];
+    assert_eq!(components.paused().await?, expected);
+    components.set_paused(&hello, Some(&other)).await?;
+    assert_eq!(components.paused().await?[0], (hello.clone(), other));
+    components.set_paused(&type_id("other"), None).await?;
+    components.set_paused(&type_id("none"), None).await?;
+    assert_eq!(components.paused().await?.len(), 1);
+    components.delete(&digest('a')).await?;
+    assert_eq!(components.paused().await?, []);
     Ok(())
 }

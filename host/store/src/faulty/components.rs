@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taskhost_model::ids::Digest;
+use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 
 use super::Faulty;
-use crate::components::{ComponentStore, Version};
+use crate::components::{Approval, ComponentStore, Paused, Version};
 use crate::error::StoreError;
 
 #[async_trait]
@@ -30,9 +30,19 @@ impl ComponentStore for Faulty<dyn ComponentStore> {
         self.read("components.list", self.inner.list()).await
     }
 
-    async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
-        let work = self.inner.activate(digest, at);
+    async fn activate(
+        &self,
+        digest: &Digest,
+        at: Timestamp,
+        approval: Option<&Approval>,
+    ) -> Result<(), StoreError> {
+        let work = self.inner.activate(digest, at, approval);
         self.write("components.activate", work).await
+    }
+
+    async fn sign(&self, digest: &Digest, signed_by: &str) -> Result<(), StoreError> {
+        let work = self.inner.sign(digest, signed_by);
+        self.write("components.sign", work).await
     }
 
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -43,5 +53,18 @@ impl ComponentStore for Faulty<dyn ComponentStore> {
     async fn delete(&self, digest: &Digest) -> Result<bool, StoreError> {
         let work = self.inner.delete(digest);
         self.write("components.delete", work).await
+    }
+
+    async fn set_paused(
+        &self,
+        type_id: &TypeId,
+        paused: Option<&Paused>,
+    ) -> Result<(), StoreError> {
+        let work = self.inner.set_paused(type_id, paused);
+        self.write("components.set_paused", work).await
+    }
+
+    async fn paused(&self) -> Result<Vec<(TypeId, Paused)>, StoreError> {
+        self.read("components.paused", self.inner.paused()).await
     }
 }

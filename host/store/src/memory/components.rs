@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taskhost_model::ids::Digest;
+use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 
 use super::{Content, Memory};
-use crate::components::{COMPONENT_BYTES_MAX, ComponentStore, Version, VersionState};
+use crate::components::{
+    Approval, COMPONENT_BYTES_MAX, ComponentStore, Paused, Version, VersionState,
+};
 use crate::error::StoreError;
 use crate::limits::within;
 
@@ -56,26 +58,37 @@ impl ComponentStore for Memory {
         Ok(versions)
     }
 
-    async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
+    async fn activate(
+        &self,
+        digest: &Digest,
+        at: Timestamp,
+        approval: Option<&Approval>,
+    ) -> Result<(), StoreError> {
         let mut content = self.content()?;
         let Some(version) = content.version(digest).cloned() else {
             return Ok(());
         };
         content.make_room(&version);
-        for (version, _) in &mut content.components {
-            if version.digest == *digest {
-                version.state = VersionState::Active;
-                version.activated_at = Some(at);
-            }
+        if let Some(version) = content.version_mut(digest) {
+            version.state = VersionState::Active;
+            version.activated_at = Some(at);
+            version.approval = approval.cloned().or(version.approval.take());
+        }
+        Ok(())
+    }
+
+    async fn sign(&self, digest: &Digest, signed_by: &str) -> Result<(), StoreError> {
+        if let Some(version) = self.content()?.version_mut(digest) {
+            version.signed_by = Some(signed_by.to_owned());
         }
         Ok(())
     }
 
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError> {
-        for (version, _) in &mut self.content()?.components {
-            if version.digest == *digest && version.state == VersionState::Draining {
-                version.state = VersionState::Retired;
-            }
+        if let Some(version) = self.content()?.version_mut(digest)
+            && version.state == VersionState::Draining
+        {
+            version.state = VersionState::Retired;
         }
         Ok(())
     }
@@ -94,14 +107,41 @@ impl ComponentStore for Memory {
             .all(|(version, _)| version.type_id != gone.type_id);
         if last {
             content.labels.retain(|_, owner| *owner != gone.type_id);
+            content.paused_types.remove(&gone.type_id);
         }
         Ok(true)
+    }
+
+    async fn set_paused(
+        &self,
+        type_id: &TypeId,
+        paused: Option<&Paused>,
+    ) -> Result<(), StoreError> {
+        let all = &mut self.content()?.paused_types;
+        match paused {
+            Some(paused) => all.insert(type_id.clone(), paused.clone()),
+            None => all.remove(type_id),
+        };
+        Ok(())
+    }
+
+    async fn paused(&self) -> Result<Vec<(TypeId, Paused)>, StoreError> {
+        let content = self.content()?;
+        let all = content.paused_types.iter();
+        Ok(all
+            .map(|(id, paused)| (id.clone(), paused.clone()))
+            .collect())
     }
 }
 
 impl Content {
     fn version(&self, digest: &Digest) -> Option<&Version> {
         let mut versions = self.components.iter().map(|(version, _)| version);
+        versions.find(|version| version.digest == *digest)
+    }
+
+    fn version_mut(&mut self, digest: &Digest) -> Option<&mut Version> {
+        let mut versions = self.components.iter_mut().map(|(version, _)| version);
         versions.find(|version| version.digest == *digest)
     }
 

@@ -4,26 +4,30 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
+use serde::Serialize;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 
 use super::Sqlite;
 use super::documents::free_labels;
 use super::row::damaged;
-use crate::components::{COMPONENT_BYTES_MAX, ComponentStore, Version, VersionState};
+use crate::components::{
+    Approval, COMPONENT_BYTES_MAX, ComponentStore, Paused, Version, VersionState,
+};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::limits::within;
 
-const SELECT: &str = "SELECT digest, type, state, bytes, uploaded_ms, activated_ms, descriptor \
-                      FROM components";
+const SELECT: &str = "SELECT digest, type, state, bytes, uploaded_ms, activated_ms, descriptor, \
+                      approval, signed_by FROM components";
 const INSERT: &str = "INSERT INTO components (digest, type, state, bytes, uploaded_ms, \
-                      activated_ms, descriptor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                      activated_ms, descriptor, approval, signed_by) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 /// The active version of a type makes room for another one.
 const MAKE_ROOM: &str = "UPDATE components SET state = 'draining' \
                          WHERE type = ?1 AND state = 'active' AND digest != ?2";
-const ACTIVATE: &str = "UPDATE components SET state = 'active', activated_ms = ?2 \
-                        WHERE digest = ?1";
+const ACTIVATE: &str = "UPDATE components SET state = 'active', activated_ms = ?2, \
+                        approval = coalesce(?3, approval) WHERE digest = ?1";
 const RETIRE: &str = "UPDATE components SET state = 'retired' \
                       WHERE digest = ?1 AND state = 'draining'";
 
@@ -52,6 +56,8 @@ impl ComponentStore for Sqlite {
                 version.uploaded_at.as_ms(),
                 version.activated_at.map(Timestamp::as_ms),
                 version.descriptor,
+                version.approval.as_ref().map(json),
+                version.signed_by,
             ])?;
             let sql = "INSERT INTO component_bytes (digest, bytes) VALUES (?1, ?2)";
             connection.prepare_cached(sql)?.execute((digest, &*bytes))?;
@@ -96,20 +102,38 @@ impl ComponentStore for Sqlite {
         self.tasks.readers.read(read).await
     }
 
-    async fn activate(&self, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
-        let digest = digest.clone();
+    async fn activate(
+        &self,
+        digest: &Digest,
+        at: Timestamp,
+        approval: Option<&Approval>,
+    ) -> Result<(), StoreError> {
+        let (digest, approval) = (digest.clone(), approval.map(json));
         let work = move |connection: &Connection| {
             let Some(version) = find(connection, &digest)? else {
                 return Ok(());
             };
             let of_type = (version.type_id.as_str(), digest.as_str());
             connection.prepare_cached(MAKE_ROOM)?.execute(of_type)?;
-            connection
-                .prepare_cached(ACTIVATE)?
-                .execute((digest.as_str(), at.as_ms()))?;
+            connection.prepare_cached(ACTIVATE)?.execute((
+                digest.as_str(),
+                at.as_ms(),
+                &approval,
+            ))?;
             Ok(())
         };
         self.tasks.writer.write(Step::ComponentActivate, work).await
+    }
+
+    async fn sign(&self, digest: &Digest, signed_by: &str) -> Result<(), StoreError> {
+        let (digest, signed_by) = (digest.clone(), signed_by.to_owned());
+        let work = move |connection: &Connection| {
+            let sql = "UPDATE components SET signed_by = ?2 WHERE digest = ?1";
+            let of = (digest.as_str(), signed_by.as_str());
+            connection.prepare_cached(sql)?.execute(of)?;
+            Ok(())
+        };
+        self.tasks.writer.write(Step::Other, work).await
     }
 
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -127,6 +151,42 @@ impl ComponentStore for Sqlite {
         let digest = digest.clone();
         let work = move |connection: &Connection| delete(connection, &digest);
         self.tasks.writer.write(Step::Other, work).await
+    }
+
+    async fn set_paused(
+        &self,
+        type_id: &TypeId,
+        paused: Option<&Paused>,
+    ) -> Result<(), StoreError> {
+        let (type_id, body) = (type_id.clone(), paused.map(json));
+        let work = move |connection: &Connection| {
+            match &body {
+                None => go_on(connection, type_id.as_str())?,
+                Some(body) => {
+                    let sql = "INSERT OR REPLACE INTO paused_types (type, body) VALUES (?1, ?2)";
+                    let row = (type_id.as_str(), body);
+                    connection.prepare_cached(sql)?.execute(row)?;
+                }
+            }
+            Ok(())
+        };
+        self.tasks.writer.write(Step::Other, work).await
+    }
+
+    async fn paused(&self) -> Result<Vec<(TypeId, Paused)>, StoreError> {
+        let read = |connection: &Connection| {
+            let sql = "SELECT type, body FROM paused_types ORDER BY type";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            let mut paused = Vec::new();
+            while let Some(row) = rows.next()? {
+                let text = |index| row.get_ref(index).and_then(|value| Ok(value.as_str()?));
+                let type_id = TypeId::parse(text(0)?).map_err(damaged)?;
+                paused.push((type_id, serde_json::from_str(text(1)?).map_err(damaged)?));
+            }
+            Ok(paused)
+        };
+        self.tasks.readers.read(read).await
     }
 }
 
@@ -147,8 +207,21 @@ fn delete(connection: &Connection, digest: &Digest) -> Result<bool, StoreError> 
         .query_row([type_id], |row| row.get(0))?;
     if left == 0 {
         free_labels(connection, type_id)?;
+        go_on(connection, type_id)?;
     }
     Ok(true)
+}
+
+/// The type is not paused any more.
+fn go_on(connection: &Connection, type_id: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM paused_types WHERE type = ?1";
+    connection.prepare_cached(sql)?.execute([type_id])?;
+    Ok(())
+}
+
+/// Names, times and lists always are JSON.
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn find(connection: &Connection, digest: &Digest) -> Result<Option<Version>, StoreError> {
@@ -167,11 +240,17 @@ fn version(row: &Row<'_>) -> Result<Version, StoreError> {
         uploaded_at: Timestamp::from_ms(row.get(4)?),
         activated_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_ms),
         descriptor: text(6)?.to_owned(),
+        approval: match row.get_ref(7)?.as_str_or_null().map_err(damaged)? {
+            Some(text) => Some(serde_json::from_str(text).map_err(damaged)?),
+            None => None,
+        },
+        signed_by: row.get(8)?,
     })
 }
 
 fn state_name(state: VersionState) -> &'static str {
     match state {
+        VersionState::PendingApproval => "pending_approval",
         VersionState::Active => "active",
         VersionState::Draining => "draining",
         VersionState::Retired => "retired",
@@ -180,6 +259,7 @@ fn state_name(state: VersionState) -> &'static str {
 
 fn state_of(name: &str) -> Result<VersionState, StoreError> {
     match name {
+        "pending_approval" => Ok(VersionState::PendingApproval),
         "active" => Ok(VersionState::Active),
         "draining" => Ok(VersionState::Draining),
         "retired" => Ok(VersionState::Retired),

@@ -6,7 +6,7 @@ use super::connection::Format;
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    steps: &[TASKS_SCHEMA, CHECKPOINTS_SCHEMA],
+    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2],
 };
 
 /// Stream data.
@@ -87,8 +87,9 @@ const TASKS_SCHEMA: &str = "
     INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
 ";
 
-/// Version 2.
-const CHECKPOINTS_SCHEMA: &str = "
+/// Version 2: checkpoints, and what an operator has decided of task types. `approval` and
+/// `paused_types.body` are JSON.
+const TASKS_SCHEMA_2: &str = "
     CREATE TABLE checkpoints (
         number INTEGER PRIMARY KEY,
         task INTEGER NOT NULL,
@@ -98,6 +99,10 @@ const CHECKPOINTS_SCHEMA: &str = "
         value BLOB NOT NULL
     ) STRICT;
     CREATE UNIQUE INDEX checkpoints_by_key ON checkpoints (task, key);
+
+    ALTER TABLE components ADD COLUMN approval TEXT;
+    ALTER TABLE components ADD COLUMN signed_by TEXT;
+    CREATE TABLE paused_types (type TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// A document's `number` is its stream's number and its own, the order of arrival within the

@@ -82,6 +82,8 @@ fn component(name: char, bytes: u64) -> Version {
         bytes,
         uploaded_at: Timestamp::from_ms(1),
         activated_at: None,
+        approval: None,
+        signed_by: None,
     }
 }
 

@@ -121,6 +121,8 @@ async fn work(s: &Subject) -> Result<(), StoreError> {
         bytes: 1,
         uploaded_at: given::at(1),
         activated_at: None,
+        approval: None,
+        signed_by: None,
     };
     s.stores
         .components
@@ -129,7 +131,7 @@ async fn work(s: &Subject) -> Result<(), StoreError> {
     println!("answered component_put");
     s.stores
         .components
-        .activate(&version.digest, given::at(2))
+        .activate(&version.digest, given::at(2), None)
         .await?;
     println!("answered component_activate");
     s.ingested("logs", vec![given::document(1, "{}")]).await?;

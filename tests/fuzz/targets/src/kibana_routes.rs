@@ -158,6 +158,8 @@ fn version(id: &str, descriptor: &str, offset: usize) -> (Version, Arc<[u8]>) {
         bytes: component.len() as u64,
         uploaded_at: at,
         activated_at: Some(at),
+        approval: None,
+        signed_by: None,
     };
     (version, Arc::from(component))
 }
