@@ -37,7 +37,14 @@ pub enum StreamUse {
 ///     .wall_s(600)
 ///     .output_kib(2_048)
 ///     .no_progress_s(30)
+///     .host_calls(10_000)
+///     .tokens(50_000)
 ///     .collection("features")
+///     .http("https://api.example.org", &["GET"], "/v1/")
+///     .secret("api-key")
+///     .model("small")
+///     .child("hello")
+///     .min_host("1.0")
 ///     .attempts(3)
 ///     .grace_ms(2_000)
 ///     .stale_after_s(120)
@@ -124,6 +131,74 @@ impl Descriptor {
         self.set_in("limits", "no_progress_s", seconds)
     }
 
+    /// Host calls of one attempt; those above it fail with `quota-exceeded`. By default as many as
+    /// the host allows.
+    #[must_use]
+    pub fn host_calls(self, calls: u64) -> Self {
+        self.set_in("limits", "host_calls", calls)
+    }
+
+    /// Tokens of language models of one run, over all its attempts; what is above fails with
+    /// `quota-exceeded`. By default as many as the host allows.
+    #[must_use]
+    pub fn tokens(self, tokens: u64) -> Self {
+        self.set_in("limits", "tokens", tokens)
+    }
+
+    /// Asks for HTTP requests to one origin. `origin`: scheme, host and port in lower case, the
+    /// port only where it is not the scheme's own. `methods`: in upper case. `path_prefix`: by
+    /// whole segments, `/` for all of the origin.
+    ///
+    /// What the operator of a host does not allow in the settings waits for approval when the
+    /// component is uploaded.
+    ///
+    /// ```
+    /// use taskhost_sdk::Descriptor;
+    /// let descriptor = Descriptor::new("digest", "1")
+    ///     .http("https://api.example.org", &["GET", "POST"], "/v1/")
+    ///     .http("https://files.example.org:8443", &["GET"], "/");
+    /// let json = descriptor.to_json();
+    /// assert_eq!(json["capabilities"]["http"][0]["methods"][1], "POST");
+    /// assert_eq!(json["capabilities"]["http"][1]["origin"], "https://files.example.org:8443");
+    /// ```
+    #[must_use]
+    pub fn http(self, origin: &str, methods: &[&str], path_prefix: &str) -> Self {
+        let rule = json!({ "origin": origin, "methods": methods, "path_prefix": path_prefix });
+        self.wanting("http", rule)
+    }
+
+    /// Asks for a secret, by the name that the operator gives it.
+    #[must_use]
+    pub fn secret(self, name: &str) -> Self {
+        self.wanting("secrets", name.into())
+    }
+
+    /// Asks for a connector to a language model, by the name that the operator gives it.
+    #[must_use]
+    pub fn model(self, name: &str) -> Self {
+        self.wanting("models", name.into())
+    }
+
+    /// Asks to spawn runs of another task type.
+    #[must_use]
+    pub fn child(self, task_type: &str) -> Self {
+        self.wanting("children", task_type.into())
+    }
+
+    /// The contract that a host has to have at least, as `1.0`: an older one refuses the component
+    /// and says so. Any host of the same major version by default.
+    #[must_use]
+    pub fn min_host(self, version: &str) -> Self {
+        self.set("min_host", version)
+    }
+
+    /// The schema of what is kept with [`crate::State`], for people and tools: checkpoints are not
+    /// checked against it.
+    #[must_use]
+    pub fn checkpoint_schema(self, schema: impl Into<Value>) -> Self {
+        self.set("checkpoint_schema", schema)
+    }
+
     /// Declares a collection (`[a-z][a-z0-9_-]{0,63}`), which then belongs to this type alone.
     #[must_use]
     pub fn collection(mut self, label: &str) -> Self {
@@ -189,6 +264,15 @@ impl Descriptor {
         self.entry("params_schema", params_schema);
         self.entry("result_schema", result_schema);
         Value::Object(self.keys)
+    }
+
+    fn wanting(mut self, list: &str, entry: Value) -> Self {
+        if let Value::Object(lists) = self.entry("capabilities", json!({}))
+            && let Value::Array(entries) = lists.entry(list).or_insert(json!([]))
+        {
+            entries.push(entry);
+        }
+        self
     }
 
     fn set_in(mut self, object: &str, key: &str, value: u64) -> Self {

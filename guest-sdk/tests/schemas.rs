@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use taskhost_model::descriptor::{Bounds, Descriptor as HostDescriptor};
+use taskhost_model::descriptor::{Bounds, CONTRACT, Descriptor as HostDescriptor};
 use taskhost_model::query::Query as HostQuery;
 use taskhost_sdk::{Condition, Descriptor, Query, Range, Sort, StreamUse, Test};
 
@@ -79,7 +79,16 @@ fn descriptors() {
         .wall_s(600)
         .output_kib(2_048)
         .no_progress_s(30)
+        .host_calls(7)
+        .tokens(8)
         .collection("features")
+        .http("https://api.example.org", &["GET", "POST"], "/v1/")
+        .http("http://[::1]:8080", &["GET"], "/")
+        .secret("api-key")
+        .model("small")
+        .child("other")
+        .min_host("1.0")
+        .checkpoint_schema(json!({"type": "object"}))
         .attempts(2)
         .grace_ms(1_000)
         .stale_after_s(60)
@@ -99,6 +108,20 @@ fn descriptors() {
         (read.retry.attempts, read.grace_ms, read.stale_after_s),
         (2, 1_000, 60)
     );
+    assert_eq!(
+        (read.limits.host_calls, read.limits.tokens),
+        (Some(7), Some(8))
+    );
+    let words = [
+        "http origin https://api.example.org (GET, POST, /v1/)",
+        "http origin http://[::1]:8080 (GET, /)",
+        "secret api-key",
+        "model small",
+        "child type other",
+    ];
+    assert_eq!(read.capabilities.words(), words);
+    assert_eq!(read.min_host, Some(CONTRACT));
+    assert_eq!(read.checkpoint_schema, Some(json!({"type": "object"})));
     assert_eq!(read.unknown.keys().collect::<Vec<_>>(), ["homepage"]);
     for (key, value) in [
         ("id", json!("Hello!")),
@@ -106,7 +129,44 @@ fn descriptors() {
         ("stream", json!("maybe")),
         ("limits", json!({"cpu_ms": 0})),
         ("limits", json!({"no_progress_s": 0})),
+        ("limits", json!({"host_calls": 0})),
+        ("limits", json!({"tokens": 0})),
         ("collections", json!(["a", "a"])),
+        ("min_host", json!("1")),
+        ("min_host", json!(1.0)),
+        ("capabilities", json!([])),
+        ("capabilities", json!({"http": ["https://a.example"]})),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://a.example/"}]}),
+        ),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://A.example"}]}),
+        ),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://*.example"}]}),
+        ),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://a.example", "methods": []}]}),
+        ),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://a.example", "methods": ["get"]}]}),
+        ),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://a.example", "path_prefix": "v1"}]}),
+        ),
+        (
+            "capabilities",
+            json!({"http": [{"origin": "https://a.example", "method": "GET"}]}),
+        ),
+        ("capabilities", json!({"secrets": ["Key"]})),
+        ("capabilities", json!({"models": vec!["m"; 65]})),
+        ("capabilities", json!({"children": [7]})),
     ] {
         let mut descriptor = least.clone();
         descriptor[key] = value;

@@ -59,12 +59,68 @@ impl Capabilities {
     pub fn beyond(&self, allowed: &Self) -> Self {
         Self {
             http: missing(&self.http, |rule| {
-                allowed.http.iter().any(|other| other.covers(rule))
+                let is_allowed = |method: &String| {
+                    let one = rule.with_methods(vec![method.clone()]);
+                    allowed.http.iter().any(|other| other.covers(&one))
+                };
+                rule.methods.iter().all(is_allowed)
             }),
             secrets: missing(&self.secrets, |name| allowed.secrets.contains(name)),
             models: missing(&self.models, |name| allowed.models.contains(name)),
             children: missing(&self.children, |id| allowed.children.contains(id)),
         }
+    }
+
+    /// What is asked here and `allowed` holds as well.
+    #[must_use]
+    pub fn within(&self, allowed: &Self) -> Self {
+        let pairs = self.http.iter().flat_map(|rule| {
+            let others = allowed.http.iter();
+            others.filter_map(|other| rule.and_within(other))
+        });
+        Self {
+            http: pairs.fold(Vec::new(), |mut all: Vec<HttpRule>, rule| {
+                if !all.iter().any(|other| other.covers(&rule)) {
+                    all.push(rule);
+                }
+                all
+            }),
+            secrets: missing(&self.secrets, |name| !allowed.secrets.contains(name)),
+            models: missing(&self.models, |name| !allowed.models.contains(name)),
+            children: missing(&self.children, |id| !allowed.children.contains(id)),
+        }
+    }
+
+    /// What an operator writes into the settings to allow this to a type.
+    #[must_use]
+    pub fn as_setting(&self, type_id: &TypeId) -> String {
+        fn list<T>(entries: &[T], write: impl Fn(&T) -> String) -> String {
+            let entries: Vec<String> = entries.iter().map(write).collect();
+            format!("[{}]", entries.join(", "))
+        }
+        let quoted = |text: &str| format!("{text:?}");
+        let http = |rule: &HttpRule| {
+            format!(
+                "{{ origin = {:?}, methods = {}, path_prefix = {:?} }}",
+                rule.origin,
+                list(&rule.methods, |method| quoted(method)),
+                rule.path_prefix
+            )
+        };
+        let mut lines = vec!["[[allow]]".to_owned(), format!("type = \"{type_id}\"")];
+        let mut line = |key: &str, is_empty: bool, value: String| {
+            if !is_empty {
+                lines.push(format!("{key} = {value}"));
+            }
+        };
+        line("http", self.http.is_empty(), list(&self.http, http));
+        for (key, names) in [("secrets", &self.secrets), ("models", &self.models)] {
+            let names_of = list(names, |name| quoted(name.as_str()));
+            line(key, names.is_empty(), names_of);
+        }
+        let children = list(&self.children, |id| quoted(id.as_str()));
+        line("children", self.children.is_empty(), children);
+        lines.join("\n")
     }
 
     /// Both together.
@@ -150,6 +206,27 @@ impl HttpRule {
     pub fn covers(&self, other: &Self) -> bool {
         let methods = || other.methods.iter().all(|one| self.methods.contains(one));
         self.origin == other.origin && methods() && within(&other.path_prefix, &self.path_prefix)
+    }
+
+    fn with_methods(&self, methods: Vec<String>) -> Self {
+        Self {
+            methods,
+            ..self.clone()
+        }
+    }
+
+    /// What both rules permit; none where that is nothing.
+    fn and_within(&self, other: &Self) -> Option<Self> {
+        let narrow = if within(&self.path_prefix, &other.path_prefix) {
+            self
+        } else {
+            other
+        };
+        let in_both = |method: &&String| other.methods.contains(method);
+        let methods = self.methods.iter().filter(in_both).cloned().collect();
+        let both = narrow.with_methods(methods);
+        let is_within = !both.methods.is_empty() && self.covers(&both) && other.covers(&both);
+        is_within.then_some(both)
     }
 
     fn mistake(&self) -> Option<String> {
@@ -280,5 +357,73 @@ mod tests {
             assert!(bad.mistake().is_some(), "{bad:?}");
         }
         assert_eq!(rule("http://[::1]:80", &["GET"], "/").mistake(), None);
+    }
+
+    #[test]
+    fn rules_for_one_origin_may_share_a_wish() {
+        let asked = Capabilities {
+            http: vec![rule("https://a.example", &["GET", "POST"], "/v1/x")],
+            ..Capabilities::default()
+        };
+        let mut allowed = Capabilities {
+            http: vec![rule("https://a.example", &["GET"], "/v1")],
+            ..Capabilities::default()
+        };
+        assert_eq!(asked.beyond(&allowed), asked);
+        let more = rule("https://a.example", &["POST"], "/");
+        allowed.http.push(more);
+        assert!(asked.beyond(&allowed).is_empty());
+    }
+
+    #[test]
+    fn what_is_granted_is_what_both_permit() {
+        let names = |names: &[&str]| -> Vec<Label> {
+            names
+                .iter()
+                .map(|name| Label::parse(name).unwrap())
+                .collect()
+        };
+        let asked = Capabilities {
+            http: vec![
+                rule("https://a.example", &["GET", "POST"], "/v1/x"),
+                rule("https://a.example", &["GET"], "/"),
+                rule("https://b.example", &["GET"], "/"),
+            ],
+            secrets: names(&["a", "b"]),
+            ..Capabilities::default()
+        };
+        let allowed = Capabilities {
+            http: vec![
+                rule("https://a.example", &["GET", "PUT"], "/v1"),
+                rule("https://b.example", &["POST"], "/"),
+            ],
+            secrets: names(&["b", "c"]),
+            models: names(&["small"]),
+            ..Capabilities::default()
+        };
+        let granted = Capabilities {
+            http: vec![
+                rule("https://a.example", &["GET"], "/v1/x"),
+                rule("https://a.example", &["GET"], "/v1"),
+            ],
+            secrets: names(&["b"]),
+            ..Capabilities::default()
+        };
+        assert_eq!(asked.within(&allowed), granted);
+    }
+
+    #[test]
+    fn a_wish_can_be_pasted_into_the_settings() {
+        let asked = Capabilities {
+            http: vec![rule("https://a.example", &["GET", "POST"], "/v1")],
+            secrets: vec![Label::parse("key").unwrap()],
+            models: Vec::new(),
+            children: vec![TypeId::parse("b").unwrap()],
+        };
+        let setting = asked.as_setting(&TypeId::parse("a").unwrap());
+        let expected = "[[allow]]\ntype = \"a\"\nhttp = [{ origin = \"https://a.example\", \
+            methods = [\"GET\", \"POST\"], path_prefix = \"/v1\" }]\nsecrets = [\"key\"]\n\
+            children = [\"b\"]";
+        assert_eq!(setting, expected);
     }
 }

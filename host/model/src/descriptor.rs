@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::str::FromStr;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::capabilities::Capabilities;
@@ -32,6 +33,12 @@ pub struct Descriptor {
     /// JSON Schema that the result has to meet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_schema: Option<Value>,
+    /// JSON Schema of checkpoints, for people and tools: a checkpoint is bytes, and not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_schema: Option<Value>,
+    /// The contract that a host has to have at least: `1.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_host: Option<MinHost>,
     /// Whether a task of this type works on a stream.
     #[serde(default)]
     pub stream: StreamUse,
@@ -62,6 +69,18 @@ pub struct Descriptor {
     pub unknown: Map<String, Value>,
 }
 
+/// A version of the contract, without what makes no difference: written `1.0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MinHost {
+    /// Of another major version nothing links.
+    pub major: u32,
+    /// A later minor version has more.
+    pub minor: u32,
+}
+
+/// The contract of this host, `wit/v1`.
+pub const CONTRACT: MinHost = MinHost { major: 1, minor: 0 };
+
 /// Whether a type works on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,10 +109,11 @@ pub struct Limits {
     /// The longest time without a word of progress, sleep not counted, in seconds; none: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_progress_s: Option<u64>,
-    /// Host calls of one attempt; none: no limit.
+    /// Host calls of one attempt; none: as many as [`Bounds::host_calls`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_calls: Option<u64>,
-    /// Tokens of language models for one run, over its attempts; none: what the connector allows.
+    /// Tokens of language models for one run, over its attempts; none: as many as
+    /// [`Bounds::tokens`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
 }
@@ -141,6 +161,10 @@ pub struct Bounds {
     pub attempts: u32,
     /// See [`Descriptor::grace_ms`].
     pub grace_ms: u64,
+    /// See [`Limits::host_calls`]; holds for those that ask for no limit as well.
+    pub host_calls: u64,
+    /// See [`Limits::tokens`]; holds for those that ask for no limit as well.
+    pub tokens: u64,
 }
 
 impl Default for Bounds {
@@ -152,6 +176,8 @@ impl Default for Bounds {
             output_kib: 8192,
             attempts: 10,
             grace_ms: 30_000,
+            host_calls: 100_000_000,
+            tokens: 10_000_000,
         }
     }
 }
@@ -172,6 +198,10 @@ impl Descriptor {
     /// # Errors
     /// Every mistake, each as a sentence that names the key.
     pub fn parse(text: &str, bounds: &Bounds) -> Result<Self, Vec<String>> {
+        // Before all else: what a newer host knows may be a mistake for this one.
+        if let Some(problem) = min_host_problem(text) {
+            return Err(vec![problem]);
+        }
         let descriptor = Self::read(text).map_err(|problem| {
             vec![format!("describe() did not return a descriptor: {problem}")]
         })?;
@@ -234,6 +264,16 @@ impl Descriptor {
                 bounds.output_kib,
             ),
             (
+                "limits.host_calls",
+                self.limits.host_calls.unwrap_or(1),
+                bounds.host_calls,
+            ),
+            (
+                "limits.tokens",
+                self.limits.tokens.unwrap_or(1),
+                bounds.tokens,
+            ),
+            (
                 "retry.attempts",
                 u64::from(self.retry.attempts),
                 u64::from(bounds.attempts),
@@ -262,6 +302,60 @@ impl Descriptor {
         }
         mistakes
     }
+}
+
+impl fmt::Display for MinHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for MinHost {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |digits: &str| {
+            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_plain.then(|| digits.parse().ok()).flatten()
+        };
+        let parts = text.split_once('.');
+        let parts = parts.and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
+        let (major, minor) = parts.ok_or_else(|| {
+            format!(
+                "`{text}` is no version of the contract: write two numbers, as in \"{CONTRACT}\""
+            )
+        })?;
+        Ok(Self { major, minor })
+    }
+}
+
+impl Serialize for MinHost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MinHost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Of a component that needs a newer host, whatever else is in its descriptor.
+fn min_host_problem(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Wanted {
+        min_host: MinHost,
+    }
+    let Wanted { min_host } = serde_json::from_str(text).ok()?;
+    let is_had = min_host.major == CONTRACT.major && min_host <= CONTRACT;
+    (!is_had).then(|| {
+        format!(
+            "`min_host` asks for a host with the contract {min_host}, and this one has \
+             {CONTRACT}: it needs another version of taskhost, or be built for this one"
+        )
+    })
 }
 
 /// An array would do for the parser, with the values in the order of the fields.
@@ -326,6 +420,98 @@ mod tests {
                 mistakes[0].contains("`limits.no_progress_s`"),
                 "{mistakes:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_too_old_is_told_of_that_and_of_nothing_else() {
+        let with = |min_host: &str, more: &str| {
+            let ids = r#""id":"a","version":"1","title":"A""#;
+            parse(&format!(r#"{{{ids},"min_host":{min_host}{more}}}"#))
+        };
+        let fits = with(r#""1.0""#, "").unwrap();
+        assert_eq!(fits.min_host, Some(CONTRACT));
+        assert_eq!(serde_json::to_value(&fits).unwrap()["min_host"], "1.0");
+        for newer in ["1.1", "2.0", "0.1"] {
+            let of_newer = r#","stream":"sometimes","capabilities":{"http":["new"]}"#;
+            let mistakes = with(&format!("{newer:?}"), of_newer).unwrap_err();
+            let [mistake] = &*mistakes else {
+                panic!("{mistakes:?}")
+            };
+            for part in ["`min_host`", newer, "this one has 1.0"] {
+                assert!(mistake.contains(part), "{mistake}");
+            }
+        }
+        for nonsense in [
+            r#""1""#,
+            r#""1.0.0""#,
+            r#""+1.0""#,
+            r#"".""#,
+            "1.0",
+            "[1,0]",
+        ] {
+            let mistakes = with(nonsense, "").unwrap_err();
+            assert!(mistakes[0].contains("`min_host`"), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn calls_and_tokens_are_bounded_where_they_are_asked_for() {
+        let with = |limits: &str| {
+            let ids = r#""id":"a","version":"1","title":"A""#;
+            parse(&format!(r#"{{{ids},"limits":{limits}}}"#))
+        };
+        let limits = with(r#"{"host_calls":7,"tokens":8}"#).unwrap().limits;
+        assert_eq!((limits.host_calls, limits.tokens), (Some(7), Some(8)));
+        let limits = with("{}").unwrap().limits;
+        assert_eq!((limits.host_calls, limits.tokens), (None, None));
+        for (limits, key) in [
+            (r#"{"host_calls":0}"#, "`limits.host_calls` is 0"),
+            (
+                r#"{"tokens":10000001}"#,
+                "`limits.tokens` asks for 10000001",
+            ),
+        ] {
+            let mistakes = with(limits).unwrap_err();
+            assert!(mistakes[0].contains(key), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn capabilities_are_read_and_their_mistakes_named() {
+        let with = |capabilities: &str| {
+            let ids = r#""id":"a","version":"1","title":"A""#;
+            parse(&format!(r#"{{{ids},"capabilities":{capabilities}}}"#))
+        };
+        let read = with(
+            r#"{"http":[{"origin":"https://a.example"}],"secrets":["key"],"models":["small"],
+                "children":["b"]}"#,
+        );
+        let words = [
+            "http origin https://a.example (GET, HEAD, /)",
+            "secret key",
+            "model small",
+            "child type b",
+        ];
+        assert_eq!(read.unwrap().capabilities.words(), words);
+        for (capabilities, named) in [
+            ("[]", "`capabilities`"),
+            (
+                r#"{"http":["https://a.example"]}"#,
+                "`capabilities.http[0]`",
+            ),
+            (
+                r#"{"http":[{"origin":"https://a.example","method":"GET"}]}"#,
+                "`capabilities.http[0].method`",
+            ),
+            (
+                r#"{"http":[{"origin":"https://A.example"}]}"#,
+                "`capabilities.http[0]` has the origin `https://A.example`",
+            ),
+            (r#"{"secrets":["No!"]}"#, "`capabilities.secrets[0]`"),
+        ] {
+            let mistakes = with(capabilities).unwrap_err();
+            assert!(mistakes[0].contains(named), "{mistakes:?}");
         }
     }
 
