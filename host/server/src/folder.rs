@@ -5,7 +5,10 @@
 //! # How it works
 //! The system says that something changed, and a clock makes sure that nothing is missed. Each
 //! look compares every file with what was judged last; a file is read once its modification
-//! time is past and its size stands still, so that half a file is never judged.
+//! time is past and its size stands still, so that half a file is never judged. A signature that
+//! comes or changes beside a file is a change of that file.
+
+mod file;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,11 +21,12 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use taskhost_model::time::Clock;
 use taskhost_service::error::ServiceError;
 use taskhost_service::types::{Rejected, TaskTypes};
-use taskhost_store::components::{COMPONENT_BYTES_MAX, VersionState};
+use taskhost_store::components::VersionState;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::FolderSettings;
+use file::{Stat, present, read};
 
 /// A file is left alone for so long after it was last written.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -66,14 +70,6 @@ pub struct Folder {
     /// Tells of changes for as long as it lives; none where the system cannot.
     _watcher: Option<notify::RecommendedWatcher>,
     files: HashMap<OsString, Known>,
-}
-
-/// What a file looked like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    modified: SystemTime,
-    bytes: u64,
-    is_file: bool,
 }
 
 /// What is known of a file.
@@ -217,8 +213,8 @@ impl Folder {
             self.refuse(shown, reason.to_owned());
             return true;
         }
-        let bytes = match read(&self.settings.folder.join(name), known.stat).await {
-            Ok(Some(bytes)) => bytes,
+        let (bytes, signature) = match read(&self.settings.folder.join(name), known.stat).await {
+            Ok(Some(read)) => read,
             // It has changed since the look, or is gone: the next look will see.
             Ok(None) => return false,
             // Whoever mends it may not touch the file itself: it is looked at again.
@@ -227,13 +223,15 @@ impl Folder {
                 return false;
             }
         };
-        match self.types.push_found(bytes).await {
+        match self.types.push_found(bytes, signature).await {
             Ok(pushed) => {
                 self.types.forget_rejected(&shown);
                 for warning in pushed.warnings {
                     tracing::warn!(file = ?shown, "{warning}");
                 }
-                if !pushed.created && pushed.state != VersionState::Active {
+                let is_replaced =
+                    matches!(pushed.state, VersionState::Draining | VersionState::Retired);
+                if !pushed.created && is_replaced {
                     tracing::info!(
                         file = ?shown,
                         "another version has taken its place and stays active: `taskhost types \
@@ -309,55 +307,6 @@ fn is_of_change(kind: &notify::EventKind) -> bool {
     }
 }
 
-/// Everything in the folder that is called `*.wasm`.
-fn present(folder: &Path) -> std::io::Result<Vec<(OsString, Stat)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let is_wasm = path
-            .extension()
-            .is_some_and(|extension| extension == "wasm");
-        // Links are followed, where they lead somewhere; a file that is gone by now is none.
-        let stat = std::fs::metadata(&path).or_else(|_| std::fs::symlink_metadata(&path));
-        if let (true, Some(name), Ok(stat)) = (is_wasm, path.file_name(), stat) {
-            files.push((name.to_owned(), Stat::of(&stat)?));
-        }
-    }
-    Ok(files)
-}
-
-impl Stat {
-    fn of(metadata: &std::fs::Metadata) -> std::io::Result<Self> {
-        Ok(Self {
-            modified: metadata.modified()?,
-            bytes: metadata.len(),
-            is_file: metadata.is_file(),
-        })
-    }
-}
-
-/// Reads a file that looks like `stat` before and after; none when it does not. What is larger
-/// than any component is cut just above the limit.
-async fn read(path: &Path, stat: Stat) -> std::io::Result<Option<Arc<[u8]>>> {
-    let path = path.to_owned();
-    let read = move || {
-        use std::io::Read;
-        let mut file = std::fs::File::open(&path)?;
-        let looks = |file: &std::fs::File| Stat::of(&file.metadata()?);
-        if looks(&file)? != stat {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        file.by_ref()
-            .take(COMPONENT_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)?;
-        Ok((looks(&file)? == stat).then(|| Arc::from(bytes)))
-    };
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(std::io::Error::other)?
-}
-
 /// What to do with a file that looks like `stat`. A time in the future says nothing, so that
 /// such a file is ready once it has looked the same for long enough.
 fn decide(known: Option<&Known>, stat: Stat, wall: SystemTime, now: Instant) -> (Known, Next) {
@@ -371,7 +320,7 @@ fn decide(known: Option<&Known>, stat: Stat, wall: SystemTime, now: Instant) -> 
         },
     };
     let is_past = wall
-        .duration_since(stat.modified)
+        .duration_since(stat.modified_last())
         .is_ok_and(|age| age > SETTLE);
     let stands_still = now.duration_since(known.since) > SETTLE;
     let next = match known.judged {
@@ -394,6 +343,7 @@ mod tests {
             modified: wall,
             bytes: 1,
             is_file: true,
+            signature: None,
         };
         let (known, next) = decide(None, fresh, wall + ms(100), now);
         assert_eq!(next, Next::Wait);
@@ -406,6 +356,7 @@ mod tests {
             modified: wall + ms(950),
             bytes: 2,
             is_file: true,
+            signature: None,
         };
         let (_, next) = decide(Some(&known), grown, wall + ms(1000), now + ms(1000));
         assert_eq!(next, Next::Wait);
@@ -418,6 +369,7 @@ mod tests {
             modified: wall + Duration::from_secs(3600),
             bytes: 1,
             is_file: true,
+            signature: None,
         };
         let (known, next) = decide(None, stat, wall, now);
         assert_eq!(next, Next::Wait);
@@ -442,32 +394,5 @@ mod tests {
         ] {
             assert!(is_of_change(&kind), "{kind:?}");
         }
-    }
-
-    #[test]
-    fn only_what_is_called_wasm_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["a.wasm", "b.wasm.part", "c.txt"] {
-            std::fs::write(folder.path().join(name), "x").unwrap();
-        }
-        std::fs::create_dir(folder.path().join("d.wasm")).unwrap();
-        let present = present(folder.path()).unwrap();
-        let mut names: Vec<_> = present
-            .iter()
-            .map(|(name, _)| name.to_str().unwrap())
-            .collect();
-        names.sort_unstable();
-        assert_eq!(names, ["a.wasm", "d.wasm"]);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_changed_since_the_look_is_not_judged() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.wasm");
-        std::fs::write(&path, "abc").unwrap();
-        let stat = Stat::of(&std::fs::metadata(&path).unwrap()).unwrap();
-        assert_eq!(read(&path, stat).await.unwrap().unwrap().as_ref(), b"abc");
-        let other = Stat { bytes: 9, ..stat };
-        assert!(read(&path, other).await.unwrap().is_none());
     }
 }

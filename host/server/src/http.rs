@@ -25,6 +25,7 @@ use crate::settings::HttpSettings;
 
 pub use serve::Answers;
 pub use state::{About, State};
+pub(crate) use types::SIGNATURE;
 
 /// Every route.
 fn router(state: State) -> Router {

@@ -4,6 +4,7 @@
 //! Each part of the host gets a checked struct of its own; all mistakes are told at once.
 
 mod reader;
+mod policy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
+use taskhost_service::policy::Policy;
 
 use reader::Reader;
 pub use reader::{Environment, File, Mistake};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The most that a task type's descriptor may ask for.
     pub bounds: Bounds,
+    /// What task types may reach, and whose are taken in.
+    pub policy: Policy,
 }
 
 /// The HTTP interface.
@@ -160,6 +164,7 @@ impl Settings {
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
             bounds: bounds(reader),
+            policy: policy::policy(reader),
         }
     }
 }
@@ -239,6 +244,12 @@ fn bounds(reader: &mut Reader<'_>) -> Bounds {
             100,
         )),
         grace_ms: bound("task_type_limits.grace_ms", default.grace_ms, 3_600_000),
+        host_calls: bound(
+            "task_type_limits.host_calls",
+            default.host_calls,
+            1_000_000_000_000,
+        ),
+        tokens: bound("task_type_limits.tokens", default.tokens, 1_000_000_000_000),
     }
 }
 

@@ -17,6 +17,7 @@
 //! # Why this way
 //! The document is both queue entry and state, so there is nothing that could disagree.
 
+pub mod signatures;
 pub mod policy;
 pub mod settings;
 pub mod error;

@@ -50,23 +50,25 @@ async fn run(
     claimed: &StoredTask,
     stop: &StopSignal,
 ) -> Option<RunEvent> {
+    let tokens_used = tokens_used(&claimed.task);
     // Reading may take until the store is back, and loading minutes; a stop waits for neither.
     let pinned = tokio::select! {
         pinned = pinned(core, &claimed.task) => pinned,
         reason = stopped_early(core, &claimed.task, stop) => {
             // The limits of its type are not known; those that stop it here are the run's own.
             let limits = &Limits::default();
-            let attempt = Attempt { run: &claimed.task.run, limits };
+            let attempt = Attempt { run: &claimed.task.run, limits, tokens_used };
             return event_before_start(reason, attempt, core.clock.now());
         }
     };
     let version = match pinned {
         Ok(version) => version,
-        Err(error) => return Some(event_without_run(not_loaded(&error))),
+        Err(error) => return Some(event_without_run(not_loaded(&error), tokens_used)),
     };
     let attempt = Attempt {
         run: &claimed.task.run,
         limits: &version.descriptor.limits,
+        tokens_used,
     };
     let ready = async {
         match incompatible(&version, claimed).await {
@@ -84,7 +86,7 @@ async fn run(
     };
     let component = match ready {
         Ok(component) => component,
-        Err(error) => return Some(event_without_run(error)),
+        Err(error) => return Some(event_without_run(error, tokens_used)),
     };
     let reporter = Arc::new(Reporter::default());
     let request = RunRequest {
@@ -208,18 +210,22 @@ fn clients(
             stream: task.stream.clone(),
             collections: version.descriptor.collections.clone(),
             asked: version.descriptor.capabilities.clone(),
-            allowed: core.settings.policy.allowed(&task.type_id),
+            allowed: core.settings.policy.allowed_to(&version.version),
         },
         memory_bytes: memory_bytes(version),
         log_bytes_max: core.settings.log_bytes_max,
-        host_calls_max: version.descriptor.limits.host_calls,
-        script: None,
+        host_calls_max: Some(host_calls_max(core, version)),
+        script: core.script.clone(),
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
         streams: Arc::clone(&core.streams),
         documents: Arc::clone(&core.documents),
         turns: core.turns.clone(),
+        connectors: core.connectors.clone(),
+        tokens_max: Some(tokens_max(core, version)),
+        tokens_used: tokens_used(task),
         checkpoints: Arc::clone(&core.checkpoints),
+        network: core.network.clone(),
         clock: core.clock.clone(),
     })
 }
@@ -237,6 +243,21 @@ fn limits(core: &Core, task: &Task, version: &LoadedVersion) -> RunLimits {
     }
 }
 
+fn host_calls_max(core: &Core, version: &LoadedVersion) -> u64 {
+    let asked = version.descriptor.limits.host_calls;
+    asked.unwrap_or(core.settings.bounds.host_calls)
+}
+
+fn tokens_max(core: &Core, version: &LoadedVersion) -> u64 {
+    let asked = version.descriptor.limits.tokens;
+    asked.unwrap_or(core.settings.bounds.tokens)
+}
+
+/// Of former attempts: what the document says until the next end.
+fn tokens_used(task: &Task) -> u64 {
+    task.usage.map_or(0, |usage| usage.tokens)
+}
+
 fn memory_bytes(version: &LoadedVersion) -> u64 {
     version
         .descriptor
@@ -252,16 +273,17 @@ fn started_callback(core: &Arc<Core>, reporter: &Arc<Reporter>) -> Box<dyn FnOnc
 
 /// One line for an operator. What a component says of itself is quoted, and not all of it.
 fn log_failure(task: &Task, event: Option<&RunEvent>) {
-    let Some(RunEvent::Failed {
-        error, retry_at, ..
-    }) = event
-    else {
-        return;
+    let (error, again_at) = match event {
+        Some(RunEvent::Failed {
+            error, retry_at, ..
+        }) => (error, *retry_at),
+        Some(RunEvent::Paused { error, until, .. }) => (error, Some(*until)),
+        _ => return,
     };
     let message: String = error.message.chars().take(LOGGED_CHARS_MAX).collect();
     tracing::info!(
         space = %task.space, task = %task.id, type_id = %task.type_id, run = %task.run.id,
-        attempt = task.run.attempt, will_retry = retry_at.is_some(),
+        attempt = task.run.attempt, again_at = ?again_at.map(|at| at.to_string()),
         kind = error.kind.as_str(), code = ?error.code, said = ?message, "a run failed"
     );
 }

@@ -98,8 +98,9 @@ impl Tasks {
             .apply_wish(&key, Event::Schedule(Box::new(run)))
             .await?;
         let outcome = applied.outcome;
-        let view =
+        let mut view =
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
+        view.waiting_for = view.task.as_ref().and_then(|task| self.waiting_for(task));
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
             Outcome::Unchanged => self.already_running(by, &key, &request, view).await,

@@ -4,6 +4,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use taskhost_clients::calls::CallScript;
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
 use taskhost_model::ids::Incarnation;
@@ -26,7 +29,7 @@ use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::streams::Streams;
 use crate::sweeper::Sweeper;
-use crate::types::{TaskTypes, TypeParts};
+use crate::types::{Rules, TaskTypes, TypeParts};
 use crate::wake::Wake;
 
 /// Time for interrupted guests to be gone and their ends to be written.
@@ -45,6 +48,12 @@ pub struct Parts {
     pub settings: Settings,
     /// This host's name, for people.
     pub host: String,
+    /// Language models.
+    pub connectors: Connectors,
+    /// How runs reach the outside.
+    pub network: Network,
+    /// What a test of a task type puts between guests and their clients.
+    pub script: Option<Arc<dyn CallScript>>,
 }
 
 /// The running service. Cheap to clone.
@@ -92,7 +101,10 @@ impl Service {
             documents: Arc::clone(&parts.stores.documents),
             tasks: Arc::clone(&parts.stores.tasks),
             runtime: Arc::clone(&parts.runtime),
-            bounds: parts.settings.bounds,
+            rules: Rules {
+                bounds: parts.settings.bounds,
+                policy: parts.settings.policy.clone(),
+            },
             retired_versions_kept: parts.settings.retired_versions_kept,
             clock: parts.clock.clone(),
             wake: Arc::clone(&wake),
@@ -105,6 +117,9 @@ impl Service {
             documents: parts.stores.documents,
             turns: RunTurns::default(),
             checkpoints: parts.stores.checkpoints,
+            connectors: parts.connectors,
+            network: parts.network,
+            script: parts.script,
             types: types.clone(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),
@@ -167,13 +182,7 @@ impl Service {
         let core = &self.tasks.0;
         core.stopping.cancel();
         core.live.ask_all(StopReason::Drain);
-        for name in [&self.loops.scheduler, &self.loops.sweeper] {
-            let background = name.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(background) = background {
-                background.stop().await;
-            }
-        }
-        self.loops.runs.close();
+        self.stop_loops().await;
         if tokio::time::timeout(grace, self.loops.runs.wait())
             .await
             .is_ok()
@@ -187,6 +196,33 @@ impl Service {
         {
             tracing::error!("some runs could not be handed back; the next start requeues them");
         }
+    }
+
+    /// Stops as a host does that is killed: nothing is written any more, runs are found lost at the
+    /// next start. When it returns no guest is alive.
+    pub async fn abandon(&self) {
+        let core = &self.tasks.0;
+        core.stopping.cancel();
+        core.live.ask_all(StopReason::Fenced);
+        core.live.interrupt_all();
+        self.stop_loops().await;
+        if tokio::time::timeout(AFTER_INTERRUPT, self.loops.runs.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("some guests are still alive");
+        }
+    }
+
+    /// Claims and sweeps no more.
+    async fn stop_loops(&self) {
+        for name in [&self.loops.scheduler, &self.loops.sweeper] {
+            let background = name.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(background) = background {
+                background.stop().await;
+            }
+        }
+        self.loops.runs.close();
     }
 
     /// Whether the service does its work.

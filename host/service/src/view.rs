@@ -18,6 +18,8 @@ pub struct TaskView {
     pub task: Option<Task>,
     /// JSON text, of a completed or acknowledged task.
     pub payload: Option<Arc<str>>,
+    /// Why it waits although it may be due, for people.
+    pub waiting_for: Option<String>,
 }
 
 impl TaskView {
@@ -29,6 +31,7 @@ impl TaskView {
             status: Status::NotStarted,
             task: None,
             payload: None,
+            waiting_for: None,
         }
     }
 
@@ -42,6 +45,7 @@ impl TaskView {
             status: task.phase().status(),
             task: Some(task),
             payload: None,
+            waiting_for: None,
         }
     }
 

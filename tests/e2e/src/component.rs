@@ -1,6 +1,8 @@
 //! Components made on the spot, for what no Rust program compiles to: any descriptor, and
 //! imports that this host does not have.
 
+use serde_json::{Value, json};
+
 /// The contract's error, imported.
 const ERROR: &str = r#"(import "taskhost:task/types@0.1.0" (instance $types
     (type $e (record (field "code" string) (field "message" string)
@@ -42,6 +44,15 @@ fn answers(descriptor: &str) -> String {
         (i32.store (i32.const 4) (i32.const {})) (i32.const 0)",
         descriptor.len()
     )
+}
+
+/// A version of the type `greeter` with more keys in its descriptor; its result is the version.
+#[must_use]
+pub fn greeter(version: &str, more: &Value) -> Vec<u8> {
+    let mut descriptor = json!({"id": "greeter", "version": version, "title": "Greets"});
+    let more = more.as_object().cloned().unwrap_or_default();
+    descriptor.as_object_mut().unwrap().extend(more);
+    component(&descriptor.to_string(), &format!("{version:?}"))
 }
 
 /// The same with more definitions before its own.

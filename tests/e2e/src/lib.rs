@@ -16,6 +16,7 @@ pub mod places;
 pub mod answer;
 pub mod events;
 pub mod component;
+pub mod signing;
 pub mod home;
 pub mod host;
 pub mod tasks;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -106,6 +108,33 @@ impl Host {
     pub async fn push_bytes(&self, bytes: impl Into<Vec<u8>>) -> Answer {
         self.upload("/v1/task-types", "application/wasm", bytes)
             .await
+    }
+
+    /// Uploads bytes as a task type, with the text of their signature.
+    pub async fn push_signed(&self, bytes: impl Into<Vec<u8>>, signature: &str) -> Answer {
+        let request = self.request(Method::POST, "/v1/task-types");
+        let request = request
+            .header("content-type", "application/wasm")
+            .header("taskhost-signature", STANDARD.encode(signature));
+        self.send(request.body(bytes.into())).await
+    }
+
+    /// `POST …/versions/{digest}/{verb}` of a task type.
+    pub async fn decide(&self, type_id: &str, digest: &Value, verb: &str) -> Answer {
+        let digest = digest.as_str().unwrap();
+        let path = format!("/v1/task-types/{type_id}/versions/{digest}/{verb}");
+        self.send(self.request(Method::POST, &path)).await
+    }
+
+    /// A version of a task type as people are shown it.
+    pub async fn version(&self, type_id: &str, digest: &Value) -> Value {
+        let view = self.get(&format!("/v1/task-types/{type_id}")).await;
+        let view = view.expect(200);
+        let versions = view["versions"].as_array().unwrap().iter();
+        let found = versions
+            .clone()
+            .find(|version| version["digest"] == *digest);
+        found.unwrap_or_else(|| panic!("{view:#}")).clone()
     }
 
     /// Uploads a component by name.

@@ -30,6 +30,7 @@ fn text_of_task(id: &str, task: &Value) -> String {
     );
     line("run", run(task));
     line("due", waits_until(task).unwrap_or_default());
+    line("waits", string(&task["run"]["waiting_for"]));
     line("progress", progress(&task["progress"]));
     line("used", usage(&task["usage"]));
     line("canceled", canceled(task));
@@ -102,8 +103,13 @@ fn run(task: &Value) -> String {
         Some(1) => ", its host died once".to_owned(),
         Some(times) => format!(", its host died {times} times"),
     };
+    let paused = match run["pauses"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(1) => ", paused once".to_owned(),
+        Some(times) => format!(", paused {times} times"),
+    };
     let id = string(&run["id"]);
-    format!("{state}attempt {attempt}{of_at_most}{died}, id {id}")
+    format!("{state}attempt {attempt}{of_at_most}{paused}{died}, id {id}")
 }
 
 fn progress(progress: &Value) -> String {
@@ -131,13 +137,18 @@ fn usage(usage: &Value) -> String {
         number("host_calls"),
     ) {
         (Some(cpu), Some(memory), Some(calls)) => {
+            let tokens = match number("tokens") {
+                None | Some(0) => String::new(),
+                Some(1) => ", 1 token".to_owned(),
+                Some(tokens) => format!(", {tokens} tokens"),
+            };
             let memory = text::bytes(memory);
             let calls = if calls == 1 {
                 "1 host call".into()
             } else {
                 format!("{calls} host calls")
             };
-            format!("{cpu} ms of computing, {memory} of memory, {calls}")
+            format!("{cpu} ms of computing, {memory} of memory, {calls}{tokens}")
         }
         _ => String::new(),
     }
@@ -163,18 +174,18 @@ mod tests {
         let task = json!({
             "status": "failed", "type": "hello", "created_at": "2026-01-01T00:00:00.000Z",
             "requested_by": "local",
-            "run": {"id": "r", "attempt": 1, "max_attempts": 3, "crashes": 2},
+            "run": {"id": "r", "attempt": 1, "max_attempts": 3, "crashes": 2, "pauses": 1},
             "progress": {"done": 2, "total": 5, "phase": "p", "message": "\u{1b}[1m"},
-            "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3},
+            "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3, "tokens": 12},
             "error": {"kind": "task", "code": "c", "message": "no \u{202e}luck"},
         });
         let expected = [
             "t: failed",
             "  type       hello",
             "  scheduled  2026-01-01T00:00:00.000Z by local",
-            "  run        attempt 1, its host died 2 times, id r",
+            "  run        attempt 1, paused once, its host died 2 times, id r",
             "  progress   2 of 5, p: \\u{1b}[1m",
-            "  used       7 ms of computing, 2.0 KiB of memory, 3 host calls",
+            "  used       7 ms of computing, 2.0 KiB of memory, 3 host calls, 12 tokens",
             "  error      task (c): no \\u{202e}luck",
         ];
         assert_eq!(text_of_task("t", &task), expected.join("\n"));

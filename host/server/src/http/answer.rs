@@ -14,7 +14,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use taskhost_model::status::Status;
-use taskhost_model::task::Task;
+use taskhost_model::task::{Run, Task};
 use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
@@ -51,6 +51,17 @@ pub(crate) struct StatusAnswer<'a> {
     pub(crate) payload: Option<&'a str>,
     /// The running run's params, when a schedule changed nothing because of it.
     pub(crate) already_running: Option<&'a str>,
+    /// Why it waits although it may be due.
+    pub(crate) waiting_for: Option<String>,
+}
+
+/// A run with what is only known when it is shown.
+#[derive(Serialize)]
+struct ShownRun<'a> {
+    #[serde(flatten)]
+    run: &'a Run,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<&'a str>,
 }
 
 impl<'a> StatusAnswer<'a> {
@@ -60,6 +71,7 @@ impl<'a> StatusAnswer<'a> {
             task: view.task.as_ref(),
             payload: view.payload.as_deref(),
             already_running: None,
+            waiting_for: view.waiting_for.clone(),
         }
     }
 
@@ -71,6 +83,7 @@ impl<'a> StatusAnswer<'a> {
             task: Some(task),
             payload: None,
             already_running: None,
+            waiting_for: None,
         }
     }
 
@@ -110,7 +123,9 @@ impl Serialize for StatusAnswer<'_> {
         optional(&mut map, "acknowledged_by", task.acknowledged_by.as_ref())?;
         map.serialize_entry("version", &task.version.to_string())?;
         map.serialize_entry("revision", &task.revision)?;
-        map.serialize_entry("run", &task.run)?;
+        let waiting_for = self.waiting_for.as_deref();
+        let run = &task.run;
+        map.serialize_entry("run", &ShownRun { run, waiting_for })?;
         optional(&mut map, "progress", task.progress.as_ref())?;
         optional(&mut map, "usage", task.usage.as_ref())?;
         // The error of an attempt that will be tried again is no answer yet.
@@ -324,6 +339,7 @@ mod tests {
                 cancel_requested_at: None,
                 cancel_reason: None,
                 crashes: 0,
+                pauses: 0,
             },
             progress: None,
             usage: None,

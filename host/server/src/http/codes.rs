@@ -23,6 +23,8 @@ pub(crate) enum Code {
     TooLarge,
     UnsupportedMediaType,
     InvalidComponent,
+    NeedsApproval,
+    VersionInUse,
     Internal,
     Busy,
     Unavailable,
@@ -42,7 +44,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -59,6 +61,8 @@ impl Code {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidComponent,
+        Self::NeedsApproval,
+        Self::VersionInUse,
         Self::Internal,
         Self::Unavailable,
         Self::Busy,
@@ -89,6 +93,8 @@ impl Code {
             Self::UnsupportedMediaType =>
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", None),
             Self::InvalidComponent => (S::UNPROCESSABLE_ENTITY, "invalid-component", None),
+            Self::NeedsApproval => (S::CONFLICT, "needs-approval", None),
+            Self::VersionInUse => (S::CONFLICT, "version-in-use", None),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", None),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Some(1)),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", Some(1)),
@@ -117,6 +123,8 @@ impl Code {
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::InvalidComponent => "The component is refused",
+            Self::NeedsApproval => "Nobody has approved the version",
+            Self::VersionInUse => "Runs need the version",
             Self::Internal => "The host failed",
             Self::Busy => "The host has too much to do",
             Self::Unavailable => "Not available now",
@@ -138,6 +146,8 @@ impl Code {
             ServiceError::VersionMismatch => Self::VersionMismatch,
             ServiceError::IdNotAvailable { .. } => Self::IdNotAvailable,
             ServiceError::InvalidComponent { .. } => Self::InvalidComponent,
+            ServiceError::NeedsApproval { .. } => Self::NeedsApproval,
+            ServiceError::VersionInUse { .. } => Self::VersionInUse,
             ServiceError::TooLarge { .. } => Self::TooLarge,
             ServiceError::Stopping => Self::Stopping,
             ServiceError::Unavailable { .. } => Self::Unavailable,
@@ -189,6 +199,8 @@ mod tests {
             (Code::NotCompleted, 409, "not-completed"),
             (Code::VersionMismatch, 412, "version-mismatch"),
             (Code::TooLarge, 413, "too-large"),
+            (Code::NeedsApproval, 409, "needs-approval"),
+            (Code::VersionInUse, 409, "version-in-use"),
             (Code::InvalidComponent, 422, "invalid-component"),
         ] {
             let row = code.row();

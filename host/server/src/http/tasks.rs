@@ -159,8 +159,13 @@ async fn list(
         ..ListRequest::all(ids.id("space")?)
     };
     query.finish()?;
-    let page = state.service().tasks.list(state.by(), wish).await?;
-    let tasks = page.tasks.iter().map(StatusAnswer::of_task).collect();
+    let service = &state.service().tasks;
+    let page = service.list(state.by(), wish).await?;
+    let shown = |task| StatusAnswer {
+        waiting_for: service.waiting_for(task),
+        ..StatusAnswer::of_task(task)
+    };
+    let tasks = page.tasks.iter().map(shown).collect();
     Ok(answer::json(
         StatusCode::OK,
         &Page {

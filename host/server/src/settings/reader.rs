@@ -5,8 +5,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// One mistake in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,7 @@ enum Raw {
     Text(String),
     String(String),
     Integer(Option<i128>),
+    Flag(bool),
     Other(&'static str),
 }
 
@@ -108,7 +110,7 @@ impl<'a> Reader<'a> {
         let number = match &found.raw {
             Raw::Text(text) => text.trim().parse::<i128>().ok(),
             Raw::Integer(number) => *number,
-            Raw::String(_) | Raw::Other(_) => None,
+            Raw::String(_) | Raw::Flag(_) | Raw::Other(_) => None,
         };
         let number = number.and_then(|number| u64::try_from(number).ok());
         if let Some(number) = number.filter(|number| allowed.contains(number)) {
@@ -118,6 +120,52 @@ impl<'a> Reader<'a> {
         let wanted = format!("a whole number from {least} to {most}");
         self.refuse(key, &found, &wanted);
         default
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(found) = self.find(key) else {
+            return default;
+        };
+        match &found.raw {
+            Raw::Flag(flag) => return *flag,
+            Raw::Text(text) if text == "true" => return true,
+            Raw::Text(text) if text == "false" => return false,
+            _ => self.refuse(key, &found, "true or false"),
+        }
+        default
+    }
+
+    /// The entries of a list, each with its place; of the file alone.
+    pub(super) fn entries<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> Vec<(T, Range<usize>)> {
+        let found = self.find(key);
+        let list = self.value(key).and_then(|value| value.get_ref().as_array());
+        let list: Vec<_> = match (list, found) {
+            (_, None) => return Vec::new(),
+            (Some(list), Some(found)) if !matches!(found.raw, Raw::Text(_)) => {
+                list.iter().cloned().collect()
+            }
+            (_, Some(found)) => {
+                self.refuse(key, &found, "a list in the settings file");
+                return Vec::new();
+            }
+        };
+        let mut entries = Vec::new();
+        for entry in list {
+            let place = entry.span();
+            match T::deserialize(ValueDeserializer::from(entry)) {
+                Ok(entry) => entries.push((entry, place)),
+                Err(error) => {
+                    let place = error.span().unwrap_or(place);
+                    let problem = format!("is not right: {}", error.message());
+                    self.mistake_in_file(&place, key, problem);
+                }
+            }
+        }
+        entries
     }
 
     /// A text that is not empty.
@@ -216,19 +264,25 @@ impl<'a> Reader<'a> {
                 line: 0,
             });
         }
-        let value = match key.split_once('.') {
-            Some((section, key)) => self.table.get(section)?.get_ref().as_table()?.get(key)?,
-            None => self.table.get(key)?,
-        };
+        let value = self.value(key)?;
         let raw = match value.get_ref() {
             DeValue::String(text) => Raw::String(text.clone().into_owned()),
             DeValue::Integer(number) => {
                 Raw::Integer(i128::from_str_radix(number.as_str(), number.radix()).ok())
             }
+            DeValue::Boolean(flag) => Raw::Flag(*flag),
             other => Raw::Other(other.type_str()),
         };
         let (place, line) = self.place(&value.span());
         Some(Found { raw, place, line })
+    }
+
+    /// What the file has.
+    fn value(&self, key: &str) -> Option<&Spanned<DeValue<'a>>> {
+        match key.split_once('.') {
+            Some((section, key)) => self.table.get(section)?.get_ref().as_table()?.get(key),
+            None => self.table.get(key),
+        }
     }
 
     fn refuse(&mut self, key: &str, found: &Found, wanted: &str) {
@@ -236,6 +290,7 @@ impl<'a> Reader<'a> {
             Raw::Text(text) | Raw::String(text) => format!("{text:?}"),
             Raw::Integer(Some(number)) => number.to_string(),
             Raw::Integer(None) => "too large".to_owned(),
+            Raw::Flag(flag) => flag.to_string(),
             Raw::Other(kind) => format!("of type {kind}"),
         };
         self.mistake(found, key, format!("has to be {wanted}, and is {given}"));
@@ -251,7 +306,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn mistake_in_file(&mut self, span: &Range<usize>, key: &str, problem: String) {
+    pub(super) fn mistake_in_file(&mut self, span: &Range<usize>, key: &str, problem: String) {
         let (place, line) = self.place(span);
         self.mistakes.push(Mistake {
             place,

@@ -1,18 +1,10 @@
 //! Task types come and go while the host runs: upload, replace, drain, retire.
 
 use serde_json::{Value, json};
-use taskhost_e2e::component::component;
+use taskhost_e2e::component::{component, greeter};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::task;
-
-/// A version of the type `greeter`; its result is the version.
-fn greeter(version: &str, more: &Value) -> Vec<u8> {
-    let mut descriptor = json!({"id": "greeter", "version": version, "title": "Greets"});
-    let more = more.as_object().cloned().unwrap_or_default();
-    descriptor.as_object_mut().unwrap().extend(more);
-    component(&descriptor.to_string(), &format!("{version:?}"))
-}
 
 async fn states(host: &Host, type_id: &str) -> Vec<(String, String)> {
     let view = host

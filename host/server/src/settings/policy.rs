@@ -1,0 +1,169 @@
+//! What the operator allows task types: `[[allow]]`, `require_signature` and `trusted_keys`.
+
+use serde::Deserialize;
+use taskhost_model::capabilities::{Capabilities, HttpRule};
+use taskhost_model::ids::{Label, TypeId};
+use taskhost_service::policy::{Policy, Rule};
+use taskhost_service::signatures::{Signatures, TrustedKey};
+
+use super::reader::Reader;
+
+/// One `[[allow]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allow {
+    r#type: Option<TypeId>,
+    #[serde(default)]
+    http: Vec<HttpRule>,
+    #[serde(default)]
+    secrets: Vec<Label>,
+    #[serde(default)]
+    models: Vec<Label>,
+    #[serde(default)]
+    children: Vec<TypeId>,
+}
+
+pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
+    Policy {
+        rules: rules(reader),
+        signatures: signatures(reader),
+    }
+}
+
+fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (allow, place) in reader.entries::<Allow>("allow") {
+        let allowed = Capabilities {
+            http: allow.http,
+            secrets: allow.secrets,
+            models: allow.models,
+            children: allow.children,
+        };
+        for mistake in allowed.mistakes() {
+            // Told as of a descriptor, which has them in an object of their own.
+            let problem = mistake.replace("`capabilities.", "`");
+            reader.mistake_in_file(&place, "allow", format!("is not right: {problem}"));
+        }
+        let type_id = allow.r#type;
+        rules.push(Rule { type_id, allowed });
+    }
+    rules
+}
+
+fn signatures(reader: &mut Reader<'_>) -> Signatures {
+    let required = reader.flag("require_signature", false);
+    let mut trusted = Vec::new();
+    let entries = reader.entries::<String>("trusted_keys");
+    let are_given = !entries.is_empty();
+    for (text, place) in entries {
+        match TrustedKey::parse(&text) {
+            Ok(key) => trusted.push(key),
+            Err(problem) => {
+                let problem = format!("has {text:?}, which {problem}");
+                reader.mistake_in_file(&place, "trusted_keys", problem);
+            }
+        }
+    }
+    if required && !are_given {
+        let problem = "is true, and there are no `trusted_keys`: every component would be refused";
+        reader.contradiction("require_signature", problem.to_owned());
+    }
+    Signatures { required, trusted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{File, Flags, Mistake, Settings};
+    use super::*;
+
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    fn read(text: &str, environment: &[(&str, &str)]) -> Result<Policy, Vec<String>> {
+        let file = File {
+            name: "t.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        let variable = |name: &str| {
+            let found = environment.iter().find(|(of, _)| *of == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let read = Settings::read(Some(&file), &variable, Flags::default());
+        read.map(|settings| settings.policy)
+            .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+    }
+
+    #[test]
+    fn rules_are_read_and_what_a_wish_says_can_be_pasted() {
+        let text = "[[allow]]\nsecrets = [\"for-all\"]\n\n[[allow]]\ntype = \"a\"\n\
+            http = [{ origin = \"https://a.example\", methods = [\"POST\"] }]\n\
+            models = [\"small\"]\nchildren = [\"b\"]\n";
+        let policy = read(text, &[]).unwrap();
+        let a = TypeId::parse("a").unwrap();
+        let words = [
+            "http origin https://a.example (POST, /)",
+            "secret for-all",
+            "model small",
+            "child type b",
+        ];
+        assert_eq!(policy.allowed(&a).words(), words);
+        let other = TypeId::parse("other").unwrap();
+        assert_eq!(policy.allowed(&other).words(), ["secret for-all"]);
+        let pasted = policy.allowed(&a).as_setting(&a);
+        let again = read(&pasted, &[]).unwrap();
+        assert_eq!(again.allowed(&a), policy.allowed(&a));
+        assert!(again.allowed(&other).is_empty());
+    }
+
+    #[test]
+    fn mistakes_in_rules_have_their_line() {
+        let text = "allow = [\n  { types = \"a\" },\n  { type = \"A!\" },\n  7,\n\
+            \x20 { http = [{ origin = \"https://a.example/x\" }] },\n\
+            \x20 { http = [{ orgin = \"https://a.example\" }] },\n]\n";
+        let mistakes = read(text, &[]).unwrap_err();
+        let expected = [
+            ("t.toml:2: `allow`", "unknown field `types`"),
+            ("t.toml:3: `allow`", "`A!`"),
+            ("t.toml:4: `allow`", "integer `7`"),
+            (
+                "t.toml:5: `allow`",
+                "`http[0]` has the origin `https://a.example/x`",
+            ),
+            ("t.toml:6: `allow`", "unknown field `orgin`"),
+        ];
+        assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+        for (mistake, (place, problem)) in mistakes.iter().zip(expected) {
+            assert!(mistake.starts_with(place), "{mistake}");
+            assert!(mistake.contains(problem), "{mistake}");
+        }
+        for (text, environment) in [
+            ("allow = 7\n", &[][..]),
+            ("[allow]\ntype = \"a\"\n", &[]),
+            ("", &[("TASKHOST_ALLOW", "everything")]),
+        ] {
+            let mistakes = read(text, environment).unwrap_err();
+            assert!(mistakes[0].contains("`allow` has to be"), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_and_required_only_where_there_are_some() {
+        let text = format!("require_signature = true\ntrusted_keys = [\"{KEY}\"]\n");
+        let signatures = read(&text, &[]).unwrap().signatures;
+        assert!(signatures.required);
+        assert_eq!(signatures.trusted[0].id(), "E7620F1842B4E81F");
+        let mistakes = read("require_signature = true\n", &[]).unwrap_err();
+        let expected = "t.toml:1: `require_signature` is true, and there are no `trusted_keys`";
+        assert!(mistakes[0].starts_with(expected), "{mistakes:?}");
+        let of_variable = [("TASKHOST_REQUIRE_SIGNATURE", "true")];
+        let text = format!("trusted_keys = [\"{KEY}\", \"RWx\"]\n");
+        let mistakes = read(&text, &of_variable).unwrap_err();
+        let [mistake] = &*mistakes else {
+            panic!("{mistakes:?}")
+        };
+        let expected = "t.toml:1: `trusted_keys` has \"RWx\", which is no minisign public key";
+        assert!(mistake.starts_with(expected), "{mistake}");
+        let mistakes = read("require_signature = \"yes\"\n", &[]).unwrap_err();
+        let expected = "`require_signature` has to be true or false, and is \"yes\"";
+        assert!(mistakes[0].contains(expected), "{mistakes:?}");
+    }
+}
