@@ -124,6 +124,9 @@ pub struct Run {
     /// How many hosts were lost while running it.
     #[serde(default)]
     pub crashes: u32,
+    /// How often it was queued again because somebody wanted a pause; no attempts.
+    #[serde(default)]
+    pub pauses: u32,
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.
@@ -163,7 +166,7 @@ pub struct Progress {
     pub updated_at: Option<Timestamp>,
 }
 
-/// What an attempt used.
+/// What an attempt used; of tokens, what the run has used over its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// The guest's own computing, by the thread's CPU clock.
@@ -174,6 +177,9 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     /// Calls of host functions, WASI's not counted.
     pub host_calls: u64,
+    /// Tokens of language models, over all attempts of the run.
+    #[serde(default)]
+    pub tokens: u64,
 }
 
 /// One line of a run's log.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
+use taskhost_model::task::Usage;
 use tokio::task::JoinError;
 use tokio::time::Sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -65,7 +66,10 @@ impl Caller {
         let outcome = outcome(end, &stop, |end| end.outcome(&limits, owner));
         RunExit {
             outcome,
-            usage: meter.usage(clients.host_calls()),
+            usage: Usage {
+                tokens: clients.tokens(),
+                ..meter.usage(clients.host_calls())
+            },
         }
     }
 

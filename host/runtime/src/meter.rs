@@ -89,12 +89,14 @@ impl Meter {
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
+    /// What was used, but for what only the clients know.
     pub(crate) fn usage(&self, host_calls: u64) -> Usage {
         Usage {
             cpu_ms: self.cpu_ns.load(Ordering::Relaxed).div_ceil(1_000_000),
             host_wait_ms: self.host_wait_ns.load(Ordering::Relaxed) / 1_000_000,
             peak_memory_bytes: self.memory_peak_bytes.load(Ordering::Relaxed),
             host_calls,
+            tokens: 0,
         }
     }
 

@@ -14,6 +14,10 @@ use taskhost_store::event::{RunEvent, RunReport};
 use crate::settings::Settings;
 use crate::types::LoadedVersion;
 
+/// The code with which a component passes on that somebody wants a pause.
+const PAUSE_CODE: &str = "rate-limited";
+/// Pauses of a run that cost no attempt.
+const PAUSES_MAX: u32 = 20;
 /// The longest wait that a component may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -22,6 +26,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Attempt<'a> {
     pub(crate) run: &'a Run,
     pub(crate) limits: &'a Limits,
+    /// What former attempts of the run have used of language models.
+    pub(crate) tokens_used: u64,
 }
 
 /// What is written of a run that has ended; `None` when it has lost its lease.
@@ -46,6 +52,10 @@ pub(crate) fn event_of(
             Some(mistake) => failed_for_good(TaskError::of(ErrorKind::InvalidResult, mistake), end),
         },
         ExitOutcome::Failed { error, retry_after } => {
+            if let Some(pause) = pause(&error, retry_after, attempt.run) {
+                let until = now.plus(pause);
+                return Some(RunEvent::Paused { error, until, end });
+            }
             let retry_at = retry_at(&error, retry_after, attempt.run, settings, now);
             RunEvent::Failed {
                 error,
@@ -63,11 +73,18 @@ pub(crate) fn event_before_start(
     attempt: Attempt<'_>,
     now: Timestamp,
 ) -> Option<RunEvent> {
-    let end = RunReport {
-        usage: Some(Usage::default()),
+    stopped(reason, not_begun(attempt.tokens_used), attempt, now)
+}
+
+/// The end of an attempt that has used nothing.
+fn not_begun(tokens: u64) -> RunReport {
+    RunReport {
+        usage: Some(Usage {
+            tokens,
+            ..Usage::default()
+        }),
         ..RunReport::default()
-    };
-    stopped(reason, end, attempt, now)
+    }
 }
 
 fn stopped(
@@ -89,14 +106,8 @@ fn stopped(
 }
 
 /// What is written of a run that could not be started.
-pub(crate) fn event_without_run(error: TaskError) -> RunEvent {
-    failed_for_good(
-        error,
-        RunReport {
-            usage: Some(Usage::default()),
-            ..RunReport::default()
-        },
-    )
+pub(crate) fn event_without_run(error: TaskError, tokens_used: u64) -> RunEvent {
+    failed_for_good(error, not_begun(tokens_used))
 }
 
 fn failed_for_good(error: TaskError, end: RunReport) -> RunEvent {
@@ -158,6 +169,14 @@ pub(crate) async fn result_mistake(
     ))
 }
 
+/// How long a run waits because somebody wants it to, without counting an attempt; `None`: its error
+/// is one like any other.
+fn pause(error: &TaskError, retry_after: Option<Duration>, run: &Run) -> Option<Duration> {
+    let is_pause = error.kind == ErrorKind::Task && error.code == PAUSE_CODE;
+    let after = retry_after.filter(|_| is_pause && run.pauses < PAUSES_MAX)?;
+    Some(after.min(RETRY_AFTER_MAX))
+}
+
 /// When the next attempt comes; `None`: there is none.
 fn retry_at(
     error: &TaskError,
@@ -185,7 +204,70 @@ fn backoff(attempt: u32, jitter: f64, settings: &Settings) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use taskhost_model::ids::RunId;
+
     use super::*;
+
+    fn run(attempt: u32, pauses: u32) -> Run {
+        Run {
+            id: RunId::new(),
+            attempt,
+            max_attempts: 2,
+            state: None,
+            priority: 0,
+            due_at: Timestamp::from_ms(0),
+            rank: 0,
+            started_at: None,
+            deadline_at: None,
+            timeout_ms: None,
+            wall_ms: None,
+            lease_number: 1,
+            host: None,
+            incarnation: None,
+            digest: None,
+            cancel_requested_at: None,
+            cancel_reason: None,
+            crashes: 0,
+            pauses,
+        }
+    }
+
+    fn limited(code: &str, kind: ErrorKind, after: Option<u64>, run: &Run) -> RunEvent {
+        let error = TaskError {
+            code: code.to_owned(),
+            retryable: true,
+            ..TaskError::of(kind, "later")
+        };
+        let retry_after = after.map(Duration::from_secs);
+        let exit = RunExit {
+            outcome: ExitOutcome::Failed { error, retry_after },
+            usage: Usage::default(),
+        };
+        let limits = &Limits::default();
+        let attempt = Attempt { run, limits, tokens_used: 0 };
+        let now = Timestamp::from_ms(1_000);
+        let report = RunReport::default();
+        event_of(exit, report, None, attempt, &Settings::default(), now).unwrap()
+    }
+
+    #[test]
+    fn a_pause_is_waited_for_and_no_attempt_as_often_as_it_may() {
+        let paused = |code, kind, after, pauses| match limited(code, kind, after, &run(2, pauses)) {
+            RunEvent::Paused { until, .. } => Some(until.as_ms()),
+            RunEvent::Failed { retry_at: None, .. } => None,
+            other => panic!("{other:?}"),
+        };
+        let (code, task) = ("rate-limited", ErrorKind::Task);
+        assert_eq!(paused(code, task, Some(7), 0), Some(8_000));
+        assert_eq!(paused(code, task, Some(0), 19), Some(1_000));
+        assert_eq!(paused(code, task, Some(u64::MAX), 0), Some(3_601_000));
+        assert_eq!(paused(code, task, Some(7), 20), None, "the last attempt was its last");
+        assert_eq!(paused(code, task, None, 0), None);
+        assert_eq!(paused("busy", task, Some(7), 0), None);
+        assert_eq!(paused(code, ErrorKind::OutOfMemory, Some(7), 0), None);
+        let first = limited(code, task, Some(7), &run(1, 20));
+        assert!(matches!(first, RunEvent::Failed { retry_at: Some(_), .. }), "{first:?}");
+    }
 
     #[test]
     fn backoff_doubles_to_its_cap() {

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
@@ -156,7 +158,11 @@ impl TestRun {
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
             turns: RunTurns::default(),
+            connectors: Connectors::default(),
+            tokens_max: None,
+            tokens_used: 0,
             checkpoints: Arc::clone(&stores.checkpoints),
+            network: Network::default(),
             clock,
         });
         let limits = RunLimits {

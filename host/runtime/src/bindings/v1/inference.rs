@@ -6,22 +6,27 @@ use super::generated::taskhost::task::{inference, types};
 use crate::state::GuestState;
 
 impl inference::Host for GuestState {
-    async fn complete(&mut self, _: String) -> Result<String, ClientError> {
-        Err(ClientError::denied("not there yet"))
+    async fn complete(&mut self, request: String) -> Result<String, ClientError> {
+        let answer = self.clients.inference.complete(request);
+        self.meter.in_host(answer).await
     }
 
     async fn complete_many(
         &mut self,
-        _: Vec<String>,
+        requests: Vec<String>,
     ) -> Result<Vec<Result<String, types::Error>>, ClientError> {
-        Err(ClientError::denied("not there yet"))
+        let answers = self.clients.inference.complete_many(requests);
+        let answers = self.meter.in_host(answers).await?;
+        let each = answers.into_iter().map(|one| one.map_err(Into::into));
+        Ok(each.collect())
     }
 
-    async fn embed(&mut self, _: String) -> Result<Vec<Vec<f32>>, ClientError> {
-        Err(ClientError::denied("not there yet"))
+    async fn embed(&mut self, request: String) -> Result<Vec<Vec<f32>>, ClientError> {
+        let vectors = self.clients.inference.embed(request);
+        self.meter.in_host(vectors).await
     }
 
     async fn budget_remaining(&mut self) -> wasmtime::Result<Option<u64>> {
-        Ok(None)
+        Ok(self.clients.inference.budget_remaining())
     }
 }
