@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_clients::calls::CallScript;
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::{Connector, Connectors, HttpServer};
+use taskhost_model::ids::Label;
 use taskhost_model::time::Clock;
 use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
 use taskhost_service::error::ServiceError;
@@ -19,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::folder::{self, Folder, FolderError};
 use crate::http::{self, About, State};
 use crate::memory;
-use crate::settings::{HttpSettings, Settings};
+use crate::settings::{ConnectorSettings, HttpSettings, Settings};
 
 /// The hidden subcommand with which the host calls itself to compile a component.
 pub const COMPILE_COMMAND: &str = "compile-component";
@@ -44,6 +48,14 @@ pub enum AppError {
     /// The service.
     #[error("the task service does not start: {0}")]
     Service(#[from] ServiceError),
+    /// A language model.
+    #[error("[connectors.{name}] cannot be used: {problem}")]
+    Connector {
+        /// Its name.
+        name: Label,
+        /// Why.
+        problem: String,
+    },
     /// The address.
     #[error("cannot listen on {address}: {error}; choose another address with --listen")]
     Listen {
@@ -79,6 +91,17 @@ impl App {
     /// # Errors
     /// [`AppError`], in words that say what to do.
     pub async fn start(settings: Settings) -> Result<Self, AppError> {
+        Self::start_disturbed(settings, None).await
+    }
+
+    /// Starts a host for a test of a task type: `script` stands between guests and their clients.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_disturbed(
+        settings: Settings,
+        script: Option<Arc<dyn CallScript>>,
+    ) -> Result<Self, AppError> {
         let clock = Clock::System;
         let stores = open_stores(&settings, clock.clone()).await?;
         folder::prepare(&settings.folder)?;
@@ -91,12 +114,16 @@ impl App {
             host: host_name(),
             started_at: clock.now(),
         };
+        let outbound = settings.outbound.clone();
         let service = Service::start(Parts {
             stores: stores.clone(),
             runtime,
             clock: clock.clone(),
             settings: service_settings(&settings, slots),
             host: about.host.clone(),
+            connectors: connectors(&settings)?,
+            network: Network::new(outbound.open_networks, outbound.secrets),
+            script,
         })
         .await?;
         let params_bytes_max = settings.limits.params_bytes_max;
@@ -149,6 +176,18 @@ impl App {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Stops as if it were killed: what runs is found lost by the next host on this data folder.
+    pub async fn abandon(self) {
+        self.state.stopping().cancel();
+        self.stop.cancel();
+        if let Some(watching) = self.watching {
+            drop(watching.await);
+        }
+        self.service.abandon().await;
+        drop(self.http.await);
+        self.stores.close().await;
     }
 
     /// Stops: nothing new is taken, open streams of events end, runs get their grace, what is
@@ -246,6 +285,7 @@ fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::sett
         slots,
         policy: Policy::default(),
         bounds: settings.bounds,
+        policy: settings.policy.clone(),
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
         retry_backoff: settings.runs.retry_backoff,
         retry_backoff_max: settings.runs.retry_backoff_max,
@@ -255,6 +295,21 @@ fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::sett
         sweep_interval: settings.runs.sweep_interval,
         retired_versions_kept: settings.runs.retired_versions_kept,
     }
+}
+
+fn connectors(settings: &Settings) -> Result<Connectors, AppError> {
+    let connector = |settings: &ConnectorSettings| {
+        let (name, url, key) = (&settings.name, settings.url.clone(), settings.key.clone());
+        let setting = format!("`url` of [connectors.{name}]");
+        let server = HttpServer::new(url, key, setting).map_err(|problem| {
+            let name = name.clone();
+            AppError::Connector { name, problem }
+        })?;
+        let (model, limits) = (settings.model.clone(), settings.limits.clone());
+        Ok(Connector::new(name.clone(), model, limits, Arc::new(server)))
+    };
+    let connectors: Result<Vec<_>, _> = settings.connectors.iter().map(connector).collect();
+    Ok(Connectors::new(connectors?))
 }
 
 async fn listen(settings: &HttpSettings) -> Result<(TcpListener, SocketAddr), AppError> {

@@ -4,6 +4,8 @@
 //! Each part of the host gets a checked struct of its own; all mistakes are told at once.
 
 mod reader;
+mod connectors;
+mod outbound;
 mod policy;
 
 use std::net::SocketAddr;
@@ -14,6 +16,8 @@ use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
 use taskhost_service::policy::Policy;
 
+pub use outbound::OutboundSettings;
+pub use connectors::ConnectorSettings;
 use reader::Reader;
 pub use reader::{Environment, File, Mistake};
 
@@ -38,6 +42,10 @@ pub struct Settings {
     pub bounds: Bounds,
     /// What task types may reach, and whose are taken in.
     pub policy: Policy,
+    /// Language models that they may ask.
+    pub connectors: Vec<ConnectorSettings>,
+    /// How they reach the outside.
+    pub outbound: OutboundSettings,
 }
 
 /// The HTTP interface.
@@ -165,6 +173,8 @@ impl Settings {
             limits: LimitSettings::from_reader(reader),
             bounds: bounds(reader),
             policy: policy::policy(reader),
+            connectors: connectors::connectors(reader),
+            outbound: outbound::outbound(reader),
         }
     }
 }

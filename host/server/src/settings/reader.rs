@@ -156,16 +156,53 @@ impl<'a> Reader<'a> {
         let mut entries = Vec::new();
         for entry in list {
             let place = entry.span();
-            match T::deserialize(ValueDeserializer::from(entry)) {
-                Ok(entry) => entries.push((entry, place)),
-                Err(error) => {
-                    let place = error.span().unwrap_or(place);
-                    let problem = format!("is not right: {}", error.message());
-                    self.mistake_in_file(&place, key, problem);
-                }
-            }
+            entries.extend(self.entry(key, entry).map(|entry| (entry, place)));
         }
         entries
+    }
+
+    /// The tables below a key, each with its name and its place; of the file alone.
+    pub(super) fn tables<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> Vec<(String, T, Range<usize>)> {
+        let found = self.find(key);
+        let table = self.value(key).and_then(|value| value.get_ref().as_table());
+        let below: Vec<_> = match (table, found) {
+            (_, None) => return Vec::new(),
+            (Some(table), Some(found)) if !matches!(found.raw, Raw::Text(_)) => table
+                .iter()
+                .map(|(name, value)| (name.get_ref().to_string(), value.clone()))
+                .collect(),
+            (_, Some(found)) => {
+                let wanted = format!("written as [{key}.NAME] in the settings file");
+                self.refuse(key, &found, &wanted);
+                return Vec::new();
+            }
+        };
+        let mut tables = Vec::new();
+        for (name, value) in below {
+            let place = value.span();
+            let entry = self.entry(&format!("{key}.{name}"), value);
+            tables.extend(entry.map(|entry| (name, entry, place)));
+        }
+        tables
+    }
+
+    fn entry<T: DeserializeOwned>(&mut self, key: &str, value: Spanned<DeValue<'a>>) -> Option<T> {
+        let place = value.span();
+        let read = T::deserialize(ValueDeserializer::from(value));
+        read.map_err(|error| {
+            let place = error.span().unwrap_or(place);
+            let problem = format!("is not right: {}", error.message());
+            self.mistake_in_file(&place, key, problem);
+        })
+        .ok()
+    }
+
+    /// A variable of the environment that is no setting itself.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
     }
 
     /// A text that is not empty.

@@ -1,0 +1,273 @@
+//! Language models: `[connectors.NAME]`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use taskhost_clients::inference::{ConnectorLimits, Key, Url};
+use taskhost_model::ids::Label;
+
+use super::reader::Reader;
+
+/// A connector as it is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorSettings {
+    /// As task types name it.
+    pub name: Label,
+    /// Where the server's paths begin.
+    pub url: Url,
+    /// What the server calls the model.
+    pub model: String,
+    /// Read when the host starts.
+    pub key: Option<Key>,
+    /// How it is used.
+    pub limits: ConnectorLimits,
+}
+
+/// One `[connectors.NAME]`. The key itself never stands in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    url: String,
+    model: String,
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
+    #[serde(default = "requests_at_once")]
+    requests_at_once: u16,
+    tokens_per_run: Option<u64>,
+    tokens_per_space_per_day: Option<u64>,
+    #[serde(default = "timeout_s")]
+    timeout_s: u64,
+    #[serde(default)]
+    answer_limit: AnswerLimit,
+}
+
+/// What the server calls the most tokens of an answer.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AnswerLimit {
+    #[default]
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+const KEY: &str = "connectors";
+const DAY_S: u64 = 86_400;
+
+fn requests_at_once() -> u16 {
+    4
+}
+
+fn timeout_s() -> u64 {
+    120
+}
+
+pub(super) fn connectors(reader: &mut Reader<'_>) -> Vec<ConnectorSettings> {
+    let mut connectors = Vec::new();
+    for (name, entry, place) in reader.tables::<Entry>(KEY) {
+        match connector(&name, entry, reader) {
+            Ok(connector) => connectors.push(connector),
+            Err(problem) => {
+                reader.mistake_in_file(&place, &format!("{KEY}.{name}"), problem);
+            }
+        }
+    }
+    connectors
+}
+
+fn connector(name: &str, entry: Entry, reader: &Reader<'_>) -> Result<ConnectorSettings, String> {
+    let label = Label::parse(name).map_err(|error| format!("has a wrong name: {error}"))?;
+    if entry.model.trim().is_empty() {
+        return Err("has an empty `model`: write what its server calls it".to_owned());
+    }
+    for (key, number, most) in [
+        ("requests_at_once", u64::from(entry.requests_at_once), 1_000),
+        ("timeout_s", entry.timeout_s, DAY_S),
+        ("tokens_per_run", entry.tokens_per_run.unwrap_or(1), u64::MAX),
+        ("tokens_per_space_per_day", entry.tokens_per_space_per_day.unwrap_or(1), u64::MAX),
+    ] {
+        if number == 0 || number > most {
+            return Err(match most {
+                u64::MAX => format!("has `{key}` = 0: leave it out for no limit"),
+                most => format!("has `{key}` = {number}: it has to be from 1 to {most}"),
+            });
+        }
+    }
+    Ok(ConnectorSettings {
+        name: label,
+        url: url(&entry.url)?,
+        key: key(&entry, reader)?,
+        model: entry.model,
+        limits: ConnectorLimits {
+            requests_at_once: usize::from(entry.requests_at_once),
+            tokens_per_run: entry.tokens_per_run,
+            tokens_per_space_per_day: entry.tokens_per_space_per_day,
+            answer_tokens_name: match entry.answer_limit {
+                AnswerLimit::MaxTokens => "max_tokens",
+                AnswerLimit::MaxCompletionTokens => "max_completion_tokens",
+            },
+            timeout: Duration::from_secs(entry.timeout_s),
+        },
+    })
+}
+
+/// The text itself is in no mistake: people write keys into addresses.
+fn url(text: &str) -> Result<Url, String> {
+    let wanted = "it has to be an address such as \"https://api.openai.com/v1\"";
+    let url = Url::parse(text).map_err(|error| format!("has a wrong `url` ({error}): {wanted}"))?;
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !is_plain {
+        return Err(format!(
+            "has a `url` with a user, a password, `?` or `#`: {wanted}, and the key belongs where \
+             `key_env` or `key_file` lead"
+        ));
+    }
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err(format!("has a `url` that is neither http nor https: {wanted}")),
+    }
+}
+
+/// The value is read here, once, and is in no mistake.
+fn key(entry: &Entry, reader: &Reader<'_>) -> Result<Option<Key>, String> {
+    let (secret, setting) = match (&entry.key_env, &entry.key_file) {
+        (None, None) => return Ok(None),
+        (Some(variable), None) => {
+            let secret = reader.variable(variable).ok_or_else(|| {
+                format!("has `key_env` = {variable:?}, which is not set: set it, or leave it out")
+            })?;
+            (secret, format!("`key_env` = {variable:?}"))
+        }
+        (None, Some(file)) => {
+            let secret = fs::read_to_string(file).map_err(|error| {
+                format!("has `key_file` = {:?}, which cannot be read: {error}", file.display())
+            })?;
+            (secret, format!("`key_file` = {:?}", file.display()))
+        }
+        (Some(_), Some(_)) => return Err("has `key_env` and `key_file`: keep one".to_owned()),
+    };
+    let secret = secret.trim();
+    if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "has a key ({setting}) that is empty, or has other characters than visible ASCII"
+        ));
+    }
+    Ok(Some(Key::new(secret, setting)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{File, Flags, Mistake, Settings};
+    use super::*;
+
+    const SECRET: &str = "sk-nobody-shall-see-this";
+
+    fn read(text: &str) -> Result<Vec<ConnectorSettings>, Vec<String>> {
+        let file = File {
+            name: "t.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        let variable = |name: &str| match name {
+            "MODEL_KEY" => Some(SECRET.to_owned()),
+            "BROKEN" => Some("a\u{7f}b".to_owned()),
+            _ => None,
+        };
+        Settings::read(Some(&file), &variable, Flags::default())
+            .map(|settings| settings.connectors)
+            .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect())
+    }
+
+    #[test]
+    fn a_connector_has_its_defaults_and_shows_no_key() {
+        let text = "[connectors.small]\nurl = \"http://127.0.0.1:11434/v1\"\nmodel = \"m\"\n\
+                    key_env = \"MODEL_KEY\"\n";
+        let all = read(text).unwrap();
+        let [small] = all.as_slice() else {
+            panic!("{all:?}")
+        };
+        assert_eq!((small.name.as_str(), small.model.as_str()), ("small", "m"));
+        let expected = ConnectorLimits {
+            requests_at_once: 4,
+            tokens_per_run: None,
+            tokens_per_space_per_day: None,
+            answer_tokens_name: "max_tokens",
+            timeout: Duration::from_secs(120),
+        };
+        assert_eq!(small.limits, expected);
+        assert_eq!(small.key, Some(Key::new(SECRET, "`key_env` = \"MODEL_KEY\"")));
+        let shown = format!("{all:?}");
+        assert!(shown.contains("MODEL_KEY") && !shown.contains(SECRET), "{shown}");
+        assert!(read("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn everything_may_be_set_and_the_key_may_lie_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        fs::write(&file, format!("{SECRET}\n")).unwrap();
+        let text = format!(
+            "[connectors.a]\nurl = \"https://a.example/v1\"\nmodel = \"m\"\nkey_file = {file:?}\n\
+             requests_at_once = 9\ntokens_per_run = 5\ntokens_per_space_per_day = 7\n\
+             timeout_s = 3\nanswer_limit = \"max_completion_tokens\"\n\
+             [connectors.b]\nurl = \"https://b.example\"\nmodel = \"n\"\n"
+        );
+        let all = read(&text).unwrap();
+        let expected = ConnectorLimits {
+            requests_at_once: 9,
+            tokens_per_run: Some(5),
+            tokens_per_space_per_day: Some(7),
+            answer_tokens_name: "max_completion_tokens",
+            timeout: Duration::from_secs(3),
+        };
+        assert_eq!(all[0].limits, expected);
+        assert!(all[0].key.is_some() && all[1].key.is_none());
+    }
+
+    #[test]
+    fn mistakes_have_their_line_and_no_key() {
+        let least = "url = \"https://a.example/v1\"\nmodel = \"m\"";
+        for (name, text, problem) in [
+            ("a", "url = \"https://a.example\"", "missing field `model`"),
+            ("a", &format!("{least}\nkey = \"{SECRET}\""), "unknown field `key`"),
+            ("Big", least, "has a wrong name"),
+            ("a", "url = \"a.example\"\nmodel = \"m\"", "has a wrong `url`"),
+            ("a", "url = \"ftp://a.example\"\nmodel = \"m\"", "neither http nor https"),
+            (
+                "a",
+                &format!("url = \"https://a.example/?k={SECRET}\"\nmodel = \"m\""),
+                "belongs where",
+            ),
+            (
+                "a",
+                &format!("url = \"https://u:{SECRET}@a.example\"\nmodel = \"m\""),
+                "belongs where",
+            ),
+            ("a", "url = \"https://a.example\"\nmodel = \" \"", "empty `model`"),
+            ("a", &format!("{least}\nkey_env = \"UNSET\""), "which is not set"),
+            ("a", &format!("{least}\nkey_env = \"BROKEN\""), "visible ASCII"),
+            ("a", &format!("{least}\nkey_file = \"no/such\""), "cannot be read"),
+            ("a", &format!("{least}\nkey_env = \"MODEL_KEY\"\nkey_file = \"x\""), "keep one"),
+            ("a", &format!("{least}\nrequests_at_once = 0"), "from 1 to 1000"),
+            ("a", &format!("{least}\ntokens_per_run = 0"), "leave it out"),
+            ("a", &format!("{least}\nanswer_limit = \"x\""), "unknown variant"),
+        ] {
+            let mistakes = read(&format!("\n[connectors.{name}]\n{text}\n")).unwrap_err();
+            assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+            let mistake = &mistakes[0];
+            assert!(mistake.starts_with("t.toml:"), "{mistake}");
+            assert!(mistake.contains(&format!("`connectors.{name}`")), "{mistake}");
+            assert!(mistake.contains(problem), "{mistake} has not {problem}");
+            assert!(!mistake.contains(SECRET), "{mistake}");
+        }
+        for text in ["connectors = 7\n", "[[connectors]]\nname = \"a\"\n"] {
+            let mistakes = read(text).unwrap_err();
+            assert!(mistakes[0].contains("[connectors.NAME]"), "{mistakes:?}");
+        }
+        let mistakes = read("[connectors]\na = 7\n").unwrap_err();
+        assert!(mistakes[0].starts_with("t.toml:2: `connectors.a`"), "{mistakes:?}");
+    }
+}
