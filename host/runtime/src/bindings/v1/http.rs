@@ -1,19 +1,61 @@
 //! Outbound HTTP.
 
 use taskhost_clients::error::ClientError;
+use taskhost_clients::http as clients;
 
 use super::generated::taskhost::task::{http, types};
 use crate::state::GuestState;
 
+impl From<http::Request> for clients::Request {
+    fn from(request: http::Request) -> Self {
+        let http::Request {
+            method,
+            url,
+            headers,
+            body,
+            timeout_ms,
+        } = request;
+        Self {
+            method,
+            url,
+            headers,
+            body,
+            timeout_ms,
+        }
+    }
+}
+
+impl From<clients::Response> for http::Response {
+    fn from(response: clients::Response) -> Self {
+        let clients::Response {
+            status,
+            headers,
+            body,
+        } = response;
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+}
+
 impl http::Host for GuestState {
-    async fn send(&mut self, _: http::Request) -> Result<http::Response, ClientError> {
-        Err(ClientError::denied("not there yet"))
+    async fn send(&mut self, request: http::Request) -> Result<http::Response, ClientError> {
+        let answer = self.clients.http.send(request.into());
+        self.meter.in_host(answer).await.map(Into::into)
     }
 
     async fn send_many(
         &mut self,
-        _: Vec<http::Request>,
+        requests: Vec<http::Request>,
     ) -> Result<Vec<Result<http::Response, types::Error>>, ClientError> {
-        Err(ClientError::denied("not there yet"))
+        let requests = requests.into_iter().map(Into::into).collect();
+        let answers = self.clients.http.send_many(requests);
+        let answers = self.meter.in_host(answers).await?;
+        let each = answers
+            .into_iter()
+            .map(|one| one.map(Into::into).map_err(Into::into));
+        Ok(each.collect())
     }
 }

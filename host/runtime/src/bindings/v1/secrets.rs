@@ -6,7 +6,7 @@ use super::generated::taskhost::task::secrets;
 use crate::state::GuestState;
 
 impl secrets::Host for GuestState {
-    async fn placeholder(&mut self, _: String) -> Result<String, ClientError> {
-        Err(ClientError::denied("not there yet"))
+    async fn placeholder(&mut self, name: String) -> Result<String, ClientError> {
+        self.clients.secrets.placeholder(&name)
     }
 }
