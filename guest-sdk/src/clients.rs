@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::inference::Inference;
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::state::State;
@@ -31,6 +32,8 @@ pub struct Clients {
     pub documents: Documents,
     /// What the task keeps from one attempt of its run to the next.
     pub state: State,
+    /// Language models.
+    pub inference: Inference,
 }
 
 impl Clients {

@@ -90,8 +90,9 @@
 //! Everything is reached through [`Clients`]: [`Context`] (who asked, how long there is),
 //! [`Progress`], [`Log`], [`Streams`] (read the stream that the task was scheduled on) and
 //! [`Documents`] (keep documents in collections that the descriptor declares) and [`State`] (keep
-//! a place to go on from, should this attempt not come to its end). Files, environment and network
-//! are not there: the standard library answers with errors or with nothing.
+//! a place to go on from, should this attempt not come to its end) and [`Inference`] (ask language
+//! models). Files, environment and network are not there: the standard library answers with errors
+//! or with nothing.
 //!
 //! # How a task ends
 //!
@@ -120,6 +121,7 @@ mod query;
 mod streams;
 mod documents;
 mod state;
+mod inference;
 mod clients;
 mod task;
 #[doc(hidden)]
@@ -130,6 +132,7 @@ pub use context::Context;
 pub use descriptor::{Descriptor, StreamUse};
 pub use documents::{Change, Collection, Documents, Page, Stored};
 pub use error::Error;
+pub use inference::{Chat, Completion, Inference, TokenUsage, Tool, ToolCall};
 pub use log::{Level, Log, line};
 pub use progress::Progress;
 pub use query::{Moment, Query, Sort};

@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use taskhost_model::descriptor::{Bounds, CONTRACT, Descriptor as HostDescriptor};
 use taskhost_model::query::Query as HostQuery;
-use taskhost_sdk::{Condition, Descriptor, Query, Range, Sort, StreamUse, Test};
+use taskhost_sdk::{
+    Chat, Completion, Condition, Descriptor, Query, Range, Sort, StreamUse, Test, Tool,
+};
 
 /// File name and content of each.
 fn schemas() -> Vec<(String, Value)> {
@@ -284,4 +286,60 @@ fn conditions() {
         refuses("condition.json", &wrong);
         assert!(Condition::from_json(&wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn chats() {
+    #[derive(schemars::JsonSchema)]
+    #[expect(dead_code, reason = "its schema is what is used")]
+    struct Named {
+        name: String,
+        parts: Vec<Part>,
+    }
+    #[derive(schemars::JsonSchema)]
+    #[expect(dead_code, reason = "its schema is what is used")]
+    struct Part {
+        text: Option<String>,
+    }
+    let answered = json!({
+        "text": "", "finish_reason": "tool_calls", "model": "m",
+        "tool_calls": [{"id": "c1", "name": "weather", "arguments": {"city": "Ulm"}}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 7, "estimated": false},
+    });
+    accepts("completion.json", &answered);
+    let answered: Completion = serde_json::from_value(answered).unwrap();
+    let least = Chat::new().user("hi");
+    let most = Chat::new()
+        .model("small")
+        .system("Be brief.")
+        .user("Umbrella?")
+        .assistant(&answered)
+        .tool_result(&answered.tool_calls[0], "rain")
+        .tool(Tool::new("weather").description("now").parameters(json!({"type": "object"})))
+        .tool(Tool::new("time"))
+        .must_call("weather")
+        .answering::<Named>()
+        .strict()
+        .temperature(0.5)
+        .max_tokens(100)
+        .seed(i64::MAX as u64)
+        .stop("END");
+    for chat in [&least, &most, &least.clone().tool_choice("none")] {
+        accepts("completion-request.json", &chat.to_json());
+    }
+    for (key, value) in [
+        ("messages", json!([])),
+        ("messages", json!([{"role": "tool", "text": "x"}])),
+        ("messages", json!([{"role": "user", "content": "x"}])),
+        ("tool_choice", json!("weather")),
+        ("temperature", json!(2.5)),
+        ("max_tokens", json!(0)),
+        ("n", json!(2)),
+    ] {
+        let mut chat = most.to_json();
+        chat[key] = value;
+        refuses("completion-request.json", &chat);
+    }
+    accepts("embedding-request.json", &json!({"texts": ["a"], "model": "small", "dimensions": 8}));
+    refuses("embedding-request.json", &json!({"texts": []}));
 }

@@ -13,7 +13,6 @@ use taskhost_model::ids::Label;
 use taskhost_model::time::Clock;
 use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
 use taskhost_service::error::ServiceError;
-use taskhost_service::policy::Policy;
 use taskhost_service::{Parts, Service};
 use taskhost_store::open::{OpenError, Stores};
 use tokio::net::TcpListener;
@@ -283,7 +282,6 @@ fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::sett
     let params_bytes_max = usize::try_from(settings.limits.params_bytes_max);
     taskhost_service::settings::Settings {
         slots,
-        policy: Policy::default(),
         bounds: settings.bounds,
         policy: settings.policy.clone(),
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
@@ -308,7 +306,7 @@ fn connectors(settings: &Settings) -> Result<Connectors, AppError> {
         let (model, limits) = (settings.model.clone(), settings.limits.clone());
         Ok(Connector::new(name.clone(), model, limits, Arc::new(server)))
     };
-    let connectors: Result<Vec<_>, _> = settings.connectors.iter().map(connector).collect();
+    let connectors: Result<Vec<_>, AppError> = settings.connectors.iter().map(connector).collect();
     Ok(Connectors::new(connectors?))
 }
 

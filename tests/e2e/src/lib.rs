@@ -20,6 +20,7 @@ pub mod signing;
 pub mod home;
 pub mod host;
 pub mod tasks;
+pub mod model;
 
 /// How long anything may take that has to come. Generous: it only bounds what goes wrong.
 pub const PATIENCE: Duration = Duration::from_secs(60);

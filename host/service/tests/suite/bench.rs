@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_model::status::Status;
 use taskhost_model::task::Task;
 use taskhost_model::time::{Clock, Timestamp};
@@ -211,6 +213,9 @@ pub(crate) fn parts(stores: &Stores, clock: &Clock) -> Parts {
             ..Settings::default()
         },
         host: "host-1".to_owned(),
+        connectors: Connectors::default(),
+        network: Network::default(),
+        script: None,
     }
 }
 

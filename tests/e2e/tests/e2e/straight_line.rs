@@ -36,7 +36,7 @@ async fn hello_from_schedule_to_acknowledge() {
     );
     assert_eq!(done["run"]["id"], scheduled["run"]["id"]);
     assert_eq!(done["progress"]["message"], "Hello, you!");
-    for key in ["cpu_ms", "host_wait_ms", "peak_memory_bytes", "host_calls"] {
+    for key in ["cpu_ms", "host_wait_ms", "peak_memory_bytes", "host_calls", "tokens"] {
         assert!(done["usage"][key].is_u64(), "{key} in {done:#}");
     }
     for key in ["created_at", "last_completed_at"] {
