@@ -2,9 +2,11 @@
 
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::http::Http;
 use crate::inference::Inference;
 use crate::log::Log;
 use crate::progress::Progress;
+use crate::secrets::Secrets;
 use crate::state::State;
 use crate::streams::Streams;
 
@@ -32,6 +34,10 @@ pub struct Clients {
     pub documents: Documents,
     /// What the task keeps from one attempt of its run to the next.
     pub state: State,
+    /// Requests to the outside.
+    pub http: Http,
+    /// Placeholders of secrets.
+    pub secrets: Secrets,
     /// Language models.
     pub inference: Inference,
 }

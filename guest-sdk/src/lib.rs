@@ -90,9 +90,9 @@
 //! Everything is reached through [`Clients`]: [`Context`] (who asked, how long there is),
 //! [`Progress`], [`Log`], [`Streams`] (read the stream that the task was scheduled on) and
 //! [`Documents`] (keep documents in collections that the descriptor declares) and [`State`] (keep
-//! a place to go on from, should this attempt not come to its end) and [`Inference`] (ask language
-//! models). Files, environment and network are not there: the standard library answers with errors
-//! or with nothing.
+//! a place to go on from, should this attempt not come to its end), [`Inference`] (ask language
+//! models), [`Http`] (send requests) and [`Secrets`] (use a key without seeing it). Files,
+//! environment and sockets are not there: the standard library answers with errors or with nothing.
 //!
 //! # How a task ends
 //!
@@ -121,6 +121,8 @@ mod query;
 mod streams;
 mod documents;
 mod state;
+mod secrets;
+mod http;
 mod inference;
 mod clients;
 mod task;
@@ -133,9 +135,11 @@ pub use descriptor::{Descriptor, StreamUse};
 pub use documents::{Change, Collection, Documents, Page, Stored};
 pub use error::Error;
 pub use inference::{Chat, Completion, Inference, TokenUsage, Tool, ToolCall};
+pub use http::{Http, HttpRequest, HttpResponse};
 pub use log::{Level, Log, line};
 pub use progress::Progress;
 pub use query::{Moment, Query, Sort};
+pub use secrets::Secrets;
 pub use state::State;
 pub use streams::{
     Batch, Count, FieldStats, FieldSummary, Relation, Stream, StreamDescription, Streams,

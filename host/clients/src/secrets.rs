@@ -156,8 +156,8 @@ impl RunSecrets {
         }
         if !self.known.contains_key(name) {
             let message = format!(
-                "there is no secret `{name}` on this host: the operator sets it up as one of \
-                 `[[secrets]]`"
+                "there is no secret `{name}` on this host: the operator sets it up as \
+                 `[secrets.{name}]`"
             );
             return Err(ClientError::new(ErrorCode::NotFound, message));
         }
@@ -229,7 +229,7 @@ impl RunSecrets {
             );
             let more = secret.origins.iter().map(String::as_str).chain([origin]);
             let origins: Vec<_> = more.map(|one| format!("\"{one}\"")).collect();
-            let setting = format!("[[secrets]]\nname = \"{name}\"\norigins = [{}]", origins.join(", "));
+            let setting = format!("[secrets.{name}]\norigins = [{}]", origins.join(", "));
             return Err(self.denials.deny(Denial::not_allowed(&message, setting)));
         }
         Ok(&secret.value)

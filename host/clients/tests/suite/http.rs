@@ -1,6 +1,8 @@
 //! Requests to the outside, against real servers on loopback, whose range is opened for that.
 
-mod servers;
+mod names;
+#[path = "../../../../tests/e2e/src/plain_server.rs"]
+mod plain_server;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,7 +19,8 @@ use taskhost_model::ids::Label;
 use taskhost_model::task::LogLevel;
 
 use crate::bench::{Bench, MIB, code};
-use servers::{FakeNames, Server, answer};
+use names::FakeNames;
+use plain_server::{Server, answer};
 
 const SECRET: &str = "s3cr3t/of+the:host";
 

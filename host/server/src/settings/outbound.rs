@@ -1,4 +1,4 @@
-//! How task types reach the outside: `[outbound]` and `[[secrets]]`.
+//! How task types reach the outside: `[outbound]` and `[secrets.NAME]`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,11 +19,10 @@ pub struct OutboundSettings {
     pub secrets: KnownSecrets,
 }
 
-/// One `[[secrets]]`. The value itself never stands in the file.
+/// One `[secrets.NAME]`. The value itself never stands in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    name: Label,
     env: Option<String>,
     file: Option<PathBuf>,
     origins: Vec<String>,
@@ -51,25 +50,20 @@ fn open_networks(reader: &mut Reader<'_>) -> Vec<Range> {
 fn secrets(reader: &mut Reader<'_>) -> KnownSecrets {
     const KEY: &str = "secrets";
     let mut secrets = KnownSecrets::new();
-    for (entry, place) in reader.entries::<Entry>(KEY) {
-        let name = entry.name.clone();
-        let problem = match secret(entry, reader) {
-            Ok(_) if secrets.contains_key(&name) => Some("stands there twice".to_owned()),
-            Ok(secret) => {
-                secrets.insert(name.clone(), secret);
-                None
-            }
-            Err(problem) => Some(problem),
-        };
-        if let Some(problem) = problem {
-            reader.mistake_in_file(&place, KEY, format!("has `{name}`, which {problem}"));
+    for (name, entry, place) in reader.tables::<Entry>(KEY) {
+        let name_and_secret = Label::parse(&name)
+            .map_err(|error| format!("has a wrong name: {error}"))
+            .and_then(|label| Ok((label, secret(&entry, reader)?)));
+        match name_and_secret {
+            Ok((label, secret)) => drop(secrets.insert(label, secret)),
+            Err(problem) => reader.mistake_in_file(&place, &format!("{KEY}.{name}"), problem),
         }
     }
     secrets
 }
 
 /// The value is read here, once, and is in no mistake.
-fn secret(entry: Entry, reader: &Reader<'_>) -> Result<Secret, String> {
+fn secret(entry: &Entry, reader: &Reader<'_>) -> Result<Secret, String> {
     let value = match (&entry.env, &entry.file) {
         (Some(variable), None) => reader
             .variable(variable)
@@ -114,7 +108,7 @@ mod tests {
     }
 
     fn secret(name: &str, more: &str) -> String {
-        format!("[[secrets]]\nname = \"{name}\"\n{more}\n")
+        format!("[secrets.{name}]\n{more}\n")
     }
 
     const ORIGINS: &str = "origins = [\"https://A.example:443\"]";
@@ -156,26 +150,25 @@ mod tests {
             secret("g", &format!("env = \"SHORT\"\n{ORIGINS}")),
             secret("h", &format!("env = \"BROKEN\"\n{ORIGINS}")),
             secret("i", &format!("value = \"{VALUE}\"\n{ORIGINS}")),
-            secret("j", &format!("env = \"API_TOKEN\"\n{ORIGINS}")),
-            secret("j", &format!("env = \"API_TOKEN\"\n{ORIGINS}")),
+            secret("\"J j\"", &format!("env = \"API_TOKEN\"\n{ORIGINS}")),
             "[outbound]\nopen_networks = [\"10.0.0.0/33\", \"::ffff:10.0.0.0/104\", \"x\"]\n".to_owned(),
         ]
         .concat();
         let mistakes = read(&text).unwrap_err();
         let expected = [
-            ("t.toml:1: `secrets` has `a`", "needs either `env` or `file`"),
-            ("t.toml:4: `secrets` has `b`", "needs either `env` or `file`"),
-            ("t.toml:9: `secrets` has `c`", "\"UNSET\", which is not set"),
-            ("t.toml:13: `secrets` has `d`", "cannot be read from no/such/file"),
-            ("t.toml:17: `secrets` has `e`", "no `origins`"),
-            ("t.toml:21: `secrets` has `f`", "has to be an origin"),
-            ("t.toml:25: `secrets` has `g`", "has 5 bytes"),
-            ("t.toml:29: `secrets` has `h`", "line break"),
-            ("t.toml:35: `secrets` is not right", "unknown field `value`"),
-            ("t.toml:41: `secrets` has `j`", "twice"),
-            ("t.toml:46: `outbound.open_networks` is \"10.0.0.0/33\"", "a range such as"),
-            ("t.toml:46: `outbound.open_networks`", "as the IPv4 range"),
-            ("t.toml:46: `outbound.open_networks` is \"x\"", "a range such as"),
+            ("t.toml:1: `secrets.a`", "needs either `env` or `file`"),
+            ("t.toml:3: `secrets.b`", "needs either `env` or `file`"),
+            ("t.toml:7: `secrets.c`", "\"UNSET\", which is not set"),
+            ("t.toml:10: `secrets.d`", "cannot be read from no/such/file"),
+            ("t.toml:13: `secrets.e`", "no `origins`"),
+            ("t.toml:16: `secrets.f`", "has to be an origin"),
+            ("t.toml:19: `secrets.g`", "has 5 bytes"),
+            ("t.toml:22: `secrets.h`", "line break"),
+            ("t.toml:26: `secrets.i`", "unknown field `value`"),
+            ("t.toml:28: `secrets.J j`", "has a wrong name"),
+            ("t.toml:32: `outbound.open_networks` is \"10.0.0.0/33\"", "a range such as"),
+            ("t.toml:32: `outbound.open_networks`", "as the IPv4 range"),
+            ("t.toml:32: `outbound.open_networks` is \"x\"", "a range such as"),
         ];
         assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
         for (mistake, (place, problem)) in mistakes.iter().zip(expected) {

@@ -11,6 +11,7 @@ mod versions;
 mod cancel;
 mod retries;
 mod inference;
+mod http_client;
 mod events;
 mod lists;
 mod task_types;

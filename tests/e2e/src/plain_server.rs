@@ -1,25 +1,25 @@
-//! Servers on loopback that say just what a test wants, and names that change.
+//! An HTTP server on loopback that says just what a test wants, byte for byte. Tests of the client
+//! include this file too.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use taskhost_clients::http::Names;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// A server; it is gone when it is dropped.
-pub(super) struct Server {
+#[derive(Debug)]
+pub struct Server {
     /// `http://127.0.0.1:PORT`
-    pub(super) origin: String,
+    pub origin: String,
     state: Arc<State>,
     serving: JoinHandle<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// Requests, whole.
     seen: Mutex<Vec<String>>,
@@ -30,6 +30,7 @@ struct State {
     hung_up: Tokens,
 }
 
+#[derive(Debug)]
 struct Tokens(Semaphore);
 
 impl Default for Tokens {
@@ -50,22 +51,25 @@ enum Manner {
 }
 
 /// An answer with a body.
-pub(super) fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+#[must_use]
+pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()
 }
 
 impl Server {
     /// Answers each request with what `answer` makes of it.
-    pub(super) async fn new(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub async fn new(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::with(Manner::Answers(Arc::new(answer))).await
     }
 
-    pub(super) async fn silent(first: &'static [u8]) -> Self {
+    /// Says that after a request, and then nothing.
+    pub async fn silent(first: &'static [u8]) -> Self {
         Self::with(Manner::Silent(first)).await
     }
 
-    pub(super) async fn endless(first: &'static [u8], then: &'static [u8]) -> Self {
+    /// Says the first after a request, and then the second again and again.
+    pub async fn endless(first: &'static [u8], then: &'static [u8]) -> Self {
         Self::with(Manner::Endless(first, then)).await
     }
 
@@ -81,29 +85,37 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    /// A URL of it; `path` begins with a slash.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.origin.rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    pub(super) fn seen(&self) -> Vec<String> {
+    /// Requests so far, whole.
+    #[must_use]
+    pub fn seen(&self) -> Vec<String> {
         self.state.seen.lock().unwrap().clone()
     }
 
-    pub(super) fn visitors(&self) -> Vec<SocketAddr> {
+    /// Who has connected.
+    #[must_use]
+    pub fn visitors(&self) -> Vec<SocketAddr> {
         self.state.visitors.lock().unwrap().clone()
     }
 
     /// Returns when a silent server has said what it says.
-    pub(super) async fn begun(&self) {
+    pub async fn begun(&self) {
         self.state.begun.0.acquire().await.unwrap().forget();
     }
 
     /// Returns when a client has closed a connection.
-    pub(super) async fn hangs_up(&self) {
+    pub async fn hangs_up(&self) {
         self.state.hung_up.0.acquire().await.unwrap().forget();
     }
 }
@@ -162,36 +174,5 @@ async fn read(stream: &mut TcpStream) -> io::Result<String> {
         if body.len() >= wanted.map_or(0, |length| length.parse().unwrap()) {
             return Ok(text.into_owned());
         }
-    }
-}
-
-/// Each look-up gets the next addresses; after the last ones there is no such name.
-#[derive(Debug)]
-pub(super) struct FakeNames {
-    addresses: Vec<Vec<IpAddr>>,
-    asked: Mutex<Vec<String>>,
-}
-
-impl FakeNames {
-    pub(super) fn new(addresses: &[&[&str]]) -> Self {
-        let parsed = |one: &&[&str]| one.iter().map(|text| text.parse().unwrap()).collect();
-        Self {
-            addresses: addresses.iter().map(parsed).collect(),
-            asked: Mutex::default(),
-        }
-    }
-
-    pub(super) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-#[async_trait]
-impl Names for FakeNames {
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let mut asked = self.asked.lock().unwrap();
-        asked.push(name.to_owned());
-        let found = self.addresses.get(asked.len() - 1).cloned();
-        found.ok_or_else(|| io::Error::other("no such name"))
     }
 }
