@@ -27,7 +27,7 @@ use crate::secrets::KnownSecrets;
 use crate::tls;
 
 /// Requests of all runs under way; more wait for one to end.
-const REQUESTS_AT_ONCE: usize = 256;
+const REQUESTS_AT_ONCE: usize = 512;
 /// For one address to answer; then the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of a name that are tried.
