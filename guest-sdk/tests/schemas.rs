@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use taskhost_model::descriptor::{Bounds, CONTRACT, Descriptor as HostDescriptor};
+use taskhost_model::contract::CONTRACT;
+use taskhost_model::descriptor::{Bounds, Descriptor as HostDescriptor};
 use taskhost_model::query::Query as HostQuery;
 use taskhost_sdk::{
     Chat, Completion, Condition, Descriptor, Query, Range, Sort, StreamUse, Test, Tool,
@@ -315,7 +316,11 @@ fn chats() {
         .user("Umbrella?")
         .assistant(&answered)
         .tool_result(&answered.tool_calls[0], "rain")
-        .tool(Tool::new("weather").description("now").parameters(json!({"type": "object"})))
+        .tool(
+            Tool::new("weather")
+                .description("now")
+                .parameters(json!({"type": "object"})),
+        )
         .tool(Tool::new("time"))
         .must_call("weather")
         .answering::<Named>()
@@ -340,6 +345,9 @@ fn chats() {
         chat[key] = value;
         refuses("completion-request.json", &chat);
     }
-    accepts("embedding-request.json", &json!({"texts": ["a"], "model": "small", "dimensions": 8}));
+    accepts(
+        "embedding-request.json",
+        &json!({"texts": ["a"], "model": "small", "dimensions": 8}),
+    );
     refuses("embedding-request.json", &json!({"texts": []}));
 }

@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::str::FromStr;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::capabilities::Capabilities;
+use crate::contract::{ContractVersion, min_host_problem};
 use crate::ids::{Label, TypeId};
 
 /// What a component asks for and offers.
@@ -38,7 +38,7 @@ pub struct Descriptor {
     pub checkpoint_schema: Option<Value>,
     /// The contract that a host has to have at least: `1.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_host: Option<MinHost>,
+    pub min_host: Option<ContractVersion>,
     /// Whether a task of this type works on a stream.
     #[serde(default)]
     pub stream: StreamUse,
@@ -68,18 +68,6 @@ pub struct Descriptor {
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
 }
-
-/// A version of the contract, without what makes no difference: written `1.0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MinHost {
-    /// Of another major version nothing links.
-    pub major: u32,
-    /// A later minor version has more.
-    pub minor: u32,
-}
-
-/// The contract of this host, `wit/v1`.
-pub const CONTRACT: MinHost = MinHost { major: 1, minor: 0 };
 
 /// Whether a type works on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -304,60 +292,6 @@ impl Descriptor {
     }
 }
 
-impl fmt::Display for MinHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-impl FromStr for MinHost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |digits: &str| {
-            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-            is_plain.then(|| digits.parse().ok()).flatten()
-        };
-        let parts = text.split_once('.');
-        let parts = parts.and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
-        let (major, minor) = parts.ok_or_else(|| {
-            format!(
-                "`{text}` is no version of the contract: write two numbers, as in \"{CONTRACT}\""
-            )
-        })?;
-        Ok(Self { major, minor })
-    }
-}
-
-impl Serialize for MinHost {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MinHost {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Of a component that needs a newer host, whatever else is in its descriptor.
-fn min_host_problem(text: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Wanted {
-        min_host: MinHost,
-    }
-    let Wanted { min_host } = serde_json::from_str(text).ok()?;
-    let is_had = min_host.major == CONTRACT.major && min_host <= CONTRACT;
-    (!is_had).then(|| {
-        format!(
-            "`min_host` asks for a host with the contract {min_host}, and this one has \
-             {CONTRACT}: it needs another version of taskhost, or be built for this one"
-        )
-    })
-}
-
 /// An array would do for the parser, with the values in the order of the fields.
 fn from_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -392,9 +326,15 @@ fn default_stale_after_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::CONTRACT;
 
     fn parse(json: &str) -> Result<Descriptor, Vec<String>> {
         Descriptor::parse(json, &Bounds::default())
+    }
+
+    /// One with these keys too.
+    fn with(more: &str) -> Result<Descriptor, Vec<String>> {
+        parse(&format!(r#"{{"id":"a","version":"1","title":"A",{more}}}"#))
     }
 
     #[test]
@@ -407,12 +347,7 @@ mod tests {
 
     #[test]
     fn standing_still_is_bounded_as_the_whole_time_is() {
-        let with = |seconds: u64| {
-            let limits = format!(r#"{{"no_progress_s":{seconds}}}"#);
-            parse(&format!(
-                r#"{{"id":"a","version":"1","title":"A","limits":{limits}}}"#
-            ))
-        };
+        let with = |seconds: u64| with(&format!(r#""limits":{{"no_progress_s":{seconds}}}"#));
         assert_eq!(with(7).unwrap().limits.no_progress_s, Some(7));
         for seconds in [0, 86_401] {
             let mistakes = with(seconds).unwrap_err();
@@ -425,21 +360,16 @@ mod tests {
 
     #[test]
     fn a_host_that_is_too_old_is_told_of_that_and_of_nothing_else() {
-        let with = |min_host: &str, more: &str| {
-            let ids = r#""id":"a","version":"1","title":"A""#;
-            parse(&format!(r#"{{{ids},"min_host":{min_host}{more}}}"#))
-        };
+        let with = |min_host: &str, more: &str| with(&format!(r#""min_host":{min_host}{more}"#));
         let fits = with(r#""1.0""#, "").unwrap();
         assert_eq!(fits.min_host, Some(CONTRACT));
         assert_eq!(serde_json::to_value(&fits).unwrap()["min_host"], "1.0");
         for newer in ["1.1", "2.0", "0.1"] {
             let of_newer = r#","stream":"sometimes","capabilities":{"http":["new"]}"#;
             let mistakes = with(&format!("{newer:?}"), of_newer).unwrap_err();
-            let [mistake] = &*mistakes else {
-                panic!("{mistakes:?}")
-            };
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
             for part in ["`min_host`", newer, "this one has 1.0"] {
-                assert!(mistake.contains(part), "{mistake}");
+                assert!(mistakes[0].contains(part), "{mistakes:?}");
             }
         }
         for nonsense in [
@@ -457,10 +387,7 @@ mod tests {
 
     #[test]
     fn calls_and_tokens_are_bounded_where_they_are_asked_for() {
-        let with = |limits: &str| {
-            let ids = r#""id":"a","version":"1","title":"A""#;
-            parse(&format!(r#"{{{ids},"limits":{limits}}}"#))
-        };
+        let with = |limits: &str| with(&format!(r#""limits":{limits}"#));
         let limits = with(r#"{"host_calls":7,"tokens":8}"#).unwrap().limits;
         assert_eq!((limits.host_calls, limits.tokens), (Some(7), Some(8)));
         let limits = with("{}").unwrap().limits;
@@ -479,10 +406,7 @@ mod tests {
 
     #[test]
     fn capabilities_are_read_and_their_mistakes_named() {
-        let with = |capabilities: &str| {
-            let ids = r#""id":"a","version":"1","title":"A""#;
-            parse(&format!(r#"{{{ids},"capabilities":{capabilities}}}"#))
-        };
+        let with = |wanted: &str| with(&format!(r#""capabilities":{wanted}"#));
         let read = with(
             r#"{"http":[{"origin":"https://a.example"}],"secrets":["key"],"models":["small"],
                 "children":["b"]}"#,

@@ -16,6 +16,7 @@ pub mod status;
 pub mod task;
 pub mod stale;
 pub mod capabilities;
+pub mod contract;
 pub mod descriptor;
 pub mod exact;
 pub mod condition;

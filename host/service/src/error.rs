@@ -16,8 +16,8 @@ pub enum ServiceError {
     },
     /// No component of this type is loaded.
     #[error(
-        "no task type `{type_id}` is loaded: push its component with `taskhost types push FILE`, \
-         or look at `taskhost types list`"
+        "no task type `{type_id}` is active: push its component with `taskhost types push FILE`, \
+         or see in `taskhost types list` whether a version of it waits for approval or is rejected"
     )]
     UnknownTaskType {
         /// The type.

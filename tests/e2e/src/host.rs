@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio_rustls::rustls::crypto::ring;
 
 use crate::PATIENCE;
 use crate::answer::Answer;
@@ -90,6 +91,8 @@ impl Host {
             .strip_prefix("listening on ")
             .unwrap_or_else(|| panic!("{line}"))
             .to_owned();
+        // Built together with the host, reqwest knows TLS and asks whose cryptography to take.
+        drop(ring::default_provider().install_default());
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
             .build()

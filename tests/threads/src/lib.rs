@@ -60,6 +60,8 @@ mod turns {
 }
 #[path = "../../../host/runtime/src/ticker.rs"]
 mod ticker;
+#[path = "../../../host/service/src/signatures.rs"]
+pub(crate) mod signatures;
 #[path = "../../../host/service/src/policy.rs"]
 pub(crate) mod policy;
 #[path = "../../../host/service/src/settings.rs"]

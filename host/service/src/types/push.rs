@@ -276,13 +276,14 @@ impl TaskTypes {
         mut loaded: LoadedVersion,
         new: Option<Arc<[u8]>>,
     ) -> Result<Pushed, ServiceError> {
+        let is_new = new.is_some();
+        let is_back = !is_new && loaded.version.state != VersionState::PendingApproval;
         loaded.version.state = VersionState::Active;
         loaded.version.activated_at = Some(self.0.clock.now());
-        let is_new = new.is_some();
         self.keep(&loaded, new).await?;
         let former = self.0.catalog.active(&loaded.version.type_id);
         let mut pushed = self.pushed(&loaded, is_new);
-        if !is_new {
+        if is_back {
             let again = "the host has had it before: from now on it is the active version";
             pushed.changes.push(again.to_owned());
         }
@@ -292,7 +293,7 @@ impl TaskTypes {
         let (type_id, version) = (&pushed.type_id, &pushed.version);
         let former = former.map(|former| told(&former.version));
         tracing::info!(
-            %type_id, version, former, again = !is_new, digest = %pushed.digest,
+            %type_id, version, former, again = is_back, digest = %pushed.digest,
             "a task type is active"
         );
         self.0.catalog.activate(Arc::new(loaded));

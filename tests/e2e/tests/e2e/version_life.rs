@@ -1,7 +1,7 @@
 //! What becomes of a version of a task type: active, back again, deleted; and types that pause.
 
 use serde_json::{Value, json};
-use taskhost_e2e::component::{Steps, greeter, stepping};
+use taskhost_e2e::component::{Steps, component, greeter, stepping};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::task;
@@ -98,15 +98,18 @@ async fn a_version_is_deleted_once_no_run_needs_it() {
     answer.problem(404, "unknown-task-type");
     // Its label is free again.
     let other = json!({"id": "other", "version": "1", "title": "O", "collections": ["greetings"]});
-    let other = taskhost_e2e::component::component(&other.to_string(), "1");
+    let other = component(&other.to_string(), "1");
     host.push_bytes(other).await.expect(201);
 }
 
 #[tokio::test]
 async fn tasks_of_a_paused_type_wait_say_why_and_go_on() {
-    let home = Home::with(&["hello-task"]);
+    let home = Home::new();
     let host = home.start().await;
     push(&host, "1").await;
+    let other = json!({"id": "other", "version": "1", "title": "Goes on"});
+    let other = component(&other.to_string(), "1");
+    host.push_bytes(other).await.expect(201);
     let reason = json!({"reason": "it floods the other side"});
     let paused = host
         .post("/v1/task-types/greeter/pause", &reason)
@@ -119,13 +122,13 @@ async fn tasks_of_a_paused_type_wait_say_why_and_go_on() {
         assert!(why.contains(part), "{why}");
     }
     // Claims go on meanwhile: of others.
-    let other = host.run("other", "hello", json!({"name": "x"})).await;
+    let other = host.run("other", "other", json!({})).await;
     assert_eq!(other["status"], "completed");
     assert_eq!(other["run"].get("waiting_for"), None);
     host.stop().await;
 
     let host = home.start().await;
-    host.run("other", "hello", json!({"name": "x"})).await;
+    host.run("other", "other", json!({})).await;
     let waits = host.task("waits").await;
     assert_eq!(
         (&waits["status"], &waits["run"]["state"]),
@@ -174,8 +177,9 @@ async fn a_pause_holds_for_the_next_attempt_too() {
         .expect(200);
     assert_eq!(host.reaches("t", "completed").await["payload"], "2");
     for verb in ["pause", "resume"] {
-        let answer = host.post(&format!("/v1/task-types/nobody/{verb}"), &json!({}));
-        answer.await.problem(404, "unknown-task-type");
+        let path = format!("/v1/task-types/nobody/{verb}");
+        let answer = host.post(&path, &json!({})).await;
+        answer.problem(404, "unknown-task-type");
     }
     let long = json!({"reason": "x".repeat(2000)});
     host.post("/v1/task-types/greeter/pause", &long)
