@@ -33,6 +33,7 @@ use crate::error::{ClientError, ErrorCode, cut};
 use crate::scope::Scope;
 use answer::Judged;
 use budget::{Payer, Reservation, RunAccount};
+use connectors::Trouble;
 use request::{Prepared, Wanted};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -88,14 +89,22 @@ impl InferenceGrant {
     /// A run that has used so many tokens in former attempts.
     pub(crate) fn account(tokens_used: u64) -> RunAccount {
         let account = RunAccount::default();
-        account.lock().unwrap_or_else(std::sync::PoisonError::into_inner).used = tokens_used;
+        account
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .used = tokens_used;
         account
     }
 
     /// The connector of that name, or the first one that is granted.
     fn connector(&self, name: Option<&Label>) -> Result<&Connector, Denial> {
         let (asked, allowed) = (&self.asked, &self.allowed);
-        let first = || asked.iter().find(|name| allowed.contains(name)).or(asked.first());
+        let first = || {
+            asked
+                .iter()
+                .find(|name| allowed.contains(name))
+                .or(asked.first())
+        };
         let Some(name) = name.or_else(first) else {
             let message = "the type's descriptor asks for no model: name it in \
                            `capabilities.models`";
@@ -113,7 +122,10 @@ impl InferenceGrant {
                 models: vec![name.clone()],
                 ..Capabilities::default()
             };
-            return Err(Denial::not_allowed(&message, self.denials.setting(&lacking)));
+            return Err(Denial::not_allowed(
+                &message,
+                self.denials.setting(&lacking),
+            ));
         }
         self.connectors.get(name).ok_or_else(|| {
             let message = format!("this host has no connector `{name}` to a model");
@@ -124,7 +136,10 @@ impl InferenceGrant {
 
     fn payer(&self, connector: &Connector, now_ms: i64) -> Payer {
         let limits = &connector.limits;
-        let run_max = [self.tokens_max, limits.tokens_per_run].into_iter().flatten().min();
+        let run_max = [self.tokens_max, limits.tokens_per_run]
+            .into_iter()
+            .flatten()
+            .min();
         Payer {
             run: Arc::clone(&self.account),
             run_max,
@@ -152,7 +167,8 @@ impl Inference {
     pub async fn complete(&self, request: String) -> Result<String, ClientError> {
         let grant = self.granted("inference.complete")?;
         let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
-        self.waited(self.ask(grant, &COMPLETION, request, &room)).await
+        self.waited(self.ask(grant, &COMPLETION, request, &room))
+            .await
     }
 
     /// Several at once, answered in order, each for itself.
@@ -171,10 +187,17 @@ impl Inference {
         let bytes = requests.iter().map(String::len).sum();
         if bytes > COMPLETIONS_BYTES_MAX {
             let most = COMPLETIONS_BYTES_MAX as u64;
-            return Err(ClientError::too_large("the requests together", bytes, "bytes", most));
+            return Err(ClientError::too_large(
+                "the requests together",
+                bytes,
+                "bytes",
+                most,
+            ));
         }
         let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
-        let each = requests.into_iter().map(|one| self.ask(grant, &COMPLETION, one, &room));
+        let each = requests
+            .into_iter()
+            .map(|one| self.ask(grant, &COMPLETION, one, &room));
         let all = async { Ok(join_all(each).await) };
         self.waited(all).await
     }
@@ -186,7 +209,8 @@ impl Inference {
     pub async fn embed(&self, request: String) -> Result<Vec<Vec<f32>>, ClientError> {
         let grant = self.granted("inference.embed")?;
         let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
-        self.waited(self.ask(grant, &EMBEDDING, request, &room)).await
+        self.waited(self.ask(grant, &EMBEDDING, request, &room))
+            .await
     }
 
     /// Tokens that the run may still use with the first model that it was granted; none where
@@ -206,7 +230,10 @@ impl Inference {
     pub(crate) fn tokens(&self) -> u64 {
         let account = self.0.grant.as_ref().map(|grant| &grant.account);
         account.map_or(0, |account| {
-            account.lock().unwrap_or_else(std::sync::PoisonError::into_inner).used
+            account
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .used
         })
     }
 
@@ -256,7 +283,9 @@ impl Inference {
             }
         };
         let (judge, sent) = (kind.judge, prepared.bytes());
-        let judged = self.as_trees(move || judge(&reply.body, &prepared.wanted, sent)).await?;
+        let judged = self
+            .as_trees(move || judge(&reply.body, &prepared.wanted, sent))
+            .await?;
         kept.settle(judged.used.tokens());
         judged.answer
     }
@@ -288,7 +317,10 @@ impl Connector {
         let _turn = self.turn().await;
         let most = (kept.answer > 0).then_some((self.limits.answer_tokens_name, kept.answer));
         let body = prepared.body(&self.model, most);
-        let reply = self.server.post(path, body, self.limits.timeout, room).await;
+        let reply = self
+            .server
+            .post(path, body, self.limits.timeout, room)
+            .await;
         match reply {
             Ok(reply) if server::is_success(reply.status) => {
                 self.works();
@@ -310,40 +342,43 @@ impl Connector {
         let (name, sentence) = (&self.name, sentence(&reply.body));
         let (address, key) = self.server.settings();
         let status = reply.status;
-        match status {
-            429 if has_no_credit(&reply.body) => {
-                self.fails(format!("its account has no credit left: {sentence}"));
-                unavailable(format!("the account of the model `{name}` has no credit left"))
+        let fails = |why: String| self.fails(Trouble::Status(status), &why);
+        match (status, reply.retry_after) {
+            (429, _) if has_no_credit(&reply.body) => {
+                fails(format!("its account has no credit left: {sentence}"));
+                unavailable(format!(
+                    "the account of the model `{name}` has no credit left"
+                ))
             }
-            429 => paused(name, reply.retry_after.unwrap_or(PAUSE_DEFAULT)),
-            503 if reply.retry_after.is_some() => {
-                paused(name, reply.retry_after.unwrap_or(PAUSE_DEFAULT))
-            }
-            401 | 403 => {
-                self.fails(format!("it answered {status} to its key; look at {key}"));
+            (429, pause) => paused(name, pause.unwrap_or(PAUSE_DEFAULT)),
+            (503, Some(pause)) => paused(name, pause),
+            (401 | 403, _) => {
+                fails(format!("it answered {status} to its key; look at {key}"));
                 ClientError::internal(&format!(
                     "the model `{name}` refused this host's key: an operator finds the setting in \
                      the host's log"
                 ))
             }
-            404 | 405 | 300..=399 => {
+            (404 | 405 | 300..=399, _) => {
                 let model = &self.model;
-                self.fails(format!(
-                    "it answered {status} ({sentence}); look at {address}, where redirects are not \
-                     followed, and at model = {model:?}"
+                fails(format!(
+                    "it answered {status} ({sentence}); look at {address}, where redirects are \
+                     not followed, and at model = {model:?}"
                 ));
                 ClientError::internal(&format!(
-                    "the model `{name}` is not where this host looks for it: an operator finds the \
-                     setting in the host's log"
+                    "the model `{name}` is not where this host looks for it: an operator finds \
+                     the setting in the host's log"
                 ))
             }
-            413 => ClientError::new(
+            (413, _) => ClientError::new(
                 ErrorCode::TooLarge,
                 format!("the request is too large for the model `{name}`: {sentence}"),
             ),
-            408 | 409 | 425 | 500.. => {
-                self.fails(format!("it answered {status}: {sentence}"));
-                unavailable(format!("the model `{name}` failed with status {status}: {sentence}"))
+            (408 | 409 | 425 | 500.., _) => {
+                fails(format!("it answered {status}: {sentence}"));
+                unavailable(format!(
+                    "the model `{name}` failed with status {status}: {sentence}"
+                ))
             }
             _ => ClientError::invalid("", &format!("the model `{name}` refused it: {sentence}")),
         }
@@ -352,28 +387,33 @@ impl Connector {
     fn without_reply(&self, why: &NoReply) -> ClientError {
         let name = &self.name;
         let (address, _) = self.server.settings();
-        match why {
-            NoReply::TooLarge => ClientError::new(
-                ErrorCode::TooLarge,
-                format!(
+        let seconds = self.limits.timeout.as_secs();
+        let (trouble, told, said) = match why {
+            NoReply::TooLarge => {
+                let message = format!(
                     "the answer of the model `{name}` is larger than {INFERENCE_ANSWER_BYTES_MAX} \
                      bytes, those of other requests of the same call included: ask for less at once"
-                ),
+                );
+                return ClientError::new(ErrorCode::TooLarge, message);
+            }
+            NoReply::Late => (
+                Trouble::Late,
+                format!("it did not answer within `timeout_s` = {seconds}"),
+                format!("did not answer within {seconds} s"),
             ),
-            NoReply::Late => {
-                let seconds = self.limits.timeout.as_secs();
-                self.fails(format!("it did not answer within `timeout_s` = {seconds}"));
-                unavailable(format!("the model `{name}` did not answer within {seconds} s"))
-            }
-            NoReply::Unreachable(_) => {
-                self.fails(format!("{why}; look at {address}"));
-                unavailable(format!("the model `{name}` cannot be reached"))
-            }
-            NoReply::Broken(_) => {
-                self.fails(format!("{why}; look at {address}"));
-                unavailable(format!("the model `{name}` broke off its answer"))
-            }
-        }
+            NoReply::Unreachable(_) => (
+                Trouble::Connection,
+                format!("{why}; look at {address}"),
+                "cannot be reached".to_owned(),
+            ),
+            NoReply::Broken(_) => (
+                Trouble::Connection,
+                format!("{why}; look at {address}"),
+                "broke off its answer".to_owned(),
+            ),
+        };
+        self.fails(trouble, &told);
+        unavailable(format!("the model `{name}` {said}"))
     }
 }
 
@@ -408,11 +448,16 @@ fn sentence(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let places = ["/error/message", "/message", "/error", "/detail"];
-    let said = places.iter().find_map(|place| json.pointer(place)?.as_str());
+    let said = places
+        .iter()
+        .find_map(|place| json.pointer(place)?.as_str());
     let sentence = cut(said.unwrap_or(&text).trim(), SENTENCE_BYTES_MAX);
     match sentence {
         "" => "it does not say why".to_owned(),
-        said => said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        said => said
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect(),
     }
 }
 

@@ -34,7 +34,7 @@ pub mod turns;
 pub mod streams;
 pub mod documents;
 pub mod state;
-pub mod tls;
+mod tls;
 mod denied;
 pub mod secrets;
 pub mod http;

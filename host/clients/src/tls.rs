@@ -29,9 +29,3 @@ pub(crate) fn config() -> Result<ClientConfig, String> {
         .with_no_client_auth();
     Ok(config)
 }
-
-/// Says whose cryptography every client of this process takes: reqwest, built with TLS, panics where
-/// nobody does. Harmless when it is done again.
-pub fn provide() {
-    drop(ring::default_provider().install_default());
-}

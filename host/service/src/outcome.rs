@@ -244,7 +244,11 @@ mod tests {
             usage: Usage::default(),
         };
         let limits = &Limits::default();
-        let attempt = Attempt { run, limits, tokens_used: 0 };
+        let attempt = Attempt {
+            run,
+            limits,
+            tokens_used: 0,
+        };
         let now = Timestamp::from_ms(1_000);
         let report = RunReport::default();
         event_of(exit, report, None, attempt, &Settings::default(), now).unwrap()
@@ -261,12 +265,25 @@ mod tests {
         assert_eq!(paused(code, task, Some(7), 0), Some(8_000));
         assert_eq!(paused(code, task, Some(0), 19), Some(1_000));
         assert_eq!(paused(code, task, Some(u64::MAX), 0), Some(3_601_000));
-        assert_eq!(paused(code, task, Some(7), 20), None, "the last attempt was its last");
+        assert_eq!(
+            paused(code, task, Some(7), 20),
+            None,
+            "the last attempt was its last"
+        );
         assert_eq!(paused(code, task, None, 0), None);
         assert_eq!(paused("busy", task, Some(7), 0), None);
         assert_eq!(paused(code, ErrorKind::OutOfMemory, Some(7), 0), None);
         let first = limited(code, task, Some(7), &run(1, 20));
-        assert!(matches!(first, RunEvent::Failed { retry_at: Some(_), .. }), "{first:?}");
+        assert!(
+            matches!(
+                first,
+                RunEvent::Failed {
+                    retry_at: Some(_),
+                    ..
+                }
+            ),
+            "{first:?}"
+        );
     }
 
     #[test]

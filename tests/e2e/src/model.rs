@@ -16,6 +16,7 @@ use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinHandle;
 
 /// What the server answers to a request.
+#[derive(Debug)]
 pub enum Said {
     /// JSON with status 200.
     Json(Value),
@@ -85,7 +86,9 @@ impl ModelServer {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&state));
         let serving = tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
         });
@@ -105,7 +108,11 @@ impl ModelServer {
     /// Every request so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
-        self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The most requests at once so far.
@@ -121,7 +128,8 @@ impl ModelServer {
 
     /// Returns when the clients of so many requests have gone before they were answered.
     pub async fn until_given_up(&self, count: usize) {
-        self.until(|| self.state.given_up.load(Ordering::SeqCst) >= count).await;
+        self.until(|| self.state.given_up.load(Ordering::SeqCst) >= count)
+            .await;
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {
@@ -169,7 +177,9 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let mut under_way = UnderWay::new(&state);
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let authorization = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
     let seen = Seen {
         path: uri.path().to_owned(),
         authorization: authorization.unwrap_or_default().to_owned(),

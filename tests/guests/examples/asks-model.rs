@@ -24,7 +24,10 @@ struct Named {
 
 fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
     let models = clients.inference;
-    let mut chat = Chat::new().system("Be brief.").user("Name this: sshd[42]").temperature(0.0);
+    let mut chat = Chat::new()
+        .system("Be brief.")
+        .user("Name this: sshd[42]")
+        .temperature(0.0);
     if let Some(model) = params.model {
         chat = chat.model(model);
     }
@@ -44,8 +47,9 @@ fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
             Ok(json!({"arguments": call.arguments, "text": second.text}))
         }
         "many" => {
-            let chats: Vec<Chat> =
-                (0..params.count).map(|n| Chat::new().user(n.to_string())).collect();
+            let chats: Vec<Chat> = (0..params.count)
+                .map(|n| Chat::new().user(n.to_string()))
+                .collect();
             let answers = models.complete_many(&chats)?;
             let said = answers.into_iter().map(|answer| match answer {
                 Ok(answer) => answer.text,

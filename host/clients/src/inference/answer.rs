@@ -141,8 +141,16 @@ pub(crate) fn completion(body: &[u8], wanted: &Wanted, sent_bytes: usize) -> Jud
             Wanted::Completion { schema, tools } => (schema.as_deref(), tools.as_slice()),
             Wanted::Vectors(_) => (None, &[][..]),
         };
-        let reason = choice.finish_reason.as_deref().unwrap_or_default().to_owned();
-        let Message { content, refusal, tool_calls } = choice.message;
+        let reason = choice
+            .finish_reason
+            .as_deref()
+            .unwrap_or_default()
+            .to_owned();
+        let Message {
+            content,
+            refusal,
+            tool_calls,
+        } = choice.message;
         let is_refused = content.is_none() && refusal.is_some();
         let text = content.or(refusal).unwrap_or_default();
         let tool_calls = calls(tool_calls.unwrap_or_default(), tools)?;
@@ -151,9 +159,19 @@ pub(crate) fn completion(body: &[u8], wanted: &Wanted, sent_bytes: usize) -> Jud
             Some(schema) if tool_calls.is_empty() => Some(parsed(&text, schema, finish_reason)?),
             _ => None,
         };
-        let model = wire.model.map(|name| cut(&name, MODEL_BYTES_MAX).to_owned());
-        let completion = Completion { text, tool_calls, parsed, finish_reason, usage: used, model };
-        serde_json::to_string(&completion).map_err(|error| ClientError::internal(&error.to_string()))
+        let model = wire
+            .model
+            .map(|name| cut(&name, MODEL_BYTES_MAX).to_owned());
+        let completion = Completion {
+            text,
+            tool_calls,
+            parsed,
+            finish_reason,
+            usage: used,
+            model,
+        };
+        serde_json::to_string(&completion)
+            .map_err(|error| ClientError::internal(&error.to_string()))
     })
 }
 
@@ -224,7 +242,9 @@ fn calls(
             check("arguments", parameters, &arguments, &said, "")?;
         }
         checked.push(ToolCall {
-            id: id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call-{index}")),
+            id: id
+                .filter(|id| !id.is_empty())
+                .unwrap_or_else(|| format!("call-{index}")),
             name,
             arguments,
         });
@@ -269,7 +289,12 @@ fn check(
         .map(|mistake| json!({"field": bracketed(&mistake.field), "message": mistake.problem}))
         .collect();
     let mut error = bad(
-        &format!("`{}` {} ({} in all){why}", bracketed(&first.field), first.problem, mistakes.len()),
+        &format!(
+            "`{}` {} ({} in all){why}",
+            bracketed(&first.field),
+            first.problem,
+            mistakes.len()
+        ),
         said,
     );
     if let Some(details) = &mut error.details {
@@ -317,12 +342,16 @@ mod tests {
     fn said(message: &Value, reason: &str) -> Vec<u8> {
         let choices = json!([{"index": 0, "message": message, "finish_reason": reason}]);
         let usage = json!({"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12});
-        json!({"id": "x", "model": "m", "choices": choices, "usage": usage}).to_string().into_bytes()
+        json!({"id": "x", "model": "m", "choices": choices, "usage": usage})
+            .to_string()
+            .into_bytes()
     }
 
     fn answer(body: &[u8], wanted: &Wanted) -> Result<Value, ClientError> {
         let judged = completion(body, wanted, 40);
-        judged.answer.map(|text| serde_json::from_str(&text).unwrap())
+        judged
+            .answer
+            .map(|text| serde_json::from_str(&text).unwrap())
     }
 
     fn problem(body: &[u8], wanted: &Wanted) -> ClientError {
@@ -345,14 +374,21 @@ mod tests {
     #[test]
     fn tools_are_called_with_what_their_parameters_say() {
         let parameters = json!({"type": "object", "required": ["city"]});
-        let wanted = chat(Some(&json!({"type": "object"})), &[("weather", Some(parameters))]);
+        let wanted = chat(
+            Some(&json!({"type": "object"})),
+            &[("weather", Some(parameters))],
+        );
         let call = |arguments: Value| {
             let function = json!({"name": "weather", "arguments": arguments});
-            said(&json!({"content": null, "tool_calls": [{"id": "", "function": function}]}), "stop")
+            said(
+                &json!({"content": null, "tool_calls": [{"id": "", "function": function}]}),
+                "stop",
+            )
         };
         for arguments in [json!("{\"city\":\"Ulm\"}"), json!({"city": "Ulm"})] {
             let answer = answer(&call(arguments), &wanted).unwrap();
-            let expected = json!([{"id": "call-0", "name": "weather", "arguments": {"city": "Ulm"}}]);
+            let expected =
+                json!([{"id": "call-0", "name": "weather", "arguments": {"city": "Ulm"}}]);
             assert_eq!(answer["tool_calls"], expected);
             assert_eq!(answer["finish_reason"], "tool_calls");
             assert!(answer.get("parsed").is_none());
@@ -386,7 +422,10 @@ mod tests {
         let refused = said(&json!({"content": null, "refusal": "no"}), "stop");
         assert!(problem(&refused, &wanted).message.contains("refused"));
         let plain = answer(&refused, &chat(None, &[])).unwrap();
-        assert_eq!((&plain["text"], &plain["finish_reason"]), (&json!("no"), &json!("content_filter")));
+        assert_eq!(
+            (&plain["text"], &plain["finish_reason"]),
+            (&json!("no"), &json!("content_filter"))
+        );
     }
 
     #[test]
@@ -403,8 +442,16 @@ mod tests {
             "{\"choices\":[],\"choices\":[]}",
         ] {
             let judged = completion(body.as_bytes(), &chat(None, &[]), 40);
-            assert_eq!(judged.answer.unwrap_err().code, ErrorCode::BadAnswer, "{body}");
-            assert!(judged.used.estimated && judged.used.tokens() >= 10, "{:?}", judged.used);
+            assert_eq!(
+                judged.answer.unwrap_err().code,
+                ErrorCode::BadAnswer,
+                "{body}"
+            );
+            assert!(
+                judged.used.estimated && judged.used.tokens() >= 10,
+                "{:?}",
+                judged.used
+            );
         }
         let error = problem(&[0xff; 9_000], &chat(None, &[]));
         assert!(error.details.unwrap()["said"].as_str().unwrap().len() <= QUOTED_BYTES_MAX);

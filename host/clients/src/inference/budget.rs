@@ -1,14 +1,16 @@
-//! Tokens that a run, and a space in a day, may use: reserved before a request goes out, and counted
-//! once it is known what it took.
+//! Tokens that a run, and a space in a day, may use: reserved before a request goes out, and
+//! counted once it is known what it took.
 //!
 //! # Guarantees
 //! 1. Requests that are under way together cannot take more than is left: a request reserves one
-//!    token for each byte that it sends, of which no token is less, and all that its answer may have.
+//!    token for each byte that it sends, of which no token is less, and all that its answer may
+//!    have.
 //! 2. Where the rest would do once others have said what they took, a request waits for them.
 //! 3. A request that went out and was given up counts with all that it had reserved.
 //!
 //! # Limits
-//! What a space has used of a day (UTC) is known in this host's memory alone: a restart begins anew.
+//! What a space has used of a day (UTC) is known in this host's memory alone: a restart begins
+//! anew.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,11 +126,7 @@ impl Ledger {
         }
     }
 
-    fn try_reserve(
-        self: &Arc<Self>,
-        payer: &Payer,
-        wanted: Wanted,
-    ) -> Result<Reservation, Left> {
+    fn try_reserve(self: &Arc<Self>, payer: &Payer, wanted: Wanted) -> Result<Reservation, Left> {
         let mut run = lock(&payer.run);
         let mut days = lock(&self.days);
         let left = {
@@ -137,13 +135,19 @@ impl Ledger {
                 None => Account::default().left(None, "day"),
                 most => day_of(&mut days, payer).account.left(most, "day"),
             };
-            if of_run.tokens <= of_day.tokens { of_run } else { of_day }
+            if of_run.tokens <= of_day.tokens {
+                of_run
+            } else {
+                of_day
+            }
         };
         let answer = match wanted.answer {
             Some(answer) => answer,
             // Others that are under way may leave enough for a whole one.
             None if left.may_grow => ANSWER_TOKENS_DEFAULT,
-            None => ANSWER_TOKENS_DEFAULT.min(left.tokens.saturating_sub(wanted.prompt)).max(1),
+            None => ANSWER_TOKENS_DEFAULT
+                .min(left.tokens.saturating_sub(wanted.prompt))
+                .max(1),
         };
         let tokens = wanted.prompt.saturating_add(answer);
         if tokens > left.tokens {
@@ -229,8 +233,8 @@ fn used_up(wanted: Wanted, left: &Left) -> ClientError {
     let answer = answer.unwrap_or(1);
     let tokens = left.tokens;
     let message = format!(
-        "the request may take {prompt} tokens (one for each byte, until it is known) and its answer \
-         {answer}, and {tokens} are left to {whose}: ask for less, or {raise}"
+        "the request may take {prompt} tokens (one for each byte, until it is known) and its \
+         answer {answer}, and {tokens} are left to {whose}: ask for less, or {raise}"
     );
     ClientError::new(ErrorCode::QuotaExceeded, message)
 }
@@ -249,7 +253,10 @@ mod tests {
         Payer {
             run: RunAccount::default(),
             run_max,
-            space: (Label::parse("small").unwrap(), Space::parse("default").unwrap()),
+            space: (
+                Label::parse("small").unwrap(),
+                Space::parse("default").unwrap(),
+            ),
             day_max,
             today: 20_000,
         }
@@ -266,13 +273,23 @@ mod tests {
         let first = ledger.reserve(&payer, wants(30, Some(30))).await.unwrap();
         assert_eq!(ledger.left(&payer), Some(40));
         let mut second = Box::pin(ledger.reserve(&payer, wants(30, Some(30))));
-        assert!(second.as_mut().now_or_never().is_none(), "it waits for the first");
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "it waits for the first"
+        );
         first.settle(10);
         let second = second.await.unwrap();
         assert_eq!(ledger.left(&payer), Some(30));
         drop(second);
-        assert_eq!(lock(&payer.run).used, 70, "what was given up counts in full");
-        let error = ledger.reserve(&payer, wants(30, Some(1))).await.unwrap_err();
+        assert_eq!(
+            lock(&payer.run).used,
+            70,
+            "what was given up counts in full"
+        );
+        let error = ledger
+            .reserve(&payer, wants(30, Some(1)))
+            .await
+            .unwrap_err();
         assert_eq!(error.code, ErrorCode::QuotaExceeded);
         assert!(error.message.contains("30 are left to the run"), "{error}");
     }
@@ -292,10 +309,20 @@ mod tests {
     async fn a_space_has_its_tokens_each_day_for_all_its_runs() {
         let ledger = Arc::new(Ledger::default());
         let today = payer(None, Some(100));
-        let another = Payer { run: RunAccount::default(), ..today.clone() };
-        ledger.reserve(&today, wants(10, Some(80))).await.unwrap().settle(80);
+        let another = Payer {
+            run: RunAccount::default(),
+            ..today.clone()
+        };
+        ledger
+            .reserve(&today, wants(10, Some(80)))
+            .await
+            .unwrap()
+            .settle(80);
         assert_eq!(ledger.left(&another), Some(20));
-        let error = ledger.reserve(&another, wants(10, Some(80))).await.unwrap_err();
+        let error = ledger
+            .reserve(&another, wants(10, Some(80)))
+            .await
+            .unwrap_err();
         assert!(error.message.contains("its space today"), "{error}");
         let elsewhere = Payer {
             space: (another.space.0.clone(), Space::parse("other").unwrap()),
@@ -303,7 +330,10 @@ mod tests {
         };
         assert_eq!(ledger.left(&elsewhere), Some(100));
         let over_midnight = ledger.reserve(&another, wants(5, Some(5))).await.unwrap();
-        let tomorrow = Payer { today: today.today + 1, ..another };
+        let tomorrow = Payer {
+            today: today.today + 1,
+            ..another
+        };
         assert_eq!(ledger.left(&tomorrow), Some(90));
         over_midnight.settle(7);
         assert_eq!(ledger.left(&tomorrow), Some(93));

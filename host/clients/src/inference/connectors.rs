@@ -56,7 +56,18 @@ pub struct Connector {
     pub(crate) server: Arc<dyn ModelServer>,
     turns: Semaphore,
     /// What the host's log was told last, so that it is told once.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What keeps a connector from being used. The words of a server may differ each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It answers with this status.
+    Status(u16),
+    /// It cannot be reached, or breaks off.
+    Connection,
+    /// It is too slow.
+    Late,
 }
 
 impl Key {
@@ -123,17 +134,21 @@ impl Connector {
     }
 
     /// Tells an operator what is wrong, once until it is something else or nothing.
-    pub(crate) fn fails(&self, why: String) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.as_ref() != Some(&why) {
+    pub(super) fn fails(&self, trouble: Trouble, why: &str) {
+        let mut told = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != Some(trouble) {
+            *told = Some(trouble);
             tracing::error!(connector = %self.name, why, "a language model cannot be used");
-            *trouble = Some(why);
         }
     }
 
     /// It has answered.
     pub(crate) fn works(&self) {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let trouble = self
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if trouble.is_some() {
             tracing::info!(connector = %self.name, "a language model can be used again");
         }

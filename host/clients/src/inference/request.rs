@@ -21,10 +21,14 @@ use crate::schema::Schema;
 const TOKENS_AROUND: u64 = 32;
 
 static COMPLETION: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
-    compiled(include_str!("../../../../wit/v1/schemas/completion-request.json"))
+    compiled(include_str!(
+        "../../../../wit/v1/schemas/completion-request.json"
+    ))
 });
 static EMBEDDING: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
-    compiled(include_str!("../../../../wit/v1/schemas/embedding-request.json"))
+    compiled(include_str!(
+        "../../../../wit/v1/schemas/embedding-request.json"
+    ))
 });
 
 /// A request that may go out.
@@ -168,8 +172,9 @@ impl Prepared {
     /// the server has for them.
     pub(crate) fn body(&self, model: &str, answer_tokens: Option<(&str, u64)>) -> String {
         let model = Value::from(model);
-        let most = answer_tokens
-            .map_or_else(String::new, |(name, most)| format!("{}:{most},", Value::from(name)));
+        let most = answer_tokens.map_or_else(String::new, |(name, most)| {
+            format!("{}:{most},", Value::from(name))
+        });
         format!("{{\"model\":{model},{most}{}", self.rest)
     }
 }
@@ -181,15 +186,22 @@ fn read<T: DeserializeOwned>(
 ) -> Result<T, ClientError> {
     if text.len() > INFERENCE_REQUEST_BYTES_MAX {
         let most = INFERENCE_REQUEST_BYTES_MAX as u64;
-        return Err(ClientError::too_large("the request", text.len(), "bytes", most));
+        return Err(ClientError::too_large(
+            "the request",
+            text.len(),
+            "bytes",
+            most,
+        ));
     }
-    json::check(text)
-        .map_err(|error| ClientError::invalid("", &format!("the request {error}")))?;
+    json::check(text).map_err(|error| ClientError::invalid("", &format!("the request {error}")))?;
     let tree = json::parse(text)
         .map_err(|error| ClientError::invalid("", &format!("the request {error}")))?;
     let schema = schema.as_ref().map_err(|why| ClientError::internal(why))?;
     if let Some(first) = schema.mistakes("", &tree).first() {
-        return Err(ClientError::invalid(&bracketed(&first.field), &first.problem));
+        return Err(ClientError::invalid(
+            &bracketed(&first.field),
+            &first.problem,
+        ));
     }
     serde_json::from_value(tree).map_err(|error| ClientError::invalid("", &error.to_string()))
 }
@@ -223,18 +235,27 @@ fn label(model: Option<&str>) -> Result<Option<Label>, ClientError> {
 fn check_schemas(asked: &Completion) -> Result<(), ClientError> {
     let mut names = BTreeSet::new();
     let parameters = asked.tools.iter().enumerate().map(|(index, tool)| {
-        (format!("tools[{index}].parameters"), tool.parameters.as_ref())
+        (
+            format!("tools[{index}].parameters"),
+            tool.parameters.as_ref(),
+        )
     });
     let schema = ("schema".to_owned(), asked.schema.as_ref());
     for (field, schema) in parameters.chain([schema]) {
         if let Some(Err(why)) = schema.map(Schema::compile) {
-            return Err(ClientError::invalid(&field, &format!("is no JSON Schema: {why}")));
+            return Err(ClientError::invalid(
+                &field,
+                &format!("is no JSON Schema: {why}"),
+            ));
         }
     }
     for (index, tool) in asked.tools.iter().enumerate() {
         if !names.insert(&tool.name) {
             let field = format!("tools[{index}].name");
-            return Err(ClientError::invalid(&field, "is the name of an earlier tool"));
+            return Err(ClientError::invalid(
+                &field,
+                "is the name of an earlier tool",
+            ));
         }
     }
     Ok(())
@@ -267,7 +288,9 @@ fn body_of(asked: Completion) -> Map<String, Value> {
 }
 
 fn tool(tool: Tool) -> Value {
-    let parameters = tool.parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+    let parameters = tool
+        .parameters
+        .unwrap_or_else(|| json!({"type": "object", "properties": {}}));
     let mut function = json!({"name": tool.name, "parameters": parameters});
     if let Some(description) = tool.description {
         function["description"] = Value::from(description);
@@ -311,9 +334,18 @@ mod tests {
             ("{}".to_owned(), "messages"),
             (r#"{"messages":[]}"#.to_owned(), "messages"),
             (r#"{"messages":[["user","hi"]]}"#.to_owned(), "messages[0]"),
-            (r#"{"messages":[{"role":"user"}]}"#.to_owned(), "messages[0].text"),
-            (r#"{"messages":[{"role":"me","text":""}]}"#.to_owned(), "messages[0].role"),
-            (r#"{"messages":[{"role":"tool","text":""}]}"#.to_owned(), "messages[0].tool_call_id"),
+            (
+                r#"{"messages":[{"role":"user"}]}"#.to_owned(),
+                "messages[0].text",
+            ),
+            (
+                r#"{"messages":[{"role":"me","text":""}]}"#.to_owned(),
+                "messages[0].role",
+            ),
+            (
+                r#"{"messages":[{"role":"tool","text":""}]}"#.to_owned(),
+                "messages[0].tool_call_id",
+            ),
             (
                 r#"{"messages":[{"role":"user","text":"","tool_calls":[]}]}"#.to_owned(),
                 "messages[0].tool_calls",
@@ -322,10 +354,22 @@ mod tests {
             (format!(r#"{{{hi},"n":2}}"#), "n"),
             (format!(r#"{{{hi},"max_tokens":0}}"#), "max_tokens"),
             (format!(r#"{{{hi},"temperature":3}}"#), "temperature"),
-            (format!(r#"{{{hi},"schema":{{"type":"nothing"}}}}"#), "schema"),
-            (format!(r#"{{{hi},"schema":{{"$ref":"http://x/y"}}}}"#), "schema"),
-            (format!(r#"{{{hi},"tools":[{{"name":"a b"}}]}}"#), "tools[0].name"),
-            (format!(r#"{{{hi},"tools":[{{"name":"a"}},{{"name":"a"}}]}}"#), "tools[1].name"),
+            (
+                format!(r#"{{{hi},"schema":{{"type":"nothing"}}}}"#),
+                "schema",
+            ),
+            (
+                format!(r#"{{{hi},"schema":{{"$ref":"http://x/y"}}}}"#),
+                "schema",
+            ),
+            (
+                format!(r#"{{{hi},"tools":[{{"name":"a b"}}]}}"#),
+                "tools[0].name",
+            ),
+            (
+                format!(r#"{{{hi},"tools":[{{"name":"a"}},{{"name":"a"}}]}}"#),
+                "tools[1].name",
+            ),
             (
                 format!(r#"{{{hi},"tools":[{{"name":"a","parameters":{{"type":7}}}}]}}"#),
                 "tools[0].parameters",
@@ -335,8 +379,14 @@ mod tests {
         }
         let twice = r#"{"messages":[{"role":"user","text":"hi","text":"ho"}]}"#;
         assert_eq!(field_of(twice), "");
-        let large = format!(r#"{{{hi},"stop":["{}"]}}"#, "x".repeat(INFERENCE_REQUEST_BYTES_MAX));
-        assert_eq!(Prepared::completion(&large).unwrap_err().code, ErrorCode::TooLarge);
+        let large = format!(
+            r#"{{{hi},"stop":["{}"]}}"#,
+            "x".repeat(INFERENCE_REQUEST_BYTES_MAX)
+        );
+        assert_eq!(
+            Prepared::completion(&large).unwrap_err().code,
+            ErrorCode::TooLarge
+        );
     }
 
     #[test]
@@ -385,8 +435,16 @@ mod tests {
         let prepared = Prepared::embedding(r#"{"texts":["a","b"],"dimensions":3}"#).unwrap();
         assert!(matches!(prepared.wanted, Wanted::Vectors(2)));
         let body: Value = serde_json::from_str(&prepared.body("m", None)).unwrap();
-        assert_eq!(body, json!({"model": "m", "input": ["a", "b"], "dimensions": 3}));
-        for bad in [r#"{"texts":[]}"#, r#"{"texts":[""]}"#, r#"{"texts":["a"],"b":1}"#, "7"] {
+        assert_eq!(
+            body,
+            json!({"model": "m", "input": ["a", "b"], "dimensions": 3})
+        );
+        for bad in [
+            r#"{"texts":[]}"#,
+            r#"{"texts":[""]}"#,
+            r#"{"texts":["a"],"b":1}"#,
+            "7",
+        ] {
             assert!(Prepared::embedding(bad).is_err(), "{bad}");
         }
     }

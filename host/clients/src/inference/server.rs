@@ -1,24 +1,40 @@
 //! Servers that speak the protocol of OpenAI, as far as posting JSON and judging the status goes.
 //!
-//! # Why no client library for that protocol
+//! # Why this way
 //! `async-openai` (0.43) reads answers of any length into memory, says of a refused request neither
 //! `retry-after` nor any other header, writes what a failing server sends to the log, and refuses
 //! answers that are not OpenAI's own to the letter. What is left of it is one POST.
+//!
+//! A connection for each request: dropping it is all that giving up needs, and next to what a model
+//! takes to answer, a connection costs nothing.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
-use url::Url;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use url::{Host, Url};
 
 use super::connectors::Key;
 
 /// Of an answer that is an error: a sentence is wanted, and no page.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Of an answer's status and headers.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// For a connection alone; the connector's own limit holds for all of a request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pause beyond it is a mistake.
@@ -86,15 +102,17 @@ impl Room {
     /// Takes so much of it; whether there was so much.
     pub fn take(&self, bytes: usize) -> bool {
         let left = |left: usize| left.checked_sub(bytes);
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
         taken.is_ok()
     }
 }
 
 /// A server over HTTP, at whatever address its operator wrote.
-#[derive(Debug)]
 pub struct HttpServer {
-    client: Client,
+    /// Where it encrypts.
+    tls: Option<TlsConnector>,
     base: Url,
     key: Option<Key>,
     authorization: Option<HeaderValue>,
@@ -114,18 +132,12 @@ impl HttpServer {
             Ok::<_, String>(value)
         };
         let authorization = key.as_ref().map(bearer).transpose()?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(crate::tls::config()?)
-            // The operator wrote the address, and a redirect would take the key elsewhere.
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("taskhost/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| words(&error))?;
+        let tls = match base.scheme() {
+            "https" => Some(TlsConnector::from(Arc::new(crate::tls::config()?))),
+            _ => None,
+        };
         Ok(Self {
-            client,
+            tls,
             base,
             key,
             authorization,
@@ -133,11 +145,95 @@ impl HttpServer {
         })
     }
 
-    fn address(&self, path: &str) -> Url {
-        let mut address = self.base.clone();
-        let below = format!("{}/{path}", address.path().trim_end_matches('/'));
-        address.set_path(&below);
-        address
+    /// Where a path below the base address is.
+    fn path(&self, path: &str) -> String {
+        format!("{}/{path}", self.base.path().trim_end_matches('/'))
+    }
+
+    fn request(&self, path: &str, body: String) -> Result<Request<Full<Bytes>>, NoReply> {
+        let mut request = Request::post(self.path(path))
+            .header(HOST, self.base.authority())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("taskhost/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let request = request.body(Full::new(Bytes::from(body)));
+        request.map_err(|error| NoReply::Unreachable(error.to_string()))
+    }
+
+    async fn connected(&self) -> Result<TcpStream, NoReply> {
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        let connecting = async {
+            match self.base.host() {
+                Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
+                Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
+                Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
+                None => Err(std::io::ErrorKind::AddrNotAvailable.into()),
+            }
+        };
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let stream = connected.map_err(|error| NoReply::Unreachable(error.to_string()))?;
+        stream.set_nodelay(true).ok();
+        Ok(stream)
+    }
+
+    async fn encrypted(
+        &self,
+        tls: &TlsConnector,
+        stream: TcpStream,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, NoReply> {
+        let name = match self.base.host() {
+            Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).ok(),
+            Some(Host::Ipv4(address)) => Some(ServerName::from(std::net::IpAddr::from(address))),
+            Some(Host::Ipv6(address)) => Some(ServerName::from(std::net::IpAddr::from(address))),
+            None => None,
+        };
+        let unreachable = |why: &str| NoReply::Unreachable(format!("TLS: {why}"));
+        let name = name.ok_or_else(|| unreachable("no certificate can have this name"))?;
+        let encrypting = tokio::time::timeout(CONNECT_TIMEOUT, tls.connect(name, stream)).await;
+        let encrypted = encrypting.map_err(|_| unreachable("no answer in time"))?;
+        encrypted.map_err(|error| unreachable(&error.to_string()))
+    }
+
+    /// Sends a request and reads its answer.
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        request: Request<Full<Bytes>>,
+        room: &Room,
+    ) -> Result<Reply, NoReply> {
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(&error))?;
+        let exchange = async {
+            let answer = sender.send_request(request).await;
+            let answer = answer.map_err(|error| broken(&error))?;
+            let status = answer.status();
+            let retry_after = retry_after(answer.headers(), SystemTime::now());
+            let body = if status.is_success() {
+                body_of(answer, room).await?
+            } else {
+                beginning_of(answer).await
+            };
+            Ok(Reply {
+                status: status.as_u16(),
+                retry_after,
+                body: self.masked(body),
+            })
+        };
+        // How the connection ends, the exchange hears as well.
+        let carried = async {
+            connection.await.ok();
+            std::future::pending().await
+        };
+        tokio::select! {
+            reply = exchange => reply,
+            never = carried => never,
+        }
     }
 
     /// Whatever comes back never has the key in it.
@@ -148,9 +244,17 @@ impl HttpServer {
         };
         let is_in = memchr::memmem::find(&body, secret.as_bytes()).is_some();
         match is_in {
-            true => String::from_utf8_lossy(&body).replace(secret, "***").into_bytes(),
+            true => String::from_utf8_lossy(&body)
+                .replace(secret, "***")
+                .into_bytes(),
             false => body,
         }
+    }
+}
+
+impl Debug for HttpServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HttpServer({}, {:?})", self.base, self.key)
     }
 }
 
@@ -163,28 +267,19 @@ impl ModelServer for HttpServer {
         timeout: Duration,
         room: &Room,
     ) -> Result<Reply, NoReply> {
-        let mut request = self
-            .client
-            .post(self.address(path))
-            .header(CONTENT_TYPE, "application/json")
-            .timeout(timeout)
-            .body(body);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
-        }
-        let response = request.send().await.map_err(|error| no_reply(&error))?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers(), SystemTime::now());
-        let body = if status.is_success() {
-            body_of(response, room).await?
-        } else {
-            beginning_of(response).await
+        let request = self.request(path, body)?;
+        let whole = async {
+            let stream = self.connected().await?;
+            match &self.tls {
+                None => self.exchange(stream, request, room).await,
+                Some(tls) => {
+                    let stream = self.encrypted(tls, stream).await?;
+                    self.exchange(stream, request, room).await
+                }
+            }
         };
-        Ok(Reply {
-            status: status.as_u16(),
-            retry_after,
-            body: self.masked(body),
-        })
+        let reply = tokio::time::timeout(timeout, whole).await;
+        reply.unwrap_or(Err(NoReply::Late))
     }
 
     fn settings(&self) -> (String, String) {
@@ -196,9 +291,11 @@ impl ModelServer for HttpServer {
     }
 }
 
-async fn body_of(mut response: Response, room: &Room) -> Result<Vec<u8>, NoReply> {
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| no_reply(&error))? {
+async fn body_of(answer: Response<Incoming>, room: &Room) -> Result<Vec<u8>, NoReply> {
+    let (mut parts, mut body) = (answer.into_body(), Vec::new());
+    while let Some(part) = parts.frame().await {
+        let part = part.map_err(|error| broken(&error))?;
+        let Ok(part) = part.into_data() else { continue };
         if !room.take(part.len()) {
             return Err(NoReply::TooLarge);
         }
@@ -207,9 +304,10 @@ async fn body_of(mut response: Response, room: &Room) -> Result<Vec<u8>, NoReply
     Ok(body)
 }
 
-async fn beginning_of(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(part)) = response.chunk().await {
+async fn beginning_of(answer: Response<Incoming>) -> Vec<u8> {
+    let (mut parts, mut body) = (answer.into_body(), Vec::new());
+    while let Some(Ok(part)) = parts.frame().await {
+        let Ok(part) = part.into_data() else { continue };
         let left = ERROR_BYTES_MAX - body.len();
         body.extend_from_slice(&part[..part.len().min(left)]);
         if part.len() >= left {
@@ -219,33 +317,21 @@ async fn beginning_of(mut response: Response) -> Vec<u8> {
     body
 }
 
-fn no_reply(error: &reqwest::Error) -> NoReply {
-    if error.is_connect() {
-        NoReply::Unreachable(words(error))
-    } else if error.is_timeout() {
-        NoReply::Late
-    } else {
-        NoReply::Broken(words(error))
-    }
-}
-
-/// The innermost cause: the outer ones repeat the address.
-fn words(error: &reqwest::Error) -> String {
+fn broken(error: &hyper::Error) -> NoReply {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    match cause.downcast_ref::<reqwest::Error>() {
-        Some(_) => "the request could not be sent".to_owned(),
-        None => cause.to_string(),
-    }
+    NoReply::Broken(cause.to_string())
 }
 
 /// The pause that an answer asks for: in milliseconds, seconds, or until a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
     let ms = headers.get("retry-after-ms").and_then(text);
-    let ms = ms.and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let ms = ms
+        .and_then(|text| text.parse().ok())
+        .map(Duration::from_millis);
     let after = || {
         let text = headers.get(RETRY_AFTER).and_then(text)?;
         match text.parse() {
@@ -276,11 +362,12 @@ mod tests {
     #[test]
     fn paths_go_below_the_base_address() {
         for base in ["http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/"] {
-            let address = server(base).address("chat/completions");
-            assert_eq!(address.as_str(), "http://127.0.0.1:1/v1/chat/completions");
+            let request = server(base).request("chat/completions", String::new());
+            let request = request.unwrap();
+            assert_eq!(request.uri(), "/v1/chat/completions");
+            assert_eq!(request.headers()["host"], "127.0.0.1:1");
         }
-        let address = server("https://a.example").address("embeddings");
-        assert_eq!(address.as_str(), "https://a.example/embeddings");
+        assert_eq!(server("http://a.example").path("embeddings"), "/embeddings");
     }
 
     #[test]

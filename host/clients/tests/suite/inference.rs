@@ -38,7 +38,12 @@ pub(super) fn connector(name: &str, url: &str, limits: ConnectorLimits) -> Conne
     let key = Key::new(KEY, "key_env = \"MODEL_KEY\"");
     let url = Url::parse(url).unwrap();
     let server = HttpServer::new(url, Some(key), "url".to_owned()).unwrap();
-    Connector::new(label(name), "tiny".to_owned(), limits, std::sync::Arc::new(server))
+    Connector::new(
+        label(name),
+        "tiny".to_owned(),
+        limits,
+        std::sync::Arc::new(server),
+    )
 }
 
 /// A run that may ask `small` and `large`, of which the first is set up.
@@ -63,7 +68,9 @@ pub(super) fn hi() -> String {
     json!({"messages": [{"role": "user", "text": "hi"}]}).to_string()
 }
 
-pub(super) async fn says(script: impl Fn(&Seen, usize) -> Said + Send + Sync + 'static) -> ModelServer {
+pub(super) async fn says(
+    script: impl Fn(&Seen, usize) -> Said + Send + Sync + 'static,
+) -> ModelServer {
     ModelServer::start(script).await
 }
 
@@ -78,7 +85,10 @@ async fn a_chat_goes_to_the_connectors_server_and_its_tokens_are_counted() {
     let bench = bench(&server, limits()).await;
     let answer = bench.clients.inference.complete(hi()).await.unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((&answer["text"], &answer["model"]), (&json!("hello"), &json!("tiny-1")));
+    assert_eq!(
+        (&answer["text"], &answer["model"]),
+        (&json!("hello"), &json!("tiny-1"))
+    );
     let seen = server.seen();
     assert_eq!(seen[0].path, "/v1/chat/completions");
     assert_eq!(seen[0].authorization, format!("Bearer {KEY}"));
@@ -100,7 +110,10 @@ async fn vectors_come_in_the_order_of_their_texts() {
     let request = json!({"texts": ["a", "b"]}).to_string();
     let vectors = bench.clients.inference.embed(request).await.unwrap();
     assert_eq!(vectors, [[0.0, 0.5], [1.0, 0.5]]);
-    assert_eq!(server.seen()[0].body, json!({"model": "tiny", "input": ["a", "b"]}));
+    assert_eq!(
+        server.seen()[0].body,
+        json!({"model": "tiny", "input": ["a", "b"]})
+    );
     assert_eq!(bench.clients.tokens(), 3);
 }
 
@@ -120,10 +133,17 @@ async fn what_is_not_granted_reaches_no_server() {
         assert_eq!(error.code, ErrorCode::Denied);
         assert!(error.message.contains(why), "{error}");
     }
-    assert_eq!(bench.said.log.lock().unwrap().len(), 3, "the run's log says so");
+    assert_eq!(
+        bench.said.log.lock().unwrap().len(),
+        3,
+        "the run's log says so"
+    );
     let describing = RunClients::describing().inference;
     assert_eq!(code(describing.complete(hi()).await), ErrorCode::Denied);
-    assert_eq!(code(describing.complete_many(vec![]).await), ErrorCode::Denied);
+    assert_eq!(
+        code(describing.complete_many(vec![]).await),
+        ErrorCode::Denied
+    );
     assert_eq!(code(describing.embed(hi()).await), ErrorCode::Denied);
     assert_eq!(describing.budget_remaining(), None);
     assert!(server.seen().is_empty());
@@ -137,14 +157,22 @@ async fn many_go_at_once_as_far_as_the_connector_allows_and_are_answered_in_orde
         Said::Together(std::sync::Arc::clone(&together), model::text(said))
     })
     .await;
-    let at_once = ConnectorLimits { requests_at_once: 3, ..limits() };
+    let at_once = ConnectorLimits {
+        requests_at_once: 3,
+        ..limits()
+    };
     let bench = bench(&server, at_once).await;
     let request = |n: usize| match n {
         4 => "{}".to_owned(),
         n => json!({"messages": [{"role": "user", "text": n.to_string()}]}).to_string(),
     };
     let requests = (0..10).map(request).collect();
-    let answers = bench.clients.inference.complete_many(requests).await.unwrap();
+    let answers = bench
+        .clients
+        .inference
+        .complete_many(requests)
+        .await
+        .unwrap();
     assert_eq!(answers.len(), 10);
     for (n, answer) in answers.into_iter().enumerate() {
         if n == 4 {
@@ -165,8 +193,14 @@ async fn one_call_is_limited_whatever_it_asks() {
     let bench = bench(&server, limits()).await;
     let inference = &bench.clients.inference;
     let many = |count, bytes| vec!["x".repeat(bytes); count];
-    assert_eq!(code(inference.complete_many(many(65, 1)).await), ErrorCode::TooLarge);
-    assert_eq!(code(inference.complete_many(many(33, 512 * 1024)).await), ErrorCode::TooLarge);
+    assert_eq!(
+        code(inference.complete_many(many(65, 1)).await),
+        ErrorCode::TooLarge
+    );
+    assert_eq!(
+        code(inference.complete_many(many(33, 512 * 1024)).await),
+        ErrorCode::TooLarge
+    );
     assert!(inference.complete_many(vec![]).await.unwrap().is_empty());
     let large = vec![" ".repeat(1024 * 1024 + 1)];
     let each = inference.complete_many(large).await.unwrap();
@@ -184,7 +218,10 @@ async fn a_run_that_is_asked_to_stop_closes_its_connections() {
     bench.stop.ask(StopReason::User);
     assert_eq!(code(asking.await.unwrap()), ErrorCode::Canceled);
     server.until_given_up(2).await;
-    assert_eq!(code(bench.clients.inference.complete(hi()).await), ErrorCode::Canceled);
+    assert_eq!(
+        code(bench.clients.inference.complete(hi()).await),
+        ErrorCode::Canceled
+    );
     assert_eq!(server.seen().len(), 2);
 }
 

@@ -45,7 +45,6 @@ impl Client {
                 "has to begin with http:// and name a host".to_owned(),
             ));
         }
-        taskhost_clients::tls::provide();
         // What a proxy would make of loopback is never this machine.
         let http = reqwest::Client::builder()
             .no_proxy()

@@ -84,8 +84,16 @@ fn connector(name: &str, entry: Entry, reader: &Reader<'_>) -> Result<ConnectorS
     for (key, number, most) in [
         ("requests_at_once", u64::from(entry.requests_at_once), 1_000),
         ("timeout_s", entry.timeout_s, DAY_S),
-        ("tokens_per_run", entry.tokens_per_run.unwrap_or(1), u64::MAX),
-        ("tokens_per_space_per_day", entry.tokens_per_space_per_day.unwrap_or(1), u64::MAX),
+        (
+            "tokens_per_run",
+            entry.tokens_per_run.unwrap_or(1),
+            u64::MAX,
+        ),
+        (
+            "tokens_per_space_per_day",
+            entry.tokens_per_space_per_day.unwrap_or(1),
+            u64::MAX,
+        ),
     ] {
         if number == 0 || number > most {
             return Err(match most {
@@ -128,7 +136,9 @@ fn url(text: &str) -> Result<Url, String> {
     }
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
-        _ => Err(format!("has a `url` that is neither http nor https: {wanted}")),
+        _ => Err(format!(
+            "has a `url` that is neither http nor https: {wanted}"
+        )),
     }
 }
 
@@ -144,7 +154,10 @@ fn key(entry: &Entry, reader: &Reader<'_>) -> Result<Option<Key>, String> {
         }
         (None, Some(file)) => {
             let secret = fs::read_to_string(file).map_err(|error| {
-                format!("has `key_file` = {:?}, which cannot be read: {error}", file.display())
+                format!(
+                    "has `key_file` = {:?}, which cannot be read: {error}",
+                    file.display()
+                )
             })?;
             (secret, format!("`key_file` = {:?}", file.display()))
         }
@@ -198,9 +211,15 @@ mod tests {
             timeout: Duration::from_secs(120),
         };
         assert_eq!(small.limits, expected);
-        assert_eq!(small.key, Some(Key::new(SECRET, "`key_env` = \"MODEL_KEY\"")));
+        assert_eq!(
+            small.key,
+            Some(Key::new(SECRET, "`key_env` = \"MODEL_KEY\""))
+        );
         let shown = format!("{all:?}");
-        assert!(shown.contains("MODEL_KEY") && !shown.contains(SECRET), "{shown}");
+        assert!(
+            shown.contains("MODEL_KEY") && !shown.contains(SECRET),
+            "{shown}"
+        );
         assert!(read("").unwrap().is_empty());
     }
 
@@ -232,10 +251,22 @@ mod tests {
         let least = "url = \"https://a.example/v1\"\nmodel = \"m\"";
         for (name, text, problem) in [
             ("a", "url = \"https://a.example\"", "missing field `model`"),
-            ("a", &format!("{least}\nkey = \"{SECRET}\""), "unknown field `key`"),
+            (
+                "a",
+                &format!("{least}\nkey = \"{SECRET}\""),
+                "unknown field `key`",
+            ),
             ("Big", least, "has a wrong name"),
-            ("a", "url = \"a.example\"\nmodel = \"m\"", "has a wrong `url`"),
-            ("a", "url = \"ftp://a.example\"\nmodel = \"m\"", "neither http nor https"),
+            (
+                "a",
+                "url = \"a.example\"\nmodel = \"m\"",
+                "has a wrong `url`",
+            ),
+            (
+                "a",
+                "url = \"ftp://a.example\"\nmodel = \"m\"",
+                "neither http nor https",
+            ),
             (
                 "a",
                 &format!("url = \"https://a.example/?k={SECRET}\"\nmodel = \"m\""),
@@ -246,20 +277,51 @@ mod tests {
                 &format!("url = \"https://u:{SECRET}@a.example\"\nmodel = \"m\""),
                 "belongs where",
             ),
-            ("a", "url = \"https://a.example\"\nmodel = \" \"", "empty `model`"),
-            ("a", &format!("{least}\nkey_env = \"UNSET\""), "which is not set"),
-            ("a", &format!("{least}\nkey_env = \"BROKEN\""), "visible ASCII"),
-            ("a", &format!("{least}\nkey_file = \"no/such\""), "cannot be read"),
-            ("a", &format!("{least}\nkey_env = \"MODEL_KEY\"\nkey_file = \"x\""), "keep one"),
-            ("a", &format!("{least}\nrequests_at_once = 0"), "from 1 to 1000"),
+            (
+                "a",
+                "url = \"https://a.example\"\nmodel = \" \"",
+                "empty `model`",
+            ),
+            (
+                "a",
+                &format!("{least}\nkey_env = \"UNSET\""),
+                "which is not set",
+            ),
+            (
+                "a",
+                &format!("{least}\nkey_env = \"BROKEN\""),
+                "visible ASCII",
+            ),
+            (
+                "a",
+                &format!("{least}\nkey_file = \"no/such\""),
+                "cannot be read",
+            ),
+            (
+                "a",
+                &format!("{least}\nkey_env = \"MODEL_KEY\"\nkey_file = \"x\""),
+                "keep one",
+            ),
+            (
+                "a",
+                &format!("{least}\nrequests_at_once = 0"),
+                "from 1 to 1000",
+            ),
             ("a", &format!("{least}\ntokens_per_run = 0"), "leave it out"),
-            ("a", &format!("{least}\nanswer_limit = \"x\""), "unknown variant"),
+            (
+                "a",
+                &format!("{least}\nanswer_limit = \"x\""),
+                "unknown variant",
+            ),
         ] {
             let mistakes = read(&format!("\n[connectors.{name}]\n{text}\n")).unwrap_err();
             assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
             let mistake = &mistakes[0];
             assert!(mistake.starts_with("t.toml:"), "{mistake}");
-            assert!(mistake.contains(&format!("`connectors.{name}`")), "{mistake}");
+            assert!(
+                mistake.contains(&format!("`connectors.{name}`")),
+                "{mistake}"
+            );
             assert!(mistake.contains(problem), "{mistake} has not {problem}");
             assert!(!mistake.contains(SECRET), "{mistake}");
         }
@@ -268,6 +330,9 @@ mod tests {
             assert!(mistakes[0].contains("[connectors.NAME]"), "{mistakes:?}");
         }
         let mistakes = read("[connectors]\na = 7\n").unwrap_err();
-        assert!(mistakes[0].starts_with("t.toml:2: `connectors.a`"), "{mistakes:?}");
+        assert!(
+            mistakes[0].starts_with("t.toml:2: `connectors.a`"),
+            "{mistakes:?}"
+        );
     }
 }

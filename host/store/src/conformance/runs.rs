@@ -223,14 +223,23 @@ pub(super) async fn a_pause_costs_no_attempt(s: &Subject) -> Result<(), StoreErr
         let waiting = s.task("t").await?;
         assert_eq!(waiting.run.state, Some(RunState::WaitingRetry));
         assert_eq!((waiting.run.attempt, waiting.run.pauses), (1, pause));
-        assert_eq!((waiting.run.due_at, waiting.run.deadline_at), (at(until), None));
-        assert_eq!(waiting.error.map(|error| error.message), Some("later".to_owned()));
+        assert_eq!(
+            (waiting.run.due_at, waiting.run.deadline_at),
+            (at(until), None)
+        );
+        assert_eq!(
+            waiting.error.map(|error| error.message),
+            Some("later".to_owned())
+        );
         assert!(s.claim(1).await?.is_empty(), "not before");
         s.wait_ms(10);
     }
     let again = s.claim(1).await?.remove(0).task;
     assert_eq!((again.run.attempt, again.run.pauses), (1, 2));
-    assert!(again.run.deadline_at > Some(s.now()), "each has the whole time");
+    assert!(
+        again.run.deadline_at > Some(s.now()),
+        "each has the whole time"
+    );
     Ok(())
 }
 

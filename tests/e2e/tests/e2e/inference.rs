@@ -58,7 +58,11 @@ async fn a_task_asks_a_model_and_what_it_took_is_shown() {
     for (ask, payload, tokens) in [
         ("text", json!("sshd"), 12),
         ("typed", json!({"name": "sshd", "confidence": 90}), 12),
-        ("tool", json!({"arguments": {"city": "Ulm"}, "text": "sshd"}), 24),
+        (
+            "tool",
+            json!({"arguments": {"city": "Ulm"}, "text": "sshd"}),
+            24,
+        ),
         ("embed", json!([[0.5], [1.0]]), 2),
         ("budget", json!([100_000, 99_988]), 12),
     ] {
@@ -69,7 +73,12 @@ async fn a_task_asks_a_model_and_what_it_took_is_shown() {
     let shown = host.cli(&["status", "text"]).await.done();
     assert!(shown.contains(", 12 tokens"), "{shown}");
     let bearer = format!("Bearer {KEY}");
-    assert!(server.seen().iter().all(|seen| seen.authorization == bearer));
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|seen| seen.authorization == bearer)
+    );
     assert!(!host.log().contains(KEY), "{}", host.log());
 }
 
@@ -99,18 +108,33 @@ async fn a_model_that_wants_a_pause_gets_it_and_holds_no_slot() {
     .await;
     let host = host_of(&server.url(), "").await;
     let done = host.run("short", "asks-model", asks("text")).await;
-    assert_eq!((&done["status"], &done["payload"]), (&json!("completed"), &json!("sshd")));
+    assert_eq!(
+        (&done["status"], &done["payload"]),
+        (&json!("completed"), &json!("sshd"))
+    );
     let run = &done["run"];
-    assert_eq!((&run["attempt"], &run["pauses"]), (&json!(1), &json!(2)), "{done:#}");
+    assert_eq!(
+        (&run["attempt"], &run["pauses"]),
+        (&json!(1), &json!(2)),
+        "{done:#}"
+    );
     assert_eq!(done["usage"]["tokens"], 12);
 
     host.schedule("long", "asks-model", asks("text")).await;
-    let waits = host.until("long", |task| task["run"]["state"] == "waiting_retry").await;
-    assert_eq!((&waits["run"]["attempt"], &waits["run"]["pauses"]), (&json!(1), &json!(1)));
+    let waits = host
+        .until("long", |task| task["run"]["state"] == "waiting_retry")
+        .await;
+    assert_eq!(
+        (&waits["run"]["attempt"], &waits["run"]["pauses"]),
+        (&json!(1), &json!(1))
+    );
     let other = host.run("other", "sleeper", json!({"ms": 1})).await;
     assert_eq!(other["status"], "completed", "the only slot is free");
     let shown = host.cli(&["status", "long"]).await.done();
-    assert!(shown.contains("waiting_retry") && shown.contains("paused once"), "{shown}");
+    assert!(
+        shown.contains("waiting_retry") && shown.contains("paused once"),
+        "{shown}"
+    );
     host.verb("long", "cancel").await.expect(200);
     host.reaches("long", "canceled").await;
     assert_eq!(server.seen().len(), 4);
@@ -122,11 +146,21 @@ async fn a_task_cannot_pause_for_ever() {
     let params = json!({"code": "rate-limited", "retryable": true, "retry_after_ms": 0});
     let failed = host.run("t", "fails", params).await;
     let run = &failed["run"];
-    assert_eq!((&run["attempt"], &run["pauses"]), (&json!(3), &json!(20)), "{failed:#}");
-    assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("rate-limited")));
+    assert_eq!(
+        (&run["attempt"], &run["pauses"]),
+        (&json!(3), &json!(20)),
+        "{failed:#}"
+    );
+    assert_eq!(
+        (&failed["status"], &failed["error"]["code"]),
+        (&json!("failed"), &json!("rate-limited"))
+    );
     let params = json!({"code": "rate-limited", "retryable": true, "succeed_on_attempt": 2});
     let done = host.run("without-a-pause", "fails", params).await;
-    assert_eq!((&done["run"]["attempt"], &done["run"]["pauses"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&done["run"]["attempt"], &done["run"]["pauses"]),
+        (&json!(2), &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -147,9 +181,16 @@ async fn tokens_are_counted_over_the_attempts_of_a_run() {
     let failed = host.run("t", "asks-model", asks("typed")).await;
     assert_eq!(failed["error"]["code"], "bad-answer", "{failed:#}");
     assert_eq!(failed["error"]["details"]["said"], "no json");
-    assert_eq!((&failed["run"]["attempt"], &failed["usage"]["tokens"]), (&json!(3), &json!(36)));
+    assert_eq!(
+        (&failed["run"]["attempt"], &failed["usage"]["tokens"]),
+        (&json!(3), &json!(36))
+    );
     let budget = host.run("budget", "asks-model", asks("budget")).await;
-    assert_eq!(budget["payload"], json!([2_000, 1_988]), "another run has its own");
+    assert_eq!(
+        budget["payload"],
+        json!([2_000, 1_988]),
+        "another run has its own"
+    );
 }
 
 #[tokio::test]
@@ -187,7 +228,11 @@ async fn a_real_model_answers_where_there_is_one() {
         return;
     };
     let name = std::env::var("TASKHOST_MODEL").unwrap_or_else(|_| "default".to_owned());
-    let host = host_of(&url, &format!("[connectors.large]\nurl = \"{url}\"\nmodel = \"{name}\"\n")).await;
+    let host = host_of(
+        &url,
+        &format!("[connectors.large]\nurl = \"{url}\"\nmodel = \"{name}\"\n"),
+    )
+    .await;
     for ask in ["text", "typed", "many"] {
         let params = json!({"ask": ask, "model": "large", "count": 3});
         let done = host.run(ask, "asks-model", params).await;

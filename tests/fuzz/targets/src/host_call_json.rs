@@ -1,10 +1,11 @@
 //! Every text that a component hands to the host, through the clients of a run: a query, a filter,
-//! documents, log fields, progress, options, and what it returns. Refusals are typed and short,
+//! documents, log fields, progress, options, chats, and what it returns. Refusals are typed and short,
 //! and what is accepted reads back as it was written.
 //!
 //! Each line of an input is a call: a letter, then its arguments with tabs between them.
 
 mod bench;
+mod models;
 
 use std::collections::HashMap;
 
@@ -90,6 +91,11 @@ impl Run {
             'h' => self.report(first, at(1), at(2).unwrap_or_default()),
             'b' => self.phase(first),
             'R' => returned(first),
+            'a' => {
+                let Bench { clients, models, .. } = &self.bench;
+                let answer = at(1).unwrap_or_default();
+                models::ask(&clients.inference, models, first, answer).await;
+            }
             _ => {}
         }
     }

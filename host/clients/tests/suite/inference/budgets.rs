@@ -21,7 +21,11 @@ fn takes_all(body: &Value) -> Value {
 async fn requests_at_once_cannot_overshoot_what_a_run_may_use() {
     let server = says(|seen, _| Said::Json(takes_all(&seen.body))).await;
     let most = 2_000;
-    let at_once = ConnectorLimits { requests_at_once: 64, tokens_per_run: Some(most), ..limits() };
+    let at_once = ConnectorLimits {
+        requests_at_once: 64,
+        tokens_per_run: Some(most),
+        ..limits()
+    };
     let bench = bench(&server, at_once).await;
     let inference = &bench.clients.inference;
     assert_eq!(inference.budget_remaining(), Some(most));
@@ -33,7 +37,11 @@ async fn requests_at_once_cannot_overshoot_what_a_run_may_use() {
         let error = error.unwrap_err();
         assert_eq!(error.code, ErrorCode::QuotaExceeded, "{error}");
     }
-    assert_eq!(server.seen().len(), good.len(), "what was refused was not sent");
+    assert_eq!(
+        server.seen().len(),
+        good.len(),
+        "what was refused was not sent"
+    );
     let used = bench.clients.tokens();
     assert!(used <= most && used > most / 2, "{used} of {most}");
     assert_eq!(inference.budget_remaining(), Some(most - used));
@@ -54,7 +62,10 @@ async fn a_run_goes_on_counting_where_its_former_attempt_ended() {
     let inference = &bench.clients.inference;
     assert_eq!(inference.budget_remaining(), Some(400));
     inference.complete(hi()).await.unwrap();
-    assert!(server.seen()[0].body["max_tokens"].as_u64().unwrap() < 400, "cut to what is left");
+    assert!(
+        server.seen()[0].body["max_tokens"].as_u64().unwrap() < 400,
+        "cut to what is left"
+    );
     assert_eq!(bench.clients.tokens(), 612);
     let much = json!({"messages": [{"role": "user", "text": "x".repeat(500)}]}).to_string();
     let error = inference.complete(much).await.unwrap_err();
@@ -65,7 +76,10 @@ async fn a_run_goes_on_counting_where_its_former_attempt_ended() {
 #[tokio::test]
 async fn a_space_has_its_tokens_for_a_day() {
     let server = says(|_, _| Said::Json(model::text("x"))).await;
-    let limits = ConnectorLimits { tokens_per_space_per_day: Some(200), ..limits() };
+    let limits = ConnectorLimits {
+        tokens_per_space_per_day: Some(200),
+        ..limits()
+    };
     let bench = bench(&server, limits).await;
     let inference = &bench.clients.inference;
     while inference.budget_remaining() > Some(100) {
@@ -74,7 +88,9 @@ async fn a_space_has_its_tokens_for_a_day() {
     let much = json!({"messages": [{"role": "user", "text": "x".repeat(99)}]}).to_string();
     let error = inference.complete(much).await.unwrap_err();
     assert!(error.message.contains("its space today"), "{error}");
-    bench.clock.advance(std::time::Duration::from_secs(24 * 60 * 60));
+    bench
+        .clock
+        .advance(std::time::Duration::from_secs(24 * 60 * 60));
     assert_eq!(inference.budget_remaining(), Some(200));
     inference.complete(hi()).await.unwrap();
 }
@@ -90,7 +106,11 @@ async fn a_server_that_does_not_count_is_counted_for() {
     let bench = bench(&server, limits()).await;
     let answer = bench.clients.inference.complete(hi()).await.unwrap();
     assert!(answer.contains("\"estimated\":true"), "{answer}");
-    assert!((20..200).contains(&bench.clients.tokens()), "{}", bench.clients.tokens());
+    assert!(
+        (20..200).contains(&bench.clients.tokens()),
+        "{}",
+        bench.clients.tokens()
+    );
 }
 
 #[tokio::test]

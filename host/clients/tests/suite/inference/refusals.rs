@@ -18,21 +18,76 @@ fn sentence(text: &str) -> String {
 async fn each_status_has_its_meaning() {
     let key = format!("wrong key {KEY}");
     for (status, body, code, retryable, part) in [
-        (400, sentence("no such thing"), ErrorCode::Invalid, false, "no such thing"),
-        (422, sentence(&"x".repeat(9_000)), ErrorCode::Invalid, false, "xxx"),
-        (413, sentence("too long"), ErrorCode::TooLarge, false, "too long"),
-        (401, sentence(&key), ErrorCode::Internal, false, "refused this host's key"),
-        (403, sentence(&key), ErrorCode::Internal, false, "refused this host's key"),
-        (404, sentence("no model"), ErrorCode::Internal, false, "not where this host looks"),
-        (500, "<html>".to_owned(), ErrorCode::Unavailable, true, "status 500: <html>"),
-        (503, String::new(), ErrorCode::Unavailable, true, "does not say why"),
+        (
+            400,
+            sentence("no such thing"),
+            ErrorCode::Invalid,
+            false,
+            "no such thing",
+        ),
+        (
+            422,
+            sentence(&"x".repeat(9_000)),
+            ErrorCode::Invalid,
+            false,
+            "xxx",
+        ),
+        (
+            413,
+            sentence("too long"),
+            ErrorCode::TooLarge,
+            false,
+            "too long",
+        ),
+        (
+            401,
+            sentence(&key),
+            ErrorCode::Internal,
+            false,
+            "refused this host's key",
+        ),
+        (
+            403,
+            sentence(&key),
+            ErrorCode::Internal,
+            false,
+            "refused this host's key",
+        ),
+        (
+            404,
+            sentence("no model"),
+            ErrorCode::Internal,
+            false,
+            "not where this host looks",
+        ),
+        (
+            500,
+            "<html>".to_owned(),
+            ErrorCode::Unavailable,
+            true,
+            "status 500: <html>",
+        ),
+        (
+            503,
+            String::new(),
+            ErrorCode::Unavailable,
+            true,
+            "does not say why",
+        ),
     ] {
         let server = says(move |_, _| Said::Status(status, vec![], body.clone())).await;
         let bench = bench(&server, limits()).await;
         let error = error_of(&bench.clients.inference).await;
-        assert_eq!((error.code, error.retryable), (code, retryable), "{status}: {error}");
+        assert_eq!(
+            (error.code, error.retryable),
+            (code, retryable),
+            "{status}: {error}"
+        );
         assert!(error.message.contains(part), "{status}: {error}");
-        assert!(error.message.len() < 2_000 && !format!("{error:?}").contains(KEY), "{error:?}");
+        assert!(
+            error.message.len() < 2_000 && !format!("{error:?}").contains(KEY),
+            "{error:?}"
+        );
         assert!(!error.message.contains("127.0.0.1"), "{error}");
         assert_eq!(error.retry_after_ms, None);
         assert_eq!(bench.clients.tokens(), 0, "a refusal is free");
@@ -51,12 +106,20 @@ async fn a_pause_is_passed_on_and_not_waited_for() {
     ] {
         let headers = header.map(|value| ("retry-after", value));
         let server = says(move |_, _| {
-            Said::Status(status, headers.clone().into_iter().collect(), sentence("slow down"))
+            Said::Status(
+                status,
+                headers.clone().into_iter().collect(),
+                sentence("slow down"),
+            )
         })
         .await;
         let bench = bench(&server, limits()).await;
         let error = error_of(&bench.clients.inference).await;
-        assert_eq!((error.code, error.retryable), (ErrorCode::RateLimited, true), "{error}");
+        assert_eq!(
+            (error.code, error.retryable),
+            (ErrorCode::RateLimited, true),
+            "{error}"
+        );
         let after = error.retry_after_ms.unwrap();
         assert!((least..=most).contains(&after), "{status}: {after}");
         assert_eq!(server.seen().len(), 1, "nobody tried again");
@@ -69,7 +132,10 @@ async fn an_account_without_credit_is_no_pause() {
     let server = says(move |_, _| Said::Status(429, vec![], body.clone())).await;
     let bench = bench(&server, limits()).await;
     let error = error_of(&bench.clients.inference).await;
-    assert_eq!((error.code, error.retry_after_ms), (ErrorCode::Unavailable, None));
+    assert_eq!(
+        (error.code, error.retry_after_ms),
+        (ErrorCode::Unavailable, None)
+    );
 }
 
 #[tokio::test]
@@ -77,7 +143,11 @@ async fn redirects_are_not_followed() {
     let other = says(|_, _| Said::Json(model::text("stolen"))).await;
     let to = other.url();
     let server = says(move |_, _| {
-        Said::Status(307, vec![("location", format!("{to}/chat/completions"))], String::new())
+        Said::Status(
+            307,
+            vec![("location", format!("{to}/chat/completions"))],
+            String::new(),
+        )
     })
     .await;
     let bench = bench(&server, limits()).await;
@@ -93,7 +163,10 @@ async fn who_cannot_be_reached_costs_nothing() {
     drop(listener);
     let bench = bench_with(connector("small", &url, limits())).await;
     let error = error_of(&bench.clients.inference).await;
-    assert_eq!((error.code, error.retryable), (ErrorCode::Unavailable, true));
+    assert_eq!(
+        (error.code, error.retryable),
+        (ErrorCode::Unavailable, true)
+    );
     assert!(!error.message.contains("127.0.0.1"), "{error}");
     assert_eq!(bench.clients.tokens(), 0);
 }
@@ -102,9 +175,19 @@ async fn who_cannot_be_reached_costs_nothing() {
 async fn who_does_not_answer_in_time_is_given_up_and_may_have_cost() {
     let server = says(|_, _| Said::Nothing).await;
     let timeout = Duration::from_millis(50);
-    let bench = bench(&server, ConnectorLimits { timeout, ..limits() }).await;
+    let bench = bench(
+        &server,
+        ConnectorLimits {
+            timeout,
+            ..limits()
+        },
+    )
+    .await;
     let error = error_of(&bench.clients.inference).await;
-    assert_eq!((error.code, error.retryable), (ErrorCode::Unavailable, true));
+    assert_eq!(
+        (error.code, error.retryable),
+        (ErrorCode::Unavailable, true)
+    );
     assert!(error.message.contains("did not answer"), "{error}");
     server.until_given_up(1).await;
     assert!(bench.clients.tokens() > 4_096, "{}", bench.clients.tokens());
@@ -116,16 +199,23 @@ async fn answers_are_cut_at_eight_mebibytes_for_one_call_together() {
     let bench = bench(&server, limits()).await;
     let inference = &bench.clients.inference;
     assert!(inference.complete(super::hi()).await.is_ok());
-    let both = inference.complete_many(vec![super::hi(), super::hi()]).await.unwrap();
+    let both = inference
+        .complete_many(vec![super::hi(), super::hi()])
+        .await
+        .unwrap();
     let too_large = |one: &Result<String, _>| {
-        one.as_ref().is_err_and(|error: &taskhost_clients::error::ClientError| {
-            error.code == ErrorCode::TooLarge
-        })
+        one.as_ref()
+            .is_err_and(|error: &taskhost_clients::error::ClientError| {
+                error.code == ErrorCode::TooLarge
+            })
     };
     assert!(both.iter().any(too_large), "10 MiB were kept");
     let server = says(|_, _| Said::Json(model::text(&"x".repeat(9 << 20)))).await;
     let bench = super::bench(&server, limits()).await;
-    assert_eq!(error_of(&bench.clients.inference).await.code, ErrorCode::TooLarge);
+    assert_eq!(
+        error_of(&bench.clients.inference).await.code,
+        ErrorCode::TooLarge
+    );
 }
 
 #[tokio::test]
@@ -137,7 +227,10 @@ async fn a_server_that_tells_the_key_is_not_heard() {
     .await;
     let bench = bench(&server, limits()).await;
     let answer = bench.clients.inference.complete(super::hi()).await.unwrap();
-    assert!(answer.contains("Bearer ***") && !answer.contains(KEY), "{answer}");
+    assert!(
+        answer.contains("Bearer ***") && !answer.contains(KEY),
+        "{answer}"
+    );
     let error = error_of(&bench.clients.inference).await;
     assert!(error.message.contains("Bearer ***"), "{error}");
 }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use taskhost_clients::http::Network;
-use taskhost_clients::inference::Connectors;
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
 use taskhost_clients::turns::RunTurns;
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Digest, Incarnation, Label, RunId, TaskId, TaskKey, TypeId};
 use taskhost_model::task::{LogLine, Progress};
 use taskhost_model::time::Timestamp;
@@ -16,6 +16,7 @@ use taskhost_store::event::{Claim, Event, NewRun};
 use taskhost_store::open::Stores;
 use taskhost_store::streams::{StreamDocument, StreamSettings};
 
+use super::models::{self, Says};
 use crate::host;
 
 pub(super) const STREAM: &str = "logs";
@@ -28,6 +29,7 @@ const MEMORY_BYTES: u64 = 4 * 1024;
 pub(super) struct Bench {
     pub(super) clients: RunClients,
     pub(super) said: Arc<Said>,
+    pub(super) models: Arc<Says>,
 }
 
 /// What a run says.
@@ -52,10 +54,17 @@ impl Bench {
         let (stores, clock) = host::empty();
         let info = claimed(&stores, clock.now()).await;
         let said = Arc::new(Said::default());
+        let models = Arc::new(Says::default());
+        let granted = Capabilities {
+            models: vec![models::name()],
+            ..Capabilities::default()
+        };
         let clients = RunClients::new(RunParts {
             grants: Grants {
                 stream: info.stream.clone(),
                 collections: vec![Label::parse("features").unwrap()],
+                asked: granted.clone(),
+                allowed: granted,
                 ..Grants::default()
             },
             info,
@@ -69,14 +78,18 @@ impl Bench {
             streams: Arc::clone(&stores.streams),
             documents: Arc::clone(&stores.documents),
             turns: RunTurns::default(),
-            connectors: Connectors::default(),
+            connectors: models::connectors(&models),
             tokens_max: None,
             tokens_used: 0,
             checkpoints: Arc::clone(&stores.checkpoints),
             network: Network::default(),
             clock,
         });
-        Self { clients, said }
+        Self {
+            clients,
+            said,
+            models,
+        }
     }
 
     /// Bytes of documents in one answer.
