@@ -8,7 +8,6 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio_rustls::rustls::crypto::ring;
 
 use crate::PATIENCE;
 use crate::answer::Answer;
@@ -91,8 +90,6 @@ impl Host {
             .strip_prefix("listening on ")
             .unwrap_or_else(|| panic!("{line}"))
             .to_owned();
-        // Built together with the host, reqwest knows TLS and asks whose cryptography to take.
-        drop(ring::default_provider().install_default());
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
             .build()

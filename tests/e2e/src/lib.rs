@@ -21,6 +21,7 @@ pub mod home;
 pub mod host;
 pub mod tasks;
 pub mod model;
+pub mod encrypted;
 pub mod plain_server;
 
 /// How long anything may take that has to come. Generous: it only bounds what goes wrong.

@@ -99,6 +99,12 @@ impl ModelServer {
         }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Its base address.
     #[must_use]
     pub fn url(&self) -> String {

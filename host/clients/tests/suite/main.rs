@@ -16,6 +16,10 @@ mod documents;
 mod state;
 mod http;
 #[path = "../../../../tests/e2e/src/model.rs"]
-#[allow(unreachable_pub, reason = "end-to-end tests use the same server")]
+#[allow(
+    unreachable_pub,
+    dead_code,
+    reason = "end-to-end tests use the same server, and more of it"
+)]
 mod model;
 mod inference;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use taskhost_e2e::encrypted;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::model::{self, ModelServer, Said, Seen};
@@ -10,15 +11,19 @@ use tokio::sync::Barrier;
 
 const KEY: &str = "sk-nobody-shall-see-this";
 
-/// A host whose type `asks-model` may ask the models of that server.
-async fn host_of(url: &str, more: &str) -> Host {
+/// A home whose type `asks-model` may ask the models of that server.
+fn home_of(url: &str, more: &str) -> Home {
     let home = Home::with(&["asks-model", "sleeper", "fails"]);
     std::fs::write(home.path().join("key"), format!("{KEY}\n")).unwrap();
     home.settings(&format!(
         "runs.slots = 1\n[[allow]]\ntype = \"asks-model\"\nmodels = [\"small\", \"large\"]\n\
          [connectors.small]\nurl = \"{url}\"\nmodel = \"tiny\"\nkey_file = \"key\"\n{more}"
     ));
-    home.start().await
+    home
+}
+
+async fn host_of(url: &str, more: &str) -> Host {
+    home_of(url, more).start().await
 }
 
 async fn server(script: impl Fn(&Seen, usize) -> Said + Send + Sync + 'static) -> ModelServer {
@@ -218,6 +223,29 @@ async fn what_an_operator_has_to_mend_stands_in_the_hosts_log_alone() {
         host.log().contains("[connectors.large]").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_server_is_asked_through_tls_that_the_system_trusts() {
+    let server = server(|_, _| Said::Json(model::text("sshd"))).await;
+    let (port, certificate) = encrypted::before(server.address()).await;
+    let home = home_of(&format!("https://127.0.0.1:{port}/v1"), "");
+    let file = home.path().join("trusted.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let mut command = home.serve();
+    command.env("SSL_CERT_FILE", &file);
+    let trusting = Host::of(command).await;
+    let done = trusting.run("t", "asks-model", asks("text")).await;
+    assert_eq!(done["payload"], "sshd", "{done:#}");
+    trusting.stop().await;
+    assert_eq!(server.seen().len(), 1);
+
+    let host = home.start().await;
+    let failed = host.run("u", "asks-model", asks("text")).await;
+    assert_eq!(failed["error"]["code"], "unavailable", "{failed:#}");
+    host.see("why", async || host.log().contains("TLS: ").then_some(()))
+        .await;
+    assert_eq!(server.seen().len(), 1, "and no key was sent");
 }
 
 /// With `TASKHOST_MODEL_URL` (and `TASKHOST_MODEL`, the server's name of it), a real one: how it
