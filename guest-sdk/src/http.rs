@@ -210,9 +210,13 @@ impl HttpResponse {
         if status != 429 && status < 500 {
             return Err(error);
         }
-        let seconds = self.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+        let seconds = self
+            .header("retry-after")
+            .and_then(|text| text.parse::<u64>().ok());
         Err(match seconds {
-            Some(seconds) => error.retryable().retry_after_ms(seconds.saturating_mul(1000)),
+            Some(seconds) => error
+                .retryable()
+                .retry_after_ms(seconds.saturating_mul(1000)),
             None => error.retryable(),
         })
     }
@@ -237,7 +241,10 @@ mod tests {
         assert_eq!(fine.json::<serde_json::Value>().unwrap()["a"], 1);
         for (status, is_retryable) in [(301, false), (404, false), (429, true), (503, true)] {
             let error = response(status, "7").ok().unwrap_err();
-            assert_eq!((error.code(), error.is_retryable()), ("http-status", is_retryable));
+            assert_eq!(
+                (error.code(), error.is_retryable()),
+                ("http-status", is_retryable)
+            );
             assert_eq!(error.details().unwrap()["status"], status);
         }
     }

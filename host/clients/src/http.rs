@@ -3,15 +3,15 @@
 //! # Guarantees
 //! 1. Nothing is sent, and no name is looked up, for a request that the descriptor does not ask for
 //!    or the operator does not allow: by origin, method and beginning of the path.
-//! 2. What is connected to is an address that was judged, on every hop ([`network`]).
+//! 2. What is connected to is an address that was judged, on every hop (`network`).
 //! 3. Secrets go where they may and come back masked ([`crate::secrets`]).
-//! 4. Sizes, time and number are limited, whatever the other side sends. Nothing is decompressed, no
-//!    cookie is kept.
+//! 4. Sizes, time and number are limited, whatever the other side sends. Nothing is decompressed,
+//!    no cookie is kept.
 //!
 //! # Why this way
-//! A connection for each request, made here: with a client that keeps connections, follows redirects
-//! and looks up names by itself, each of these guarantees would hang on its settings. It costs a
-//! round trip or two; TLS sessions are resumed.
+//! A connection for each request, made here: with a client that keeps connections, follows
+//! redirects and looks up names by itself, each of these guarantees would hang on its settings. It
+//! costs a round trip or two.
 
 mod addresses;
 mod destination;
@@ -86,7 +86,9 @@ impl Http {
         let outbound = self.granted("http.send")?;
         let room = self.room();
         let _resting = self.scope.stillness.rest();
-        self.scope.unless_stopped(outbound.send(request, &room)).await
+        self.scope
+            .unless_stopped(outbound.send(request, &room))
+            .await
     }
 
     /// Sends several, answered in order, each for itself. They share the bytes of one.
@@ -100,11 +102,18 @@ impl Http {
         let outbound = self.granted("http.send-many")?;
         if requests.len() > REQUESTS_MAX {
             let (count, most) = (requests.len(), REQUESTS_MAX as u64);
-            return Err(ClientError::too_large("`send-many`", count, "requests", most));
+            return Err(ClientError::too_large(
+                "`send-many`",
+                count,
+                "requests",
+                most,
+            ));
         }
         let room = self.room();
         let _resting = self.scope.stillness.rest();
-        let each = requests.into_iter().map(|request| outbound.send(request, &room));
+        let each = requests
+            .into_iter()
+            .map(|request| outbound.send(request, &room));
         let answers = stream::iter(each.collect::<Vec<_>>())
             .buffered(REQUESTS_AT_ONCE)
             .collect::<Vec<_>>();

@@ -3,8 +3,8 @@
 //! # Guarantees
 //! 1. A guest holds a placeholder: 256 bits by chance, another one in each attempt.
 //! 2. The value takes its place in the header values of a request that goes to an origin which the
-//!    operator has authorized for the secret, and nowhere else ([`RunSecrets::swapped`]).
-//! 3. What comes back has it masked, in the spellings that [`masks`] lists.
+//!    operator has authorized for the secret, and nowhere else (`RunSecrets::swapped`).
+//! 3. What comes back has it masked, in the spellings that `masks` lists.
 //! 4. No error, log line or `Debug` has it.
 
 mod masks;
@@ -53,9 +53,11 @@ impl Secret {
             ));
         }
         if !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err("has a character that is not printable ASCII, such as a line break: it \
+            return Err(
+                "has a character that is not printable ASCII, such as a line break: it \
                         could not stand in a header"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if value.starts_with(' ') || value.ends_with(' ') {
             return Err("begins or ends with a space: it could not stand in a header".to_owned());
@@ -161,7 +163,10 @@ impl RunSecrets {
             );
             return Err(ClientError::new(ErrorCode::NotFound, message));
         }
-        let mut placeholders = self.placeholders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut placeholders = self
+            .placeholders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((known, _)) = placeholders.iter().find(|(_, of)| *of == name) {
             return Ok(known.clone());
         }
@@ -213,14 +218,18 @@ impl RunSecrets {
     }
 
     fn value(&self, placeholder: &str, origin: &str) -> Result<&str, ClientError> {
-        let placeholders = self.placeholders.lock().unwrap_or_else(PoisonError::into_inner);
+        let placeholders = self
+            .placeholders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let name = placeholders.get(placeholder).cloned();
         drop(placeholders);
         let secret = name.and_then(|name| self.known.get_key_value(&name));
         let Some((name, secret)) = secret else {
-            let message = "a header has a placeholder of a secret that is not of this attempt: ask \
+            let message =
+                "a header has a placeholder of a secret that is not of this attempt: ask \
                            `secrets.placeholder` anew in each"
-                .to_owned();
+                    .to_owned();
             return Err(self.denials.deny(Denial::new(message)));
         };
         if !secret.origins.iter().any(|of_secret| of_secret == origin) {

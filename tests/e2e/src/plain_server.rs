@@ -170,7 +170,9 @@ async fn read(stream: &mut TcpStream) -> io::Result<String> {
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             continue;
         };
-        let wanted = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let wanted = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
         if body.len() >= wanted.map_or(0, |length| length.parse().unwrap()) {
             return Ok(text.into_owned());
         }

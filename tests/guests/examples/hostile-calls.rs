@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 use taskhost_guests::raw::taskhost::task::documents::{Change, Collection, Create, Delete, Put};
 use taskhost_guests::raw::taskhost::task::types::Error;
-use taskhost_guests::raw::taskhost::task::{context, log, progress, streams};
+use taskhost_guests::raw::taskhost::task::{context, inference, log, progress, streams};
 
 const MIB: usize = 1 << 20;
 
@@ -55,6 +55,7 @@ fn run(params: String) -> Result<String, Error> {
     tell(&mut answers);
     read(&mut answers);
     open(&mut answers);
+    ask(&mut answers);
     store(&mut answers, &Collection::open("hostile", None)?);
     Ok(Value::Object(answers).to_string())
 }
@@ -224,6 +225,77 @@ fn open(answers: &mut Map<String, Value>) {
         .collect();
     let refused = opened.into_iter().find_map(Result::err).map_or(Ok(()), Err);
     note(answers, "open ten thousand", refused);
+}
+
+/// No model is granted: what is refused is refused before, or for that.
+fn ask(answers: &mut Map<String, Value>) {
+    let with = |key: &str, value: &str| {
+        format!(r#"{{"messages":[{{"role":"user","text":"hi"}}],"{key}":{value}}}"#)
+    };
+    for (shown, request) in [
+        ("nothing", String::new()),
+        ("deep", deep(100_000)),
+        ("too much", "x".repeat(2 * MIB)),
+        ("huge temperature", with("temperature", "1e400")),
+        (
+            "huge max_tokens",
+            with("max_tokens", "18446744073709551616"),
+        ),
+        ("another model", with("model", "\"../small\"")),
+        (
+            "schema elsewhere",
+            with("schema", r#"{"$ref":"file:///etc/passwd"}"#),
+        ),
+        ("schema of itself", with("schema", r##"{"$ref":"#"}"##)),
+        ("schema that explodes", with("schema", &explosive())),
+        ("what is not granted", with("seed", "1")),
+    ] {
+        note(
+            answers,
+            &format!("complete {shown}"),
+            inference::complete(&request),
+        );
+        note(
+            answers,
+            &format!("embed {shown}"),
+            inference::embed(&request),
+        );
+    }
+    let many = |count: usize, bytes: usize| vec!["x".repeat(bytes); count];
+    note(answers, "complete-many none", inference::complete_many(&[]));
+    note(
+        answers,
+        "complete-many bad",
+        inference::complete_many(&many(64, 1)),
+    );
+    note(
+        answers,
+        "complete-many many",
+        inference::complete_many(&many(65, 1)),
+    );
+    note(
+        answers,
+        "complete-many much",
+        inference::complete_many(&many(17, MIB)),
+    );
+    let left = inference::budget_remaining();
+    answers.insert(
+        "budget-remaining".to_owned(),
+        json!(left.map_or("none", |_| "ok")),
+    );
+}
+
+/// Refers to each definition twice from the one before.
+fn explosive() -> String {
+    let definition = |n: usize| {
+        let next = format!(r##"{{"$ref":"#/$defs/d{}"}}"##, n + 1);
+        format!(r#""d{n}":{{"allOf":[{next},{next}]}}"#)
+    };
+    let all: Vec<String> = (0..40).map(definition).collect();
+    format!(
+        r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d40":{{}}}}}}"##,
+        all.join(",")
+    )
 }
 
 fn store(answers: &mut Map<String, Value>, hostile: &Collection) {

@@ -1,7 +1,7 @@
-//! Sends requests as they are given, and says what came back: `{"requests": [{method?, url, headers?,
-//! body?, timeout_ms?}]}`, several at once with `"many"`. `{secret}` in a header stands for the
-//! placeholder of the secret `key`, `{other}` for that of one which it does not ask for. It asks for
-//! two origins on this machine, whose ports a test puts into its bytes.
+//! Sends requests as they are given, and says what came back: `{"requests": [{method?, url,
+//! headers?, body?, timeout_ms?}]}`, several at once with `"many"`. `{secret}` in a header stands
+//! for the placeholder of the secret `key`, `{other}` for that of one which it does not ask for. It
+//! asks for two origins on this machine, whose ports a test puts into its bytes.
 
 use std::time::Duration;
 
@@ -42,11 +42,17 @@ fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
         Err(error) => vec![Err(error)],
         Ok(requests) if params.many => clients.http.send_many(requests)?,
         Ok(requests) => {
-            let answers = requests.into_iter().map(|request| clients.http.send(request));
+            let answers = requests
+                .into_iter()
+                .map(|request| clients.http.send(request));
             answers.collect()
         }
     };
-    if answers.iter().flat_map(|answer| answer.as_ref().err()).any(Error::is_canceled) {
+    if answers
+        .iter()
+        .flat_map(|answer| answer.as_ref().err())
+        .any(Error::is_canceled)
+    {
         return Err(Error::failed("canceled", "as it was asked"));
     }
     Ok(json!({"answers": answers.into_iter().map(told).collect::<Vec<_>>()}))

@@ -58,6 +58,28 @@ mod turns {
     #[derive(Debug, Default)]
     pub(crate) struct RunTurns;
 }
+/// No guest calls here.
+mod calls {
+    pub(crate) trait CallScript: std::fmt::Debug + Send + Sync {}
+}
+/// No guest sends here.
+mod http {
+    #[derive(Debug)]
+    pub(crate) struct Network;
+}
+/// No guest asks here.
+mod inference {
+    #[derive(Debug)]
+    pub(crate) struct Connectors;
+}
+/// Nothing is checked here.
+mod schema {
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct FieldError {
+        pub field: String,
+        pub problem: String,
+    }
+}
 #[path = "../../../host/runtime/src/ticker.rs"]
 mod ticker;
 #[path = "../../../host/service/src/signatures.rs"]

@@ -20,7 +20,11 @@ pub struct Range {
 const SPECIAL_V4: &[(Ipv4Addr, u32, &str)] = &[
     (v4(0, 0, 0, 0), 8, "an address of this machine"),
     (v4(10, 0, 0, 0), 8, PRIVATE),
-    (v4(100, 64, 0, 0), 10, "an address of a provider's own network"),
+    (
+        v4(100, 64, 0, 0),
+        10,
+        "an address of a provider's own network",
+    ),
     (v4(127, 0, 0, 0), 8, LOOPBACK),
     (v4(168, 63, 129, 16), 32, METADATA),
     (v4(169, 254, 169, 254), 32, METADATA),
@@ -86,7 +90,9 @@ pub(super) fn refusal(address: IpAddr, open: &[Range]) -> Option<&'static str> {
                 Range { first, bits }.contains(address.into())
             });
             let is_global = GLOBAL_V6.contains(address.into());
-            special.map(|(_, _, what)| *what).or((!is_global).then_some(RESERVED))
+            special
+                .map(|(_, _, what)| *what)
+                .or((!is_global).then_some(RESERVED))
         }
     }
 }
@@ -142,7 +148,10 @@ impl FromStr for Range {
     /// `10.0.0.0/8`, `fd00::/8`; an address alone is the range that holds nothing else.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
-            format!("is \"{}\", and has to be a range such as \"10.1.0.0/16\"", text.escape_debug())
+            format!(
+                "is \"{}\", and has to be a range such as \"10.1.0.0/16\"",
+                text.escape_debug()
+            )
         };
         let (first, bits) = match text.split_once('/') {
             Some((first, bits)) => (first, Some(bits)),
@@ -150,7 +159,9 @@ impl FromStr for Range {
         };
         let first: IpAddr = first.parse().map_err(|_| wrong())?;
         if first != first.to_canonical() {
-            return Err(format!("is \"{text}\": write it as the IPv4 range that it stands for"));
+            return Err(format!(
+                "is \"{text}\": write it as the IPv4 range that it stands for"
+            ));
         }
         let width = if first.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(width), |bits| bits.parse().map_err(|_| wrong()))?;
@@ -158,5 +169,119 @@ impl FromStr for Range {
             return Err(wrong());
         }
         Ok(Self { first, bits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(address: &str, open: &[&str]) -> Option<&'static str> {
+        let open: Vec<Range> = open.iter().map(|range| range.parse().unwrap()).collect();
+        refusal(address.parse().unwrap(), &open)
+    }
+
+    #[test]
+    fn public_addresses_may_be_reached() {
+        for address in [
+            "1.1.1.1",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "169.253.255.255",
+            "192.0.1.0",
+            "198.17.255.255",
+            "223.255.255.255",
+            "2606:4700::1",
+            "2001:200::1",
+            "2003::1",
+            "::ffff:1.1.1.1",
+            "64:ff9b::1.1.1.1",
+        ] {
+            assert_eq!(refused(address, &[]), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn others_may_not_in_any_spelling() {
+        for (address, what) in [
+            ("0.1.2.3", LOOPBACK),
+            ("10.255.255.255", PRIVATE),
+            ("127.255.255.254", LOOPBACK),
+            ("169.254.169.254", METADATA),
+            ("168.63.129.16", METADATA),
+            ("169.254.0.1", LINK_LOCAL),
+            ("172.16.0.0", PRIVATE),
+            ("172.31.255.255", PRIVATE),
+            ("203.0.113.1", DOCUMENTATION),
+            ("239.255.255.255", MULTICAST),
+            ("255.255.255.255", RESERVED),
+            ("::", LOOPBACK),
+            ("::1", LOOPBACK),
+            ("::127.0.0.1", RESERVED),
+            ("::ffff:169.254.169.254", METADATA),
+            ("::ffff:0:10.0.0.1", RESERVED),
+            ("64:ff9b::10.0.0.1", PRIVATE),
+            ("64:ff9b:1::1.1.1.1", RESERVED),
+            ("100::1", RESERVED),
+            ("2001::1", RESERVED),
+            ("2001:db8::1", DOCUMENTATION),
+            ("2002:0a00:0001::1", "an address that leads through 6to4"),
+            ("3fff::1", DOCUMENTATION),
+            ("4000::1", RESERVED),
+            ("5f00::1", RESERVED),
+            ("fd00:ec2::254", METADATA),
+            ("fd00::1", PRIVATE),
+            ("fe80::1", LINK_LOCAL),
+            ("fec0::1", PRIVATE),
+            ("ff02::1", MULTICAST),
+        ] {
+            assert_eq!(refused(address, &[]), Some(what), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_range_opens_what_is_within_and_nothing_else() {
+        assert_eq!(refused("10.1.2.3", &["10.1.0.0/16"]), None);
+        assert_eq!(refused("::ffff:10.1.2.3", &["10.1.0.0/16"]), None);
+        assert!(refused("10.2.0.0", &["10.1.0.0/16"]).is_some());
+        assert!(refused("64:ff9b::10.1.2.3", &["10.1.0.0/16"]).is_some());
+        assert_eq!(refused("fd00::1", &["10.0.0.0/8", "fd00::/8"]), None);
+        assert!(refused("fe80::1", &["fd00::/8"]).is_some());
+        assert_eq!(refused("127.0.0.1", &["127.0.0.1"]), None);
+        assert!(refused("127.0.0.2", &["127.0.0.1"]).is_some());
+        assert_eq!(refused("127.0.0.2", &["0.0.0.0/0"]), None);
+        assert!(refused("::1", &["0.0.0.0/0"]).is_some());
+        assert_eq!(refused("::1", &["::/0"]), None);
+    }
+
+    #[test]
+    fn ranges_that_cannot_be_meant_are_refused() {
+        for text in [
+            "",
+            "x",
+            "10.0.0.0/33",
+            "fd00::/129",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0/8",
+            "1.1.1.1/-1",
+        ] {
+            assert!(
+                text.parse::<Range>()
+                    .unwrap_err()
+                    .contains("a range such as"),
+                "{text}"
+            );
+        }
+        assert!(
+            "::ffff:10.0.0.1"
+                .parse::<Range>()
+                .unwrap_err()
+                .contains("IPv4")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Where a request goes, and whether both sides have said that it may: the descriptor by asking, the
-//! operator by allowing.
+//! Where a request goes, and whether both sides have said that it may: the descriptor by asking,
+//! the operator by allowing.
 
 use percent_encoding::percent_decode;
 use taskhost_model::capabilities::{Capabilities, HttpRule};
@@ -43,7 +43,11 @@ pub fn origin(text: &str) -> Result<String, String> {
     };
     let destination = Destination::parse(text).map_err(|_| wrong())?;
     let rest = &destination.url[Position::BeforePath..];
-    if rest == "/" { Ok(destination.origin) } else { Err(wrong()) }
+    if rest == "/" {
+        Ok(destination.origin)
+    } else {
+        Err(wrong())
+    }
 }
 
 impl Destination {
@@ -271,7 +275,15 @@ mod tests {
         ] {
             assert!(of(path), "{path}");
         }
-        for path in ["/", "/v1/a%2Fb", "/v1/a..b", "/v1/...", "/v1/100%25", "/v1/%C3%A4", "/a//b"] {
+        for path in [
+            "/",
+            "/v1/a%2Fb",
+            "/v1/a..b",
+            "/v1/...",
+            "/v1/100%25",
+            "/v1/%C3%A4",
+            "/a//b",
+        ] {
             assert!(!of(path), "{path}");
         }
         for (path, normal) in [
@@ -287,8 +299,16 @@ mod tests {
 
     #[test]
     fn an_origin_is_nothing_more_and_is_told_in_one_form() {
-        assert_eq!(origin("https://A.example:443").unwrap(), "https://a.example");
-        for text in ["https://a.example/x", "https://a.example?", "a.example", "ws://a"] {
+        assert_eq!(
+            origin("https://A.example:443").unwrap(),
+            "https://a.example"
+        );
+        for text in [
+            "https://a.example/x",
+            "https://a.example?",
+            "a.example",
+            "ws://a",
+        ] {
             let problem = origin(text).unwrap_err();
             assert!(problem.contains("has to be an origin"), "{problem}");
         }

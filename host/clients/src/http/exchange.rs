@@ -1,8 +1,8 @@
 //! One request and its answer, from hop to hop.
 //!
 //! # Guarantees
-//! 1. Each hop is judged as the first one was: by both sides' rules, by its secrets, and by the very
-//!    addresses that are connected to.
+//! 1. Each hop is judged as the first one was: by both sides' rules, by its secrets, and by the
+//!    very addresses that are connected to.
 //! 2. Each hop has a connection of its own, which is closed with the answer's last byte, and when
 //!    this future is dropped. Nothing of one request is left to the next one.
 
@@ -111,7 +111,12 @@ impl Outbound {
         let to = hop.to.clone();
         let limit = Duration::from_millis(timeout_ms);
         let answer = tokio::time::timeout(limit, self.follow(hop, room)).await;
-        answer.unwrap_or_else(|_| Err(unavailable(&to, &format!("no answer within {timeout_ms} ms"))))
+        answer.unwrap_or_else(|_| {
+            Err(unavailable(
+                &to,
+                &format!("no answer within {timeout_ms} ms"),
+            ))
+        })
     }
 
     async fn follow(&self, mut hop: Hop, room: &Room) -> Result<Response, ClientError> {
@@ -162,7 +167,12 @@ impl Outbound {
 
     /// The request as it goes out, if both sides allow it.
     fn permitted(&self, hop: &Hop) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
-        let Hop { method, to, headers, body } = hop;
+        let Hop {
+            method,
+            to,
+            headers,
+            body,
+        } = hop;
         if let Some(denial) = self.rules.denial(method.as_str(), to, &self.denials) {
             return Err(self.denials.deny(denial));
         }
@@ -236,7 +246,10 @@ impl Outbound {
         }
         self.secrets.mask(&mut body);
         let headers = head.headers.iter().map(|(name, value)| {
-            (self.text(name.as_str().as_bytes()), self.text(value.as_bytes()))
+            (
+                self.text(name.as_str().as_bytes()),
+                self.text(value.as_bytes()),
+            )
         });
         Ok(Response {
             status: head.status.as_u16(),
@@ -270,7 +283,13 @@ impl Outbound {
 
 impl Hop {
     fn first(request: Request) -> Result<Self, ClientError> {
-        let Request { method, url, headers, body, timeout_ms: _ } = request;
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+            timeout_ms: _,
+        } = request;
         let method = checked_method(&method)?;
         let to = Destination::parse(&url)?;
         let headers = headers::checked(headers)?;
@@ -323,7 +342,9 @@ impl Room {
 
     fn take(&self, bytes: usize) -> Result<(), ClientError> {
         let less = |left: u64| left.checked_sub(bytes as u64);
-        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         taken.map(drop).map_err(|_| {
             let message = format!(
                 "the answer is too large: a call may bring {} bytes, a quarter of the run's memory \
@@ -377,10 +398,15 @@ fn broken(to: &Destination, error: &hyper::Error) -> ClientError {
         );
         return ClientError::new(ErrorCode::TooLarge, message);
     }
-    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    let cause = error
+        .source()
+        .map_or_else(String::new, |cause| format!(": {cause}"));
     unavailable(to, &format!("{error}{cause}"))
 }
 
 fn not_sendable(what: &str) -> ClientError {
-    ClientError::new(ErrorCode::Invalid, format!("{what} cannot be sent over HTTP"))
+    ClientError::new(
+        ErrorCode::Invalid,
+        format!("{what} cannot be sent over HTTP"),
+    )
 }

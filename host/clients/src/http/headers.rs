@@ -10,8 +10,8 @@ const HEADERS_MAX: usize = 100;
 /// Names and values of a request together.
 const HEADERS_BYTES_MAX: usize = 32 * 1024;
 
-/// What belongs to the connection, or is derived from the request: in the task's hands it could make
-/// one request look like two.
+/// What belongs to the connection, or is derived from the request: in the task's hands it could
+/// make one request look like two.
 const OF_THE_HOST: [&str; 12] = [
     "connection",
     "content-length",
@@ -51,14 +51,30 @@ pub(super) type Header = (HeaderName, String);
 pub(super) fn checked(headers: Vec<(String, String)>) -> Result<Vec<Header>, ClientError> {
     if headers.len() > HEADERS_MAX {
         let (count, most) = (headers.len(), HEADERS_MAX as u64);
-        return Err(ClientError::too_large("the request", count, "headers", most));
+        return Err(ClientError::too_large(
+            "the request",
+            count,
+            "headers",
+            most,
+        ));
     }
-    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     if bytes > HEADERS_BYTES_MAX {
         let most = HEADERS_BYTES_MAX as u64;
-        return Err(ClientError::too_large("the headers together", bytes, "bytes", most));
+        return Err(ClientError::too_large(
+            "the headers together",
+            bytes,
+            "bytes",
+            most,
+        ));
     }
-    headers.into_iter().map(|(name, value)| header(&name, value)).collect()
+    headers
+        .into_iter()
+        .map(|(name, value)| header(&name, value))
+        .collect()
 }
 
 fn header(name: &str, value: String) -> Result<Header, ClientError> {
@@ -67,7 +83,10 @@ fn header(name: &str, value: String) -> Result<Header, ClientError> {
         return Err(ClientError::invalid(&field, "is no name of a header"));
     };
     if OF_THE_HOST.contains(&known.as_str()) {
-        return Err(ClientError::invalid(&field, "is set by the host: leave it out"));
+        return Err(ClientError::invalid(
+            &field,
+            "is set by the host: leave it out",
+        ));
     }
     if HeaderValue::from_bytes(value.as_bytes()).is_err() {
         let problem = "has a value with a control character, such as a line break";

@@ -97,7 +97,7 @@ impl Network {
         Arc::clone(&self.0.secrets)
     }
 
-    /// Waits until a request may be sent; it is under way as long as the answer is held. None: never.
+    /// Waits until a request may be sent; it is under way as long as this is held. None: never.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.0.turns.acquire().await.ok()
     }

@@ -1,8 +1,8 @@
 //! Covers secrets in what comes back, as far as that is cheap.
 //!
 //! Found is a secret as it is, in base64 (both alphabets, at any place within what was encoded), in
-//! hexadecimal digits, percent-encoded (what has to be, what may be, or everything) and as part of a
-//! JSON text; letters in either case. Not found is a secret that is compressed, encrypted, encoded
+//! hexadecimal digits, percent-encoded (what has to be, what may be, or everything) and as part of
+//! a JSON text; letters in either case. Not found is a secret that is compressed, encrypted, encoded
 //! twice or in pieces, turned around, in UTF-16, or as entities of HTML.
 
 use std::collections::BTreeSet;
@@ -72,7 +72,14 @@ fn spellings(secret: &str) -> impl Iterator<Item = String> {
     let escaped = secret.replace('\\', "\\\\").replace('"', "\\\"");
     let slashed = escaped.replace('/', "\\/");
     let base64 = (0..3).flat_map(move |before| base64_after(secret, before));
-    let all = [secret.to_owned(), form, each(""), each("%"), escaped, slashed];
+    let all = [
+        secret.to_owned(),
+        form,
+        each(""),
+        each("%"),
+        escaped,
+        slashed,
+    ];
     all.into_iter().chain(percent).chain(base64)
 }
 
@@ -128,7 +135,10 @@ mod tests {
                     let masked = covered(&alphabet.encode(&whole));
                     // Digits that hold bits of what stands around it are left.
                     let hidden = masked.matches('*').count();
-                    assert!(hidden * 6 > SECRET.len() * 8 - 12, "{before} {after} {masked}");
+                    assert!(
+                        hidden * 6 > SECRET.len() * 8 - 12,
+                        "{before} {after} {masked}"
+                    );
                 }
             }
         }

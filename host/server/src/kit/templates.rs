@@ -53,6 +53,8 @@ pub(crate) fn rust(name: &str) -> Vec<File> {
         file("Cargo.toml", cargo),
         file("src/lib.rs", source),
         file("test.sh", test),
+        // The versions that this project was built with; cargo leaves out what is not there.
+        file("Cargo.lock", include_str!("../../../../Cargo.lock")),
         file(".gitignore", "target/\n"),
         readme(name, "src/lib.rs", once, &wasm),
     ];

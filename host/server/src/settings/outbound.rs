@@ -128,7 +128,10 @@ mod tests {
             assert_eq!(outbound.secrets[&name], expected);
         }
         let shown = format!("{outbound:?}");
-        assert!(shown.contains("https://a.example") && !shown.contains(VALUE), "{shown}");
+        assert!(
+            shown.contains("https://a.example") && !shown.contains(VALUE),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -142,16 +145,23 @@ mod tests {
     fn mistakes_have_their_line_and_no_value() {
         let text = [
             secret("a", ORIGINS),
-            secret("b", &format!("env = \"API_TOKEN\"\nfile = \"x\"\n{ORIGINS}")),
+            secret(
+                "b",
+                &format!("env = \"API_TOKEN\"\nfile = \"x\"\n{ORIGINS}"),
+            ),
             secret("c", &format!("env = \"UNSET\"\n{ORIGINS}")),
             secret("d", &format!("file = \"no/such/file\"\n{ORIGINS}")),
             secret("e", "env = \"API_TOKEN\"\norigins = []"),
-            secret("f", "env = \"API_TOKEN\"\norigins = [\"https://a.example/x\"]"),
+            secret(
+                "f",
+                "env = \"API_TOKEN\"\norigins = [\"https://a.example/x\"]",
+            ),
             secret("g", &format!("env = \"SHORT\"\n{ORIGINS}")),
             secret("h", &format!("env = \"BROKEN\"\n{ORIGINS}")),
             secret("i", &format!("value = \"{VALUE}\"\n{ORIGINS}")),
             secret("\"J j\"", &format!("env = \"API_TOKEN\"\n{ORIGINS}")),
-            "[outbound]\nopen_networks = [\"10.0.0.0/33\", \"::ffff:10.0.0.0/104\", \"x\"]\n".to_owned(),
+            "[outbound]\nopen_networks = [\"10.0.0.0/33\", \"::ffff:10.0.0.0/104\", \"x\"]\n"
+                .to_owned(),
         ]
         .concat();
         let mistakes = read(&text).unwrap_err();
@@ -166,9 +176,15 @@ mod tests {
             ("t.toml:22: `secrets.h`", "line break"),
             ("t.toml:26: `secrets.i`", "unknown field `value`"),
             ("t.toml:28: `secrets.J j`", "has a wrong name"),
-            ("t.toml:32: `outbound.open_networks` is \"10.0.0.0/33\"", "a range such as"),
+            (
+                "t.toml:32: `outbound.open_networks` is \"10.0.0.0/33\"",
+                "a range such as",
+            ),
             ("t.toml:32: `outbound.open_networks`", "as the IPv4 range"),
-            ("t.toml:32: `outbound.open_networks` is \"x\"", "a range such as"),
+            (
+                "t.toml:32: `outbound.open_networks` is \"x\"",
+                "a range such as",
+            ),
         ];
         assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
         for (mistake, (place, problem)) in mistakes.iter().zip(expected) {

@@ -77,6 +77,15 @@ async fn hostile_arguments_are_answered_and_cost_the_host_little() {
     // With a stream there is everything to ask.
     assert!(calls.len() > 90, "{} calls", calls.len());
     assert_eq!(calls["open ten thousand"], "too-large");
+    for (call, code) in [
+        ("complete too much", "too-large"),
+        ("complete schema that explodes", "invalid"),
+        ("complete what is not granted", "denied"),
+        ("complete-many much", "too-large"),
+        ("budget-remaining", "ok"),
+    ] {
+        assert_eq!(calls[call], code, "{call}");
+    }
     // Once more, beside honest tasks: what they take would have been counted as well.
     host.schedule_on("s", "again", hostile.guest, hostile.params.clone())
         .await;

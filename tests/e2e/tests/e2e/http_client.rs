@@ -20,21 +20,26 @@ use crate::cancel::SOON;
 
 const SECRET: &str = "a-secret/that:nobody+sees";
 
-/// A component with other ports than it was built with, and another scheme.
+/// A component with other origins than it was built with, wherever it names them.
 fn with_origins(name: &str, origins: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = fs::read(places::component(name)).unwrap();
     for (built, wanted) in origins {
         assert_eq!(built.len(), wanted.len(), "{built} {wanted}");
-        let found = bytes.windows(built.len()).position(|part| part == built.as_bytes());
-        let at = found.unwrap_or_else(|| panic!("{built} is not in {name}"));
-        bytes[at..at + wanted.len()].copy_from_slice(wanted.as_bytes());
+        let mut places = Vec::new();
+        for (at, part) in bytes.windows(built.len()).enumerate() {
+            places.extend((part == built.as_bytes()).then_some(at));
+        }
+        assert!(!places.is_empty(), "{built} is not in {name}");
+        for at in places {
+            bytes[at..at + wanted.len()].copy_from_slice(wanted.as_bytes());
+        }
     }
     bytes
 }
 
 /// A host whose type `sends` may reach both servers, and use `key` at the first.
 async fn host_of(first: &Server, second: &Server, more: &str) -> Host {
-    let home = Home::with(&["hello-task"]);
+    let home = Home::new();
     let origins = [
         ("http://127.0.0.1:10001", first.origin.as_str()),
         ("http://127.0.0.1:10002", second.origin.as_str()),
@@ -62,9 +67,12 @@ async fn sent(host: &Host, id: &str, requests: Value) -> Vec<Value> {
 
 /// The log of the task's run, as text.
 async fn log(host: &Host, id: &str) -> String {
-    let run = host.task(id).await["run"]["id"].as_str().unwrap().to_owned();
+    let run = host.task(id).await["run"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let log = host.get(&format!("{}/runs/{run}/log", task(id))).await;
-    log.json().to_string()
+    log.text
 }
 
 fn echo(seen: &str) -> Vec<u8> {
@@ -86,7 +94,10 @@ async fn the_example_digests_a_document_with_a_token_that_nobody_sees() {
     let mut command = home.serve();
     // Proxies of the environment are not heeded: nobody listens there.
     let proxy = "http://127.0.0.1:1/";
-    command.env("HTTP_DIGEST_TOKEN", SECRET).env("http_proxy", proxy).env("ALL_PROXY", proxy);
+    command
+        .env("HTTP_DIGEST_TOKEN", SECRET)
+        .env("http_proxy", proxy)
+        .env("ALL_PROXY", proxy);
     let host = Host::of(command).await;
     let params = json!({"url": server.url("/a"), "with_token": true});
     let done = host.run("t", "http-digest", params).await;
@@ -94,7 +105,10 @@ async fn the_example_digests_a_document_with_a_token_that_nobody_sees() {
     assert_eq!(done["payload"]["status"], 203, "{done:#}");
     assert_eq!(done["payload"]["sha256"], sha256);
     let seen = server.seen().join("");
-    assert!(seen.contains(&format!("authorization: Bearer {SECRET}\r\n")), "{seen}");
+    assert!(
+        seen.contains(&format!("authorization: Bearer {SECRET}\r\n")),
+        "{seen}"
+    );
     let known = format!("{done} {} {}", log(&host, "t").await, host.log());
     assert!(!known.contains(SECRET), "{known}");
 }
@@ -130,11 +144,14 @@ async fn what_comes_back_has_the_secret_masked_and_other_places_do_not_get_it() 
     // Each denial stands in the run's log, and for the operator in the host's with what would help.
     let (of_run, of_host) = (log(&host, "t").await, host.log());
     for answer in &answers[1..6] {
-        let message = answer["message"].as_str().unwrap().escape_default().to_string();
-        assert!(of_run.contains(&message), "{message} in {of_run}");
+        let message = answer["message"].as_str().unwrap();
+        assert!(of_run.contains(message), "{message} in {of_run}");
     }
     for setting in [
-        format!("[secrets.key]\norigins = [\"{}\", \"{}\"]", first.origin, second.origin),
+        format!(
+            "[secrets.key]\norigins = [\"{}\", \"{}\"]",
+            first.origin, second.origin
+        ),
         "[outbound]\nopen_networks = [\"10.0.0.1/32\"]".to_owned(),
     ] {
         assert!(of_host.contains(&setting), "{setting} in {of_host}");
@@ -150,7 +167,11 @@ async fn this_machine_is_not_reached_until_its_range_is_opened() {
     let host = host_of(&first, &second, "").await;
     let answers = sent(&host, "t", json!([{"url": first.url("/open/")}])).await;
     assert_eq!(answers[0]["code"], "denied", "{answers:?}");
-    assert!(host.log().contains("open_networks = [\"127.0.0.1/32\"]"), "{}", host.log());
+    assert!(
+        host.log().contains("open_networks = [\"127.0.0.1/32\"]"),
+        "{}",
+        host.log()
+    );
     assert!(first.visitors().is_empty());
 }
 
@@ -159,7 +180,11 @@ async fn a_redirect_leads_nowhere_that_a_request_may_not_go() {
     let second = Server::new(echo).await;
     let (inside, other) = ("http://10.0.0.1/".to_owned(), second.url("/x"));
     let redirect = move |seen: &str| {
-        let to = if seen.contains("/open/inside") { &inside } else { &other };
+        let to = if seen.contains("/open/inside") {
+            &inside
+        } else {
+            &other
+        };
         answer("302 Found", &format!("location: {to}\r\n"), "")
     };
     let first = Server::new(redirect).await;
@@ -171,7 +196,10 @@ async fn a_redirect_leads_nowhere_that_a_request_may_not_go() {
     let answers = sent(&host, "t", requests).await;
     assert_eq!(answers[0]["code"], "denied");
     let body = answers[1]["body"].as_str().unwrap();
-    assert!(body.starts_with("GET /x ") && body.contains("accept: own"), "{body}");
+    assert!(
+        body.starts_with("GET /x ") && body.contains("accept: own"),
+        "{body}"
+    );
     assert!(!body.contains("x-key"), "{body}");
 }
 
@@ -181,7 +209,8 @@ async fn a_cancel_ends_a_request_that_hangs() {
     let second = Server::new(echo).await;
     let host = host_of(&silent, &second, OPEN).await;
     let requests = json!([{"url": silent.url("/open/")}]);
-    host.schedule("t", "sends", json!({"requests": requests, "many": true})).await;
+    host.schedule("t", "sends", json!({"requests": requests, "many": true}))
+        .await;
     silent.begun().await;
     let begun = Instant::now();
     host.verb("t", "cancel").await.expect(200);
@@ -206,10 +235,15 @@ async fn encrypted() -> (String, String) {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
             let mut part = [0; 4096];
             stream.read(&mut part).await.ok();
-            stream.write_all(&answer("200 OK", "", "encrypted")).await.ok();
+            stream
+                .write_all(&answer("200 OK", "", "encrypted"))
+                .await
+                .ok();
             stream.shutdown().await.ok();
         }
     });
@@ -241,7 +275,9 @@ async fn certificates_are_those_that_the_system_trusts() {
     let host = home.start().await;
     host.schedule("u", "http-digest", params).await;
     let why = host
-        .until("u", |task| task["error"]["message"].is_string() || task["run"]["last_error"].is_object())
+        .until("u", |task| {
+            task["error"]["message"].is_string() || task["run"]["last_error"].is_object()
+        })
         .await;
     assert!(why.to_string().contains("certificate"), "{why:#}");
 }

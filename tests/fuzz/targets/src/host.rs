@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_model::ids::{Space, StreamKey, StreamName};
 use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
@@ -43,6 +45,8 @@ impl Host {
             clock: clock.clone(),
             settings,
             host: "host-1".to_owned(),
+            connectors: Connectors::default(),
+            network: Network::default(),
         });
         let service = service.await.unwrap();
         let about = About {
