@@ -33,7 +33,7 @@ use catalog::Catalog;
 use push::Pushes;
 
 pub use push::Pushed;
-pub use view::{TypeView, VersionView};
+pub use view::{ShownState, TypeView, VersionView};
 
 /// Loads, lists and hands out task types. Cheap to clone.
 #[derive(Debug, Clone)]

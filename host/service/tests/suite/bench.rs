@@ -48,7 +48,7 @@ impl Bench {
         let beneath = in_memory(Limits::default(), clock.clone());
         let wrapped = wrap(&beneath, policy);
         let service = Service::start(parts(&wrapped, &clock)).await.unwrap();
-        let push = service.types.push(guest::component(0));
+        let push = service.types.push(guest::component(0), None);
         tokio::select! {
             pushed = push => drop(pushed.unwrap()),
             () = async { loop { a_moment().await } } => {}

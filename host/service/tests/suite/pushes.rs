@@ -10,7 +10,7 @@ use taskhost_model::status::Status;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Runtime, RuntimeSettings};
 use taskhost_service::error::ServiceError;
-use taskhost_service::types::Pushed;
+use taskhost_service::types::{Pushed, ShownState};
 use taskhost_service::{Parts, Service};
 use taskhost_store::components::VersionState;
 use taskhost_store::faulty::{Call, Fate, Policy, wrap};
@@ -50,7 +50,7 @@ async fn stores_with(versions: &[u32]) -> Stores {
     let stores = empty();
     let service = Service::start(parts(&stores, &clock())).await.unwrap();
     for version in versions {
-        let pushed = service.types.push(guest::component(*version)).await;
+        let pushed = service.types.push(guest::component(*version), None).await;
         assert!(pushed.unwrap().created);
     }
     stores
@@ -58,7 +58,7 @@ async fn stores_with(versions: &[u32]) -> Stores {
 
 fn push(service: &Service, bytes: Arc<[u8]>) -> JoinHandle<Result<Pushed, ServiceError>> {
     let types = service.types.clone();
-    tokio::spawn(async move { types.push(bytes).await })
+    tokio::spawn(async move { types.push(bytes, None).await })
 }
 
 /// A service where `first` is held up on its way, `second` is taken in, and `first` goes on.
@@ -68,7 +68,7 @@ async fn overtaken(
 ) -> (Service, Result<Pushed, ServiceError>, Pushed) {
     overtaken_over(&empty(), first, |service| {
         let types = service.types.clone();
-        async move { types.push(second).await }
+        async move { types.push(second, None).await }
     })
     .await
 }
@@ -123,7 +123,7 @@ impl Policy for Breaks {
 }
 
 /// The versions of the type with their states, newest first.
-async fn versions(service: &Service) -> Vec<(String, VersionState)> {
+async fn versions(service: &Service) -> Vec<(String, ShownState)> {
     let type_id = TypeId::parse(guest::TYPE).unwrap();
     let view = service.types.get(&type_id).await.unwrap();
     let of_each = view.versions.into_iter();
@@ -145,7 +145,7 @@ async fn one_that_never_says_what_it_is_holds_up_no_other() {
     let service = Service::start(parts).await.unwrap();
     let slow = push(&service, guest::never_described());
     hold.until_come(1).await;
-    let other = service.types.push(guest::component(0)).await.unwrap();
+    let other = service.types.push(guest::component(0), None).await.unwrap();
     assert!(!slow.is_finished(), "the other one has waited for it");
     assert_eq!(other.state, VersionState::Active);
 }
@@ -165,12 +165,12 @@ async fn the_one_that_came_later_stays_active() {
     let mut versions = versions(&service).await;
     versions.sort_by(|a, b| a.0.cmp(&b.0));
     let expected = [
-        ("1.0.1".to_owned(), VersionState::Retired),
-        ("1.0.2".to_owned(), VersionState::Active),
+        ("1.0.1".to_owned(), ShownState::Retired),
+        ("1.0.2".to_owned(), ShownState::Active),
     ];
     assert_eq!(versions, expected);
     // One that comes after both is the active one.
-    let last = service.types.push(guest::component(3)).await.unwrap();
+    let last = service.types.push(guest::component(3), None).await.unwrap();
     assert_eq!(last.state, VersionState::Active);
 }
 
@@ -215,7 +215,39 @@ async fn few_are_in_memory_whoever_hangs_up() {
     assert_eq!(next.await.unwrap().unwrap().state, VersionState::Active);
     let mut versions = versions(&service).await;
     versions.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(versions.last().unwrap().1, VersionState::Active);
+    assert_eq!(versions.last().unwrap().1, ShownState::Active);
+}
+
+/// Nothing of an approval is there, or all of it: whoever is told that it failed does it again.
+#[tokio::test]
+async fn an_approval_that_broke_off_is_done_again() {
+    let more = r#""capabilities":{"secrets":["key"]},"collections":["mine"],"#;
+    for (call, fate) in [
+        ("components.activate", Fate::Rejected),
+        ("components.activate", Fate::DoneButFailed),
+        ("documents.take_label", Fate::Rejected),
+    ] {
+        let breaks = Arc::new(Breaks::default());
+        let policy: Arc<dyn Policy> = Arc::<Breaks>::clone(&breaks);
+        let stores = wrap(&empty(), &policy);
+        let service = Service::start(parts(&stores, &clock())).await.unwrap();
+        let component = guest::of_type(guest::TYPE, 1, more);
+        let waits = service.types.push(component, None).await.unwrap();
+        assert_eq!(waits.state, VersionState::PendingApproval);
+        assert_eq!(waits.needs_approval, ["secret key"]);
+        let by = somebody();
+        let approve = || service.types.approve(&by, &waits.type_id, &waits.digest);
+        *breaks.0.lock().unwrap() = Some((call, fate));
+        let error = approve().await.unwrap_err();
+        assert!(
+            matches!(error, ServiceError::Unavailable { .. }),
+            "{error:?}"
+        );
+        let approved = approve().await.unwrap();
+        assert_eq!(approved.state, VersionState::Active);
+        assert!(approved.needs_approval.is_empty(), "{approved:?}");
+        assert_eq!(runs_on(&service, "t").await, waits.digest);
+    }
 }
 
 #[tokio::test]
@@ -231,7 +263,11 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         let service = Service::start(parts(&stores, &clock())).await.unwrap();
         let broken = async |call, fate, version| {
             *breaks.0.lock().unwrap() = Some((call, fate));
-            let error = service.types.push(component(version)).await.unwrap_err();
+            let error = service
+                .types
+                .push(component(version), None)
+                .await
+                .unwrap_err();
             assert!(
                 matches!(error, ServiceError::Unavailable { .. }),
                 "{error:?}"
@@ -239,12 +275,12 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         };
         // The first of its type.
         broken(call, fate, 1).await;
-        let first = service.types.push(component(1)).await.unwrap();
+        let first = service.types.push(component(1), None).await.unwrap();
         assert_eq!((first.state, first.created), (VersionState::Active, false));
         assert_eq!(runs_on(&service, "first").await, first.digest);
         // The next one, which lies in a folder.
         broken(call, fate, 2).await;
-        let second = service.types.push_found(component(2)).await.unwrap();
+        let second = service.types.push_found(component(2), None).await.unwrap();
         assert_eq!(
             (second.state, second.created),
             (VersionState::Active, false)
@@ -252,7 +288,7 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         assert_eq!(runs_on(&service, "second").await, second.digest);
         // The way back.
         broken("components.activate", Fate::DoneButFailed, 1).await;
-        let back = service.types.push(component(1)).await.unwrap();
+        let back = service.types.push(component(1), None).await.unwrap();
         assert_eq!(back.state, VersionState::Active);
         assert_eq!(runs_on(&service, "back").await, first.digest);
     }
@@ -263,11 +299,15 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
     let stores = stores_with(&[1, 2]).await;
     let service = Service::start(parts(&stores, &clock())).await.unwrap();
     let (older, newer) = (guest::component(1), guest::component(2));
-    let lies = service.types.push_found(Arc::clone(&older)).await.unwrap();
+    let lies = service
+        .types
+        .push_found(Arc::clone(&older), None)
+        .await
+        .unwrap();
     assert_eq!(lies.state, VersionState::Retired);
     assert_ne!(runs_on(&service, "newer").await, lies.digest);
 
-    let back = service.types.push(Arc::clone(&older)).await.unwrap();
+    let back = service.types.push(Arc::clone(&older), None).await.unwrap();
     assert_eq!((back.state, back.created), (VersionState::Active, false));
     let changes = back.changes.join("; ");
     assert!(
@@ -276,7 +316,7 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
     );
     assert!(changes.contains("1.0.2 → 1.0.1"), "{changes}");
     assert_eq!(runs_on(&service, "older").await, back.digest);
-    let again = service.types.push(older).await.unwrap();
+    let again = service.types.push(older, None).await.unwrap();
     assert_eq!(
         (again.state, again.changes.len()),
         (VersionState::Active, 0)
@@ -284,7 +324,7 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
 
     // After a start the folder is read again.
     let service = Service::start(parts(&stores, &clock())).await.unwrap();
-    let lies = service.types.push_found(newer).await.unwrap();
+    let lies = service.types.push_found(newer, None).await.unwrap();
     assert_eq!(lies.state, VersionState::Retired);
     assert_eq!(runs_on(&service, "restarted").await, back.digest);
 }
@@ -295,7 +335,7 @@ async fn one_that_is_pushed_again_has_its_turn() {
     let stores = stores_with(&[1, 2]).await;
     let (service, back, new) = overtaken_over(&stores, guest::component(1), |service| {
         let types = service.types.clone();
-        async move { types.push(guest::component(3)).await }
+        async move { types.push(guest::component(3), None).await }
     })
     .await;
     let back = back.unwrap();
@@ -308,7 +348,7 @@ async fn one_that_is_pushed_again_has_its_turn() {
     let stores = stores_with(&[1]).await;
     let (service, new, same) = overtaken_over(&stores, guest::component(2), |service| {
         let types = service.types.clone();
-        async move { types.push(guest::component(1)).await }
+        async move { types.push(guest::component(1), None).await }
     })
     .await;
     assert_eq!(new.unwrap().state, VersionState::Retired);
@@ -318,7 +358,7 @@ async fn one_that_is_pushed_again_has_its_turn() {
     let stores = stores_with(&[1]).await;
     let (service, new, _) = overtaken_over(&stores, guest::component(2), |service| {
         let types = service.types.clone();
-        async move { types.push_found(guest::component(1)).await }
+        async move { types.push_found(guest::component(1), None).await }
     })
     .await;
     let new = new.unwrap();
@@ -348,6 +388,6 @@ async fn what_becomes_active_again_is_not_forgotten_meanwhile() {
     hold.let_all_go();
     other.await.unwrap().unwrap();
     assert_eq!(back.await.unwrap().unwrap().state, VersionState::Active);
-    let expected = [("1.0.1".to_owned(), VersionState::Active)];
+    let expected = [("1.0.1".to_owned(), ShownState::Active)];
     assert_eq!(versions(&service).await, expected);
 }

@@ -40,7 +40,7 @@ async fn uploaded(component: Arc<[u8]>) {
     let (stores, clock) = host::empty();
     let host = Host::start(stores, clock).await;
     let types = &host.service.types;
-    match types.push(Arc::clone(&component)).await {
+    match types.push(Arc::clone(&component), None).await {
         Ok(pushed) => accepted(types, &pushed, component).await,
         Err(ServiceError::InvalidComponent { mistakes }) => {
             assert!((1..=MISTAKES_MAX).contains(&mistakes.len()), "{mistakes:?}");
@@ -63,7 +63,7 @@ async fn accepted(types: &TaskTypes, pushed: &Pushed, component: Arc<[u8]>) {
     assert_eq!(view.active.as_ref(), Some(&pushed.digest));
     let bounds = Bounds::default();
     assert!((1..=bounds.memory_mib).contains(&view.limits.memory_mib));
-    let again = types.push(component).await.unwrap();
+    let again = types.push(component, None).await.unwrap();
     assert_eq!((again.created, &again.digest), (false, &pushed.digest));
 }
 

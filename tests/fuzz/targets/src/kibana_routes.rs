@@ -174,7 +174,7 @@ mod tests {
             let (stores, clock) = host::empty();
             let host = Host::start(stores, clock).await;
             for (version, component) in types() {
-                let pushed = host.service.types.push(Arc::clone(component)).await;
+                let pushed = host.service.types.push(Arc::clone(component), None).await;
                 let pushed = pushed.unwrap();
                 assert_eq!(pushed.digest, version.digest);
                 assert_eq!(pushed.type_id, version.type_id);
