@@ -145,7 +145,7 @@ impl Trapped {
             return TaskError::of(ErrorKind::OutOfCpu, message);
         }
         match self.memory_refused {
-            Some(Refused::OfAll(bytes)) => return out_of_shared_memory(bytes),
+            Some(Refused::OfAll(bytes)) => return out_of_shared_memory(bytes, owner),
             Some(Refused::OfRun) => {
                 let message = format!(
                     "it wanted more memory than its limit of {} MiB: let it hold less at a time{}",
@@ -180,14 +180,17 @@ impl Trapped {
     }
 }
 
-/// It could go well when fewer others run.
-fn out_of_shared_memory(bytes: u64) -> TaskError {
+/// It could go well when fewer others run. What describes itself is not to blame for that.
+fn out_of_shared_memory(bytes: u64, owner: LimitsOwner) -> TaskError {
     let message = format!(
         "it wanted more memory while the {} MiB were taken that the host gives to all runs (half \
          of them to those of one component): let it hold less, have fewer run at once \
          (`runs.slots`), or raise `runs.memory_mib` in the host's settings",
         bytes / MIB
     );
+    if owner == LimitsOwner::Host {
+        return internal(message);
+    }
     TaskError {
         code: "host-out-of-memory".to_owned(),
         retryable: true,

@@ -13,14 +13,16 @@ const TABLE_ELEMENT_BYTES: usize = 16;
 /// As many as the pool gives to one component: a component that was loaded can be run.
 const INSTANCES_MAX: usize = CORE_INSTANCES_MAX as usize;
 
-/// Of each run so much is its own, and not counted against what all have together: a short task
-/// is never refused for what others take.
-const OWN_BYTES: u64 = 4 * 1024 * 1024;
+/// Of each run so much at most is its own, and not counted against what all have together: a
+/// short task is never refused for what others take.
+const OWN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What runs may take together, beside what is each one's own.
+/// What runs may take together, beside what is each one's own: that never comes to more than the
+/// same again, however many there are at once.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit_bytes: u64,
+    own_bytes: u64,
     taken_bytes: AtomicU64,
     /// The budget that this one is a part of.
     whole: Option<Arc<Self>>,
@@ -47,9 +49,11 @@ pub(crate) enum Refused {
 }
 
 impl MemoryBudget {
-    pub(crate) fn of(limit_bytes: u64) -> Self {
+    /// Of so many runs at once.
+    pub(crate) fn of(limit_bytes: u64, runs_max: usize) -> Self {
         Self {
             limit_bytes,
+            own_bytes: OWN_BYTES_MAX.min(limit_bytes / (runs_max as u64).max(1)),
             taken_bytes: AtomicU64::new(0),
             whole: None,
         }
@@ -58,9 +62,16 @@ impl MemoryBudget {
     /// Half of it, for the runs of one component: they never leave all others without.
     pub(crate) fn half(whole: &Arc<Self>) -> Self {
         Self {
+            limit_bytes: whole.limit_bytes / 2,
+            own_bytes: whole.own_bytes,
+            taken_bytes: AtomicU64::new(0),
             whole: Some(Arc::clone(whole)),
-            ..Self::of(whole.limit_bytes / 2)
         }
+    }
+
+    /// What of a run's bytes counts against it.
+    fn shared(&self, used_bytes: u64) -> u64 {
+        used_bytes.saturating_sub(self.own_bytes)
     }
 
     /// The limit that has no room for so many bytes more, if one has none.
@@ -111,7 +122,7 @@ impl MemoryLimit {
             self.refuse(Refused::OfRun);
             return false;
         }
-        let more = shared(used) - shared(self.used_bytes);
+        let more = self.budget.shared(used) - self.budget.shared(self.used_bytes);
         if more > 0
             && let Err(limit_bytes) = self.budget.take(more)
         {
@@ -130,14 +141,9 @@ impl MemoryLimit {
     }
 }
 
-/// What of a run's bytes counts against the budget of all.
-fn shared(used_bytes: u64) -> u64 {
-    used_bytes.saturating_sub(OWN_BYTES)
-}
-
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        self.budget.give_back(shared(self.used_bytes));
+        self.budget.give_back(self.budget.shared(self.used_bytes));
     }
 }
 
@@ -196,7 +202,7 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     fn limit(limit_bytes: u64) -> MemoryLimit {
-        of_all(limit_bytes, &Arc::new(MemoryBudget::of(u64::MAX)))
+        of_all(limit_bytes, &Arc::new(MemoryBudget::of(u64::MAX, 1)))
     }
 
     fn of_all(limit_bytes: u64, budget: &Arc<MemoryBudget>) -> MemoryLimit {
@@ -233,7 +239,7 @@ mod tests {
 
     #[test]
     fn runs_share_what_is_beyond_their_own() {
-        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64));
+        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64, 2));
         let run = || of_all(64 * MIB as u64, &budget);
         let (mut first, mut second, mut small) = (run(), run(), run());
         assert!(first.memory_growing(0, 12 * MIB, None).unwrap());
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn one_component_leaves_half_to_the_others() {
-        let all = Arc::new(MemoryBudget::of(20 * MIB as u64));
+        let all = Arc::new(MemoryBudget::of(20 * MIB as u64, 5));
         let [greedy, other] = [(); 2].map(|()| Arc::new(MemoryBudget::half(&all)));
         let run = |budget| of_all(64 * MIB as u64, budget);
         let (mut first, mut second) = (run(&greedy), run(&greedy));
@@ -264,5 +270,25 @@ mod tests {
         drop((first, second, third, fourth));
         let left = [&all, &greedy, &other].map(|it| it.taken_bytes.load(Ordering::Relaxed));
         assert_eq!(left, [0; 3]);
+    }
+    #[test]
+    fn however_many_run_they_have_twice_the_budget_at_most() {
+        const RUNS: usize = 8_000;
+        let budget_bytes = 1024 * MIB;
+        let all = Arc::new(MemoryBudget::of(budget_bytes as u64, RUNS));
+        let mut runs: Vec<_> = (0..RUNS).map(|_| of_all(u64::MAX, &all)).collect();
+        let granted = |run: &mut MemoryLimit| run.memory_growing(0, 4 * MIB, None).unwrap();
+        let large = runs.iter_mut().map(granted).filter(|granted| *granted);
+        let taken = large.count() * 4 * MIB;
+        assert!(
+            (budget_bytes / 2..=2 * budget_bytes).contains(&taken),
+            "{taken}"
+        );
+        // Each has its part of it all the same.
+        let own = |run: &mut MemoryLimit| run.memory_growing(0, budget_bytes / RUNS, None);
+        assert!(
+            runs.iter_mut()
+                .all(|run| run.used_bytes > 0 || own(run).unwrap())
+        );
     }
 }

@@ -109,7 +109,7 @@ impl Runtime {
                 cpu: settings.describe_cpu,
                 ..DESCRIBE
             },
-            budget: Arc::new(MemoryBudget::of(settings.memory_bytes_max)),
+            budget: Arc::new(MemoryBudget::of(settings.memory_bytes_max, room.guests)),
             ticker,
         })
     }
@@ -231,8 +231,7 @@ impl Runtime {
     ) -> RunExit {
         let budget = match entry {
             Entry::Run { .. } => Arc::clone(&component.budget),
-            // Whatever the runs have taken: a few at a time, within limits of the host's own.
-            Entry::Describe => Arc::new(MemoryBudget::of(u64::MAX)),
+            Entry::Describe => Arc::clone(&self.budget),
         };
         let guest = Guest {
             code: component.code.clone(),

@@ -14,7 +14,8 @@ pub struct RuntimeSettings {
     pub workers: usize,
     /// Runs alive at once, at most; the machine's limit on memory maps may allow fewer.
     pub runs_max: usize,
-    /// Memory of all runs together, without the first 4 MiB of each.
+    /// Memory of all runs together, and of what describes itself. The first 4 MiB of each are not
+    /// counted, or, where so many at once would have more than the same again, an equal part.
     pub memory_bytes_max: u64,
     /// Compiles in a process of its own, with limits of its own. Without it this process
     /// compiles, on a thread of low priority.

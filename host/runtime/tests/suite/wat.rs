@@ -84,5 +84,6 @@ pub(crate) fn runs(fields: &str, run: &str) -> Arc<[u8]> {
 /// Answers `{}`.
 pub(crate) const COMPLETES: &str = "(call $ok (i32.const 512) (i32.const 2))";
 
-const DESCRIBES_NOTHING: &str = "(i32.store (i32.const 0) (i32.const 512)) \
+/// Says `{}` of itself.
+pub(crate) const DESCRIBES_NOTHING: &str = "(i32.store (i32.const 0) (i32.const 512)) \
      (i32.store (i32.const 4) (i32.const 2)) (i32.const 0)";
