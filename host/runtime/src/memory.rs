@@ -39,6 +39,13 @@ pub(crate) struct MemoryLimit {
     meter: Arc<Meter>,
 }
 
+/// What of a budget is taken for a while; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: u64,
+    budget: Arc<MemoryBudget>,
+}
+
 /// Whose limit it was that kept a run from more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -111,6 +118,18 @@ impl MemoryLimit {
         }
     }
 
+    /// Takes room for what the host keeps for the run while a call of it waits, as if it were the
+    /// run's own; the limit that has none, if there is no room.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, u64> {
+        let used = self.used_bytes.saturating_add(bytes as u64);
+        let bytes = self.budget.shared(used) - self.budget.shared(self.used_bytes);
+        self.budget.take(bytes)?;
+        Ok(Held {
+            bytes,
+            budget: Arc::clone(&self.budget),
+        })
+    }
+
     /// Whether the run has wanted more than it could get, and by whose limit.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
@@ -138,6 +157,12 @@ impl MemoryLimit {
 
     fn refuse(&mut self, by: Refused) {
         self.refused.get_or_insert(by);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -251,6 +276,20 @@ mod tests {
         drop(first);
         assert!(small.memory_growing(4 * MIB, 12 * MIB, None).unwrap());
         drop((second, small));
+        assert_eq!(budget.taken_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_kept_for_a_call_counts_as_the_runs_own() {
+        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64, 2));
+        let (mut first, second) = (of_all(MIB as u64, &budget), of_all(MIB as u64, &budget));
+        assert!(first.memory_growing(0, MIB, None).unwrap());
+        let held = first.hold(13 * MIB).unwrap();
+        assert_eq!(second.hold(5 * MIB).unwrap_err(), 10 * MIB as u64);
+        let little = second.hold(4 * MIB).unwrap();
+        drop(held);
+        let held = second.hold(14 * MIB).unwrap();
+        drop((first, second, little, held));
         assert_eq!(budget.taken_bytes.load(Ordering::Relaxed), 0);
     }
 

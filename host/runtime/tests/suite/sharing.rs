@@ -1,12 +1,15 @@
 //! Many runs at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use serde_json::json;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::error::ErrorKind;
 use taskhost_runtime::{ExitOutcome, Runtime, RuntimeSettings};
+use taskhost_store::faulty::{Call, Fate, Policy};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -136,6 +139,78 @@ async fn memory_of_all_runs_is_bounded_and_comes_back() {
     assert_eq!(completed(&run(&other).await), json!({}));
     drop(holding);
     while !matches!(run(&greedy).await.outcome, ExitOutcome::Completed(_)) {}
+}
+
+/// A store whose writer is busy for good.
+#[derive(Debug, Default)]
+struct NeverWrites {
+    waiting: AtomicUsize,
+    changed: Notify,
+}
+
+#[async_trait]
+impl Policy for NeverWrites {
+    async fn before(&self, call: Call<'_>) -> Fate {
+        if call.name == "documents.apply" {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            self.changed.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Fate::Done
+    }
+
+    async fn after(&self, _: Call<'_>) {}
+}
+
+/// Each of the guests takes 2 MiB, and has the host keep 16 MiB until the store answers.
+#[tokio::test]
+async fn what_waits_in_the_host_is_bounded_however_many_wait() {
+    const AT_ONCE: usize = 64;
+    let settings = RuntimeSettings {
+        memory_bytes_max: 128 * MIB,
+        ..settings()
+    };
+    let runtime = Arc::new(Runtime::start(settings).unwrap());
+    let component = guest(&runtime, "same-text-often").await;
+    let store = Arc::new(NeverWrites::default());
+    let policy: Arc<dyn Policy> = Arc::clone(&store) as _;
+    let mut runs = JoinSet::new();
+    let mut stops = Vec::new();
+    for _ in 0..AT_ONCE {
+        let run = TestRun::behind(&policy).await;
+        stops.push(run.stop.clone());
+        let (runtime, component) = (Arc::clone(&runtime), component.clone());
+        runs.spawn(async move { run.run(&runtime, &component, "{}").await });
+    }
+    let mut refused = 0;
+    while store.waiting.load(Ordering::Relaxed) + refused < AT_ONCE {
+        tokio::select! {
+            exit = runs.join_next() => {
+                let exit = exit.unwrap().unwrap();
+                let error = failed(&exit);
+                assert_eq!((error.code.as_str(), error.retryable), ("unavailable", true));
+                assert!(error.message.contains("64 MiB"), "{}", error.message);
+                refused += 1;
+            }
+            () = store.changed.notified() => {}
+        }
+    }
+    // Half of the memory is this component's.
+    let waiting = store.waiting.load(Ordering::Relaxed);
+    assert!((1..=4).contains(&waiting), "{waiting} wait");
+    for stop in stops {
+        stop.ask(StopReason::User);
+    }
+    while let Some(exit) = runs.join_next().await {
+        let outcome = exit.unwrap().outcome;
+        assert_eq!(outcome, ExitOutcome::Stopped(StopReason::User));
+    }
+    // They have given back what was kept for them.
+    let run = TestRun::behind(&policy).await;
+    tokio::select! {
+        exit = run.run(&runtime, &component, "{}") => panic!("it does not wait: {exit:?}"),
+        () = store.changed.notified() => {}
+    }
 }
 
 const SLEEPS: &str = "(then (call $sleep (i64.const 100000) (i32.const 64)))";

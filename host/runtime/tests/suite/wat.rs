@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// answer. `run` is handed the address and length of its params.
 ///
 /// There are `$memory` (one page), `$ok` (answers a text as `run`'s result), `$sleep`,
-/// `$cancel_requested` and `$log`.
+/// `$cancel_requested`, `$log`, and of WASI `$subscribe` (a pollable after so many nanoseconds)
+/// and `$poll`.
 pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     let text = format!(
         r#"(component
@@ -31,6 +32,15 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
             (param "fields" (option string))))))
     (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
 
+    (import "wasi:io/poll@0.2.0" (instance $poll
+        (export "pollable" (type $pollable' (sub resource)))
+        (export "poll" (func (param "in" (list (borrow $pollable'))) (result (list u32))))))
+    (alias export $poll "pollable" (type $pollable))
+    (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+        (alias outer 1 $pollable (type $outer))
+        (export "pollable" (type $pollable (eq $outer)))
+        (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
+
     (core module $memory'
         (memory (export "memory") 1)
         (global $free (mut i32) (i32.const 1024))
@@ -45,8 +55,13 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     (core func $cancel_requested (canon lower (func $context "cancel-requested")))
     (core func $log (canon lower (func $log "log")
         (memory (core memory $memory "memory"))))
+    (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+    (core func $poll (canon lower (func $poll "poll")
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core module $guest'
         (import "memory" "memory" (memory 1))
+        (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+        (import "host" "poll" (func $poll (param i32 i32 i32)))
         (import "host" "sleep" (func $sleep (param i64 i32)))
         (import "host" "cancel-requested" (func $cancel_requested (result i32)))
         (import "host" "log" (func $log (param i32 i32 i32 i32 i32 i32)))
@@ -62,6 +77,8 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     (core instance $guest (instantiate $guest'
         (with "memory" (instance $memory))
         (with "host" (instance
+            (export "subscribe" (func $subscribe))
+            (export "poll" (func $poll))
             (export "sleep" (func $sleep))
             (export "cancel-requested" (func $cancel_requested))
             (export "log" (func $log))))))
