@@ -17,5 +17,6 @@ mod bench;
 mod faults;
 mod races;
 mod hold;
+mod backlog;
 mod pushes;
 mod reads;
