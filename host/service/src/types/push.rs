@@ -143,7 +143,7 @@ impl TaskTypes {
         // What it says of itself is what it said first.
         let loaded = stored.map_or(Ok(loaded), |version| self.read(version))?;
         let type_id = loaded.version.type_id.clone();
-        let is_active = state == Some(VersionState::Active) && self.is_active_here(&loaded);
+        let is_active = state == Some(VersionState::Active) && self.is_active_here(&loaded.version);
         let is_replaced = state.is_some_and(|state| state != VersionState::Active);
         if is_active || (is_replaced && origin == Origin::Found) {
             if origin == Origin::Pushed {
@@ -163,9 +163,9 @@ impl TaskTypes {
     }
 
     /// A push may have broken off after the store's part.
-    fn is_active_here(&self, loaded: &LoadedVersion) -> bool {
-        let here = self.0.catalog.active(&loaded.version.type_id);
-        here.is_some_and(|here| here.version.digest == loaded.version.digest)
+    fn is_active_here(&self, version: &Version) -> bool {
+        let here = self.0.catalog.active(&version.type_id);
+        here.is_some_and(|here| here.version.digest == version.digest)
     }
 
     /// Everything that a component alone can be refused for.
@@ -285,7 +285,8 @@ impl TaskTypes {
         let is_pinned = |digest: &Digest| pinned.iter().any(|(other, _)| other == digest);
         let mut kept = HashMap::<TypeId, usize>::new();
         for version in self.0.components.list().await? {
-            if version.state == VersionState::Active || is_pinned(&version.digest) {
+            let is_active = version.state == VersionState::Active || self.is_active_here(&version);
+            if is_active || is_pinned(&version.digest) {
                 continue;
             }
             if version.state == VersionState::Draining {
