@@ -18,5 +18,6 @@ mod faults;
 mod races;
 mod hold;
 mod backlog;
+mod lacking;
 mod pushes;
 mod reads;
