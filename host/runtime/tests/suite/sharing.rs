@@ -93,7 +93,6 @@ async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
     let runtime = runtime();
     let fills = "(drop (memory.grow (i32.const 8000)))
         (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 524000000)) (br 0)) unreachable";
-    let hog = load(&runtime, wat::runs("", fills)).await;
     let short = load(&runtime, wat::runs("", wat::COMPLETES)).await;
     let thread_of = async |component, cpu| {
         let mut run = TestRun::with_memory(1024 * MIB).await;
@@ -107,10 +106,14 @@ async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
         let exit = runtime.run(component, run.request_with("{}", said)).await;
         (exit, thread.recv().unwrap())
     };
-    for thread in ["taskhost-guest", "taskhost-hog"] {
-        let ended = thread_of(&hog, Duration::from_secs(1)).await;
-        assert_eq!(failed(&ended.0).kind, ErrorKind::OutOfCpu);
-        assert_eq!(ended.1, thread);
+    // Also where its first instruction is its last.
+    for cpu in [Duration::from_secs(1), Duration::from_millis(10)] {
+        let hog = load(&runtime, wat::runs("", fills)).await;
+        for thread in ["taskhost-guest", "taskhost-hog"] {
+            let ended = thread_of(&hog, cpu).await;
+            assert_eq!(failed(&ended.0).kind, ErrorKind::OutOfCpu);
+            assert_eq!(ended.1, thread);
+        }
     }
     let ended = thread_of(&short, Duration::from_secs(1)).await;
     assert_eq!(
