@@ -21,8 +21,8 @@ const HELD_NS: u64 = 4_000_000;
 /// For so long it is only likely to be: where others want the cores as well, a tenth of what any
 /// guest computes is in stretches of 2 to 4 ms (measured), since ticks are late.
 const LONG_NS: u64 = 2_000_000;
-/// What it may keep others from it in all, in the one way or the other: what passes between guest and host in one call (24 MiB
-/// at most) takes a tenth of it.
+/// What it may keep others from it in all, in the one way or the other: what passes between guest
+/// and host in one call (24 MiB at most) takes a tenth of it.
 const HELD_IN_ALL_NS: u64 = 100_000_000;
 
 /// Shared by the run, its host functions and its epoch checks; all on one thread at a time.

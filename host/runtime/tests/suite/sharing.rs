@@ -42,8 +42,8 @@ async fn an_honest_one_gets_its_time_beside_spinning_ones() {
     assert!(spinners.try_join_next().is_none(), "they still spin");
 }
 
-/// What the spinning ones have computed meanwhile tells how long the short ones have waited, however
-/// much of the machine others have.
+/// What the spinning ones have computed meanwhile tells how long the short ones have waited,
+/// however much of the machine others have.
 #[tokio::test]
 async fn short_ones_are_not_held_up_by_spinning_ones() {
     const SHORT: usize = 100;
@@ -93,6 +93,10 @@ async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
     let runtime = runtime();
     let fills = "(drop (memory.grow (i32.const 8000)))
         (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 524000000)) (br 0)) unreachable";
+    let hogs = [
+        load(&runtime, wat::runs("", fills)).await,
+        load(&runtime, wat::runs("", fills)).await,
+    ];
     let short = load(&runtime, wat::runs("", wat::COMPLETES)).await;
     let thread_of = async |component, cpu| {
         let mut run = TestRun::with_memory(1024 * MIB).await;
@@ -107,10 +111,9 @@ async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
         (exit, thread.recv().unwrap())
     };
     // Also where its first instruction is its last.
-    for cpu in [Duration::from_secs(1), Duration::from_millis(10)] {
-        let hog = load(&runtime, wat::runs("", fills)).await;
+    for (hog, cpu_ms) in [(&hogs[0], 1_000), (&hogs[1], 10)] {
         for thread in ["taskhost-guest", "taskhost-hog"] {
-            let ended = thread_of(&hog, cpu).await;
+            let ended = thread_of(hog, Duration::from_millis(cpu_ms)).await;
             assert_eq!(failed(&ended.0).kind, ErrorKind::OutOfCpu);
             assert_eq!(ended.1, thread);
         }

@@ -11,36 +11,7 @@ use std::sync::Arc;
 pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     let text = format!(
         r#"(component
-    (type $types' (instance
-        (type $error' (record
-            (field "code" string) (field "message" string) (field "retryable" bool)
-            (field "retry-after-ms" (option u64)) (field "details" (option string))))
-        (export "error" (type (eq $error')))))
-    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
-    (alias export $types "error" (type $error))
-    (type $context' (instance
-        (alias outer 1 $error (type $outer))
-        (export "error" (type $error (eq $outer)))
-        (export "cancel-requested" (func (result bool)))
-        (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
-    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
-
-    (type $log' (instance
-        (type $level' (enum "trace" "debug" "info" "warn" "error"))
-        (export "level" (type $level (eq $level')))
-        (export "log" (func (param "level" $level) (param "message" string)
-            (param "fields" (option string))))))
-    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
-
-    (import "wasi:io/poll@0.2.0" (instance $poll
-        (export "pollable" (type $pollable' (sub resource)))
-        (export "poll" (func (param "in" (list (borrow $pollable'))) (result (list u32))))))
-    (alias export $poll "pollable" (type $pollable))
-    (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
-        (alias outer 1 $pollable (type $outer))
-        (export "pollable" (type $pollable (eq $outer)))
-        (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
-
+    {IMPORTS}
     (core module $memory'
         (memory (export "memory") 1)
         (global $free (mut i32) (i32.const 1024))
@@ -92,6 +63,39 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
     );
     Arc::from(wat::parse_str(text).unwrap())
 }
+
+/// What every component here imports.
+const IMPORTS: &str = r#"
+    (type $types' (instance
+        (type $error' (record
+            (field "code" string) (field "message" string) (field "retryable" bool)
+            (field "retry-after-ms" (option u64)) (field "details" (option string))))
+        (export "error" (type (eq $error')))))
+    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+    (alias export $types "error" (type $error))
+    (type $context' (instance
+        (alias outer 1 $error (type $outer))
+        (export "error" (type $error (eq $outer)))
+        (export "cancel-requested" (func (result bool)))
+        (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
+    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
+
+    (type $log' (instance
+        (type $level' (enum "trace" "debug" "info" "warn" "error"))
+        (export "level" (type $level (eq $level')))
+        (export "log" (func (param "level" $level) (param "message" string)
+            (param "fields" (option string))))))
+    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+
+    (import "wasi:io/poll@0.2.0" (instance $poll
+        (export "pollable" (type $pollable' (sub resource)))
+        (export "poll" (func (param "in" (list (borrow $pollable'))) (result (list u32))))))
+    (alias export $poll "pollable" (type $pollable))
+    (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+        (alias outer 1 $pollable (type $outer))
+        (export "pollable" (type $pollable (eq $outer)))
+        (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
+"#;
 
 /// A component that only runs.
 pub(crate) fn runs(fields: &str, run: &str) -> Arc<[u8]> {

@@ -16,10 +16,10 @@ const AT_ONCE: usize = 64;
 /// `host/runtime/src/engine.rs`. Beside what a fresh host holds, nothing else of it stays, however
 /// many rounds there are; the guests had up to 64 MiB each.
 const KEPT_BYTES_EACH: u64 = 1 << 20;
-/// Within 5 % of what it held before is only a host that has been through it: of a fresh one's slots
-/// the pool keeps nothing yet (settled MiB, measured: 33 before the first round, then 63, 73, 74, 80,
-/// 82, 83, 82, 82, 82). How much of them it keeps differs from round to round, so that the most of
-/// the last rounds before is what counts.
+/// Within 5 % of what it held before is only a host that has been through it: of the slots of a
+/// fresh one the pool keeps nothing yet (measured, settled, in MiB: 33 before the first round, then
+/// 63, 73, 74, 80, 82, 83, 82, 82, 82). How much of them it keeps differs from round to round, so
+/// that the most of the last rounds before is what counts.
 const WARM_UPS: usize = 5;
 const ROUNDS_BEFORE: usize = 3;
 /// After one more round it has no more than this share of it.
