@@ -161,7 +161,7 @@ async fn what_many_calls_bring_at_once_is_within_the_memory_of_all() {
         guests_bytes += ended["usage"]["peak_memory_bytes"].as_u64().unwrap();
     }
     let grown = reached(&host).saturating_sub(before);
-    let most = guests_bytes + (MEMORY_MIB / 2 << 20) + CALL_BYTES_MAX;
+    let most = guests_bytes + ((MEMORY_MIB / 2) << 20) + CALL_BYTES_MAX;
     println!("{} of {} MiB", grown >> 20, most >> 20);
     assert!(grown <= most, "{} MiB, {} at most", grown >> 20, most >> 20);
 }
