@@ -46,7 +46,8 @@ impl Http {
     /// `canceled`, `deadline`, `unavailable` (retryable).
     pub fn send(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
         ask_host("http.send");
-        Ok(HttpResponse(http::send(&request.0)?))
+        let HttpRequest(request) = request;
+        Ok(HttpResponse(http::send(&request)?))
     }
 
     /// Sends up to 64 requests, several at once, and answers in order, each for itself. Their

@@ -63,7 +63,9 @@ impl Calls {
 
     /// How long a sleep really takes.
     pub(crate) fn sleep_ms(&self, ms: u64) -> u64 {
-        self.script.as_ref().map_or(ms, |script| script.sleep_ms(ms))
+        self.script
+            .as_ref()
+            .map_or(ms, |script| script.sleep_ms(ms))
     }
 
     pub(crate) fn count(&self) -> u64 {

@@ -10,7 +10,7 @@ pub const SAMPLES_MAX: usize = 64;
 pub const PAGE_DOCUMENTS_MAX: u32 = 1_000;
 /// Changes of one `apply`.
 pub const CHANGES_MAX: usize = 1_000;
-/// Bodies of one `apply` together.
+/// Texts of one `apply` together.
 pub const CHANGES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Collections that a run has open at once.
 pub const COLLECTIONS_OPEN_MAX: usize = 64;

@@ -307,11 +307,19 @@ impl Collection {
 }
 
 impl Change {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Create { id, body } | Self::Put { id, body, .. } => id.len() + body.len(),
-            Self::Delete { id, .. } => id.len(),
-        }
+    /// Of its texts together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let (id, body, version) = match self {
+            Self::Create { id, body } => (id, body.len(), None),
+            Self::Put {
+                id,
+                body,
+                if_version,
+            } => (id, body.len(), if_version.as_ref()),
+            Self::Delete { id, if_version } => (id, 0, if_version.as_ref()),
+        };
+        id.len() + body + version.map_or(0, String::len)
     }
 
     fn checked(self) -> Result<store::Change, ClientError> {

@@ -54,6 +54,19 @@ pub struct Request {
     pub timeout_ms: Option<u64>,
 }
 
+impl Request {
+    /// Of its texts and its body together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let header = |(name, value): &(String, String)| name.len() + value.len();
+        self.method.len()
+            + self.url.len()
+            + size_of_val(self.headers.as_slice())
+            + self.headers.iter().map(header).sum::<usize>()
+            + self.body.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

@@ -7,6 +7,8 @@ mod fuel;
 mod cost;
 mod bounds;
 
+use std::time::{Duration, Instant};
+
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
@@ -22,6 +24,10 @@ const STEPS_IN_PLACE_MAX: u64 = 100_000;
 const CHECK_FUEL: u64 = 5_000_000;
 /// Steps to find the mistakes; each may keep some hundred bytes until all are known.
 const MISTAKES_FUEL: u64 = 100_000;
+/// The same in time: where references lead back one value may be visited very often, and a pattern
+/// takes much longer for a long text than a step does. It changes only what is said of the value:
+/// that it does not fit is known.
+const MISTAKES_TIME: Duration = Duration::from_secs(5);
 /// Bytes of a pattern's program, some hundred states; the library's own limit is 10 MiB.
 const PATTERN_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of the cache for the states of a pattern that have been met.
@@ -82,14 +88,24 @@ impl Schema {
         };
         let is_checked = self.cost.of(value) <= CHECK_STEPS_MAX;
         let is_valid = || self.validator.is_valid(value);
-        match is_checked.then(|| fuel::limited(CHECK_FUEL, is_valid)) {
+        match is_checked.then(|| fuel::limited(CHECK_FUEL, None, is_valid)) {
             Some(Ok(true)) => return Vec::new(),
             Some(Ok(false)) => {}
             Some(Err(fuel::OutOfFuel)) | None => {
                 return alone("takes too many steps to check: it is too large for this schema");
             }
         }
-        let each = fuel::limited(MISTAKES_FUEL, || {
+        self.each_mistake(root, value, MISTAKES_TIME)
+            .unwrap_or_else(|_| alone("does not fit its schema, and is too large to say where"))
+    }
+
+    fn each_mistake(
+        &self,
+        root: &str,
+        value: &Value,
+        time: Duration,
+    ) -> Result<Vec<FieldError>, fuel::OutOfFuel> {
+        fuel::limited(MISTAKES_FUEL, Some(Instant::now() + time), || {
             let error = |error: ValidationError<'_>| FieldError {
                 field: field(root, &error),
                 problem: shortened(&error.to_string()),
@@ -99,8 +115,7 @@ impl Schema {
                 .take(ERRORS_MAX)
                 .map(error)
                 .collect()
-        });
-        each.unwrap_or_else(|_| alone("does not fit its schema, and is too large to say where"))
+        })
     }
 }
 
@@ -218,5 +233,49 @@ mod tests {
                 .mistakes("x", &json!(1))
                 .is_empty()
         );
+    }
+
+    const TOO_MANY: &str = "takes too many steps";
+
+    /// `what`, in force at one value as often as the square of this.
+    fn often(times: usize, what: &Value) -> Value {
+        let again = |place: &str| json!({"allOf": vec![json!({"$ref": place}); times]});
+        let (more, often) = (again("#/$defs/once"), again("#/$defs/more"));
+        json!({"$ref": "#/$defs/often", "$defs": {"once": what, "more": more, "often": often}})
+    }
+
+    #[test]
+    fn what_takes_long_counts_as_often_as_it_is_referred_to() {
+        let text = json!("a".repeat(20_000));
+        let nested = Value::Array((0..1_000).map(|n| json!([n])).collect());
+        for (what, value) in [
+            (json!({"not": {"pattern": "[ab]*a[ab]{12}c"}}), &text),
+            (json!({"not": {"patternProperties": {"c": false}}}), &text),
+            (json!({"uniqueItems": true}), &nested),
+        ] {
+            let few = Schema::compile(&often(3, &what)).unwrap();
+            let few = few.mistakes("x", value);
+            assert!(
+                few.iter().all(|it| !it.problem.contains(TOO_MANY)),
+                "{few:?}"
+            );
+            let many = Schema::compile(&often(43, &what)).unwrap();
+            let many = many.mistakes("x", value);
+            assert!(many[0].problem.contains(TOO_MANY), "{what} {many:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_looked_for_as_long_as_there_is_time() {
+        let deeper = json!({"items": {"$ref": "#"}});
+        let hidden = json!({"not": {"type": "string", "pattern": "[ab]+[c-x]"}});
+        let schema = json!({"allOf": [deeper, deeper, hidden, {"type": ["array", "string"]}]});
+        let schema = Schema::compile(&schema).unwrap();
+        let nested = (0..9).fold(json!(["a".repeat(100_000), 1]), |it, _| json!([it]));
+        let found = schema.each_mistake("x", &nested, Duration::from_secs(600));
+        assert_eq!(found.unwrap()[0].field, "x.0.0.0.0.0.0.0.0.0.1");
+        // It takes much longer: each of a thousand ways down leads to the long text.
+        let found = schema.each_mistake("x", &nested, Duration::from_millis(1));
+        assert!(found.is_err(), "{found:?}");
     }
 }

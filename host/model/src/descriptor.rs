@@ -215,6 +215,23 @@ impl Descriptor {
     }
 
     fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
+        let mut mistakes = self.mistakes_of_texts();
+        mistakes.extend(self.mistakes_of_numbers(bounds));
+        if self.collections.len() > COLLECTIONS_MAX {
+            let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
+            mistakes.push(too_large("collections", asked, most));
+        }
+        mistakes.extend(self.capabilities.mistakes());
+        let mut seen = std::collections::BTreeSet::new();
+        for label in &self.collections {
+            if !seen.insert(label) {
+                mistakes.push(format!("`collections` names `{label}` twice"));
+            }
+        }
+        mistakes
+    }
+
+    fn mistakes_of_texts(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         for (key, text, length_max) in [
             ("version", Some(&self.version), 64),
@@ -233,6 +250,11 @@ impl Descriptor {
                 ));
             }
         }
+        mistakes
+    }
+
+    fn mistakes_of_numbers(&self, bounds: &Bounds) -> Vec<String> {
+        let mut mistakes = Vec::new();
         for (key, asked, most) in [
             (
                 "limits.memory_mib",
@@ -276,17 +298,6 @@ impl Descriptor {
         }
         if self.grace_ms > bounds.grace_ms {
             mistakes.push(too_large("grace_ms", self.grace_ms, bounds.grace_ms));
-        }
-        if self.collections.len() > COLLECTIONS_MAX {
-            let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
-            mistakes.push(too_large("collections", asked, most));
-        }
-        mistakes.extend(self.capabilities.mistakes());
-        let mut seen = std::collections::BTreeSet::new();
-        for label in &self.collections {
-            if !seen.insert(label) {
-                mistakes.push(format!("`collections` names `{label}` twice"));
-            }
         }
         mistakes
     }

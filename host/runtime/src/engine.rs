@@ -27,7 +27,8 @@ const TABLE_KEPT_BYTES: usize = 64 * 1024;
 /// 1 MiB behind on each stack that it is the first to use so, until the process ends.
 const STACK_KEPT_BYTES: usize = 32 * 1024;
 
-/// Memory maps of the process that one instance takes (measured: 6 in the pool, 6.75 outside).
+/// Memory maps of the process that one instance takes at most, in the pool or outside of it; the
+/// end-to-end tests `many_parked` see to it.
 const MAPS_PER_INSTANCE: usize = 7;
 /// Where the system does not say how many maps a process may have: Linux's default.
 const MAPS_DEFAULT: usize = 65_530;

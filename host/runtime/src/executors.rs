@@ -1,10 +1,13 @@
 //! The threads for guests, and others for guests that hold on to a thread.
 //!
 //! # Guarantees
-//! 1. A guest that computes gives its thread away every millisecond, if others wait for one.
-//! 2. What no epoch can end (filling or copying a memory of a gigabyte is one instruction) holds
-//!    threads up until a run has done so for 100 ms and its instruction is over: then it goes on
-//!    among its kind, and so do all runs of its component.
+//! 1. A guest that computes gives its thread away every millisecond, if others wait for one, and
+//!    not before the instruction is over that it is in: filling or copying a memory is one,
+//!    however large, and no epoch can end it.
+//! 2. A run that has spent 100 ms in instructions of more than 4 ms each goes on among its kind
+//!    once the last one is over, and so do all runs of its component. The same goes for a run that
+//!    computes for more than 2 ms at a time more often than not. So what is left for all others to
+//!    wait for is 4 ms, now and then.
 //!
 //! # Why this way
 //! Guests that only compute are short of nothing where they share two threads. More threads from
@@ -148,13 +151,17 @@ impl<F: Future> Future for UntilHog<F> {
         if !self.is_hog.load(Ordering::Relaxed)
             && let Some(guest) = &mut self.guest
         {
-            if let Poll::Ready(end) = guest.as_mut().poll(cx) {
-                return Poll::Ready(Ok(end));
+            let polled = guest.as_mut().poll(cx);
+            // Its component is known for it also where the long instruction was its last.
+            let is_hog = self.meter.has_held_thread();
+            if is_hog {
+                self.is_hog.store(true, Ordering::Relaxed);
             }
-            if !self.meter.has_held_thread() {
-                return Poll::Pending;
+            match polled {
+                Poll::Ready(end) => return Poll::Ready(Ok(end)),
+                Poll::Pending if !is_hog => return Poll::Pending,
+                Poll::Pending => {}
             }
-            self.is_hog.store(true, Ordering::Relaxed);
         }
         match self.guest.take() {
             Some(guest) => Poll::Ready(Err(guest)),

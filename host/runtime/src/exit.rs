@@ -15,8 +15,6 @@ use crate::memory::Refused;
 use crate::settings::RunLimits;
 
 const MIB: u64 = 1024 * 1024;
-/// What a guest may make the host copy in one call: an `apply` of 16 MiB and what surrounds it.
-pub(crate) const CALL_BYTES_MAX: usize = 24 * 1024 * 1024;
 const CODE_BYTES_MAX: usize = 64;
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 const DETAILS_BYTES_MAX: usize = 64 * 1024;
@@ -145,7 +143,7 @@ impl Trapped {
             return TaskError::of(ErrorKind::OutOfCpu, message);
         }
         match self.memory_refused {
-            Some(Refused::OfAll(bytes)) => return out_of_shared_memory(bytes),
+            Some(Refused::OfAll(bytes)) => return out_of_shared_memory(bytes, owner),
             Some(Refused::OfRun) => {
                 let message = format!(
                     "it wanted more memory than its limit of {} MiB: let it hold less at a time{}",
@@ -159,20 +157,20 @@ impl Trapped {
         if is_about_the_answer(&self.error) {
             let message = format!(
                 "the component's result cannot be read: {}",
-                host_message(&self.error)
+                host_message(&self.error, limits)
             );
             return TaskError::of(ErrorKind::InvalidResult, message);
         }
         if is_too_much_at_once(&self.error) {
             let message = format!(
                 "it handed the host more than {} MiB in one call: let it pass on less at a time",
-                CALL_BYTES_MAX as u64 / MIB
+                limits.call_bytes() as u64 / MIB
             );
             return TaskError::of(ErrorKind::OutOfMemory, message);
         }
         let message = match self.panic {
             Some(panic) => format!("the component panicked: {panic}"),
-            None => trap_message(&self.error),
+            None => trap_message(&self.error, limits),
         };
         let mut error = TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX));
         error.details = frames(&self.error);
@@ -180,14 +178,17 @@ impl Trapped {
     }
 }
 
-/// It could go well when fewer others run.
-fn out_of_shared_memory(bytes: u64) -> TaskError {
+/// It could go well when fewer others run. What describes itself is not to blame for that.
+fn out_of_shared_memory(bytes: u64, owner: LimitsOwner) -> TaskError {
     let message = format!(
         "it wanted more memory while the {} MiB were taken that the host gives to all runs (half \
          of them to those of one component): let it hold less, have fewer run at once \
          (`runs.slots`), or raise `runs.memory_mib` in the host's settings",
         bytes / MIB
     );
+    if owner == LimitsOwner::Host {
+        return internal(message);
+    }
     TaskError {
         code: "host-out-of-memory".to_owned(),
         retryable: true,
@@ -240,7 +241,7 @@ fn own_error(error: GuestError) -> TaskError {
     }
 }
 
-fn trap_message(error: &Error) -> String {
+fn trap_message(error: &Error, limits: &RunLimits) -> String {
     // WASI 0.2 passes on whether it went well, and no number.
     if let Some(I32Exit(status)) = error.downcast_ref() {
         let how = if *status == 0 { "success" } else { "failure" };
@@ -254,7 +255,7 @@ fn trap_message(error: &Error) -> String {
         };
         return format!("the component trapped: {trap}{hint}");
     }
-    format!("the component was ended: {}", host_message(error))
+    format!("the component was ended: {}", host_message(error, limits))
 }
 
 /// An error without frames has not come from the component's code: it had returned, and what it
@@ -263,9 +264,10 @@ fn is_about_the_answer(error: &Error) -> bool {
     !error.is::<WasmBacktrace>() && !error.is::<Trap>() && !error.is::<I32Exit>()
 }
 
-fn host_message(error: &Error) -> String {
+fn host_message(error: &Error, limits: &RunLimits) -> String {
     if is_too_much_at_once(error) {
-        return format!("more than {} MiB in one piece", CALL_BYTES_MAX as u64 / MIB);
+        let bytes_max = limits.call_bytes() as u64;
+        return format!("more than {} MiB in one piece", bytes_max / MIB);
     }
     error.root_cause().to_string()
 }

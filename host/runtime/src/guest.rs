@@ -8,7 +8,7 @@ use taskhost_clients::stop::StopSignal;
 use wasmtime::{Error, Store, UpdateDeadline};
 
 use crate::bindings::v1::{GuestError, TaskTypePre};
-use crate::exit::{CALL_BYTES_MAX, GuestEnd, Halt, LimitsOwner, Trapped};
+use crate::exit::{GuestEnd, Halt, LimitsOwner, Trapped};
 use crate::memory::{MemoryBudget, MemoryLimit};
 use crate::meter::{Meter, Metered};
 use crate::places::Place;
@@ -103,7 +103,7 @@ impl Guest {
         let state = GuestState::new(self.clients.clone(), meter(), memory);
         let mut store = Store::try_new(self.code.engine(), state)?;
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(CALL_BYTES_MAX);
+        store.set_hostcall_fuel(self.limits.call_bytes());
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
         let (stop, meter) = (self.stop.clone(), meter());

@@ -13,14 +13,16 @@ const TABLE_ELEMENT_BYTES: usize = 16;
 /// As many as the pool gives to one component: a component that was loaded can be run.
 const INSTANCES_MAX: usize = CORE_INSTANCES_MAX as usize;
 
-/// Of each run so much is its own, and not counted against what all have together: a short task
-/// is never refused for what others take.
-const OWN_BYTES: u64 = 4 * 1024 * 1024;
+/// Of each run so much at most is its own, and not counted against what all have together: a
+/// short task is never refused for what others take.
+const OWN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What runs may take together, beside what is each one's own.
+/// What runs may take together, beside what is each one's own: that never comes to more than the
+/// same again, however many there are at once.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit_bytes: u64,
+    own_bytes: u64,
     taken_bytes: AtomicU64,
     /// The budget that this one is a part of.
     whole: Option<Arc<Self>>,
@@ -37,6 +39,13 @@ pub(crate) struct MemoryLimit {
     meter: Arc<Meter>,
 }
 
+/// What of a budget is taken for a while; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: u64,
+    budget: Arc<MemoryBudget>,
+}
+
 /// Whose limit it was that kept a run from more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -47,9 +56,11 @@ pub(crate) enum Refused {
 }
 
 impl MemoryBudget {
-    pub(crate) fn of(limit_bytes: u64) -> Self {
+    /// Of so many runs at once.
+    pub(crate) fn of(limit_bytes: u64, runs_max: usize) -> Self {
         Self {
             limit_bytes,
+            own_bytes: OWN_BYTES_MAX.min(limit_bytes / (runs_max as u64).max(1)),
             taken_bytes: AtomicU64::new(0),
             whole: None,
         }
@@ -58,9 +69,16 @@ impl MemoryBudget {
     /// Half of it, for the runs of one component: they never leave all others without.
     pub(crate) fn half(whole: &Arc<Self>) -> Self {
         Self {
+            limit_bytes: whole.limit_bytes / 2,
+            own_bytes: whole.own_bytes,
+            taken_bytes: AtomicU64::new(0),
             whole: Some(Arc::clone(whole)),
-            ..Self::of(whole.limit_bytes / 2)
         }
+    }
+
+    /// What of a run's bytes counts against it.
+    fn shared(&self, used_bytes: u64) -> u64 {
+        used_bytes.saturating_sub(self.own_bytes)
     }
 
     /// The limit that has no room for so many bytes more, if one has none.
@@ -100,6 +118,18 @@ impl MemoryLimit {
         }
     }
 
+    /// Takes room for what the host keeps for the run while a call of it waits, as if it were the
+    /// run's own; the limit that has none, if there is no room.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, u64> {
+        let used = self.used_bytes.saturating_add(bytes as u64);
+        let bytes = self.budget.shared(used) - self.budget.shared(self.used_bytes);
+        self.budget.take(bytes)?;
+        Ok(Held {
+            bytes,
+            budget: Arc::clone(&self.budget),
+        })
+    }
+
     /// Whether the run has wanted more than it could get, and by whose limit.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
@@ -111,7 +141,7 @@ impl MemoryLimit {
             self.refuse(Refused::OfRun);
             return false;
         }
-        let more = shared(used) - shared(self.used_bytes);
+        let more = self.budget.shared(used) - self.budget.shared(self.used_bytes);
         if more > 0
             && let Err(limit_bytes) = self.budget.take(more)
         {
@@ -130,14 +160,15 @@ impl MemoryLimit {
     }
 }
 
-/// What of a run's bytes counts against the budget of all.
-fn shared(used_bytes: u64) -> u64 {
-    used_bytes.saturating_sub(OWN_BYTES)
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
 }
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        self.budget.give_back(shared(self.used_bytes));
+        self.budget.give_back(self.budget.shared(self.used_bytes));
     }
 }
 
@@ -196,7 +227,7 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     fn limit(limit_bytes: u64) -> MemoryLimit {
-        of_all(limit_bytes, &Arc::new(MemoryBudget::of(u64::MAX)))
+        of_all(limit_bytes, &Arc::new(MemoryBudget::of(u64::MAX, 1)))
     }
 
     fn of_all(limit_bytes: u64, budget: &Arc<MemoryBudget>) -> MemoryLimit {
@@ -233,7 +264,7 @@ mod tests {
 
     #[test]
     fn runs_share_what_is_beyond_their_own() {
-        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64));
+        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64, 2));
         let run = || of_all(64 * MIB as u64, &budget);
         let (mut first, mut second, mut small) = (run(), run(), run());
         assert!(first.memory_growing(0, 12 * MIB, None).unwrap());
@@ -249,8 +280,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_a_call_counts_as_the_runs_own() {
+        let budget = Arc::new(MemoryBudget::of(10 * MIB as u64, 2));
+        let (mut first, second) = (of_all(MIB as u64, &budget), of_all(MIB as u64, &budget));
+        assert!(first.memory_growing(0, MIB, None).unwrap());
+        let held = first.hold(13 * MIB).unwrap();
+        assert_eq!(second.hold(5 * MIB).unwrap_err(), 10 * MIB as u64);
+        let little = second.hold(4 * MIB).unwrap();
+        drop(held);
+        let held = second.hold(14 * MIB).unwrap();
+        drop((first, second, little, held));
+        assert_eq!(budget.taken_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn one_component_leaves_half_to_the_others() {
-        let all = Arc::new(MemoryBudget::of(20 * MIB as u64));
+        let all = Arc::new(MemoryBudget::of(20 * MIB as u64, 5));
         let [greedy, other] = [(); 2].map(|()| Arc::new(MemoryBudget::half(&all)));
         let run = |budget| of_all(64 * MIB as u64, budget);
         let (mut first, mut second) = (run(&greedy), run(&greedy));
@@ -264,5 +309,25 @@ mod tests {
         drop((first, second, third, fourth));
         let left = [&all, &greedy, &other].map(|it| it.taken_bytes.load(Ordering::Relaxed));
         assert_eq!(left, [0; 3]);
+    }
+    #[test]
+    fn however_many_run_they_have_twice_the_budget_at_most() {
+        const RUNS: usize = 8_000;
+        let budget_bytes = 1024 * MIB;
+        let all = Arc::new(MemoryBudget::of(budget_bytes as u64, RUNS));
+        let mut runs: Vec<_> = (0..RUNS).map(|_| of_all(u64::MAX, &all)).collect();
+        let granted = |run: &mut MemoryLimit| run.memory_growing(0, 4 * MIB, None).unwrap();
+        let large = runs.iter_mut().map(granted).filter(|granted| *granted);
+        let taken = large.count() * 4 * MIB;
+        assert!(
+            (budget_bytes / 2..=2 * budget_bytes).contains(&taken),
+            "{taken}"
+        );
+        // Each has its part of it all the same.
+        let own = |run: &mut MemoryLimit| run.memory_growing(0, budget_bytes / RUNS, None);
+        assert!(
+            runs.iter_mut()
+                .all(|run| run.used_bytes > 0 || own(run).unwrap())
+        );
     }
 }

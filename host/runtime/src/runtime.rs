@@ -8,8 +8,10 @@ use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::StopSignal;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::Digest;
-use wasmtime::component::{Component as Code, Linker};
-use wasmtime::{Cache, Engine};
+use wasmtime::component::{Component as Code, Linker, Resource};
+use wasmtime::{Cache, Engine, StoreContextMut};
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::io::poll;
 
 use crate::bindings::v1;
 use crate::call::Caller;
@@ -23,7 +25,7 @@ use crate::memory::MemoryBudget;
 use crate::meter::Meter;
 use crate::places::Places;
 use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
-use crate::state::GuestState;
+use crate::state::{GuestState, WASI_RESOURCES_MAX};
 use crate::ticker::Ticker;
 use crate::{check, compile, engine};
 
@@ -36,6 +38,9 @@ const DESCRIBE: RunLimits = RunLimits {
     no_progress: None,
     grace: Duration::ZERO,
 };
+
+/// As the WASI that is linked names it.
+const POLL: &str = "wasi:io/poll@0.2.12";
 
 /// Runs components. Ends its threads, and every guest with them, when dropped.
 pub struct Runtime {
@@ -109,7 +114,7 @@ impl Runtime {
                 cpu: settings.describe_cpu,
                 ..DESCRIBE
             },
-            budget: Arc::new(MemoryBudget::of(settings.memory_bytes_max)),
+            budget: Arc::new(MemoryBudget::of(settings.memory_bytes_max, room.guests)),
             ticker,
         })
     }
@@ -231,8 +236,7 @@ impl Runtime {
     ) -> RunExit {
         let budget = match entry {
             Entry::Run { .. } => Arc::clone(&component.budget),
-            // Whatever the runs have taken: a few at a time, within limits of the host's own.
-            Entry::Describe => Arc::new(MemoryBudget::of(u64::MAX)),
+            Entry::Describe => Arc::clone(&self.budget),
         };
         let guest = Guest {
             code: component.code.clone(),
@@ -287,7 +291,32 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     v1::add_to_linker(&mut linker)?;
+    limit_poll(&mut linker)?;
     Ok(linker)
+}
+
+/// A list of pollables may name one of them a million times, and the host keeps it while the run
+/// waits: it may not be longer than one that names all that there can be.
+fn limit_poll(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut interface = linker.instance(POLL)?;
+    interface.func_wrap_async(
+        "poll",
+        |mut store: StoreContextMut<'_, GuestState>, (list,): (Vec<Resource<DynPollable>>,)| {
+            Box::new(async move {
+                if list.len() > WASI_RESOURCES_MAX {
+                    wasmtime::bail!(
+                        "it polled {} pollables at once, at most {WASI_RESOURCES_MAX} can be: let \
+                         it name each of them once",
+                        list.len()
+                    );
+                }
+                Ok((poll::Host::poll(&mut store.data_mut().table, list).await?,))
+            })
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 /// How many slots of the pool one instance takes.

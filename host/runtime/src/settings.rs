@@ -14,7 +14,8 @@ pub struct RuntimeSettings {
     pub workers: usize,
     /// Runs alive at once, at most; the machine's limit on memory maps may allow fewer.
     pub runs_max: usize,
-    /// Memory of all runs together, without the first 4 MiB of each.
+    /// Memory of all runs together, and of what describes itself. The first 4 MiB of each are not
+    /// counted, or, where so many at once would have more than the same again, an equal part.
     pub memory_bytes_max: u64,
     /// Compiles in a process of its own, with limits of its own. Without it this process
     /// compiles, on a thread of low priority.
@@ -50,6 +51,9 @@ pub struct CompileCommand {
     pub args: Vec<OsString>,
 }
 
+/// What a guest may make the host copy in one call: an `apply` of 16 MiB and what surrounds it.
+const CALL_BYTES_MAX: u64 = 24 * 1024 * 1024;
+
 /// What one run may use.
 #[derive(Debug, Clone, Copy)]
 pub struct RunLimits {
@@ -65,4 +69,12 @@ pub struct RunLimits {
     pub no_progress: Option<Duration>,
     /// Between asking a run to stop and ending it wherever it is.
     pub grace: Duration,
+}
+
+impl RunLimits {
+    /// What one call may bring to the host, or the guest leave there: no more than it may have.
+    pub(crate) fn call_bytes(&self) -> usize {
+        let bytes = CALL_BYTES_MAX.min(self.memory_bytes);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
 }

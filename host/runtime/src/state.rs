@@ -11,7 +11,7 @@ use crate::meter::Meter;
 use crate::output::GuestOutput;
 
 /// Streams, pollables and the like that an instance may hold at once.
-const WASI_RESOURCES_MAX: usize = 1024;
+pub(crate) const WASI_RESOURCES_MAX: usize = 1024;
 /// Random bytes of one call.
 const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -304,7 +304,12 @@ fn connectors(settings: &Settings) -> Result<Connectors, AppError> {
             AppError::Connector { name, problem }
         })?;
         let (model, limits) = (settings.model.clone(), settings.limits.clone());
-        Ok(Connector::new(name.clone(), model, limits, Arc::new(server)))
+        Ok(Connector::new(
+            name.clone(),
+            model,
+            limits,
+            Arc::new(server),
+        ))
     };
     let connectors: Result<Vec<_>, AppError> = settings.connectors.iter().map(connector).collect();
     Ok(Connectors::new(connectors?))

@@ -81,10 +81,7 @@ impl KitHost {
     }
 }
 
-async fn ready(
-    settings: Settings,
-    script: Option<Arc<dyn CallScript>>,
-) -> Result<App, AppError> {
+async fn ready(settings: Settings, script: Option<Arc<dyn CallScript>>) -> Result<App, AppError> {
     let mut app = App::start_disturbed(settings, script).await?;
     app.get_ready().await;
     Ok(app)

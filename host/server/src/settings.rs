@@ -16,8 +16,8 @@ use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
 use taskhost_service::policy::Policy;
 
-pub use outbound::OutboundSettings;
 pub use connectors::ConnectorSettings;
+pub use outbound::OutboundSettings;
 use reader::Reader;
 pub use reader::{Environment, File, Mistake};
 

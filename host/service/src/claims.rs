@@ -22,6 +22,10 @@ use crate::runner::run_claimed;
 use crate::sync::AtomicUsize;
 use crate::wake::Wake;
 
+/// Runs of one claim: it is one transaction, and whoever writes meanwhile waits for its end. A
+/// claim that finds so many is followed by the next one at once.
+const RUNS_AT_A_TIME: usize = 256;
+
 /// This host's slots, and what it takes to fill them.
 #[derive(Debug)]
 pub(crate) struct Claims {
@@ -54,14 +58,16 @@ pub(crate) struct Reserved {
 pub(crate) struct Along(pub(crate) Weak<Claims>);
 
 impl Claims {
-    /// Takes all free slots; `None` when there is no slot, no type, or the host stops.
+    /// Takes free slots, as many as one claim may fill; `None` when there is no slot, no type, or
+    /// the host stops.
     pub(crate) fn reserve(self: &Arc<Self>) -> Option<Box<Reserved>> {
         let token = self.runs.token();
         // Looked at after the token was taken: either draining waits for it, or this sees it.
         if self.core.stopping.is_cancelled() {
             return None;
         }
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let free = self.slots.available_permits().min(RUNS_AT_A_TIME);
+        let free = u32::try_from(free).unwrap_or(u32::MAX);
         if free == 0 {
             return None;
         }

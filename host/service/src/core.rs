@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use taskhost_clients::calls::CallScript;
+use taskhost_clients::http::Network;
+use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Clock;
-use taskhost_clients::calls::CallScript;
-use taskhost_clients::http::Network;
-use taskhost_clients::inference::Connectors;
 use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;

@@ -28,6 +28,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) limits: &'a Limits,
     /// What former attempts of the run have used of language models.
     pub(crate) tokens_used: u64,
+    /// What the host lacked, if its guest has never started.
+    pub(crate) lacked: Option<&'a str>,
 }
 
 /// What is written of a run that has ended; `None` when it has lost its lease.
@@ -97,7 +99,7 @@ fn stopped(
         StopReason::User => Some(RunEvent::Stopped { end }),
         StopReason::Drain => Some(RunEvent::HandedBack { end }),
         StopReason::Deadline => {
-            let error = deadline(attempt.run, end.started_at, now);
+            let error = deadline(attempt, end.started_at, now);
             Some(failed_for_good(error, end))
         }
         StopReason::NoProgress => Some(failed_for_good(no_progress(attempt.limits), end)),
@@ -118,7 +120,8 @@ fn failed_for_good(error: TaskError, end: RunReport) -> RunEvent {
     }
 }
 
-fn deadline(run: &Run, started_at: Option<Timestamp>, now: Timestamp) -> TaskError {
+fn deadline(attempt: Attempt<'_>, started_at: Option<Timestamp>, now: Timestamp) -> TaskError {
+    let run = attempt.run;
     let whose = match run.timeout_ms {
         Some(timeout_ms) => format!("the {timeout_ms} ms that the request allows"),
         None => "the wall-clock limit of its type".to_owned(),
@@ -128,13 +131,33 @@ fn deadline(run: &Run, started_at: Option<Timestamp>, now: Timestamp) -> TaskErr
         .map_or_else(String::new, |at| format!(" It was over at {at}."));
     let took = match started_at {
         Some(at) => format!("stopped after {} ms", now.since(at).as_millis()),
-        None => "not started again".to_owned(),
+        None if is_claimed_again(run) => "not started again".to_owned(),
+        None => "not started".to_owned(),
+    };
+    let (why, next) = match attempt.lacked.filter(|_| started_at.is_none()) {
+        Some(lacked) => (
+            format!(", since {}", lacked.trim_end_matches('.')),
+            "when the host has what it lacked",
+        ),
+        None => (String::new(), "with less to do or more time if it needs it"),
     };
     let message = format!(
-        "the attempt was {took}: its time is {whose}, and counts from its first claim, also while \
-         no host runs.{over} Schedule the task again, with less to do or more time if it needs it"
+        "the attempt was {took}{why}: its time is {whose}, and counts from its first claim, also \
+         while no host runs.{over} Schedule the task again, {next}"
     );
     TaskError::of(ErrorKind::Deadline, message)
+}
+
+/// Whether the attempt has been claimed before: it has got less than the whole of its time.
+fn is_claimed_again(run: &Run) -> bool {
+    let whole_ms = run
+        .timeout_ms
+        .unwrap_or(u64::MAX)
+        .min(run.wall_ms.unwrap_or(u64::MAX));
+    let given = run.deadline_at.zip(run.started_at);
+    given.is_some_and(|(deadline_at, claimed_at)| {
+        deadline_at.since(claimed_at) < Duration::from_millis(whole_ms)
+    })
 }
 
 fn no_progress(limits: &Limits) -> TaskError {
@@ -248,6 +271,7 @@ mod tests {
             run,
             limits,
             tokens_used: 0,
+            lacked: None,
         };
         let now = Timestamp::from_ms(1_000);
         let report = RunReport::default();
@@ -294,5 +318,37 @@ mod tests {
         assert_eq!(wait(1, 0.0), settings.retry_backoff / 2);
         assert_eq!(wait(3, 1.0), settings.retry_backoff * 4);
         assert_eq!(wait(u32::MAX, 1.0), settings.retry_backoff_max);
+    }
+
+    #[test]
+    fn an_attempt_that_never_started_says_what_was_lacking() {
+        let at = |ms: i64| Timestamp::from_ms(1_795_000_000_000 + ms);
+        let run = |claimed_at: Timestamp| {
+            serde_json::from_value::<Run>(serde_json::json!({
+                "id": RunId::new(), "attempt": 1, "max_attempts": 1, "priority": 0, "rank": 0,
+                "due_at": at(0), "started_at": claimed_at, "deadline_at": at(5_000),
+                "timeout_ms": 5_000, "wall_ms": 60_000, "lease_number": 7,
+            }))
+            .unwrap()
+        };
+        let limits = &Limits::default();
+        let said = |claimed_ms, lacked, started_at| {
+            let run = &run(at(claimed_ms));
+            let attempt = Attempt {
+                run,
+                limits,
+                tokens_used: 0,
+                lacked,
+            };
+            deadline(attempt, started_at, at(5_000)).message
+        };
+        let first = said(0, Some("no threads."), None);
+        assert!(first.starts_with("the attempt was not started, since no threads: "));
+        assert!(first.ends_with("Schedule the task again, when the host has what it lacked"));
+        let again = said(1, None, None);
+        assert!(again.starts_with("the attempt was not started again: its time is the 5000 ms"));
+        let started = said(0, Some("no threads."), Some(at(2_000)));
+        assert!(started.starts_with("the attempt was stopped after 3000 ms: its time is"));
+        assert!(started.ends_with("with less to do or more time if it needs it"));
     }
 }

@@ -4,7 +4,7 @@
 //! # Guarantees
 //! Every way out writes an end, or finds that the run has lost its lease.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
@@ -23,6 +23,7 @@ use crate::error::ServiceError;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::report::Reporter;
+use crate::sync::Mutex;
 use crate::trouble::Trouble;
 use crate::types::LoadedVersion;
 
@@ -30,6 +31,14 @@ use crate::types::LoadedVersion;
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Characters of a component's message in the host's log.
 const LOGGED_CHARS_MAX: usize = 300;
+
+/// What a run lacks whose code is loaded and whose guest does not start.
+const NO_PLACE: &str = "its guest had no place by then (a component with several memories or \
+                        tables waits for others of that kind to end)";
+
+/// What the host lacks to begin a run, as it has last said.
+#[derive(Debug, Default)]
+struct Lack(Mutex<Option<String>>);
 
 /// Runs a claimed task to its end.
 pub(crate) async fn run_claimed(
@@ -51,29 +60,23 @@ async fn run(
     stop: &StopSignal,
 ) -> Option<RunEvent> {
     let tokens_used = tokens_used(&claimed.task);
+    let lack = Lack::default();
     // Reading may take until the store is back, and loading minutes; a stop waits for neither.
     let pinned = tokio::select! {
-        pinned = pinned(core, &claimed.task) => pinned,
+        pinned = pinned(core, &claimed.task, &lack) => pinned,
         reason = stopped_early(core, &claimed.task, stop) => {
             // The limits of its type are not known; those that stop it here are the run's own.
-            let limits = &Limits::default();
-            let attempt = Attempt { run: &claimed.task.run, limits, tokens_used };
-            return event_before_start(reason, attempt, core.clock.now());
+            return not_begun(core, &claimed.task, &Limits::default(), reason, &lack);
         }
     };
     let version = match pinned {
         Ok(version) => version,
         Err(error) => return Some(event_without_run(not_loaded(&error), tokens_used)),
     };
-    let attempt = Attempt {
-        run: &claimed.task.run,
-        limits: &version.descriptor.limits,
-        tokens_used,
-    };
     let ready = async {
         match incompatible(&version, claimed).await {
             Some(error) => Err(error),
-            None => load(core, &version)
+            None => load(core, &version, &lack)
                 .await
                 .map_err(|error| not_loaded(&error)),
         }
@@ -81,7 +84,7 @@ async fn run(
     let ready = tokio::select! {
         ready = ready => ready,
         reason = stopped_early(core, &claimed.task, stop) => {
-            return event_before_start(reason, attempt, core.clock.now());
+            return not_begun(core, &claimed.task, &version.descriptor.limits, reason, &lack);
         }
     };
     let component = match ready {
@@ -96,6 +99,7 @@ async fn run(
         stop: stop.clone(),
         on_start: started_callback(core, &reporter),
     };
+    let has_time = !request.limits.wall.is_zero();
     let running = async {
         let exit = runtime.run(component, request).await;
         reporter.finish();
@@ -112,24 +116,70 @@ async fn run(
             None
         }
     };
+    let attempt = Attempt {
+        run: &claimed.task.run,
+        limits: &version.descriptor.limits,
+        tokens_used,
+        lacked: has_time.then_some(NO_PLACE),
+    };
     let now = core.clock.now();
     event_of(exit, report, mistake, attempt, &core.settings, now)
 }
 
-/// Loads the code; what the host lacks for it (descriptors, memory) it may have in a moment.
-async fn load<'a>(core: &Core, version: &'a LoadedVersion) -> Result<&'a Component, ServiceError> {
-    let mut trouble = Trouble::default();
-    loop {
-        match core.types.component(version).await {
-            Err(ServiceError::Unavailable { reason }) => {
-                if trouble.is_new() {
-                    tracing::warn!(reason, "a task type cannot be loaded yet");
+impl Lack {
+    fn set(&self, lack: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lack;
+    }
+
+    /// Asks again until the host has what it takes; it may have it in a moment.
+    async fn until_there<T, Asked: Future<Output = Result<T, ServiceError>>>(
+        &self,
+        ask: impl Fn() -> Asked,
+    ) -> Result<T, ServiceError> {
+        let mut trouble = Trouble::default();
+        loop {
+            match ask().await {
+                Err(ServiceError::Unavailable { reason }) => {
+                    if trouble.is_new() {
+                        tracing::warn!(reason, "a run has to wait until its task type is loaded");
+                    }
+                    self.set(Some(reason));
+                    tokio::time::sleep(LOAD_AGAIN_AFTER).await;
                 }
-                tokio::time::sleep(LOAD_AGAIN_AFTER).await;
+                answer => {
+                    self.set(None);
+                    return answer;
+                }
             }
-            loaded => return loaded,
         }
     }
+}
+
+/// What is written of a run whose guest never had its turn.
+fn not_begun(
+    core: &Core,
+    task: &Task,
+    limits: &Limits,
+    reason: StopReason,
+    lack: &Lack,
+) -> Option<RunEvent> {
+    let lacked = lack.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let attempt = Attempt {
+        run: &task.run,
+        limits,
+        tokens_used: tokens_used(task),
+        lacked: lacked.as_deref(),
+    };
+    event_before_start(reason, attempt, core.clock.now())
+}
+
+/// Loads the code. The host may lack descriptors or memory for it.
+async fn load<'a>(
+    core: &Core,
+    version: &'a LoadedVersion,
+    lack: &Lack,
+) -> Result<&'a Component, ServiceError> {
+    lack.until_there(|| core.types.component(version)).await
 }
 
 /// Why the run is to end although its guest has not started.
@@ -141,25 +191,14 @@ async fn stopped_early(core: &Core, task: &Task, stop: &StopSignal) -> StopReaso
     }
 }
 
-/// The version that the run is pinned to; while the store is away it is asked again.
-async fn pinned(core: &Core, task: &Task) -> Result<Arc<LoadedVersion>, ServiceError> {
+/// The version that the run is pinned to. The store may be away.
+async fn pinned(core: &Core, task: &Task, lack: &Lack) -> Result<Arc<LoadedVersion>, ServiceError> {
     let digest = task.run.digest.as_ref();
     let missing = || ServiceError::Internal {
         reason: "the run has no digest".to_owned(),
     };
     let digest = digest.ok_or_else(missing)?;
-    let mut trouble = Trouble::default();
-    loop {
-        match core.types.pinned(digest).await {
-            Err(ServiceError::Unavailable { reason }) => {
-                if trouble.is_new() {
-                    tracing::warn!(reason, "a task type cannot be read yet");
-                }
-                tokio::time::sleep(LOAD_AGAIN_AFTER).await;
-            }
-            pinned => return pinned,
-        }
-    }
+    lack.until_there(|| core.types.pinned(digest)).await
 }
 
 fn not_loaded(error: &ServiceError) -> TaskError {

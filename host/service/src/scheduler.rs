@@ -6,9 +6,10 @@
 //!    and by time for runs that are not due yet.
 //!
 //! # How it works
-//! One loop, one claim at a time. A claim asks for as many runs as there are free slots, so
-//! that under load one transaction serves many. A task that is due at once is mostly claimed
-//! within the write that accepts it, by [`Along`], and the loop is for everything else.
+//! One loop, one claim at a time. A claim asks for as many runs as there are free slots, up to a
+//! bound, so that under load one transaction serves many and holds up nobody for long. A task
+//! that is due at once is mostly claimed within the write that accepts it, by [`Along`], and the
+//! loop is for everything else.
 
 use std::sync::Arc;
 use std::time::Duration;

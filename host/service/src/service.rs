@@ -96,20 +96,7 @@ impl Service {
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
         let incarnation = Incarnation::new();
         let wake = Arc::new(Wake::default());
-        let types = TaskTypes::open(TypeParts {
-            components: Arc::clone(&parts.stores.components),
-            documents: Arc::clone(&parts.stores.documents),
-            tasks: Arc::clone(&parts.stores.tasks),
-            runtime: Arc::clone(&parts.runtime),
-            rules: Rules {
-                bounds: parts.settings.bounds,
-                policy: parts.settings.policy.clone(),
-            },
-            retired_versions_kept: parts.settings.retired_versions_kept,
-            clock: parts.clock.clone(),
-            wake: Arc::clone(&wake),
-        })
-        .await?;
+        let types = TaskTypes::open(type_parts(&parts, &wake)).await?;
         let slots = Arc::new(Semaphore::new(parts.settings.slots));
         let core = Arc::new(Core {
             tasks: parts.stores.tasks,
@@ -237,5 +224,21 @@ impl Service {
             claiming: scheduler.as_ref().is_some_and(Background::is_alive),
             running: self.tasks.0.live.count(),
         }
+    }
+}
+
+fn type_parts(parts: &Parts, wake: &Arc<Wake>) -> TypeParts {
+    TypeParts {
+        components: Arc::clone(&parts.stores.components),
+        documents: Arc::clone(&parts.stores.documents),
+        tasks: Arc::clone(&parts.stores.tasks),
+        runtime: Arc::clone(&parts.runtime),
+        rules: Rules {
+            bounds: parts.settings.bounds,
+            policy: parts.settings.policy.clone(),
+        },
+        retired_versions_kept: parts.settings.retired_versions_kept,
+        clock: parts.clock.clone(),
+        wake: Arc::clone(wake),
     }
 }

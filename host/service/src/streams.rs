@@ -19,6 +19,9 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const DESCRIPTION_CHARS_MAX: usize = 4_000;
 /// Rejected lines that are listed; the rest is only counted.
 const REJECTED_MAX: usize = 100;
+/// Documents that are read and written at a time: a body of tiny lines is many times its size by
+/// then.
+const DOCUMENTS_AT_A_TIME: usize = 10_000;
 
 /// Stream data for people. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -122,16 +125,26 @@ impl Streams {
         body: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<Ingested, ServiceError> {
         let (now, bytes_max) = (self.0.clock.now(), self.0.settings.document_bytes_max);
-        // Many megabytes may have to be read: that is not for the threads that serve.
-        let read = tokio::task::spawn_blocking(move || documents(body.as_ref(), now, bytes_max));
-        let (documents, mut ingested) = read.await.map_err(|error| internal(&error))?;
-        ingested.accepted = documents.len() as u64;
-        if documents.is_empty() {
-            self.0.streams.get(key).await?.ok_or_else(|| unknown(key))?;
-        } else {
+        let (mut body, mut reading) = (body, Reading::default());
+        loop {
+            let work = move || {
+                let documents = reading.next(body.as_ref(), now, bytes_max);
+                (documents, reading, body)
+            };
+            // Many megabytes may have to be read: that is not for the threads that serve.
+            let read = tokio::task::spawn_blocking(work);
+            let documents;
+            (documents, reading, body) = read.await.map_err(|error| internal(&error))?;
+            if documents.is_empty() {
+                break;
+            }
+            reading.ingested.accepted += documents.len() as u64;
             self.0.streams.ingest(key, documents).await?;
         }
-        Ok(ingested)
+        if reading.ingested.accepted == 0 {
+            self.0.streams.get(key).await?.ok_or_else(|| unknown(key))?;
+        }
+        Ok(reading.ingested)
     }
 
     /// How many documents match.
@@ -185,25 +198,51 @@ fn internal(error: &tokio::task::JoinError) -> ServiceError {
     }
 }
 
-/// The documents of a body, and what became of the other lines.
-fn documents(body: &[u8], now: Timestamp, bytes_max: u64) -> (Vec<StreamDocument>, Ingested) {
-    let mut ingested = Ingested::default();
-    let mut documents = Vec::new();
-    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            continue;
-        }
-        match document(line, now, bytes_max) {
-            Ok(document) => documents.push(document),
-            Err(_) if ingested.rejected.len() >= REJECTED_MAX => ingested.more_rejected += 1,
-            Err(reason) => {
-                let line = index as u64 + 1;
-                ingested.rejected.push(RejectedLine { line, reason });
+/// How far a body is read, and what became of its lines until there.
+#[derive(Debug, Default)]
+struct Reading {
+    /// Bytes of the body.
+    at: usize,
+    /// Lines of it.
+    lines: u64,
+    ingested: Ingested,
+}
+
+impl Reading {
+    /// The next documents; none at the end.
+    fn next(&mut self, body: &[u8], now: Timestamp, bytes_max: u64) -> Vec<StreamDocument> {
+        let mut documents = Vec::new();
+        while self.at < body.len() && documents.len() < DOCUMENTS_AT_A_TIME {
+            let rest = &body[self.at..];
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let line = &rest[..end.unwrap_or(rest.len())];
+            self.at += line.len() + 1;
+            self.lines += 1;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            match document(line, now, bytes_max) {
+                Ok(document) => documents.push(document),
+                Err(reason) => self.reject(reason),
             }
         }
+        documents
     }
-    (documents, ingested)
+
+    fn reject(&mut self, reason: String) {
+        let Ingested {
+            rejected,
+            more_rejected,
+            ..
+        } = &mut self.ingested;
+        if rejected.len() >= REJECTED_MAX {
+            *more_rejected += 1;
+            return;
+        }
+        let line = self.lines;
+        rejected.push(RejectedLine { line, reason });
+    }
 }
 
 /// A document from a line. One without `@timestamp` gets the time of its arrival; a time in
@@ -221,8 +260,8 @@ fn document(line: &[u8], now: Timestamp, bytes_max: u64) -> Result<StreamDocumen
         ));
     }
     look_through(text).map_err(|flaw| flaw.to_string())?;
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| format!("is no JSON: {}", within_line(&error)))?;
     let Value::Object(mut object) = value else {
         return Err("is not a JSON object".to_owned());
     };
@@ -245,9 +284,28 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// What the parser says of a text of one line: whose line it is, the answer says already.
+fn within_line(error: &serde_json::Error) -> String {
+    error
+        .to_string()
+        .replace(" at line 1 column ", " at column ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_is_read_in_pieces_and_its_lines_are_counted_through() {
+        let lines = DOCUMENTS_AT_A_TIME + 2;
+        let body = format!("{}[]\n\n{{}}", "{}\n".repeat(lines));
+        let (now, mut reading) = (Timestamp::from_ms(5), Reading::default());
+        let mut next = || reading.next(body.as_bytes(), now, 1_000).len();
+        assert_eq!([next(), next(), next()], [DOCUMENTS_AT_A_TIME, 3, 0]);
+        let rejected = &reading.ingested.rejected;
+        assert_eq!(rejected.len(), 1);
+        assert_eq!(rejected[0].line, lines as u64 + 1);
+    }
 
     #[test]
     fn lines_become_documents_with_a_time() {

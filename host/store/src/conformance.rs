@@ -183,6 +183,8 @@ async fn of_components(make: &impl Fn() -> Subject) {
             a_component_never_changes,
             one_version_of_a_type_is_active,
             versions_retire_and_go,
+            a_version_stays_as_long_as_a_run_is_pinned_to_it,
+            no_run_is_pinned_to_a_version_that_has_gone,
             the_last_version_frees_the_labels,
             components_are_listed_newest_first,
             an_approval_is_kept_with_what_it_makes_active,

@@ -39,11 +39,14 @@ impl Default for Tokens {
     }
 }
 
+/// What a server makes of a request.
+type Answering = dyn Fn(&str) -> Vec<u8> + Send + Sync;
+
 /// How a server goes on after a request.
 #[derive(Clone)]
 enum Manner {
     /// Answers and closes.
-    Answers(Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>),
+    Answers(Arc<Answering>),
     /// Says that, and then nothing.
     Silent(&'static [u8]),
     /// Says the first, and then the second again and again.

@@ -48,7 +48,9 @@ macro_rules! raw_guest {
     };
 }
 
-use taskhost::task::documents::Collection;
+use std::mem::ManuallyDrop;
+
+use taskhost::task::documents::{Change, Collection, Put};
 
 /// A second owner of the same handle, which a component must not have.
 pub fn second_owner(collection: &Collection) -> Collection {
@@ -60,4 +62,19 @@ pub fn second_owner(collection: &Collection) -> Collection {
 pub fn forged_collection() -> Collection {
     // SAFETY: memory is not at stake, handles are indices that the host checks.
     unsafe { Collection::from_handle(4_711) }
+}
+
+/// Changes that all have the same piece of memory for a body: the host gets it as often.
+pub fn puts_of_one_body(body: &str, count: usize) -> ManuallyDrop<Vec<Change>> {
+    let put = |n| {
+        // SAFETY: it is only read while `body` is borrowed, and never dropped.
+        let body =
+            unsafe { String::from_raw_parts(body.as_ptr().cast_mut(), body.len(), body.len()) };
+        Change::Put(Put {
+            id: format!("d{n}"),
+            body,
+            if_version: None,
+        })
+    };
+    ManuallyDrop::new((0..count).map(put).collect())
 }

@@ -281,7 +281,7 @@ fn body_of(asked: Completion) -> Map<String, Value> {
     put("seed", asked.seed.map(Value::from));
     put("stop", (!asked.stop.is_empty()).then(|| json!(asked.stop)));
     let tools: Vec<Value> = asked.tools.into_iter().map(tool).collect();
-    put("tools", (!tools.is_empty()).then(|| Value::Array(tools)));
+    put("tools", (!tools.is_empty()).then_some(Value::Array(tools)));
     let messages = asked.messages.into_iter().map(message);
     put("messages", Some(Value::Array(messages.collect())));
     body

@@ -24,7 +24,7 @@ const DEPTH_MAX: usize = 128;
 /// each level of the value.
 const IN_PLACE_MAX: usize = 16;
 /// Patterns, each of which becomes an automaton.
-const PATTERNS_MAX: usize = 64;
+const PATTERNS_MAX: u64 = 64;
 
 /// Keywords that hold one schema.
 const ONE: [&str; 12] = [
@@ -114,17 +114,18 @@ pub(super) fn bounded(schema: &Value) -> Result<Bounded, String> {
         STEPS_MAX
     };
     let mut expansion = Expansion::new(schema);
-    let Size { steps, in_place } = expansion.size(schema, 0)?;
+    let Size { cost, in_place } = expansion.size(schema, 0)?;
     if in_place > IN_PLACE_MAX {
         return Err(format!(
             "{in_place} references and keywords such as `allOf` lie in each other for one value, \
              at most {IN_PLACE_MAX} are accepted"
         ));
     }
-    if steps > steps_max {
+    if cost.steps > steps_max {
         return Err(format!(
-            "with its references written out it takes {steps} steps for one value, at most \
-             {steps_max} are accepted: refer to each definition from fewer places"
+            "with its references written out it takes {} steps for one value, at most \
+             {steps_max} are accepted: refer to each definition from fewer places",
+            cost.steps
         ));
     }
     if walk.has_unevaluated && expansion.is_cyclic {
@@ -136,11 +137,7 @@ pub(super) fn bounded(schema: &Value) -> Result<Bounded, String> {
     }
     Ok(Bounded {
         schema: counted,
-        cost: Cost {
-            steps,
-            patterns: walk.patterns as u64,
-            unique: walk.uniques,
-        },
+        cost,
     })
 }
 
@@ -160,8 +157,7 @@ fn children(schema: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)>
 
 #[derive(Default)]
 struct Walk {
-    patterns: usize,
-    uniques: u64,
+    patterns: u64,
     has_unevaluated: bool,
 }
 
@@ -171,11 +167,10 @@ impl Walk {
             return Ok(());
         };
         check_reference(schema, is_root)?;
-        let cost = own_steps(schema);
+        let own = own_cost(schema);
+        self.patterns += own.patterns;
         for (key, value) in schema.iter_mut() {
             let key = key.as_str();
-            self.patterns += usize::from(key == "pattern");
-            self.uniques += u64::from(key == "uniqueItems");
             self.has_unevaluated |= key.starts_with("unevaluated");
             match value {
                 Value::Array(items) if MANY.contains(&key) => {
@@ -184,11 +179,6 @@ impl Walk {
                     }
                 }
                 Value::Object(named) if NAMED.contains(&key) => {
-                    self.patterns += if key == "patternProperties" {
-                        named.len()
-                    } else {
-                        0
-                    };
                     for item in named.values_mut() {
                         self.visit(item, false)?;
                     }
@@ -197,17 +187,23 @@ impl Walk {
                 _ => {}
             }
         }
-        schema.insert(fuel::KEYWORD.to_owned(), json!(cost));
+        schema.insert(fuel::KEYWORD.to_owned(), json!(own.steps));
         Ok(())
     }
 }
 
-/// Steps of a subschema without those below it.
-fn own_steps(schema: &Map<String, Value>) -> u64 {
+/// What a subschema costs without those below it.
+fn own_cost(schema: &Map<String, Value>) -> Cost {
     let others = [&ONE[..], &MANY, &NAMED, &ANNOTATIONS];
     let is_own = |key: &str| !others.iter().any(|keys| keys.contains(&key));
     let own = schema.iter().filter(|(key, _)| is_own(key));
-    own.map(|(_, value)| Extent::of(value).steps).sum::<u64>() + 1
+    let named = schema.get("patternProperties").and_then(Value::as_object);
+    let pattern = u64::from(schema.contains_key("pattern"));
+    Cost {
+        steps: own.map(|(_, value)| Extent::of(value).steps).sum::<u64>() + 1,
+        patterns: pattern + named.map_or(0, |named| named.len() as u64),
+        unique: u64::from(schema.contains_key("uniqueItems")),
+    }
 }
 
 fn check_reference(schema: &Map<String, Value>, is_root: bool) -> Result<(), String> {
@@ -255,13 +251,17 @@ struct Expansion<'a> {
 /// How large a schema is with its references written out.
 #[derive(Debug, Clone, Copy)]
 struct Size {
-    steps: u64,
+    cost: Cost,
     /// Subschemas in a chain of references and of keywords that look at the same value.
     in_place: usize,
 }
 
 const LEAF: Size = Size {
-    steps: 1,
+    cost: Cost {
+        steps: 1,
+        patterns: 0,
+        unique: 0,
+    },
     in_place: 1,
 };
 
@@ -286,7 +286,7 @@ impl<'a> Expansion<'a> {
             return Ok(LEAF);
         };
         let mut size = Size {
-            steps: own_steps(schema),
+            cost: own_cost(schema),
             in_place: 1,
         };
         if let Some(Value::String(reference)) = schema.get("$ref") {
@@ -318,7 +318,7 @@ impl<'a> Expansion<'a> {
 
 impl Size {
     fn add(&mut self, below: Self, is_in_place: bool) {
-        self.steps = self.steps.saturating_add(below.steps);
+        self.cost = self.cost.and(below.cost);
         if is_in_place {
             self.in_place = self.in_place.max(below.in_place + 1);
         }

@@ -24,10 +24,21 @@ impl Cost {
     /// The steps for `value`.
     pub(super) fn of(&self, value: &Value) -> u64 {
         let size = Extent::of(value);
-        let texts = size.bytes.saturating_mul(self.patterns * PATTERN_STEPS);
+        let texts = size
+            .bytes
+            .saturating_mul(self.patterns.saturating_mul(PATTERN_STEPS));
         let pairs = size.pairs.saturating_mul(self.unique);
         let values = size.steps.saturating_mul(self.steps);
         values.saturating_add(texts).saturating_add(pairs)
+    }
+
+    /// Of two schemas for one value.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            steps: self.steps.saturating_add(other.steps),
+            patterns: self.patterns.saturating_add(other.patterns),
+            unique: self.unique.saturating_add(other.unique),
+        }
     }
 }
 

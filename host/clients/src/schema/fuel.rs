@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Instant;
 
 use jsonschema::{Keyword, ValidationError};
 use serde_json::Value;
@@ -16,15 +17,21 @@ pub(super) const KEYWORD: &str = "taskhost:fuel";
 
 thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
+    static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The fuel is used up.
 #[derive(Debug)]
 pub(super) struct OutOfFuel;
 
-/// Runs `validation` with so much fuel.
-pub(super) fn limited<T>(fuel: u64, validation: impl FnOnce() -> T) -> Result<T, OutOfFuel> {
+/// Runs `validation` with so much fuel, and until then at most.
+pub(super) fn limited<T>(
+    fuel: u64,
+    until: Option<Instant>,
+    validation: impl FnOnce() -> T,
+) -> Result<T, OutOfFuel> {
     LEFT.set(fuel);
+    UNTIL.set(until);
     // What unwinds is dropped; nothing of it is looked at again.
     catch_unwind(AssertUnwindSafe(validation)).map_err(|panic| {
         if !panic.is::<OutOfFuel>() {
@@ -49,7 +56,8 @@ impl Fuel {
 
     fn burn(&self) {
         let left = LEFT.get();
-        if left < self.cost {
+        let is_late = UNTIL.get().is_some_and(|until| Instant::now() >= until);
+        if is_late || left < self.cost {
             resume_unwind(Box::new(OutOfFuel));
         }
         LEFT.set(left - self.cost);

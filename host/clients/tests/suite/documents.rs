@@ -170,6 +170,14 @@ async fn calls_are_limited() {
         code(collection.apply(many(20, &large)).await),
         ErrorCode::TooLarge
     );
+    let versions = (0..20).map(|n| Change::Delete {
+        id: format!("d{n}"),
+        if_version: Some(large.clone()),
+    });
+    assert_eq!(
+        code(collection.apply(versions.collect()).await),
+        ErrorCode::TooLarge
+    );
     assert_eq!(
         collection.get("d0").await.unwrap(),
         None,

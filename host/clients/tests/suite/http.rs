@@ -3,10 +3,7 @@
 mod limits;
 mod names;
 #[path = "../../../../tests/e2e/src/plain_server.rs"]
-#[allow(
-    unreachable_pub,
-    reason = "end-to-end tests use the same server"
-)]
+#[allow(unreachable_pub, reason = "end-to-end tests use the same server")]
 mod plain_server;
 mod redirects;
 mod secrets;

@@ -4,6 +4,7 @@ mod children;
 mod http;
 mod inference;
 mod secrets;
+mod state;
 
 use taskhost_clients::documents as clients;
 use taskhost_clients::error::{ClientError, ErrorCode};
@@ -14,6 +15,8 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, Resource, ResourceTableE
 use wasmtime::error::Context as _;
 use wasmtime::{Result, format_err};
 
+use crate::memory::MemoryLimit;
+use crate::meter::Meter;
 use crate::state::GuestState;
 
 #[allow(
@@ -43,7 +46,7 @@ mod generated {
 pub(crate) use generated::taskhost::task::types::Error as GuestError;
 pub(crate) use generated::{COMPONENT_TYPE, TaskTypePre};
 
-use generated::taskhost::task::{context, documents, log, progress, state, streams, types};
+use generated::taskhost::task::{context, documents, log, progress, streams, types};
 
 /// What every task type exports.
 const TASK: &str = "taskhost:task/task@0.1.0";
@@ -73,6 +76,17 @@ pub(crate) fn check_types(code: &InstancePre<GuestState>) -> Result<()> {
 /// Makes the contract available to components.
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
     generated::TaskType::add_to_linker::<_, HasSelf<GuestState>>(linker, |state| state)
+}
+
+/// Waits for a client. What the call brought is kept meanwhile, and there is no other limit on how
+/// many wait at once: so it counts as the run's memory.
+async fn waited<T>(
+    (meter, memory): (&Meter, &MemoryLimit),
+    brought_bytes: usize,
+    client: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let _held = memory.hold(brought_bytes).map_err(no_memory)?;
+    meter.in_host(client).await
 }
 
 impl From<ClientError> for types::Error {
@@ -139,7 +153,8 @@ impl context::Host for GuestState {
     }
 
     async fn sleep(&mut self, ms: u64) -> Result<(), ClientError> {
-        self.meter.in_host(self.clients.context.sleep(ms)).await
+        let sleep = self.clients.context.sleep(ms);
+        waited((&self.meter, &self.memory), 0, sleep).await
     }
 }
 
@@ -202,15 +217,14 @@ impl From<Batch> for streams::Batch {
 
 impl streams::Host for GuestState {
     async fn describe(&mut self, name: String) -> Result<String, ClientError> {
-        self.meter
-            .in_host(self.clients.streams.describe(&name))
-            .await
+        let describe = self.clients.streams.describe(&name);
+        waited((&self.meter, &self.memory), name.len(), describe).await
     }
 
     async fn count(&mut self, name: String, query: String) -> Result<String, ClientError> {
-        self.meter
-            .in_host(self.clients.streams.count(&name, &query))
-            .await
+        let brought = name.len() + query.len();
+        let count = self.clients.streams.count(&name, &query);
+        waited((&self.meter, &self.memory), brought, count).await
     }
 
     async fn sample(
@@ -218,8 +232,10 @@ impl streams::Host for GuestState {
         name: String,
         request: String,
     ) -> Result<streams::Batch, ClientError> {
+        let brought = name.len() + request.len();
         let sample = self.clients.streams.sample(&name, &request);
-        self.meter.in_host(sample).await.map(Into::into)
+        let sample = waited((&self.meter, &self.memory), brought, sample).await?;
+        Ok(sample.into())
     }
 
     async fn sample_many(
@@ -227,8 +243,9 @@ impl streams::Host for GuestState {
         name: String,
         requests: Vec<String>,
     ) -> Result<Vec<Result<streams::Batch, types::Error>>, ClientError> {
+        let brought = name.len() + bytes_of(&requests, String::len);
         let samples = self.clients.streams.sample_many(&name, &requests);
-        let samples = self.meter.in_host(samples).await?;
+        let samples = waited((&self.meter, &self.memory), brought, samples).await?;
         let each = samples
             .into_iter()
             .map(|one| one.map(Into::into).map_err(Into::into));
@@ -236,9 +253,9 @@ impl streams::Host for GuestState {
     }
 
     async fn field_stats(&mut self, name: String, request: String) -> Result<String, ClientError> {
-        self.meter
-            .in_host(self.clients.streams.field_stats(&name, &request))
-            .await
+        let brought = name.len() + request.len();
+        let stats = self.clients.streams.field_stats(&name, &request);
+        waited((&self.meter, &self.memory), brought, stats).await
     }
 
     async fn search(
@@ -246,8 +263,10 @@ impl streams::Host for GuestState {
         name: String,
         request: String,
     ) -> Result<streams::Batch, ClientError> {
+        let brought = name.len() + request.len();
         let search = self.clients.streams.search(&name, &request);
-        self.meter.in_host(search).await.map(Into::into)
+        let search = waited((&self.meter, &self.memory), brought, search).await?;
+        Ok(search.into())
     }
 }
 
@@ -295,7 +314,8 @@ impl documents::HostCollection for GuestState {
         id: String,
     ) -> Result<Option<documents::Document>, ClientError> {
         let collection = self.table.get(&collection).map_err(not_open)?;
-        let found = self.meter.in_host(collection.get(&id)).await?;
+        let get = collection.get(&id);
+        let found = waited((&self.meter, &self.memory), id.len(), get).await?;
         Ok(found.map(Into::into))
     }
 
@@ -307,8 +327,11 @@ impl documents::HostCollection for GuestState {
         limit: u32,
     ) -> Result<documents::Page, ClientError> {
         let collection = self.table.get(&collection).map_err(not_open)?;
+        let brought = [&filter, &cursor].map(|text| text.as_ref().map_or(0, String::len));
+        let brought = brought.iter().sum();
         let page = collection.query(filter.as_deref(), cursor.as_deref(), limit);
-        let clients::Page { documents, next } = self.meter.in_host(page).await?;
+        let page = waited((&self.meter, &self.memory), brought, page).await?;
+        let clients::Page { documents, next } = page;
         Ok(documents::Page {
             documents: documents.into_iter().map(Into::into).collect(),
             next,
@@ -321,8 +344,10 @@ impl documents::HostCollection for GuestState {
         changes: Vec<documents::Change>,
     ) -> Result<Vec<Result<String, types::Error>>, ClientError> {
         let collection = self.table.get(&collection).map_err(not_open)?;
-        let changes = changes.into_iter().map(Into::into).collect();
-        let answers = self.meter.in_host(collection.apply(changes)).await?;
+        let changes: Vec<clients::Change> = changes.into_iter().map(Into::into).collect();
+        let brought = bytes_of(&changes, clients::Change::bytes);
+        let apply = collection.apply(changes);
+        let answers = waited((&self.meter, &self.memory), brought, apply).await?;
         Ok(answers
             .into_iter()
             .map(|answer| answer.map_err(Into::into))
@@ -335,27 +360,22 @@ impl documents::HostCollection for GuestState {
     }
 }
 
-impl state::Host for GuestState {
-    async fn save(
-        &mut self,
-        key: String,
-        value: Vec<u8>,
-        schema_version: u32,
-    ) -> Result<(), ClientError> {
-        let saved = self.clients.state.save(&key, value, schema_version);
-        self.meter.in_host(saved).await
-    }
+/// What a list takes: its elements, and what each of them has beside itself.
+fn bytes_of<T>(list: &[T], beside: impl Fn(&T) -> usize) -> usize {
+    size_of_val(list) + list.iter().map(beside).sum::<usize>()
+}
 
-    async fn load(&mut self, key: String) -> Result<Option<state::Checkpoint>, ClientError> {
-        let loaded = self.meter.in_host(self.clients.state.load(&key)).await?;
-        Ok(loaded.map(|checkpoint| state::Checkpoint {
-            value: checkpoint.value.to_vec(),
-            schema_version: checkpoint.schema_version,
-        }))
-    }
-
-    async fn delete(&mut self, key: String) -> Result<(), ClientError> {
-        self.meter.in_host(self.clients.state.delete(&key)).await
+/// The same call may go well when fewer others run.
+fn no_memory(limit_bytes: u64) -> ClientError {
+    let message = format!(
+        "the {} MiB are taken that the host gives to all runs (half of them to those of one \
+         component), and what the call brings has to be kept until it is answered: bring less at a \
+         time, or try again later",
+        limit_bytes >> 20
+    );
+    ClientError {
+        retryable: true,
+        ..ClientError::new(ErrorCode::Unavailable, message)
     }
 }
 

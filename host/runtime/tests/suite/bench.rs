@@ -21,6 +21,7 @@ use taskhost_runtime::{
     Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime, RuntimeSettings,
 };
 use taskhost_store::event::{Claim, Event, NewRun};
+use taskhost_store::faulty::{self, Policy};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
 use taskhost_store::streams::{StreamDocument, StreamSettings};
@@ -133,8 +134,17 @@ impl TestRun {
     }
 
     pub(crate) async fn with_memory(memory_bytes: u64) -> Self {
+        Self::with_stores(memory_bytes, in_memory(Limits::default(), Clock::System)).await
+    }
+
+    /// A run whose calls of a store come to that policy first.
+    pub(crate) async fn behind(policy: &Arc<dyn Policy>) -> Self {
+        let stores = in_memory(Limits::default(), Clock::System);
+        Self::with_stores(64 * MIB, faulty::wrap(&stores, policy)).await
+    }
+
+    async fn with_stores(memory_bytes: u64, stores: Stores) -> Self {
         let clock = Clock::System;
-        let stores = in_memory(Limits::default(), clock.clone());
         let info = claimed(&stores, clock.now()).await;
         let stop = StopSignal::new();
         let said = Arc::new(Said::default());

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use taskhost_clients::run::RunClients;
 use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::Digest;
-use taskhost_runtime::{CompileCommand, LoadError, Runtime, RuntimeSettings, compile_child};
+use taskhost_runtime::{
+    CompileCommand, LoadError, RunFailure, Runtime, RuntimeSettings, compile_child,
+};
 
-use crate::bench::{digest, guest, guest_bytes, load, runtime};
+use crate::bench::{MIB, digest, guest, guest_bytes, load, runtime, settings};
 use crate::wat;
 
 /// Tells the test program that it is to compile, and where to.
@@ -266,6 +268,31 @@ async fn describe_is_limited() {
             !failure.to_string().contains("descriptor"),
             "{name}: {failure}"
         );
+    }
+}
+
+/// The upload can do nothing for it, and may go well later.
+#[tokio::test]
+async fn what_describes_itself_shares_the_memory_of_all() {
+    let describe = format!(
+        "(if (i32.eq (memory.grow (i32.const 2000)) (i32.const -1)) (then unreachable)) {}",
+        wat::DESCRIBES_NOTHING
+    );
+    let bytes = wat::component("", &describe, "unreachable");
+    for (memory_bytes_max, has_room) in [(64 * MIB, false), (256 * MIB, true)] {
+        let settings = RuntimeSettings {
+            memory_bytes_max,
+            ..settings()
+        };
+        let runtime = Runtime::start(settings).unwrap();
+        let component = load(&runtime, Arc::clone(&bytes)).await;
+        match runtime.describe(&component).await {
+            Ok(_) => assert!(has_room),
+            Err(RunFailure(error)) => {
+                assert_eq!((error.kind, has_room), (ErrorKind::Internal, false));
+                assert!(error.message.contains("64 MiB"), "{}", error.message);
+            }
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use taskhost_model::error::ErrorKind;
 use taskhost_model::task::LogLevel;
 
-use crate::bench::{MIB, TestRun, completed, failed, guest, run_guest, runtime};
+use crate::bench::{MIB, TestRun, completed, failed, guest, load, run_guest, runtime};
+use crate::wat;
 
 #[tokio::test]
 async fn nothing_outside_is_granted() {
@@ -124,6 +125,34 @@ async fn handles_that_are_none_trap() {
         let (exit, _) = run_guest("hostile-calls", &json!({"what": what}).to_string()).await;
         assert_eq!(failed(&exit).kind, ErrorKind::Trap, "{what}");
     }
+}
+
+/// The same pollable may stand in a list many times, and the host keeps the list.
+#[tokio::test]
+async fn no_more_pollables_are_waited_for_than_there_can_be() {
+    let runtime = runtime();
+    let polls = |count: u32| {
+        format!(
+            "(local $at i32) (local $pollable i32)
+             (local.set $pollable (call $subscribe (i64.const 1000000)))
+             (local.set $at (i32.const 32768))
+             (loop $next
+                 (i32.store (local.get $at) (local.get $pollable))
+                 (local.set $at (i32.add (local.get $at) (i32.const 4)))
+                 (br_if $next (i32.lt_u (local.get $at) (i32.const {}))))
+             (call $poll (i32.const 32768) (i32.const {count}) (i32.const 64)) {}",
+            32_768 + 4 * count,
+            wat::COMPLETES
+        )
+    };
+    let component = load(&runtime, wat::runs("", &polls(1024))).await;
+    let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+    assert_eq!(completed(&exit), json!({}));
+    let component = load(&runtime, wat::runs("", &polls(1025))).await;
+    let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+    let error = failed(&exit);
+    assert_eq!(error.kind, ErrorKind::Trap, "{error:?}");
+    assert!(error.message.contains("at most 1024"), "{}", error.message);
 }
 
 #[tokio::test]

@@ -25,8 +25,9 @@ async fn stopped_while_running(
     let running = run.run(runtime, &component, params);
     let stopping = async {
         run.said.until_progress().await;
+        let asked_at = Instant::now();
         run.stop.ask(StopReason::User);
-        Instant::now()
+        asked_at
     };
     let (exit, asked_at) = tokio::join!(running, stopping);
     (exit, asked_at.elapsed())

@@ -47,7 +47,15 @@ async fn say_of(command: &Check, client: &Client) -> Result<(), Failure> {
     let version = &view["versions"][0];
     let bytes = version["bytes"].as_u64().unwrap_or(0);
     say!("  size       {}", text::bytes(bytes));
-    for key in ["title", "stream", "limits", "collections", "wanted", "granted", "retry"] {
+    for key in [
+        "title",
+        "stream",
+        "limits",
+        "collections",
+        "wanted",
+        "granted",
+        "retry",
+    ] {
         let value = Some(&view[key]).filter(|value| !value.is_null());
         if let Some(value) = value {
             say!("  {key:<10} {}", plain(value));

@@ -66,7 +66,10 @@ fn write(folder: &Path, file: &File) -> std::io::Result<()> {
     let path = folder.join(&file.path);
     std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
     std::fs::write(&path, &file.text)?;
-    let is_program = file.path.extension().is_some_and(|extension| extension == "sh");
+    let is_program = file
+        .path
+        .extension()
+        .is_some_and(|extension| extension == "sh");
     let mode = if is_program { 0o755 } else { 0o644 };
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
 }

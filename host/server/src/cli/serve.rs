@@ -132,6 +132,9 @@ pub(crate) fn log_to_stderr(default: &str) -> Result<(), Failure> {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Heard so that it does not end the process: a file that may not grow is an error of the
+    /// write, which the store tells.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -141,6 +144,7 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            _file_size: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -15,9 +15,9 @@ use super::follow::follow;
 use super::progress::Progress;
 use super::serve::{self, log_to_stderr};
 use super::{files, ingest, log, show, tasks, text};
-use crate::kit::{KitFolder, KitHost};
 use crate::kit::fixtures::Fixtures;
 use crate::kit::script::{Deed, Plan, Script};
+use crate::kit::{KitFolder, KitHost};
 use taskhost_clients::calls::CallScript;
 
 const TASK: &str = "test";
@@ -166,7 +166,9 @@ impl Bench {
             };
             match deed {
                 Deed::Cancel => {
-                    let cancel = self.client.in_space(Method::POST, &["tasks", TASK, "cancel"]);
+                    let cancel = self
+                        .client
+                        .in_space(Method::POST, &["tasks", TASK, "cancel"]);
                     self.client.call(cancel).await?;
                     progress.note("the test cancels the task");
                 }

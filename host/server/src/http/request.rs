@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{FromRequestParts, Query, RawPathParams};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use futures_util::StreamExt;
@@ -193,8 +193,14 @@ fn version<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a s
     }
 }
 
-/// Refuses a body of a type that the route does not take. A body without a type is fine.
+/// Refuses a body of a type that the route does not take, and a compressed one. A body without a
+/// type is fine.
 pub(crate) fn check_content_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+    let encoding = headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        let detail = "the body is compressed, as Content-Encoding says: send it as it is";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
     let Some(given) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
@@ -472,6 +478,9 @@ mod tests {
         };
         assert!(check("Application/JSON; charset=utf-8").is_ok());
         assert!(check("text/plain").is_err());
+        let mut compressed = HeaderMap::new();
+        compressed.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(check_content_type(&compressed, &["application/json"]).is_err());
         assert!(check_content_type(&HeaderMap::new(), &["application/json"]).is_ok());
     }
 

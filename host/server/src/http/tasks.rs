@@ -77,7 +77,7 @@ async fn schedule(
         timeout_ms: body.timeout_ms,
         condition: request::write_condition(&headers)?,
     };
-    let id = key.id.clone();
+    let (id, wanted) = (key.id.clone(), wish.type_id.clone());
     let scheduled = state.service().tasks.schedule(state.by(), key, wish).await;
     match scheduled.map_err(|error| Problem::from(error).of_task(id.as_str(), None))? {
         Scheduled::New(view) => Ok(answer::task(StatusCode::CREATED, &view)),
@@ -91,13 +91,23 @@ async fn schedule(
                 &running.view,
             ))
         }
-        Scheduled::AlreadyRunning(running) => Err(already_running(&running)),
+        Scheduled::AlreadyRunning(running) => Err(already_running(&running, &wanted)),
     }
 }
 
-fn already_running(running: &RunningTask) -> Problem {
-    let run = running.view.task.as_ref().map(|task| task.run.id);
-    let detail = "the task runs already, with other params: wait until it has ended, or cancel it";
+fn already_running(running: &RunningTask, wanted: &TypeId) -> Problem {
+    let task = running.view.task.as_ref();
+    let run = task.map(|task| task.run.id);
+    let other = task.filter(|task| task.type_id != *wanted);
+    let detail = match other {
+        Some(task) => format!(
+            "a task of this id runs already, of the type `{}`: take another id, or wait until it \
+             has ended",
+            task.type_id
+        ),
+        None => "the task runs already, with other params: wait until it has ended, or cancel it"
+            .to_owned(),
+    };
     Problem::new(Code::AlreadyRunning, detail)
         .of_task(running.view.key.id.as_str(), run.map(|id| id.to_string()))
         .of_params(&running.params)

@@ -64,7 +64,9 @@ fn json_of(file: &Path) -> Result<Option<Value>, String> {
         return Ok(None);
     }
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let length = std::fs::metadata(file).map_err(|error| named(&error))?.len();
+    let length = std::fs::metadata(file)
+        .map_err(|error| named(&error))?
+        .len();
     if length > BYTES_MAX {
         return Err(named(&format!("has {length} bytes, at most {BYTES_MAX}")));
     }

@@ -74,7 +74,10 @@ pub(crate) fn python(name: &str) -> Vec<File> {
         file("app.py", named(example!("hello-python/app.py"))),
         file("build.sh", named(example!("hello-python/build.sh"))),
         file("test.sh", named(example!("hello-python/test.sh"))),
-        file("requirements.txt", example!("hello-python/requirements.txt")),
+        file(
+            "requirements.txt",
+            example!("hello-python/requirements.txt"),
+        ),
         file(".gitignore", named(example!("hello-python/.gitignore"))),
         readme(name, "app.py", once, &format!("{name}.wasm")),
     ];
@@ -91,7 +94,10 @@ pub(crate) fn javascript(name: &str) -> Vec<File> {
         file("app.js", named(example!("hello-javascript/app.js"))),
         file("build.sh", named(example!("hello-javascript/build.sh"))),
         file("test.sh", named(example!("hello-javascript/test.sh"))),
-        file("package.json", named(example!("hello-javascript/package.json"))),
+        file(
+            "package.json",
+            named(example!("hello-javascript/package.json")),
+        ),
         file(".gitignore", named(example!("hello-javascript/.gitignore"))),
         readme(name, "app.js", once, &format!("{name}.wasm")),
     ];
@@ -141,7 +147,9 @@ fn add(files: &mut Vec<File>, from: &Dir<'_>, to: &str) {
 /// This project's own, with the two members that are there.
 fn workspace_of_two() -> String {
     let members = WORKSPACE.find("members = [").unwrap_or(0);
-    let end = WORKSPACE[members..].find(']').map_or(0, |at| members + at + 1);
+    let end = WORKSPACE[members..]
+        .find(']')
+        .map_or(0, |at| members + at + 1);
     let (before, after) = (&WORKSPACE[..members], &WORKSPACE[end..]);
     format!("{before}members = [\"guest-sdk\", \"host/model\"]{after}")
 }

@@ -246,85 +246,54 @@ mod tests {
         assert!(all[0].key.is_some() && all[1].key.is_none());
     }
 
+    /// What is said of the only mistake in the settings of a connector.
+    fn mistake_of(name: &str, text: &str) -> String {
+        let mut mistakes = read(&format!("\n[connectors.{name}]\n{text}\n")).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+        let mistake = mistakes.remove(0);
+        let whose = format!("`connectors.{name}`");
+        assert!(mistake.starts_with("t.toml:"), "{mistake}");
+        assert!(mistake.contains(&whose), "{mistake}");
+        assert!(!mistake.contains(SECRET), "{mistake}");
+        mistake
+    }
+
+    #[test]
+    fn a_wrong_address_is_said_without_a_key_in_it() {
+        for (url, problem) in [
+            ("a.example", "has a wrong `url`"),
+            ("ftp://a.example", "neither http nor https"),
+            (&format!("https://a.example/?k={SECRET}"), "belongs where"),
+            (&format!("https://u:{SECRET}@a.example"), "belongs where"),
+        ] {
+            let mistake = mistake_of("a", &format!("url = \"{url}\"\nmodel = \"m\""));
+            assert!(mistake.contains(problem), "{mistake} has not {problem}");
+        }
+    }
+
     #[test]
     fn mistakes_have_their_line_and_no_key() {
         let least = "url = \"https://a.example/v1\"\nmodel = \"m\"";
-        for (name, text, problem) in [
-            ("a", "url = \"https://a.example\"", "missing field `model`"),
-            (
-                "a",
-                &format!("{least}\nkey = \"{SECRET}\""),
-                "unknown field `key`",
-            ),
-            ("Big", least, "has a wrong name"),
-            (
-                "a",
-                "url = \"a.example\"\nmodel = \"m\"",
-                "has a wrong `url`",
-            ),
-            (
-                "a",
-                "url = \"ftp://a.example\"\nmodel = \"m\"",
-                "neither http nor https",
-            ),
-            (
-                "a",
-                &format!("url = \"https://a.example/?k={SECRET}\"\nmodel = \"m\""),
-                "belongs where",
-            ),
-            (
-                "a",
-                &format!("url = \"https://u:{SECRET}@a.example\"\nmodel = \"m\""),
-                "belongs where",
-            ),
-            (
-                "a",
-                "url = \"https://a.example\"\nmodel = \" \"",
-                "empty `model`",
-            ),
-            (
-                "a",
-                &format!("{least}\nkey_env = \"UNSET\""),
-                "which is not set",
-            ),
-            (
-                "a",
-                &format!("{least}\nkey_env = \"BROKEN\""),
-                "visible ASCII",
-            ),
-            (
-                "a",
-                &format!("{least}\nkey_file = \"no/such\""),
-                "cannot be read",
-            ),
-            (
-                "a",
-                &format!("{least}\nkey_env = \"MODEL_KEY\"\nkey_file = \"x\""),
-                "keep one",
-            ),
-            (
-                "a",
-                &format!("{least}\nrequests_at_once = 0"),
-                "from 1 to 1000",
-            ),
-            ("a", &format!("{least}\ntokens_per_run = 0"), "leave it out"),
-            (
-                "a",
-                &format!("{least}\nanswer_limit = \"x\""),
-                "unknown variant",
-            ),
+        for (rest, problem) in [
+            (&*format!("key = \"{SECRET}\""), "unknown field `key`"),
+            ("key_env = \"UNSET\"", "which is not set"),
+            ("key_env = \"BROKEN\"", "visible ASCII"),
+            ("key_file = \"no/such\"", "cannot be read"),
+            ("key_env = \"MODEL_KEY\"\nkey_file = \"x\"", "keep one"),
+            ("requests_at_once = 0", "from 1 to 1000"),
+            ("tokens_per_run = 0", "leave it out"),
+            ("answer_limit = \"x\"", "unknown variant"),
         ] {
-            let mistakes = read(&format!("\n[connectors.{name}]\n{text}\n")).unwrap_err();
-            assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
-            let mistake = &mistakes[0];
-            assert!(mistake.starts_with("t.toml:"), "{mistake}");
-            assert!(
-                mistake.contains(&format!("`connectors.{name}`")),
-                "{mistake}"
-            );
+            let mistake = mistake_of("a", &format!("{least}\n{rest}"));
             assert!(mistake.contains(problem), "{mistake} has not {problem}");
-            assert!(!mistake.contains(SECRET), "{mistake}");
         }
+        let mistake = mistake_of("Big", least);
+        assert!(mistake.contains("has a wrong name"), "{mistake}");
+        let url = "url = \"https://a.example\"";
+        let mistake = mistake_of("a", url);
+        assert!(mistake.contains("missing field `model`"), "{mistake}");
+        let mistake = mistake_of("a", &format!("{url}\nmodel = \" \""));
+        assert!(mistake.contains("empty `model`"), "{mistake}");
         for text in ["connectors = 7\n", "[[connectors]]\nname = \"a\"\n"] {
             let mistakes = read(text).unwrap_err();
             assert!(mistakes[0].contains("[connectors.NAME]"), "{mistakes:?}");

@@ -110,12 +110,16 @@ impl TaskTypes {
         let unfinished = self.0.tasks.unfinished().await?;
         let pinned = unfinished.by_digest.iter().find(|(of, _)| of == digest);
         let of_type = unfinished.by_type.iter().find(|(of, _)| of == type_id);
-        let of_type = of_type.filter(|_| version.state == VersionState::Active);
+        let is_active = version.state == VersionState::Active || self.is_active_here(&version);
+        let of_type = of_type.filter(|_| is_active);
         let counts = [pinned.map(|it| it.1), of_type.map(|it| it.1)];
         if let Some(tasks) = counts.into_iter().flatten().find(|count| *count > 0) {
             return Err(ServiceError::VersionInUse { tasks });
         }
-        self.0.components.delete(digest).await?;
+        if !self.0.components.delete(digest).await? {
+            // It was claimed since they were counted.
+            return Err(ServiceError::VersionInUse { tasks: 1 });
+        }
         let is_left = |version: &Version| version.type_id == *type_id;
         let was_last = !self.0.components.list().await?.iter().any(is_left);
         self.0.catalog.forget(type_id, digest, was_last);

@@ -209,7 +209,7 @@ impl TaskTypes {
             None => loaded,
         };
         let type_id = loaded.version.type_id.clone();
-        let is_active = state == Some(VersionState::Active) && self.is_active_here(&loaded);
+        let is_active = state == Some(VersionState::Active) && self.is_active_here(&loaded.version);
         let is_replaced = state.is_some_and(|state| state != VersionState::Active);
         if is_active || (is_replaced && origin == Origin::Found) {
             if is_active && origin == Origin::Pushed {
@@ -233,9 +233,9 @@ impl TaskTypes {
     }
 
     /// A push may have broken off after the store's part.
-    fn is_active_here(&self, loaded: &LoadedVersion) -> bool {
-        let here = self.0.catalog.active(&loaded.version.type_id);
-        here.is_some_and(|here| here.version.digest == loaded.version.digest)
+    pub(super) fn is_active_here(&self, version: &Version) -> bool {
+        let here = self.0.catalog.active(&version.type_id);
+        here.is_some_and(|here| here.version.digest == version.digest)
     }
 
     /// Everything that a component alone can be refused for.
@@ -407,7 +407,8 @@ impl TaskTypes {
         let is_pinned = |digest: &Digest| pinned.iter().any(|(other, _)| other == digest);
         let mut kept = HashMap::<(TypeId, bool), usize>::new();
         for version in self.0.components.list().await? {
-            if version.state == VersionState::Active || is_pinned(&version.digest) {
+            let is_active = version.state == VersionState::Active || self.is_active_here(&version);
+            if is_active || is_pinned(&version.digest) {
                 continue;
             }
             if version.state == VersionState::Draining {

@@ -17,5 +17,7 @@ mod bench;
 mod faults;
 mod races;
 mod hold;
+mod backlog;
+mod lacking;
 mod pushes;
 mod reads;

@@ -391,3 +391,24 @@ async fn what_becomes_active_again_is_not_forgotten_meanwhile() {
     let expected = [("1.0.1".to_owned(), ShownState::Active)];
     assert_eq!(versions(&service).await, expected);
 }
+
+#[tokio::test]
+async fn what_is_still_active_after_a_push_broke_off_is_not_forgotten() {
+    let component = |version| guest::of_type(guest::TYPE, version, r#""collections":["mine"],"#);
+    let breaks = Arc::new(Breaks::default());
+    let policy: Arc<dyn Policy> = Arc::<Breaks>::clone(&breaks);
+    let mut parts = parts(&wrap(&empty(), &policy), &clock());
+    parts.settings.retired_versions_kept = 0;
+    let service = Service::start(parts).await.unwrap();
+    let first = service.types.push(component(1), None).await.unwrap();
+    // The store has made room for it, and the host has not heard of it.
+    *breaks.0.lock().unwrap() = Some(("documents.take_label", Fate::Rejected));
+    service.types.push(component(2), None).await.unwrap_err();
+    let other = service
+        .types
+        .push(guest::of_type("other", 0, ""), None)
+        .await;
+    other.unwrap();
+    let runs = tokio::time::timeout(PATIENCE, runs_on(&service, "t")).await;
+    assert_eq!(runs.expect("it waits for a version"), first.digest);
+}

@@ -1,4 +1,4 @@
-//! Components (`ComponentStore` 1 and 2).
+//! Components (`ComponentStore` 1, 2 and 4), and runs that are pinned to them (`RunQueue` 3).
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::Label;
 
 use super::Subject;
-use super::given::{at, digest, type_id};
+use super::given::{at, cancel, claim_request, digest, no_report, type_id};
 use crate::components::{Approval, COMPONENT_BYTES_MAX, Paused, Version, VersionState};
 use crate::error::StoreError;
+use crate::event::RunEvent;
 
 fn version(digit: char, type_name: &str, uploaded_ms: i64) -> Version {
     Version {
@@ -108,6 +109,57 @@ pub(super) async fn versions_retire_and_go(s: &Subject) -> Result<(), StoreError
     Ok(())
 }
 
+/// Two versions of one type, of which the second one is active.
+async fn replaced(s: &Subject) -> Result<(), StoreError> {
+    for digit in ['a', 'b'] {
+        let version = version(digit, "hello", 1);
+        s.stores.components.put(&version, bytes(b"")).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_version_stays_as_long_as_a_run_is_pinned_to_it(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let components = &s.stores.components;
+    replaced(s).await?;
+    let first = s.running("t").await?;
+    components.retire(&digest('a')).await?;
+    assert!(!components.delete(&digest('a')).await?, "it runs");
+    let back = RunEvent::HandedBack { end: no_report() };
+    s.says("t", first, back).await?;
+    assert!(!components.delete(&digest('a')).await?, "it runs again");
+    let again = s.claim(1).await?.remove(0).task;
+    assert_eq!(again.run.digest, Some(digest('a')));
+    s.apply("t", cancel()).await?;
+    assert!(!components.delete(&digest('a')).await?, "it may run yet");
+    assert!(components.bytes(&digest('a')).await?.is_some());
+    let stopped = RunEvent::Stopped { end: no_report() };
+    s.says("t", again.fence(), stopped).await?;
+    assert!(components.delete(&digest('a')).await?);
+    Ok(())
+}
+
+pub(super) async fn no_run_is_pinned_to_a_version_that_has_gone(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    replaced(s).await?;
+    s.scheduled("t").await?;
+    s.schedule("other", s.run("other")).await?;
+    // Somebody wants to run it on the version that he knows, and that is gone by now.
+    let mut former = claim_request(&["hello", "other"], 2);
+    former.types[1].digest = digest('c');
+    assert!(s.stores.components.delete(&digest('a')).await?);
+    let claimed = s.stores.tasks.claim(&former).await?;
+    assert_eq!(claimed.len(), 1, "of the other type alone");
+    assert_eq!(claimed[0].task.type_id, type_id("other"));
+    let mut newer = former;
+    newer.types[0].digest = digest('b');
+    let claimed = s.stores.tasks.claim(&newer).await?;
+    assert_eq!(claimed[0].task.run.digest, Some(digest('b')));
+    Ok(())
+}
+
 pub(super) async fn the_last_version_frees_the_labels(s: &Subject) -> Result<(), StoreError> {
     let (components, documents) = (&s.stores.components, &s.stores.documents);
     let label = Label::parse("features").expect("it is valid");
@@ -160,8 +212,10 @@ pub(super) async fn an_approval_is_kept_with_what_it_makes_active(
     assert_eq!(state(s, 'a').await?, VersionState::Active, "it goes on");
     components.retire(&digest('b')).await?;
     assert_eq!(state(s, 'b').await?, VersionState::PendingApproval);
-    let mut allowed = Capabilities::default();
-    allowed.secrets = vec![Label::parse("key").expect("it is valid")];
+    let allowed = Capabilities {
+        secrets: vec![Label::parse("key").expect("it is valid")],
+        ..Capabilities::default()
+    };
     let approval = Approval {
         by: "bob".to_owned(),
         at: at(3),

@@ -12,6 +12,7 @@ use crate::components::{
 };
 use crate::error::StoreError;
 use crate::limits::within;
+use crate::queue::ClaimableType;
 
 #[async_trait]
 impl ComponentStore for Memory {
@@ -98,6 +99,12 @@ impl ComponentStore for Memory {
         let Some(gone) = content.version(digest).cloned() else {
             return Ok(false);
         };
+        if content
+            .unfinished()
+            .any(|task| task.run.digest.as_ref() == Some(digest))
+        {
+            return Ok(false);
+        }
         content
             .components
             .retain(|(version, _)| version.digest != *digest);
@@ -143,6 +150,13 @@ impl Content {
     fn version_mut(&mut self, digest: &Digest) -> Option<&mut Version> {
         let mut versions = self.components.iter_mut().map(|(version, _)| version);
         versions.find(|version| version.digest == *digest)
+    }
+
+    /// Whether a type's component was deleted since somebody wanted it.
+    pub(super) fn is_gone(&self, wanted: &ClaimableType) -> bool {
+        let mut versions = self.components.iter().map(|(version, _)| version);
+        self.version(&wanted.digest).is_none()
+            && versions.any(|it| it.type_id == wanted.type_id && it.state == VersionState::Active)
     }
 
     /// The active version of the type, if it is another one, becomes draining.

@@ -112,10 +112,7 @@ impl TaskStore for Memory {
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {
         let content = self.content()?;
         let (mut by_digest, mut by_type) = (BTreeMap::new(), BTreeMap::new());
-        for Entry { task, .. } in content.tasks.values() {
-            if task.deleted_at.is_some() || task.status.is_terminal() {
-                continue;
-            }
+        for task in content.unfinished() {
             *by_type.entry(task.type_id.clone()).or_default() += 1;
             if let Some(digest) = &task.run.digest {
                 *by_digest.entry(digest.clone()).or_default() += 1;
@@ -167,6 +164,11 @@ impl Content {
         self.tasks
             .get(key)
             .filter(|entry| entry.task.deleted_at.is_none())
+    }
+
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Task> {
+        let tasks = self.tasks.values().map(|entry| &entry.task);
+        tasks.filter(|task| task.deleted_at.is_none() && !task.status.is_terminal())
     }
 
     fn at(&self, place: Place) -> impl Iterator<Item = &Entry> {
@@ -224,6 +226,9 @@ impl Content {
     fn in_turn(&self, request: &ClaimRequest) -> Vec<(TaskKey, Claim)> {
         let mut found = Vec::new();
         for (turn, wanted) in request.types.iter().enumerate() {
+            if self.is_gone(wanted) {
+                continue;
+            }
             let of_type = self
                 .at(Place::Ready)
                 .filter(|entry| entry.task.type_id == wanted.type_id);

@@ -18,6 +18,10 @@ use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 pub(super) const SELECT_READY: &str = "\
     SELECT number FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1 ORDER BY rank, \
     created_ms, number LIMIT ?2";
+/// Whether a type's component was deleted since somebody wanted it: another one is active.
+pub(super) const IS_GONE: &str = "\
+    SELECT NOT EXISTS (SELECT 1 FROM components WHERE digest = ?2) \
+    AND EXISTS (SELECT 1 FROM components WHERE type = ?1 AND state = 'active')";
 /// What cannot be claimed leaves the queue.
 const LEAVE: &str = "UPDATE tasks SET place = ?2 WHERE number = ?1 AND place = 1";
 /// What became due goes to where claims look for it.
@@ -87,7 +91,10 @@ impl Claiming<'_> {
     fn take_in_turn(&mut self) -> Result<(), StoreError> {
         let mut queues = Vec::with_capacity(self.request.types.len());
         for wanted in &self.request.types {
-            queues.push((wanted, self.ready(wanted)?.into_iter()));
+            let ready = self.ready(wanted)?;
+            if !ready.is_empty() && !self.is_gone(wanted)? {
+                queues.push((wanted, ready.into_iter()));
+            }
         }
         while !queues.is_empty() {
             let mut open = Vec::with_capacity(queues.len());
@@ -111,6 +118,12 @@ impl Claiming<'_> {
         let mut statement = self.connection.prepare_cached(SELECT_READY)?;
         let rows = statement.query_map((wanted.type_id.as_str(), limit), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn is_gone(&self, wanted: &ClaimableType) -> Result<bool, StoreError> {
+        let mut is_gone = self.connection.prepare_cached(IS_GONE)?;
+        let of_type = (wanted.type_id.as_str(), wanted.digest.as_str());
+        Ok(is_gone.query_row(of_type, |row| row.get(0))?)
     }
 
     fn take(&mut self, wanted: &ClaimableType, number: i64) -> Result<(), StoreError> {

@@ -28,6 +28,11 @@ const MAKE_ROOM: &str = "UPDATE components SET state = 'draining' \
                          WHERE type = ?1 AND state = 'active' AND digest != ?2";
 const ACTIVATE: &str = "UPDATE components SET state = 'active', activated_ms = ?2, \
                         approval = coalesce(?3, approval) WHERE digest = ?1";
+/// What `unfinished` counts for it.
+pub(super) const IS_PINNED: &str = "\
+    SELECT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_pinned WHERE digest = ?1 \
+    AND place IN (1, 2)) OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_held WHERE place = 3 \
+    AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') AND digest = ?1)";
 const RETIRE: &str = "UPDATE components SET state = 'retired' \
                       WHERE digest = ?1 AND state = 'draining'";
 
@@ -194,6 +199,12 @@ fn delete(connection: &Connection, digest: &Digest) -> Result<bool, StoreError> 
     let Some(gone) = find(connection, digest)? else {
         return Ok(false);
     };
+    let is_pinned: bool = connection
+        .prepare_cached(IS_PINNED)?
+        .query_row([digest.as_str()], |row| row.get(0))?;
+    if is_pinned {
+        return Ok(false);
+    }
     for sql in [
         "DELETE FROM components WHERE digest = ?1",
         "DELETE FROM component_bytes WHERE digest = ?1",

@@ -38,6 +38,19 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 
 /// Opens the file for its one writer; makes it when it is new.
 pub(super) fn for_writing(folder: &Path, format: &Format) -> Result<Connection, StoreError> {
+    make_or_open(folder, format).map_err(|error| match error {
+        // What SQLite says does not tell which file it is.
+        StoreError::Corrupt { reason } if !reason.contains(format.file) => StoreError::Corrupt {
+            reason: format!(
+                "`{}`: {reason}: move the data folder away, and put a copy of it in its place",
+                format.file
+            ),
+        },
+        error => error,
+    })
+}
+
+fn make_or_open(folder: &Path, format: &Format) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;

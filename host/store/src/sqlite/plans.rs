@@ -11,8 +11,8 @@ use taskhost_model::time::Timestamp;
 use super::connection::Format;
 use super::range::Range;
 use super::{
-    checkpoints, claim, collection, conditions, documents, drawing, list, read_task, retention,
-    schema, search, tasks,
+    checkpoints, claim, collection, components, conditions, documents, drawing, list, read_task,
+    retention, schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
@@ -65,6 +65,26 @@ fn tasks_are_found_and_claimed_by_one_seek() {
     check(
         tasks::SELECT_TOMBSTONES,
         &["SEARCH tasks USING COVERING INDEX tasks_tombstones (place=?)"],
+    );
+    check(
+        claim::IS_GONE,
+        &[
+            "SCAN CONSTANT ROW",
+            "SCALAR SUBQUERY 1",
+            "SEARCH components USING COVERING INDEX sqlite_autoindex_components_1 (digest=?)",
+            "SCALAR SUBQUERY 2",
+            "SEARCH components USING COVERING INDEX components_active (type=?)",
+        ],
+    );
+    check(
+        components::IS_PINNED,
+        &[
+            "SCAN CONSTANT ROW",
+            "SCALAR SUBQUERY 1",
+            "SEARCH tasks USING INDEX tasks_pinned (digest=?)",
+            "SCALAR SUBQUERY 2",
+            "SEARCH tasks USING INDEX tasks_held (place=?)",
+        ],
     );
     check(
         claim::PROMOTE,

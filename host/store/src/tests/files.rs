@@ -127,6 +127,11 @@ async fn files_of_others_and_of_newer_versions_are_refused_untouched() {
         )
     };
     assert!(corrupt(&error), "{error}");
+    let said = error.to_string();
+    assert!(
+        said.contains("`tasks.sqlite`"),
+        "which of the files: {said}"
+    );
     let file = folder.path().join("notes");
     std::fs::write(&file, "").unwrap();
     let error = open(&settings(&file), clock).unwrap_err();

@@ -23,6 +23,7 @@ async fn main() {
     for number in 0..ROUNDS {
         rounds.push(round(&mut wire, number).await);
     }
+    are_in_progress(&mut wire).await;
     println!("{}", machine());
     println!("{TASKS} short tasks a round, {ROUNDS} rounds, beside {SPINNING} endless loops");
     for hundredths in [50, 99] {
@@ -37,6 +38,15 @@ async fn main() {
         println!("{}", line(&name, &over(|round| &round.tasks)));
         let name = format!("a list of 20, p{hundredths}");
         println!("{}", line(&name, &over(|round| &round.lists)));
+    }
+}
+
+/// What was measured was beside all of them.
+async fn are_in_progress(wire: &mut Wire) {
+    for n in 0..SPINNING {
+        let path = format!("/v1/spaces/default/tasks/loop-{n}");
+        let said = wire.send("GET", &path, "").await;
+        assert_eq!(said.text("status"), Some("in_progress"), "{}", said.body);
     }
 }
 

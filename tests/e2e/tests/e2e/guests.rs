@@ -54,14 +54,17 @@ pub(crate) fn home(rows: &[Row]) -> Home {
     home
 }
 
-/// Twenty tasks that do what they shall: some in no time, some computing, some waiting.
+/// How many honest tasks there are.
+pub(crate) const HONEST: usize = 20;
+
+/// Tasks that do what they shall: some in no time, some computing, some waiting.
 #[derive(Debug)]
 pub(crate) struct Honest(Vec<(String, &'static str)>);
 
 impl Honest {
     pub(crate) async fn begin(host: &Host, round: &str) -> Self {
         let mut begun = Vec::new();
-        for n in 0..20 {
+        for n in 0..HONEST {
             let id = format!("honest-{round}-{n}");
             let (type_id, params) = match n % 3 {
                 0 => ("hello", json!({"name": id})),

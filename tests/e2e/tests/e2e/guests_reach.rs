@@ -147,6 +147,34 @@ async fn more_than_a_call_carries_is_out_of_memory() {
     honest.are_well(&host).await;
 }
 
+/// What each has the host keep while its call waits for the others' is sixteen times the text that
+/// it holds itself.
+#[tokio::test]
+async fn what_many_calls_bring_at_once_is_within_the_memory_of_all() {
+    const AT_ONCE: u64 = 64;
+    const MEMORY_MIB: u64 = 128;
+    let guest = "same-text-often";
+    let home = home(&[row(guest, json!({}), "completed", "")]);
+    home.settings(&format!("runs.memory_mib = {MEMORY_MIB}\n"));
+    let host = home.start().await;
+    assert_eq!(host.run("first", guest, json!({})).await["stored"], 16);
+    let before = peak(&host);
+    for n in 0..AT_ONCE {
+        host.schedule(&format!("t-{n}"), guest, json!({})).await;
+    }
+    let mut guests_bytes = 0;
+    for n in 0..AT_ONCE {
+        let ended = host.ends(&format!("t-{n}")).await;
+        let is_refused = ended["error"]["code"] == "unavailable";
+        assert!(is_refused || ended["stored"] == 16, "{ended:#}");
+        guests_bytes += ended["usage"]["peak_memory_bytes"].as_u64().unwrap();
+    }
+    let grown = reached(&host).saturating_sub(before);
+    let most = guests_bytes + ((MEMORY_MIB / 2) << 20) + CALL_BYTES_MAX;
+    println!("{} of {} MiB", grown >> 20, most >> 20);
+    assert!(grown <= most, "{} MiB, {} at most", grown >> 20, most >> 20);
+}
+
 /// The most that a process has held, from now on; answers what it holds now.
 fn peak(host: &Host) -> u64 {
     let file = format!("/proc/{}/clear_refs", host.pid().as_raw_nonzero());

@@ -23,7 +23,12 @@ async fn tested(component: &str, arguments: &[&str]) -> (Option<i32>, Value) {
 #[tokio::test]
 async fn a_component_is_tested_as_a_host_runs_it() {
     let folder = places::top().join("examples/hello-task/fixtures");
-    let said = kit("test", "hello-task", &["--fixtures", folder.to_str().unwrap()]).await;
+    let said = kit(
+        "test",
+        "hello-task",
+        &["--fixtures", folder.to_str().unwrap()],
+    )
+    .await;
     assert_eq!(said.code, Some(0), "{said:?}");
     for words in [
         "hello 1.0.0: a host takes it",
@@ -43,7 +48,12 @@ async fn a_component_is_tested_as_a_host_runs_it() {
 #[tokio::test]
 async fn a_killed_host_goes_on_at_the_checkpoint() {
     // load, then sleep, save and report in each step: the ninth call is the third save.
-    let arguments = ["--params", r#"{"steps":5,"step_ms":3600000}"#, "--kill-at", "9"];
+    let arguments = [
+        "--params",
+        r#"{"steps":5,"step_ms":3600000}"#,
+        "--kill-at",
+        "9",
+    ];
     let (code, said) = tested("checkpointed", &arguments).await;
     assert_eq!(code, Some(0), "{said:#}");
     let payload = &said["task"]["payload"];
@@ -84,14 +94,21 @@ async fn wrong_use_is_told_so() {
 async fn a_component_is_checked_as_a_host_would() {
     let said = kit("check", "hello-task", &[]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
-    for words in ["hello 1.0.0: a host takes it", "memory_mib", "taskhost:task/progress@"] {
+    for words in [
+        "hello 1.0.0: a host takes it",
+        "memory_mib",
+        "taskhost:task/progress@",
+    ] {
         assert!(said.out.contains(words), "{words} in:\n{}", said.out);
     }
     let mut program = program();
     program.arg("check").arg(places::top().join("README.md"));
     let said = Cli::of(program).await;
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("WebAssembly") || said.err.contains("component"), "{said:?}");
+    assert!(
+        said.err.contains("WebAssembly") || said.err.contains("component"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]
@@ -106,5 +123,8 @@ async fn a_checkpointed_task_survives_kill_9() {
     let host = home.start().await;
     let done = host.reaches("t", "completed").await;
     assert_eq!(done["payload"]["sum"], 465, "{done:#}");
-    assert!(done["payload"]["found_done"].as_u64() >= Some(5), "{done:#}");
+    assert!(
+        done["payload"]["found_done"].as_u64() >= Some(5),
+        "{done:#}"
+    );
 }

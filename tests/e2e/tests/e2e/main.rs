@@ -30,6 +30,7 @@ mod guests_stopped;
 mod guests_checked;
 mod guests_reach;
 mod guests_at_once;
+mod many_parked;
 mod settings;
 mod life;
 mod command_line;

@@ -89,9 +89,9 @@ async fn computing_is_limited_and_waiting_is_not() {
         .start()
         .await;
     let loops = if taskhost_e2e::long() { 32 } else { 8 };
-    // The limit of `spin` is 300 ms of computing. It shares two cores with guests that only spin, so
-    // it takes longer than that by the clock on the wall. What it computes is work, not time: a
-    // neighbour on the same core makes the work twice as long, hence a third of the limit.
+    // The limit of `spin` is 300 ms of computing. It shares two cores with guests that only spin,
+    // so it takes longer than that by the clock on the wall. What it computes is work, not time:
+    // a neighbor on the same core makes the work twice as long, hence a third of the limit.
     let spinning: Vec<String> = (0..loops).map(|n| format!("loop-{n}")).collect();
     for id in &spinning {
         host.schedule(id, "endless-loop", json!({})).await;

@@ -21,8 +21,6 @@ const ON_SMALL_DISK: &str = r#"mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && e
 /// The same with a disk that may not be written, on which the store already is.
 const ON_READ_ONLY_DISK: &str = r#"mount -t tmpfs -o "$1" tmpfs "$2" && cp -r "$3/." "$2" &&
     mount -o remount,ro "$2" && shift 3 && exec "$@""#;
-/// Becomes the host, which is told by an error, and not by a signal, that it may not write.
-const WITHOUT_SIGNAL: &str = r#"trap "" XFSZ && exec "$@""#;
 
 fn shell(script: &str, arguments: &[&Path], host: &Command) -> Vec<std::ffi::OsString> {
     let host = host.as_std();
@@ -272,8 +270,8 @@ fn may_write(host: &Host, bytes_max: Option<u64>) {
 #[tokio::test]
 async fn when_nothing_can_be_written_it_is_said_and_nothing_accepted_is_lost() {
     let home = Home::with(&["hello-task", "sleeper"]);
-    let words = shell(WITHOUT_SIGNAL, &[], &home.serve());
-    let host = Host::of(behind(home.serve(), &words)).await;
+    // It is told by an error, and not by a signal that would end it.
+    let host = Host::of(home.serve()).await;
     host.see("its types", async || is_ready(&host).await.then_some(()))
         .await;
     host.run("early", "hello", json!({"name": "x"})).await;

@@ -36,7 +36,13 @@ async fn hello_from_schedule_to_acknowledge() {
     );
     assert_eq!(done["run"]["id"], scheduled["run"]["id"]);
     assert_eq!(done["progress"]["message"], "Hello, you!");
-    for key in ["cpu_ms", "host_wait_ms", "peak_memory_bytes", "host_calls", "tokens"] {
+    for key in [
+        "cpu_ms",
+        "host_wait_ms",
+        "peak_memory_bytes",
+        "host_calls",
+        "tokens",
+    ] {
         assert!(done["usage"][key].is_u64(), "{key} in {done:#}");
     }
     for key in ["created_at", "last_completed_at"] {
@@ -81,7 +87,7 @@ async fn scheduling_again_replaces_the_run_and_keeps_what_was_last() {
 
 #[tokio::test]
 async fn a_live_run_is_not_started_twice() {
-    let host = Home::with(&["cooperative"]).start().await;
+    let host = Home::with(&["cooperative", "hello-task"]).start().await;
     let first = host
         .schedule("t", "cooperative", json!({"a": 1, "b": 2}))
         .await;
@@ -100,6 +106,13 @@ async fn a_live_run_is_not_started_twice() {
         (&json!("t"), &first["run"]["id"])
     );
     assert_eq!(other["params"], json!({"a": 1, "b": 2}));
+    let body = json!({"type": "hello", "params": {"name": "x"}});
+    let other = host
+        .put(&task("t"), &body)
+        .await
+        .problem(409, "already-running");
+    let said = other["detail"].as_str().unwrap();
+    assert!(said.contains("of the type `cooperative`"), "{said}");
 }
 
 #[tokio::test]

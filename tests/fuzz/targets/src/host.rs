@@ -47,6 +47,7 @@ impl Host {
             host: "host-1".to_owned(),
             connectors: Connectors::default(),
             network: Network::default(),
+            script: None,
         });
         let service = service.await.unwrap();
         let about = About {

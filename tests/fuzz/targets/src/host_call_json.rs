@@ -92,7 +92,9 @@ impl Run {
             'b' => self.phase(first),
             'R' => returned(first),
             'a' => {
-                let Bench { clients, models, .. } = &self.bench;
+                let Bench {
+                    clients, models, ..
+                } = &self.bench;
                 let answer = at(1).unwrap_or_default();
                 models::ask(&clients.inference, models, first, answer).await;
             }

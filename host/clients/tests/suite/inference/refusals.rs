@@ -17,70 +17,29 @@ fn sentence(text: &str) -> String {
 #[tokio::test]
 async fn each_status_has_its_meaning() {
     let key = format!("wrong key {KEY}");
-    for (status, body, code, retryable, part) in [
-        (
-            400,
-            sentence("no such thing"),
-            ErrorCode::Invalid,
-            false,
-            "no such thing",
-        ),
-        (
-            422,
-            sentence(&"x".repeat(9_000)),
-            ErrorCode::Invalid,
-            false,
-            "xxx",
-        ),
-        (
-            413,
-            sentence("too long"),
-            ErrorCode::TooLarge,
-            false,
-            "too long",
-        ),
-        (
-            401,
-            sentence(&key),
-            ErrorCode::Internal,
-            false,
-            "refused this host's key",
-        ),
-        (
-            403,
-            sentence(&key),
-            ErrorCode::Internal,
-            false,
-            "refused this host's key",
-        ),
+    let long = sentence(&"x".repeat(9_000));
+    use ErrorCode::{Internal, Invalid, TooLarge, Unavailable};
+    for (status, body, code, part) in [
+        (400, sentence("no such thing"), Invalid, "no such thing"),
+        (422, long, Invalid, "xxx"),
+        (413, sentence("too long"), TooLarge, "too long"),
+        (401, sentence(&key), Internal, "refused this host's key"),
+        (403, sentence(&key), Internal, "refused this host's key"),
         (
             404,
             sentence("no model"),
-            ErrorCode::Internal,
-            false,
+            Internal,
             "not where this host looks",
         ),
-        (
-            500,
-            "<html>".to_owned(),
-            ErrorCode::Unavailable,
-            true,
-            "status 500: <html>",
-        ),
-        (
-            503,
-            String::new(),
-            ErrorCode::Unavailable,
-            true,
-            "does not say why",
-        ),
+        (500, "<html>".to_owned(), Unavailable, "status 500: <html>"),
+        (503, String::new(), Unavailable, "does not say why"),
     ] {
         let server = says(move |_, _| Said::Status(status, vec![], body.clone())).await;
         let bench = bench(&server, limits()).await;
         let error = error_of(&bench.clients.inference).await;
         assert_eq!(
             (error.code, error.retryable),
-            (code, retryable),
+            (code, code == Unavailable),
             "{status}: {error}"
         );
         assert!(error.message.contains(part), "{status}: {error}");

@@ -4,6 +4,7 @@ use taskhost_clients::error::ClientError;
 use taskhost_clients::http as clients;
 
 use super::generated::taskhost::task::{http, types};
+use super::{bytes_of, waited};
 use crate::state::GuestState;
 
 impl From<http::Request> for clients::Request {
@@ -42,17 +43,21 @@ impl From<clients::Response> for http::Response {
 
 impl http::Host for GuestState {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, ClientError> {
-        let answer = self.clients.http.send(request.into());
-        self.meter.in_host(answer).await.map(Into::into)
+        let request = clients::Request::from(request);
+        let brought = request.bytes();
+        let answer = self.clients.http.send(request);
+        let answer = waited((&self.meter, &self.memory), brought, answer).await?;
+        Ok(answer.into())
     }
 
     async fn send_many(
         &mut self,
         requests: Vec<http::Request>,
     ) -> Result<Vec<Result<http::Response, types::Error>>, ClientError> {
-        let requests = requests.into_iter().map(Into::into).collect();
+        let requests: Vec<clients::Request> = requests.into_iter().map(Into::into).collect();
+        let brought = bytes_of(&requests, clients::Request::bytes);
         let answers = self.clients.http.send_many(requests);
-        let answers = self.meter.in_host(answers).await?;
+        let answers = waited((&self.meter, &self.memory), brought, answers).await?;
         let each = answers
             .into_iter()
             .map(|one| one.map(Into::into).map_err(Into::into));

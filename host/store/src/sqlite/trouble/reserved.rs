@@ -117,7 +117,7 @@ async fn tasks_end_and_deletions_go_on_with_the_last_of_the_disk() {
         panic!("{fences:?}");
     };
     schedule(&sqlite, "waits", "{}").await.unwrap();
-    put_component(&sqlite, 'a', 10).await.unwrap();
+    put_component(&sqlite, 'b', 10).await.unwrap();
     let person = Writer::Person("somebody".to_owned());
     let documents = vec![put("a", "{}")];
     change(&sqlite, &person, documents.clone()).await.unwrap();
@@ -151,7 +151,7 @@ async fn tasks_end_and_deletions_go_on_with_the_last_of_the_disk() {
     }];
     let answers = change(&full, &person, deletion).await.unwrap();
     assert!(answers[0].is_ok(), "{answers:?}");
-    assert!(ComponentStore::delete(&full, &digest('a')).await.unwrap());
+    assert!(ComponentStore::delete(&full, &digest('b')).await.unwrap());
     // A run that may not write at all hears that.
     let run = Writer::Run {
         task: key("deleted"),
