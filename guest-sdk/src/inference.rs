@@ -15,9 +15,10 @@ use crate::json::{answer, encode};
 /// `clients.inference`; the descriptor names the connectors ([`crate::Descriptor::model`]).
 ///
 /// All calls fail with `denied`, `invalid` with the field, `too-large`, `quota-exceeded`,
-/// `canceled`, `deadline`, and with three that are retryable: `bad-answer` (the model's answer is not
-/// what was asked for), `unavailable`, and `rate-limited`. End the run with that last one (`?` does),
-/// and it is queued again when the model's pause is over, without counting an attempt.
+/// `canceled`, `deadline`, and with three that are retryable: `bad-answer` (the model's
+/// answer is not what was asked for), `unavailable`, and `rate-limited`. End the run with that last
+/// one (`?` does), and it is queued again when the model's pause is over, without counting an
+/// attempt.
 ///
 /// ```no_run
 /// # fn run(clients: &taskhost_sdk::Clients) -> Result<(), taskhost_sdk::Error> {
@@ -105,7 +106,8 @@ pub struct Completion {
     pub text: String,
     /// What it asks the task to do, in order; mostly nothing.
     pub tool_calls: Vec<ToolCall>,
-    /// The text as JSON, valid against the chat's schema; none without one, and where it calls tools.
+    /// The text as JSON, valid against the chat's schema; none without one, and where it calls
+    /// tools.
     #[serde(default)]
     pub parsed: Option<Value>,
     /// Why it ended: `stop`, `length`, `tool_calls`, `content_filter` or `other`.

@@ -50,8 +50,8 @@ impl Calls {
         let nth = self.note(call);
         if let Some(most) = self.count_max.filter(|most| nth > *most) {
             let message = format!(
-                "the attempt has made {most} host calls, which is its limit: ask for several things \
-                 in one call, or raise `limits.host_calls` in the type's descriptor"
+                "the attempt has made {most} host calls, which is its limit: ask for several \
+                 things in one call, or raise `limits.host_calls` in the type's descriptor"
             );
             return Err(ClientError::new(ErrorCode::QuotaExceeded, message));
         }

@@ -192,8 +192,8 @@ fn missing<T: Clone>(asked: &[T], is_allowed: impl Fn(&T) -> bool) -> Vec<T> {
 }
 
 impl HttpRule {
-    /// Whether a request is within the rule. `origin` as [`Self::origin`] is written; `path` without
-    /// what comes after `?`, and without `.` and `..`.
+    /// Whether a request is within the rule. `origin` as [`Self::origin`] is written; `path`
+    /// without what comes after `?`, and without `.` and `..`.
     #[must_use]
     pub fn permits(&self, origin: &str, method: &str, path: &str) -> bool {
         self.origin == origin

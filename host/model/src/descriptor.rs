@@ -3,6 +3,8 @@
 //! Keys that this host does not know are kept in `unknown` and shown as a warning: a newer
 //! task type runs on an older host unless it asks for something that must not be ignored.
 
+mod mistakes;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -175,11 +177,6 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// The most values in one JSON text: as a tree each may take several hundred bytes.
 pub const JSON_VALUES_MAX: usize = 1_000_000;
 
-/// A run that is not live is shown as such after a week at the latest.
-const STALE_AFTER_S_MAX: u64 = 7 * 24 * 60 * 60;
-/// The most collections that a type may own.
-const COLLECTIONS_MAX: usize = 32;
-
 impl Descriptor {
     /// Reads and checks what `describe()` returned.
     ///
@@ -213,94 +210,6 @@ impl Descriptor {
         json.end().map_err(|error| error.to_string())?;
         Ok(read)
     }
-
-    fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
-        let mut mistakes = self.mistakes_of_texts();
-        mistakes.extend(self.mistakes_of_numbers(bounds));
-        if self.collections.len() > COLLECTIONS_MAX {
-            let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
-            mistakes.push(too_large("collections", asked, most));
-        }
-        mistakes.extend(self.capabilities.mistakes());
-        let mut seen = std::collections::BTreeSet::new();
-        for label in &self.collections {
-            if !seen.insert(label) {
-                mistakes.push(format!("`collections` names `{label}` twice"));
-            }
-        }
-        mistakes
-    }
-
-    fn mistakes_of_texts(&self) -> Vec<String> {
-        let mut mistakes = Vec::new();
-        for (key, text, length_max) in [
-            ("version", Some(&self.version), 64),
-            ("title", Some(&self.title), 200),
-            ("description", self.description.as_ref(), 4000),
-        ] {
-            let Some(text) = text else { continue };
-            if text.trim().is_empty() {
-                mistakes.push(format!(
-                    "`{key}` is empty: say something that people can use"
-                ));
-            } else if text.len() > length_max {
-                mistakes.push(format!(
-                    "`{key}` has {} bytes, at most {length_max}",
-                    text.len()
-                ));
-            }
-        }
-        mistakes
-    }
-
-    fn mistakes_of_numbers(&self, bounds: &Bounds) -> Vec<String> {
-        let mut mistakes = Vec::new();
-        for (key, asked, most) in [
-            (
-                "limits.memory_mib",
-                self.limits.memory_mib,
-                bounds.memory_mib,
-            ),
-            ("limits.cpu_ms", self.limits.cpu_ms, bounds.cpu_ms),
-            ("limits.wall_s", self.limits.wall_s, bounds.wall_s),
-            (
-                "limits.no_progress_s",
-                self.limits.no_progress_s.unwrap_or(1),
-                bounds.wall_s,
-            ),
-            (
-                "limits.output_kib",
-                self.limits.output_kib,
-                bounds.output_kib,
-            ),
-            (
-                "limits.host_calls",
-                self.limits.host_calls.unwrap_or(1),
-                bounds.host_calls,
-            ),
-            (
-                "limits.tokens",
-                self.limits.tokens.unwrap_or(1),
-                bounds.tokens,
-            ),
-            (
-                "retry.attempts",
-                u64::from(self.retry.attempts),
-                u64::from(bounds.attempts),
-            ),
-            ("stale_after_s", self.stale_after_s, STALE_AFTER_S_MAX),
-        ] {
-            if asked == 0 {
-                mistakes.push(format!("`{key}` is 0: it has to be between 1 and {most}"));
-            } else if asked > most {
-                mistakes.push(too_large(key, asked, most));
-            }
-        }
-        if self.grace_ms > bounds.grace_ms {
-            mistakes.push(too_large("grace_ms", self.grace_ms, bounds.grace_ms));
-        }
-        mistakes
-    }
 }
 
 /// An array would do for the parser, with the values in the order of the fields.
@@ -320,10 +229,6 @@ where
         }
     }
     deserializer.deserialize_map(Object(PhantomData))
-}
-
-fn too_large(key: &str, asked: u64, most: u64) -> String {
-    format!("`{key}` asks for {asked}, this host's settings allow at most {most}")
 }
 
 fn default_grace_ms() -> u64 {

@@ -192,8 +192,8 @@ pub(crate) async fn result_mistake(
     ))
 }
 
-/// How long a run waits because somebody wants it to, without counting an attempt; `None`: its error
-/// is one like any other.
+/// How long a run waits because somebody wants it to, without counting an attempt; `None`: its
+/// error is one like any other.
 fn pause(error: &TaskError, retry_after: Option<Duration>, run: &Run) -> Option<Duration> {
     let is_pause = error.kind == ErrorKind::Task && error.code == PAUSE_CODE;
     let after = retry_after.filter(|_| is_pause && run.pauses < PAUSES_MAX)?;

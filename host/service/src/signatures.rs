@@ -155,8 +155,8 @@ mod tests {
     // Of minisign's own documentation: the four bytes `test`.
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     const SIGNED: &str = "untrusted comment: signature from minisign secret key\n\
-        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo\
-        8KLzZwo=\ntrusted comment: timestamp:1633700835\tfile:test\tprehashed\n\
+        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDO\
+        ocrCo8KLzZwo=\ntrusted comment: timestamp:1633700835\tfile:test\tprehashed\n\
         wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJAgAooBQ==\n";
     const OTHER_KEY: &str = "RWSqlRDQE9REDnMMvCZ5bH1VCqy5DqmcnVM3lxPuUW2zJkuPMqrFHRX8";
 

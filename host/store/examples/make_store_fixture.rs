@@ -52,15 +52,25 @@ async fn tasks(s: &Subject) -> Result<(), Failure> {
     s.says("acknowledged", fence, RunEvent::Completed { payload, end })
         .await?;
     let by = "bob".to_owned();
-    s.apply(
-        "acknowledged",
-        Event::Acknowledge {
-            by,
-            if_version: None,
-        },
-    )
-    .await?;
+    let if_version = None;
+    s.apply("acknowledged", Event::Acknowledge { by, if_version })
+        .await?;
+    failures(s).await?;
 
+    s.scheduled("canceled").await?;
+    s.apply("canceled", given::cancel()).await?;
+    s.running("gone").await?;
+    s.apply("gone", given::delete()).await?;
+
+    running(s).await?;
+    let mut run = s.run("hello");
+    run.params = Arc::from("{\"n\":1}");
+    s.schedule("queued", run).await?;
+    Ok(())
+}
+
+/// One that has failed for good, and one that is tried again.
+async fn failures(s: &Subject) -> Result<(), Failure> {
     let fence = s.running("failed").await?;
     let mut error = TaskError::of(ErrorKind::Trap, "it ' stopped \u{0}");
     error.details = Some(serde_json::json!({"at": 7}));
@@ -90,12 +100,11 @@ async fn tasks(s: &Subject) -> Result<(), Failure> {
         },
     )
     .await?;
+    Ok(())
+}
 
-    s.scheduled("canceled").await?;
-    s.apply("canceled", given::cancel()).await?;
-    s.running("gone").await?;
-    s.apply("gone", given::delete()).await?;
-
+/// One that runs, and has progress and a checkpoint.
+async fn running(s: &Subject) -> Result<(), Failure> {
     let mut run = s.run("hello");
     run.stream = Some(given::stream("logs").name);
     s.schedule("running", run).await?;
@@ -114,10 +123,6 @@ async fn tasks(s: &Subject) -> Result<(), Failure> {
         .checkpoints
         .save(&run, "cursor", checkpoint)
         .await?;
-
-    let mut run = s.run("hello");
-    run.params = Arc::from("{\"n\":1}");
-    s.schedule("queued", run).await?;
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// Where it listens on 127.0.0.1, and what has to be trusted for it, as PEM. It lasts as long as the
-/// test.
+/// Where it listens on 127.0.0.1, and what has to be trusted for it, as PEM. It lasts as long as
+/// the test.
 ///
 /// # Panics
 /// When the system has no port.

@@ -2,8 +2,8 @@
 //!
 //! Found is a secret as it is, in base64 (both alphabets, at any place within what was encoded), in
 //! hexadecimal digits, percent-encoded (what has to be, what may be, or everything) and as part of
-//! a JSON text; letters in either case. Not found is a secret that is compressed, encrypted, encoded
-//! twice or in pieces, turned around, in UTF-16, or as entities of HTML.
+//! a JSON text; letters in either case. Not found is a secret that is compressed, encrypted,
+//! encoded twice or in pieces, turned around, in UTF-16, or as entities of HTML.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -140,8 +140,8 @@ fn remarks(view: &Value) -> Vec<String> {
         let digest: String = short(&version["digest"]);
         match version["state"].as_str() {
             Some("pending_approval") => remarks.push(format!(
-                "waits for approval: {id} {digest} wants {}; `taskhost types approve {id} {digest}` \
-                 allows it",
+                "waits for approval: {id} {digest} wants {}; `taskhost types approve {id} \
+                 {digest}` allows it",
                 listed(&version["needs_approval"])
             )),
             Some("rejected") => remarks.push(format!(
@@ -252,7 +252,8 @@ fn show(pushed: &Value, known: &str, target: &Target) {
         let digest = short(&pushed["digest"]);
         say!("  wants more than is allowed: {wants}");
         say!(
-            "  `taskhost types approve {id} {digest}` allows it to this version and makes it active;"
+            "  `taskhost types approve {id} {digest}` allows it to this version and makes it \
+             active;"
         );
         say!("  in the settings this allows it to all versions:");
         let setting = pushed["setting"].as_str().unwrap_or_default();

@@ -23,8 +23,9 @@ struct Versions {
 }
 
 impl Catalog {
-    /// Reads the active versions, and what is paused, from the store. One that cannot be read, since the settings
-    /// are narrower than when it was accepted, is left out and its tasks wait.
+    /// Reads the active versions, and what is paused, from the store. One that cannot be
+    /// read, since the settings are narrower than when it was accepted, is left out and its tasks
+    /// wait.
     pub(super) async fn read_active(
         &self,
         components: &dyn ComponentStore,

@@ -18,7 +18,8 @@ impl TaskTypes {
     ///
     /// # Errors
     /// [`ServiceError::UnknownTaskType`], [`ServiceError::NotFound`],
-    /// [`ServiceError::InvalidComponent`] where the settings are against it, or what the store says.
+    /// [`ServiceError::InvalidComponent`] where the settings are against it, or what the
+    /// store says.
     pub async fn approve(
         &self,
         by: &Requester,

@@ -1,6 +1,6 @@
 //! Every text that a component hands to the host, through the clients of a run: a query, a filter,
-//! documents, log fields, progress, options, chats, and what it returns. Refusals are typed and short,
-//! and what is accepted reads back as it was written.
+//! documents, log fields, progress, options, chats, and what it returns. Refusals are typed and
+//! short, and what is accepted reads back as it was written.
 //!
 //! Each line of an input is a call: a letter, then its arguments with tabs between them.
 
