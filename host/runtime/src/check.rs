@@ -281,7 +281,7 @@ mod tests {
             (import "taskhost:task/streams@0.1.4" (instance
                 (export "watch" (func (param "name" string)))
                 (export "count" (func (param "name" string)))))
-            (import "taskhost:task/children@0.1.0" (instance))
+            (import "taskhost:task/siblings@0.1.0" (instance))
             (import "wasi:http/types@0.2.3" (instance))
             (import "wasi:io/poll@0.3.0" (instance))
             (import "wasi:io/streams@0.2.9" (instance))
@@ -290,7 +290,7 @@ mod tests {
         let message = wat_mistakes(&task_with(imports, "0.1.0"));
         for part in [
             "imports taskhost:task/streams.watch, which this host (0.1) does not have",
-            "imports taskhost:task/children, which this host (0.1) does not have",
+            "imports taskhost:task/siblings, which this host (0.1) does not have",
             "imports wasi:http/types@0.2.3, which this host does not have",
             "imports wasi:io/poll@0.3.0",
             "imports acme:db/sql, which no taskhost has",

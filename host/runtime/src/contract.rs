@@ -221,10 +221,14 @@ mod tests {
         assert_eq!(
             names,
             [
+                "children",
                 "context",
                 "documents",
+                "http",
+                "inference",
                 "log",
                 "progress",
+                "secrets",
                 "state",
                 "streams",
                 "types"

@@ -119,6 +119,7 @@ mod tests {
             write(name, text).unwrap();
             let error = Fixtures::read(folder.path()).unwrap_err();
             assert!(error.contains(said), "{error}");
+            std::fs::remove_file(folder.path().join(name)).unwrap();
         }
     }
 }
