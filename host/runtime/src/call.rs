@@ -156,6 +156,8 @@ fn outcome(
     let asked = stop.asked();
     match end {
         Ok(end) => match asked {
+            // What a run says that has lost its lease counts for nothing.
+            Some(StopReason::Fenced) => ExitOutcome::Stopped(StopReason::Fenced),
             Some(reason) if stop.told() || end.is_interrupted() => ExitOutcome::Stopped(reason),
             // Interrupted without a reason: by whoever has ended the executor.
             None if end.is_interrupted() => ExitOutcome::Stopped(StopReason::Drain),

@@ -178,7 +178,10 @@ impl App {
     }
 
     /// Stops as if it were killed: what runs is found lost by the next host on this data folder.
-    pub async fn abandon(self) {
+    /// `is_dead` is called when nothing of a run counts any more, and its guest may still be alive.
+    pub async fn abandon(self, is_dead: impl FnOnce()) {
+        self.service.die();
+        is_dead();
         self.state.stopping().cancel();
         self.stop.cancel();
         if let Some(watching) = self.watching {

@@ -65,10 +65,11 @@ impl KitHost {
         self.app.as_ref().map(App::url).unwrap_or_default()
     }
 
-    /// Kills the host, and starts another one on what it left.
-    pub(crate) async fn kill(&mut self) -> Result<(), AppError> {
+    /// Kills the host, and starts another one on what it left. `is_dead` is called in between,
+    /// before anybody waits for the guests.
+    pub(crate) async fn kill(&mut self, is_dead: impl FnOnce()) -> Result<(), AppError> {
         if let Some(app) = self.app.take() {
-            app.abandon().await;
+            app.abandon(is_dead).await;
         }
         self.app = Some(ready(self.settings.clone(), self.script.clone()).await?);
         Ok(())

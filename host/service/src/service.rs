@@ -185,13 +185,19 @@ impl Service {
         }
     }
 
-    /// Stops as a host does that is killed: nothing is written any more, runs are found lost at the
-    /// next start. When it returns no guest is alive.
-    pub async fn abandon(&self) {
+    /// Is from now on like a host that was killed: nothing is claimed and nothing of a run is
+    /// written any more. [`Self::abandon`] comes after it.
+    pub fn die(&self) {
         let core = &self.tasks.0;
         core.stopping.cancel();
         core.live.ask_all(StopReason::Fenced);
         core.live.interrupt_all();
+    }
+
+    /// Stops as a host does that is killed: runs are found lost at the next start. When it returns
+    /// no guest is alive.
+    pub async fn abandon(&self) {
+        self.die();
         self.stop_loops().await;
         if tokio::time::timeout(AFTER_INTERRUPT, self.loops.runs.wait())
             .await

@@ -175,6 +175,41 @@ async fn memory_of_all_runs_is_bounded_and_comes_back() {
     while !matches!(run(&greedy).await.outcome, ExitOutcome::Completed(_)) {}
 }
 
+/// The guest takes more than 8 MiB itself, and brings as much.
+#[tokio::test]
+async fn each_call_that_waits_counts_what_it_has_brought() {
+    for (memory_mib, has_room) in [(24, false), (128, true)] {
+        let settings = RuntimeSettings {
+            memory_bytes_max: memory_mib * MIB,
+            ..settings()
+        };
+        let runtime = Runtime::start(settings).unwrap();
+        let component = guest(&runtime, "brings-text").await;
+        for call in [
+            "complete",
+            "complete-many",
+            "embed",
+            "send",
+            "send-many",
+            "save",
+            "load",
+            "delete",
+        ] {
+            let run = TestRun::new().await;
+            let exit = run
+                .run(&runtime, &component, &json!(call).to_string())
+                .await;
+            let error = failed(&exit);
+            let is_refused = error.message.contains("12 MiB are taken");
+            assert_eq!(is_refused, !has_room, "{call}: {error:?}");
+            assert!(
+                has_room || (error.code == "unavailable" && error.retryable),
+                "{call}: {error:?}"
+            );
+        }
+    }
+}
+
 /// A store whose writer is busy for good.
 #[derive(Debug, Default)]
 struct NeverWrites {

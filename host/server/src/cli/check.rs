@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::Value;
+use taskhost_store::components::COMPONENT_BYTES_MAX;
 
 use super::client::Client;
 use super::failure::{Exit, Failure};
@@ -66,7 +67,7 @@ async fn say_of(command: &Check, client: &Client) -> Result<(), Failure> {
 
 /// What it needs of the contract, read from the file.
 fn imports(command: &Check) -> Result<(), Failure> {
-    let bytes = files::read(&command.component, u64::MAX).map_err(Failure::wrong_use)?;
+    let bytes = files::read(&command.component, COMPONENT_BYTES_MAX).map_err(Failure::wrong_use)?;
     let imports = taskhost_runtime::imports(&bytes).map_err(Failure::failed)?;
     say!("  imports    {}", imports.join(", "));
     Ok(())

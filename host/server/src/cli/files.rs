@@ -30,7 +30,7 @@ pub(crate) fn open(file: &Path) -> Result<std::fs::File, String> {
 pub(crate) fn read(file: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     open(file)?
-        .take(bytes_max + 1)
+        .take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| format!("{} cannot be read: {error}", shown(file)))?;
     if bytes.len() as u64 > bytes_max {

@@ -174,7 +174,7 @@ impl Bench {
                 }
                 Deed::Kill => {
                     progress.note("the test kills the host, and starts it again");
-                    let killed = self.host.kill().await;
+                    let killed = self.host.kill(|| self.script.is_dead()).await;
                     killed.map_err(|error| Failure::failed(error.to_string()))?;
                     self.client = client_of(&self.host)?;
                 }

@@ -9,8 +9,9 @@ use taskhost_clients::calls::CallScript;
 use taskhost_clients::error::{ClientError, ErrorCode};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// A call waits at most so long until the cancel that it has set off is stored.
-const CANCEL_TAKES_MAX: Duration = Duration::from_secs(10);
+/// A call waits at most so long until the cancel that it has set off is stored, or the host is dead
+/// that it has killed.
+const DEED_TAKES_MAX: Duration = Duration::from_secs(10);
 
 /// What is to happen. Calls are counted over the whole test, from 1.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ pub(crate) struct Plan {
 pub(crate) enum Deed {
     /// Cancel the task, then call [`Script::go_on`].
     Cancel,
-    /// Kill the host and start it again, then call [`Script::go_on`].
+    /// Kill the host, call [`Script::is_dead`], start it again, then call [`Script::go_on`].
     Kill,
 }
 
@@ -51,6 +52,8 @@ struct State {
     canceling: bool,
     /// Nothing that the guest does counts any more.
     killed: bool,
+    /// Nor does the host write any of it.
+    dead: bool,
 }
 
 impl Script {
@@ -70,7 +73,14 @@ impl Script {
         let mut state = self.lock();
         state.canceling = false;
         state.killed = false;
+        state.dead = false;
         drop(state);
+        self.changed.notify_all();
+    }
+
+    /// The host writes nothing any more.
+    pub(crate) fn is_dead(&self) {
+        self.lock().dead = true;
         self.changed.notify_all();
     }
 
@@ -105,6 +115,11 @@ impl CallScript for Script {
             state.killed = true;
             // Nobody listens only when the test is over.
             let _ = self.deeds.send(Deed::Kill);
+            // A guest that was answered before could still bring its task to an end.
+            let wait = self
+                .changed
+                .wait_timeout_while(state, DEED_TAKES_MAX, |state| state.killed && !state.dead);
+            drop(wait);
             return Err(killed());
         }
         if self.plan.cancel_at == Some(total) {
@@ -112,7 +127,7 @@ impl CallScript for Script {
             let _ = self.deeds.send(Deed::Cancel);
             let wait = self
                 .changed
-                .wait_timeout_while(state, CANCEL_TAKES_MAX, |state| state.canceling);
+                .wait_timeout_while(state, DEED_TAKES_MAX, |state| state.canceling);
             drop(wait);
         }
         let fails = |(name, which): &(String, u64)| name == call && *which == nth;
@@ -170,9 +185,14 @@ mod tests {
             ..Plan::default()
         });
         assert!(script.before("state.load").is_ok());
+        std::thread::scope(|scope| {
+            let deadly = scope.spawn(|| script.before("state.save"));
+            assert_eq!(told.blocking_recv(), Some(Deed::Kill));
+            assert!(!deadly.is_finished(), "the host is still alive");
+            script.is_dead();
+            assert!(deadly.join().unwrap().is_err());
+        });
         assert!(script.before("state.save").is_err());
-        assert!(script.before("state.save").is_err());
-        assert_eq!(told.try_recv(), Ok(Deed::Kill));
         script.go_on();
         assert!(script.before("state.load").is_ok());
         assert_eq!(script.calls(), [("state.load", 2), ("state.save", 1)]);

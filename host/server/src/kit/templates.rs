@@ -175,6 +175,7 @@ mod tests {
             assert!(!text(&files, path).is_empty());
         }
         assert!(text(&files, "Cargo.toml").contains("name = \"my-type\""));
+        assert!(text(&files, "Cargo.toml").contains("exclude = [\"vendor\"]"));
         assert!(text(&files, "src/lib.rs").contains("new(\"my-type\", env!"));
         assert!(text(&files, "test.sh").contains("release/my_type.wasm"));
         let workspace = text(&files, "vendor/taskhost/Cargo.toml");
