@@ -28,6 +28,9 @@ struct Answered {
     ingested: u64,
 }
 
+/// Of the task that keeps checkpoints.
+const STEPS: u64 = 3;
+
 /// Versions of one type, in the order of their uploads: at last the way back to an older one.
 const PUSHED: [&str; 3] = ["1", "2", "1"];
 
@@ -49,7 +52,11 @@ async fn everything(host: &Host, answered: &mut Answered) -> reqwest::Result<()>
         host.try_send(host.request(method, &path).json(&body)).await
     };
     let schedule = async |id: &str, type_id: &str, on: Option<&str>| {
-        let mut body = json!({"type": type_id, "params": {"name": "x"}});
+        let params = match type_id {
+            "checkpointed" => json!({"steps": STEPS}),
+            _ => json!({"name": "x"}),
+        };
+        let mut body = json!({"type": type_id, "params": params});
         if let Some(stream) = on {
             body["stream"] = json!(stream);
         }
@@ -68,8 +75,13 @@ async fn everything(host: &Host, answered: &mut Answered) -> reqwest::Result<()>
         push(host, version).await?;
         answered.pushes += 1;
     }
-    for id in ["acknowledged", "deleted", "kept"] {
-        if schedule(id, "hello", None).await?.status == 201 {
+    for (id, type_id) in [
+        ("acknowledged", "hello"),
+        ("deleted", "hello"),
+        ("kept", "hello"),
+        ("in_steps", "checkpointed"),
+    ] {
+        if schedule(id, type_id, None).await?.status == 201 {
             answered.scheduled.push(id);
         }
         let path = format!("{}?wait=30s&since=", task(id));
@@ -171,7 +183,11 @@ async fn everything_ends(host: &Host) {
     let mut ids = BTreeSet::new();
     for each in list["tasks"].as_array().unwrap() {
         let id = each["id"].as_str().unwrap();
-        let status = host.ends(id).await["status"].clone();
+        let ended = host.ends(id).await;
+        let status = ended["status"].clone();
+        if id == "in_steps" {
+            assert_eq!(ended["payload"]["sum"], 6, "no step is lost or done twice");
+        }
         match id {
             "canceled" => assert_eq!(status, "canceled"),
             _ => assert!(
@@ -185,7 +201,7 @@ async fn everything_ends(host: &Host) {
 
 /// One life that ends at the point, and the next one. Answers whether the point was passed.
 async fn dies_at(point: &str) -> bool {
-    let home = Home::with(&["hello-task", "cooperative"]);
+    let home = Home::with(&["hello-task", "cooperative", "checkpointed"]);
     let mut answered = Answered::default();
     if point.contains("host_lost") {
         // It is passed when a host starts after one that died with a run.

@@ -69,8 +69,8 @@ async fn a_component_for_a_newer_host() {
     refused(&host, importing(newer), &["streams", "watch"]).await;
     let later = r#"(import "taskhost:task/streams@7.0.0" (instance (export "count" (func))))"#;
     refused(&host, importing(later), &["streams@7.0.0"]).await;
-    let interface = r#"(import "taskhost:task/children@0.1.0" (instance (export "spawn" (func))))"#;
-    refused(&host, importing(interface), &["children"]).await;
+    let interface = r#"(import "taskhost:task/siblings@0.1.0" (instance (export "spawn" (func))))"#;
+    refused(&host, importing(interface), &["siblings"]).await;
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ const IMPORTS: [&str; 10] = [
         (export "count" (func (param "name" string)))))"#,
     r#"(import "taskhost:task/streams@0.1.0" (instance
         (export "watch" (func (param "name" string)))))"#,
-    r#"(import "taskhost:task/children@0.1.0" (instance))"#,
+    r#"(import "taskhost:task/siblings@0.1.0" (instance))"#,
     r#"(import "taskhost:task/log@9.0.0" (instance))"#,
     r#"(import "taskhost:task/progress@0.1.0" (instance (export "heartbeat" (func))))"#,
     r#"(import "acme:db/sql" (instance))"#,

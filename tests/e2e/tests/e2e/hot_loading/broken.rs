@@ -103,8 +103,8 @@ pub(super) fn foreign() -> Vec<Broken> {
         ),
         broken(
             "a newer interface",
-            import(r#""taskhost:task/children@0.1.0" (instance (export "spawn" (func)))"#),
-            &of_host(&["taskhost:task/children", "does not have"]),
+            import(r#""taskhost:task/siblings@0.1.0" (instance (export "spawn" (func)))"#),
+            &of_host(&["taskhost:task/siblings", "does not have"]),
         ),
         broken(
             "a newer contract",
