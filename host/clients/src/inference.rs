@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! 1. A run reaches the models that its descriptor asks for and the operator allows, and no others.
-//! 2. What one call may send, keep and cost is bounded before anything goes out ([`budget`]).
+//! 2. What one call may send, keep and cost is bounded before anything goes out (`budget`).
 //! 3. Whoever is asked to wait is told so, and never waits here: a pause that a server wants is the
 //!    caller's to pass on.
 //! 4. When a run is asked to stop, its requests are given up and their connections closed.

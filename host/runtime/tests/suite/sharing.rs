@@ -196,9 +196,8 @@ async fn each_call_that_waits_counts_what_it_has_brought() {
             "delete",
         ] {
             let run = TestRun::new().await;
-            let exit = run
-                .run(&runtime, &component, &json!(call).to_string())
-                .await;
+            let params = json!({"call": call}).to_string();
+            let exit = run.run(&runtime, &component, &params).await;
             let error = failed(&exit);
             let is_refused = error.message.contains("12 MiB are taken");
             assert_eq!(is_refused, !has_room, "{call}: {error:?}");

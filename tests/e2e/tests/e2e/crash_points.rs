@@ -31,6 +31,14 @@ struct Answered {
 /// Of the task that keeps checkpoints.
 const STEPS: u64 = 3;
 
+/// Tasks that end by themselves, with their types.
+const ENDING: [(&str, &str); 4] = [
+    ("acknowledged", "hello"),
+    ("deleted", "hello"),
+    ("kept", "hello"),
+    ("in_steps", "checkpointed"),
+];
+
 /// Versions of one type, in the order of their uploads: at last the way back to an older one.
 const PUSHED: [&str; 3] = ["1", "2", "1"];
 
@@ -43,6 +51,17 @@ async fn push(host: &Host, version: &str) -> reqwest::Result<()> {
         .await?;
     assert!(pushed.status == 200 || pushed.status == 201, "{pushed:?}");
     Ok(())
+}
+
+/// Answers how many documents were accepted.
+async fn ingest(host: &Host) -> reqwest::Result<u64> {
+    let lines = "{\"message\":\"a\"}\n{\"message\":\"b\"}\n";
+    let ingest = host.request(Method::POST, &format!("{}/documents", stream("s")));
+    let ingest = ingest
+        .header("content-type", "application/x-ndjson")
+        .body(lines);
+    let answer = host.try_send(ingest).await?.json();
+    Ok(answer["accepted"].as_u64().unwrap())
 }
 
 /// Does everything that has crash points, in an order that passes all of them; ends when the
@@ -63,24 +82,12 @@ async fn everything(host: &Host, answered: &mut Answered) -> reqwest::Result<()>
         send(Method::PUT, task(id), body).await
     };
     send(Method::PUT, stream("s"), json!({})).await?;
-    let lines = "{\"message\":\"a\"}\n{\"message\":\"b\"}\n";
-    let ingest = host.request(Method::POST, &format!("{}/documents", stream("s")));
-    let ingest = ingest
-        .header("content-type", "application/x-ndjson")
-        .body(lines);
-    answered.ingested = host.try_send(ingest).await?.json()["accepted"]
-        .as_u64()
-        .unwrap();
+    answered.ingested = ingest(host).await?;
     for version in PUSHED {
         push(host, version).await?;
         answered.pushes += 1;
     }
-    for (id, type_id) in [
-        ("acknowledged", "hello"),
-        ("deleted", "hello"),
-        ("kept", "hello"),
-        ("in_steps", "checkpointed"),
-    ] {
+    for (id, type_id) in ENDING {
         if schedule(id, type_id, None).await?.status == 201 {
             answered.scheduled.push(id);
         }

@@ -271,6 +271,12 @@ async fn what_is_honest_completes() {
             "task",
             "never",
         ),
+        row(
+            "brings-text",
+            json!({"call": "save"}),
+            "task",
+            "the value has 8388608 bytes",
+        ),
     ];
     let host = home(&rows).start().await;
     beside_honest_tasks(&host, &rows).await;
