@@ -25,6 +25,8 @@ pub enum ErrorCode {
     Deadline,
     /// The store cannot answer now.
     Unavailable,
+    /// What all runs have of the host's memory is taken.
+    HostOutOfMemory,
     /// The host's own fault.
     Internal,
 }
@@ -42,6 +44,7 @@ impl ErrorCode {
             Self::Canceled => "canceled",
             Self::Deadline => "deadline",
             Self::Unavailable => "unavailable",
+            Self::HostOutOfMemory => "host-out-of-memory",
             Self::Internal => "internal",
         }
     }

@@ -124,6 +124,9 @@ pub struct Run {
     /// How many hosts were lost while running it.
     #[serde(default)]
     pub crashes: u32,
+    /// How often it was queued again because somebody wanted a pause; no attempts.
+    #[serde(default)]
+    pub pauses: u32,
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_clients::error::ErrorCode;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
@@ -14,6 +15,8 @@ use taskhost_store::event::{RunEvent, RunReport};
 use crate::settings::Settings;
 use crate::types::LoadedVersion;
 
+/// Pauses of a run that cost no attempt.
+const PAUSES_MAX: u32 = 20;
 /// The longest wait that a component may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -48,6 +51,10 @@ pub(crate) fn event_of(
             Some(mistake) => failed_for_good(TaskError::of(ErrorKind::InvalidResult, mistake), end),
         },
         ExitOutcome::Failed { error, retry_after } => {
+            if let Some(pause) = pause(&error, attempt.run, settings) {
+                let until = now.plus(pause);
+                return Some(RunEvent::Paused { error, until, end });
+            }
             let retry_at = retry_at(&error, retry_after, attempt.run, settings, now);
             RunEvent::Failed {
                 error,
@@ -181,6 +188,13 @@ pub(crate) async fn result_mistake(
     ))
 }
 
+/// How long a run waits since others hold the host's memory, without counting an attempt; `None`:
+/// its error is one like any other.
+fn pause(error: &TaskError, run: &Run, settings: &Settings) -> Option<Duration> {
+    let is_pause = error.retryable && error.code == ErrorCode::HostOutOfMemory.as_str();
+    (is_pause && run.pauses < PAUSES_MAX).then(|| backoff(run.pauses + 1, rand::random(), settings))
+}
+
 /// When the next attempt comes; `None`: there is none.
 fn retry_at(
     error: &TaskError,
@@ -196,11 +210,11 @@ fn retry_at(
     })
 }
 
-/// Exponential with half of it jitter: between half and the whole of base × 2^(attempt − 1).
-fn backoff(attempt: u32, jitter: f64, settings: &Settings) -> Duration {
+/// Exponential with half of it jitter: between half and the whole of base × 2^(times − 1).
+fn backoff(times: u32, jitter: f64, settings: &Settings) -> Duration {
     let doubled = settings
         .retry_backoff
-        .saturating_mul(1 << (attempt.clamp(1, 30) - 1));
+        .saturating_mul(1 << (times.clamp(1, 30) - 1));
     doubled
         .min(settings.retry_backoff_max)
         .mul_f64(0.5 + 0.5 * jitter)
@@ -211,6 +225,19 @@ mod tests {
     use taskhost_model::ids::RunId;
 
     use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(1_795_000_000_000 + ms)
+    }
+
+    fn run(claimed_at: Timestamp, pauses: u32) -> Run {
+        serde_json::from_value(serde_json::json!({
+            "id": RunId::new(), "attempt": 1, "max_attempts": 1, "priority": 0, "rank": 0,
+            "due_at": at(0), "started_at": claimed_at, "deadline_at": at(5_000),
+            "timeout_ms": 5_000, "wall_ms": 60_000, "lease_number": 7, "pauses": pauses,
+        }))
+        .unwrap()
+    }
 
     #[test]
     fn backoff_doubles_to_its_cap() {
@@ -223,19 +250,30 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_never_started_says_what_was_lacking() {
-        let at = |ms: i64| Timestamp::from_ms(1_795_000_000_000 + ms);
-        let run = |claimed_at: Timestamp| {
-            serde_json::from_value::<Run>(serde_json::json!({
-                "id": RunId::new(), "attempt": 1, "max_attempts": 1, "priority": 0, "rank": 0,
-                "due_at": at(0), "started_at": claimed_at, "deadline_at": at(5_000),
-                "timeout_ms": 5_000, "wall_ms": 60_000, "lease_number": 7,
-            }))
-            .unwrap()
+    fn a_run_waits_for_memory_of_others_without_an_attempt_as_often_as_it_may() {
+        let settings = Settings::default();
+        let error = |code: &str, retryable| TaskError {
+            code: code.to_owned(),
+            retryable,
+            ..TaskError::of(ErrorKind::OutOfMemory, "full")
         };
+        let full = error("host-out-of-memory", true);
+        let first = pause(&full, &run(at(0), 0), &settings).unwrap();
+        assert!((settings.retry_backoff / 2..=settings.retry_backoff).contains(&first));
+        let last = pause(&full, &run(at(0), PAUSES_MAX - 1), &settings).unwrap();
+        assert!((settings.retry_backoff_max / 2..=settings.retry_backoff_max).contains(&last));
+        assert_eq!(pause(&full, &run(at(0), PAUSES_MAX), &settings), None);
+        let never = error("host-out-of-memory", false);
+        assert_eq!(pause(&never, &run(at(0), 0), &settings), None);
+        let own = error("memory", true);
+        assert_eq!(pause(&own, &run(at(0), 0), &settings), None);
+    }
+
+    #[test]
+    fn an_attempt_that_never_started_says_what_was_lacking() {
         let limits = &Limits::default();
         let said = |claimed_ms, lacked, started_at| {
-            let run = &run(at(claimed_ms));
+            let run = &run(at(claimed_ms), 0);
             let attempt = Attempt {
                 run,
                 limits,

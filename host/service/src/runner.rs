@@ -285,16 +285,17 @@ fn started_callback(core: &Arc<Core>, reporter: &Arc<Reporter>) -> Box<dyn FnOnc
 
 /// One line for an operator. What a component says of itself is quoted, and not all of it.
 fn log_failure(task: &Task, event: Option<&RunEvent>) {
-    let Some(RunEvent::Failed {
-        error, retry_at, ..
-    }) = event
-    else {
-        return;
+    let (error, again_at) = match event {
+        Some(RunEvent::Failed {
+            error, retry_at, ..
+        }) => (error, *retry_at),
+        Some(RunEvent::Paused { error, until, .. }) => (error, Some(*until)),
+        _ => return,
     };
     let message: String = error.message.chars().take(LOGGED_CHARS_MAX).collect();
     tracing::info!(
         space = %task.space, task = %task.id, type_id = %task.type_id, run = %task.run.id,
-        attempt = task.run.attempt, will_retry = retry_at.is_some(),
+        attempt = task.run.attempt, again_at = ?again_at.map(|at| at.to_string()),
         kind = error.kind.as_str(), code = ?error.code, said = ?message, "a run failed"
     );
 }

@@ -191,6 +191,7 @@ fn queued_run(new: &NewRun, lease_number: u64) -> Run {
         cancel_requested_at: None,
         cancel_reason: None,
         crashes: 0,
+        pauses: 0,
     }
 }
 
@@ -287,6 +288,7 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
             end,
             ..
         } => (Trigger::Retry, end),
+        RunEvent::Paused { end, .. } => (Trigger::Retry, end),
         RunEvent::HandedBack { end } => (Trigger::HandBack, end),
         RunEvent::Stopped { end } => (Trigger::Stop, end),
     };
@@ -308,8 +310,14 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
         } if phase != Phase::Canceled => {
             next.error = Some(error.clone());
             if let Some(at) = retry_at {
+                next.run.attempt += 1;
                 wait_until(&mut next.run, *at);
             }
+        }
+        RunEvent::Paused { error, until, .. } if phase != Phase::Canceled => {
+            next.error = Some(error.clone());
+            next.run.pauses += 1;
+            wait_until(&mut next.run, *until);
         }
         RunEvent::Stopped { .. } if phase == Phase::Failed => {
             next.error = Some(TaskError::of(
@@ -364,9 +372,8 @@ fn take_report(task: &mut Task, report: &RunReport) {
     }
 }
 
-/// The next attempt: its deadline counts from its own first claim.
+/// The next claim is the first one that its deadline counts from.
 fn wait_until(run: &mut Run, at: Timestamp) {
-    run.attempt += 1;
     run.due_at = at;
     run.rank = rank(at, run.priority);
     run.deadline_at = None;

@@ -77,6 +77,7 @@ async fn of_apply(make: &impl Fn() -> Subject) {
             a_canceled_run_ends_canceled_whatever_it_returns,
             a_result_before_the_cancel_stays,
             a_failed_attempt_waits_and_runs_again,
+            a_pause_costs_no_attempt,
             a_handed_back_run_keeps_its_attempt_and_deadline,
             a_lost_host_requeues_until_it_is_too_often,
             versions_and_revisions_tell_what_changed,

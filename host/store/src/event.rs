@@ -129,6 +129,15 @@ pub enum RunEvent {
         /// What else there is to keep.
         end: RunReport,
     },
+    /// It ended because somebody wants a pause; the same attempt is queued again after it.
+    Paused {
+        /// Who wants it, as an error.
+        error: TaskError,
+        /// Not before.
+        until: Timestamp,
+        /// What else there is to keep.
+        end: RunReport,
+    },
     /// It was stopped because the host stops; the same attempt goes back to the queue.
     HandedBack {
         /// What else there is to keep.

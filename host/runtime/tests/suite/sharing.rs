@@ -222,7 +222,7 @@ async fn what_waits_in_the_host_is_bounded_however_many_wait() {
             exit = runs.join_next() => {
                 let exit = exit.unwrap().unwrap();
                 let error = failed(&exit);
-                assert_eq!((error.code.as_str(), error.retryable), ("unavailable", true));
+                assert_eq!((error.code.as_str(), error.retryable), ("host-out-of-memory", true));
                 assert!(error.message.contains("64 MiB"), "{}", error.message);
                 refused += 1;
             }

@@ -102,8 +102,13 @@ fn run(task: &Value) -> String {
         Some(1) => ", its host died once".to_owned(),
         Some(times) => format!(", its host died {times} times"),
     };
+    let paused = match run["pauses"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(1) => ", paused once".to_owned(),
+        Some(times) => format!(", paused {times} times"),
+    };
     let id = string(&run["id"]);
-    format!("{state}attempt {attempt}{of_at_most}{died}, id {id}")
+    format!("{state}attempt {attempt}{of_at_most}{paused}{died}, id {id}")
 }
 
 fn progress(progress: &Value) -> String {
@@ -163,7 +168,7 @@ mod tests {
         let task = json!({
             "status": "failed", "type": "hello", "created_at": "2026-01-01T00:00:00.000Z",
             "requested_by": "local",
-            "run": {"id": "r", "attempt": 1, "max_attempts": 3, "crashes": 2},
+            "run": {"id": "r", "attempt": 1, "max_attempts": 3, "crashes": 2, "pauses": 1},
             "progress": {"done": 2, "total": 5, "phase": "p", "message": "\u{1b}[1m"},
             "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3},
             "error": {"kind": "task", "code": "c", "message": "no \u{202e}luck"},
@@ -172,7 +177,7 @@ mod tests {
             "t: failed",
             "  type       hello",
             "  scheduled  2026-01-01T00:00:00.000Z by local",
-            "  run        attempt 1, its host died 2 times, id r",
+            "  run        attempt 1, paused once, its host died 2 times, id r",
             "  progress   2 of 5, p: \\u{1b}[1m",
             "  used       7 ms of computing, 2.0 KiB of memory, 3 host calls",
             "  error      task (c): no \\u{202e}luck",

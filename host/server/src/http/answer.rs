@@ -324,6 +324,7 @@ mod tests {
                 cancel_requested_at: None,
                 cancel_reason: None,
                 crashes: 0,
+                pauses: 0,
             },
             progress: None,
             usage: None,

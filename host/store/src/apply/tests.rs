@@ -70,7 +70,7 @@ fn delete() -> Event {
 }
 
 /// What a run may say, in the order of the table's columns.
-fn run_events() -> [RunEvent; 6] {
+fn run_events() -> [RunEvent; 7] {
     let end = RunReport::default;
     let failed = |retry_at| RunEvent::Failed {
         error: TaskError::of(ErrorKind::Task, "no luck"),
@@ -85,6 +85,11 @@ fn run_events() -> [RunEvent; 6] {
         },
         failed(None),
         failed(Some(at(0))),
+        RunEvent::Paused {
+            error: TaskError::of(ErrorKind::Task, "later"),
+            until: at(0),
+            end: end(),
+        },
         RunEvent::HandedBack { end: end() },
         RunEvent::Stopped { end: end() },
     ]
@@ -163,15 +168,15 @@ fn in_phase(phase: Phase) -> Option<Task> {
 /// follows, `p` the same phase with a document that was written, `.` unchanged, `r` repeated,
 /// `x` refused, `f` fenced.
 const TABLE: [(Phase, &str); 9] = [
-    (Phase::Absent, "Qx.xxffffffff."),
-    (Phase::Queued, ".RCx-rrrrrrrr."),
-    (Phase::Running, ".xBx-pDFWQFQF."),
-    (Phase::WaitingRetry, ".RCx-rrrrrrrr."),
-    (Phase::BeingCanceled, "xx.x-pCCCCCCC."),
-    (Phase::Canceled, "Qx.x-rrrrrrrr."),
-    (Phase::Failed, "Qx.x-rrrrrrrr."),
-    (Phase::Completed, "Qx.A-rrrrrrrr."),
-    (Phase::Acknowledged, "Qx.x-rrrrrrrr."),
+    (Phase::Absent, "Qx.xxfffffffff."),
+    (Phase::Queued, ".RCx-rrrrrrrrr."),
+    (Phase::Running, ".xBx-pDFWWQFQF."),
+    (Phase::WaitingRetry, ".RCx-rrrrrrrrr."),
+    (Phase::BeingCanceled, "xx.x-pCCCCCCCC."),
+    (Phase::Canceled, "Qx.x-rrrrrrrrr."),
+    (Phase::Failed, "Qx.x-rrrrrrrrr."),
+    (Phase::Completed, "Qx.A-rrrrrrrrr."),
+    (Phase::Acknowledged, "Qx.x-rrrrrrrrr."),
 ];
 
 fn letter(before: Phase, outcome: Outcome, after: Option<&Task>) -> char {

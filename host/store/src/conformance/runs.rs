@@ -27,12 +27,21 @@ fn failed(retry_at_ms: Option<i64>) -> RunEvent {
     }
 }
 
+fn paused(until_ms: i64) -> RunEvent {
+    RunEvent::Paused {
+        error: TaskError::of(ErrorKind::Task, "later"),
+        until: at(until_ms),
+        end: no_report(),
+    }
+}
+
 /// Every way in which a run can end.
-fn every_end(retry_at_ms: i64) -> [RunEvent; 5] {
+fn every_end(retry_at_ms: i64) -> [RunEvent; 6] {
     [
         completed("{}"),
         failed(None),
         failed(Some(retry_at_ms)),
+        paused(retry_at_ms),
         RunEvent::HandedBack { end: no_report() },
         RunEvent::Stopped { end: no_report() },
     ]
@@ -201,6 +210,35 @@ pub(super) async fn a_failed_attempt_waits_and_runs_again(s: &Subject) -> Result
     s.says("t", fence, failed(Some(s.now().as_ms()))).await?;
     let fence = s.claim(1).await?[0].task.fence();
     assert_eq!(s.completed("t", fence, "{}").await?.error, None);
+    Ok(())
+}
+
+pub(super) async fn a_pause_costs_no_attempt(s: &Subject) -> Result<(), StoreError> {
+    s.scheduled("t").await?;
+    for pause in 1..=2 {
+        let fence = s.claim(1).await?.remove(0).task.fence();
+        let until = s.now().as_ms() + 10;
+        s.says("t", fence, paused(until)).await?;
+        let waiting = s.task("t").await?;
+        assert_eq!(waiting.run.state, Some(RunState::WaitingRetry));
+        assert_eq!((waiting.run.attempt, waiting.run.pauses), (1, pause));
+        assert_eq!(
+            (waiting.run.due_at, waiting.run.deadline_at),
+            (at(until), None)
+        );
+        assert_eq!(
+            waiting.error.map(|error| error.message),
+            Some("later".to_owned())
+        );
+        assert!(s.claim(1).await?.is_empty(), "not before");
+        s.wait_ms(10);
+    }
+    let again = s.claim(1).await?.remove(0).task;
+    assert_eq!((again.run.attempt, again.run.pauses), (1, 2));
+    assert!(
+        again.run.deadline_at > Some(s.now()),
+        "each has the whole time"
+    );
     Ok(())
 }
 

@@ -170,6 +170,8 @@ struct RunBody<'a> {
     cancel_reason: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "is_zero")]
     crashes: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pauses: u32,
 }
 
 impl<'a> RunBody<'a> {
@@ -193,6 +195,7 @@ impl<'a> RunBody<'a> {
             cancel_requested_at,
             cancel_reason,
             crashes,
+            pauses,
         } = run;
         Self {
             id: *id,
@@ -210,6 +213,7 @@ impl<'a> RunBody<'a> {
             cancel_requested_ms: cancel_requested_at.map(Timestamp::as_ms),
             cancel_reason: cancel_reason.as_deref().map(Cow::Borrowed),
             crashes: *crashes,
+            pauses: *pauses,
         }
     }
 
@@ -234,6 +238,7 @@ impl<'a> RunBody<'a> {
             cancel_requested_at: self.cancel_requested_ms.map(Timestamp::from_ms),
             cancel_reason: self.cancel_reason.map(Cow::into_owned),
             crashes: self.crashes,
+            pauses: self.pauses,
         }
     }
 }

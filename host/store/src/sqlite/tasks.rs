@@ -276,6 +276,7 @@ fn step(event: &Event) -> Step {
             RunEvent::Progress(_) => Step::Progress,
             RunEvent::Completed { .. }
             | RunEvent::Failed { .. }
+            | RunEvent::Paused { .. }
             | RunEvent::HandedBack { .. }
             | RunEvent::Stopped { .. } => Step::End,
         },

@@ -65,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(Step::Cancel),
         1 => id.clone().prop_map(Step::Acknowledge),
         1 => (id, any::<bool>()).prop_map(|(id, at_version)| Step::Delete { id, at_version }),
-        6 => (0..8usize, 0..7usize).prop_map(|(fence, what)| Step::Run { fence, what }),
+        6 => (0..8usize, 0..8usize).prop_map(|(fence, what)| Step::Run { fence, what }),
         1 => (0..8usize, 1..3u32).prop_map(|(fence, crashes_max)| Step::HostLost {
             fence, crashes_max
         }),
@@ -207,7 +207,12 @@ impl Pair {
                 retry_at: Some(given::at(now.as_ms() + 30)),
                 end,
             },
-            5 => RunEvent::HandedBack { end },
+            5 => RunEvent::Paused {
+                error,
+                until: given::at(now.as_ms() + 30),
+                end,
+            },
+            6 => RunEvent::HandedBack { end },
             _ => RunEvent::Stopped { end },
         }
     }
