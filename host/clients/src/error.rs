@@ -31,6 +31,8 @@ pub enum ErrorCode {
     Deadline,
     /// The store cannot answer now.
     Unavailable,
+    /// What all runs have of the host's memory is taken.
+    HostOutOfMemory,
     /// The host's own fault.
     Internal,
 }
@@ -51,6 +53,7 @@ impl ErrorCode {
             Self::Canceled => "canceled",
             Self::Deadline => "deadline",
             Self::Unavailable => "unavailable",
+            Self::HostOutOfMemory => "host-out-of-memory",
             Self::Internal => "internal",
         }
     }

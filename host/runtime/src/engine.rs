@@ -20,8 +20,9 @@ const WASM_STACK_BYTES: usize = 1024 * 1024;
 /// Stack of a run: host functions have what compiled code leaves.
 const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Kept from one instance to the next in the same slot: it is zeroed instead of mapped anew,
-/// which makes a fresh instance four times as fast (measured on small Rust components).
-const MEMORY_KEPT_BYTES: usize = 1024 * 1024;
+/// which makes a fresh instance four times as fast (measured on small Rust components). A small
+/// component writes to less; hostile ones leave so much behind in each slot that they were in.
+const MEMORY_KEPT_BYTES: usize = 64 * 1024;
 const TABLE_KEPT_BYTES: usize = 64 * 1024;
 /// Of a stack so much is kept, and the rest is given back: a run that recurses deeply would leave
 /// 1 MiB behind on each stack that it is the first to use so, until the process ends.

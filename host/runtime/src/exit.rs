@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskhost_clients::error::ErrorCode;
 use taskhost_clients::json;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::error::{ErrorKind, TaskError};
@@ -11,7 +12,7 @@ use wasmtime::{Error, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::v1::GuestError;
-use crate::memory::Refused;
+use crate::memory::{Full, Refused};
 use crate::settings::RunLimits;
 
 const MIB: u64 = 1024 * 1024;
@@ -143,7 +144,7 @@ impl Trapped {
             return TaskError::of(ErrorKind::OutOfCpu, message);
         }
         match self.memory_refused {
-            Some(Refused::OfAll(bytes)) => return out_of_shared_memory(bytes, owner),
+            Some(Refused::OfAll(full)) => return out_of_shared_memory(full, owner),
             Some(Refused::OfRun) => {
                 let message = format!(
                     "it wanted more memory than its limit of {} MiB: let it hold less at a time{}",
@@ -178,20 +179,29 @@ impl Trapped {
     }
 }
 
-/// It could go well when fewer others run. What describes itself is not to blame for that.
-fn out_of_shared_memory(bytes: u64, owner: LimitsOwner) -> TaskError {
-    let message = format!(
-        "it wanted more memory while the {} MiB were taken that the host gives to all runs (half \
-         of them to those of one component): let it hold less, have fewer run at once \
-         (`runs.slots`), or raise `runs.memory_mib` in the host's settings",
-        bytes / MIB
-    );
+/// It could go well when fewer others run, unless it wants more than all have. What describes
+/// itself is not to blame for that.
+fn out_of_shared_memory(full: Full, owner: LimitsOwner) -> TaskError {
+    let limit_mib = full.limit_bytes / MIB;
+    let message = if full.fits_alone {
+        format!(
+            "it wanted more memory while the {limit_mib} MiB were taken that the host gives to \
+             all runs (half of them to those of one component): let it hold less, have fewer run \
+             at once (`runs.slots`), or raise `runs.memory_mib` in the host's settings"
+        )
+    } else {
+        format!(
+            "it wanted more memory than the {limit_mib} MiB that the host gives to all runs of a \
+             component together (half of `runs.memory_mib` in the host's settings): let it hold \
+             less, or raise that"
+        )
+    };
     if owner == LimitsOwner::Host {
         return internal(message);
     }
     TaskError {
-        code: "host-out-of-memory".to_owned(),
-        retryable: true,
+        code: ErrorCode::HostOutOfMemory.as_str().to_owned(),
+        retryable: full.fits_alone,
         ..TaskError::of(ErrorKind::OutOfMemory, message)
     }
 }

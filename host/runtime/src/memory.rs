@@ -51,8 +51,16 @@ pub(crate) struct Held {
 pub(crate) enum Refused {
     /// The run's own.
     OfRun,
-    /// That of all runs together or of those of one component, in bytes.
-    OfAll(u64),
+    /// That of all runs together or of those of one component.
+    OfAll(Full),
+}
+
+/// The limit of several runs that had no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full {
+    pub(crate) limit_bytes: u64,
+    /// Whether the run would get what it wanted, if it were the only one.
+    pub(crate) fits_alone: bool,
 }
 
 impl MemoryBudget {
@@ -79,6 +87,18 @@ impl MemoryBudget {
     /// What of a run's bytes counts against it.
     fn shared(&self, used_bytes: u64) -> u64 {
         used_bytes.saturating_sub(self.own_bytes)
+    }
+
+    /// Takes what a run needs that has so many bytes and wants so many; how many were taken.
+    fn grow(&self, used_bytes: u64, wanted_bytes: u64) -> Result<u64, Full> {
+        let more = self.shared(wanted_bytes) - self.shared(used_bytes);
+        if more > 0 {
+            self.take(more).map_err(|limit_bytes| Full {
+                limit_bytes,
+                fits_alone: self.shared(wanted_bytes) <= self.limit_bytes,
+            })?;
+        }
+        Ok(more)
     }
 
     /// The limit that has no room for so many bytes more, if one has none.
@@ -120,12 +140,10 @@ impl MemoryLimit {
 
     /// Takes room for what the host keeps for the run while a call of it waits, as if it were the
     /// run's own; the limit that has none, if there is no room.
-    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, u64> {
-        let used = self.used_bytes.saturating_add(bytes as u64);
-        let bytes = self.budget.shared(used) - self.budget.shared(self.used_bytes);
-        self.budget.take(bytes)?;
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Full> {
+        let wanted = self.used_bytes.saturating_add(bytes as u64);
         Ok(Held {
-            bytes,
+            bytes: self.budget.grow(self.used_bytes, wanted)?,
             budget: Arc::clone(&self.budget),
         })
     }
@@ -141,11 +159,8 @@ impl MemoryLimit {
             self.refuse(Refused::OfRun);
             return false;
         }
-        let more = self.budget.shared(used) - self.budget.shared(self.used_bytes);
-        if more > 0
-            && let Err(limit_bytes) = self.budget.take(more)
-        {
-            self.refuse(Refused::OfAll(limit_bytes));
+        if let Err(full) = self.budget.grow(self.used_bytes, used) {
+            self.refuse(Refused::OfAll(full));
             return false;
         }
         // Never taken back: a growth that fails after this counts all the same, which costs
@@ -230,6 +245,14 @@ mod tests {
         of_all(limit_bytes, &Arc::new(MemoryBudget::of(u64::MAX, 1)))
     }
 
+    /// What refuses a run that only has to wait for others.
+    fn full(mib: usize) -> Full {
+        Full {
+            limit_bytes: (mib * MIB) as u64,
+            fits_alone: true,
+        }
+    }
+
     fn of_all(limit_bytes: u64, budget: &Arc<MemoryBudget>) -> MemoryLimit {
         let meter = Arc::new(Meter::new(Duration::ZERO));
         MemoryLimit::new(limit_bytes, Arc::clone(budget), meter)
@@ -269,7 +292,7 @@ mod tests {
         let (mut first, mut second, mut small) = (run(), run(), run());
         assert!(first.memory_growing(0, 12 * MIB, None).unwrap());
         assert!(!second.memory_growing(0, 7 * MIB, None).unwrap());
-        assert_eq!(second.refused(), Some(Refused::OfAll(10 * MIB as u64)));
+        assert_eq!(second.refused(), Some(Refused::OfAll(full(10))));
         assert!(second.memory_growing(0, 6 * MIB, None).unwrap());
         assert!(small.memory_growing(0, 4 * MIB, None).unwrap());
         assert!(!small.memory_growing(4 * MIB, 4 * MIB + 1, None).unwrap());
@@ -285,8 +308,13 @@ mod tests {
         let (mut first, second) = (of_all(MIB as u64, &budget), of_all(MIB as u64, &budget));
         assert!(first.memory_growing(0, MIB, None).unwrap());
         let held = first.hold(13 * MIB).unwrap();
-        assert_eq!(second.hold(5 * MIB).unwrap_err(), 10 * MIB as u64);
+        assert_eq!(second.hold(5 * MIB).unwrap_err(), full(10));
         let little = second.hold(4 * MIB).unwrap();
+        let never = Full {
+            fits_alone: false,
+            ..full(10)
+        };
+        assert_eq!(second.hold(15 * MIB).unwrap_err(), never);
         drop(held);
         let held = second.hold(14 * MIB).unwrap();
         drop((first, second, little, held));
@@ -301,7 +329,7 @@ mod tests {
         let (mut first, mut second) = (run(&greedy), run(&greedy));
         assert!(first.memory_growing(0, 10 * MIB, None).unwrap());
         assert!(!second.memory_growing(0, 9 * MIB, None).unwrap());
-        assert_eq!(second.refused(), Some(Refused::OfAll(10 * MIB as u64)));
+        assert_eq!(second.refused(), Some(Refused::OfAll(full(10))));
         assert!(second.memory_growing(0, 8 * MIB, None).unwrap());
         let (mut third, mut fourth) = (run(&other), run(&other));
         assert!(third.memory_growing(0, 14 * MIB, None).unwrap());
@@ -310,6 +338,7 @@ mod tests {
         let left = [&all, &greedy, &other].map(|it| it.taken_bytes.load(Ordering::Relaxed));
         assert_eq!(left, [0; 3]);
     }
+
     #[test]
     fn however_many_run_they_have_twice_the_budget_at_most() {
         const RUNS: usize = 8_000;

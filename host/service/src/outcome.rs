@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_clients::error::ErrorCode;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
@@ -54,7 +55,7 @@ pub(crate) fn event_of(
             Some(mistake) => failed_for_good(TaskError::of(ErrorKind::InvalidResult, mistake), end),
         },
         ExitOutcome::Failed { error, retry_after } => {
-            if let Some(pause) = pause(&error, retry_after, attempt.run) {
+            if let Some(pause) = pause(&error, retry_after, attempt.run, settings) {
                 let until = now.plus(pause);
                 return Some(RunEvent::Paused { error, until, end });
             }
@@ -192,11 +193,22 @@ pub(crate) async fn result_mistake(
     ))
 }
 
-/// How long a run waits because somebody wants it to, without counting an attempt; `None`: its
-/// error is one like any other.
-fn pause(error: &TaskError, retry_after: Option<Duration>, run: &Run) -> Option<Duration> {
-    let is_pause = error.kind == ErrorKind::Task && error.code == PAUSE_CODE;
-    let after = retry_after.filter(|_| is_pause && run.pauses < PAUSES_MAX)?;
+/// How long a run waits without counting an attempt, because somebody wants it to or others hold the
+/// host's memory; `None`: its error is one like any other.
+fn pause(
+    error: &TaskError,
+    retry_after: Option<Duration>,
+    run: &Run,
+    settings: &Settings,
+) -> Option<Duration> {
+    if run.pauses >= PAUSES_MAX {
+        return None;
+    }
+    if error.retryable && error.code == ErrorCode::HostOutOfMemory.as_str() {
+        return Some(backoff(run.pauses + 1, rand::random(), settings));
+    }
+    let is_wanted = error.kind == ErrorKind::Task && error.code == PAUSE_CODE;
+    let after = retry_after.filter(|_| is_wanted)?;
     Some(after.min(RETRY_AFTER_MAX))
 }
 
@@ -215,11 +227,11 @@ fn retry_at(
     })
 }
 
-/// Exponential with half of it jitter: between half and the whole of base × 2^(attempt − 1).
-fn backoff(attempt: u32, jitter: f64, settings: &Settings) -> Duration {
+/// Exponential with half of it jitter: between half and the whole of base × 2^(times − 1).
+fn backoff(times: u32, jitter: f64, settings: &Settings) -> Duration {
     let doubled = settings
         .retry_backoff
-        .saturating_mul(1 << (attempt.clamp(1, 30) - 1));
+        .saturating_mul(1 << (times.clamp(1, 30) - 1));
     doubled
         .min(settings.retry_backoff_max)
         .mul_f64(0.5 + 0.5 * jitter)
@@ -231,28 +243,17 @@ mod tests {
 
     use super::*;
 
-    fn run(attempt: u32, pauses: u32) -> Run {
-        Run {
-            id: RunId::new(),
-            attempt,
-            max_attempts: 2,
-            state: None,
-            priority: 0,
-            due_at: Timestamp::from_ms(0),
-            rank: 0,
-            started_at: None,
-            deadline_at: None,
-            timeout_ms: None,
-            wall_ms: None,
-            lease_number: 1,
-            host: None,
-            incarnation: None,
-            digest: None,
-            cancel_requested_at: None,
-            cancel_reason: None,
-            crashes: 0,
-            pauses,
-        }
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(1_795_000_000_000 + ms)
+    }
+
+    fn run(claimed_at: Timestamp, pauses: u32) -> Run {
+        serde_json::from_value(serde_json::json!({
+            "id": RunId::new(), "attempt": 1, "max_attempts": 1, "priority": 0, "rank": 0,
+            "due_at": at(0), "started_at": claimed_at, "deadline_at": at(5_000),
+            "timeout_ms": 5_000, "wall_ms": 60_000, "lease_number": 7, "pauses": pauses,
+        }))
+        .unwrap()
     }
 
     fn limited(code: &str, kind: ErrorKind, after: Option<u64>, run: &Run) -> RunEvent {
@@ -280,11 +281,12 @@ mod tests {
 
     #[test]
     fn a_pause_is_waited_for_and_no_attempt_as_often_as_it_may() {
-        let paused = |code, kind, after, pauses| match limited(code, kind, after, &run(2, pauses)) {
-            RunEvent::Paused { until, .. } => Some(until.as_ms()),
-            RunEvent::Failed { retry_at: None, .. } => None,
-            other => panic!("{other:?}"),
-        };
+        let paused =
+            |code, kind, after, pauses| match limited(code, kind, after, &run(at(0), pauses)) {
+                RunEvent::Paused { until, .. } => Some(until.as_ms()),
+                RunEvent::Failed { retry_at: None, .. } => None,
+                other => panic!("{other:?}"),
+            };
         let (code, task) = ("rate-limited", ErrorKind::Task);
         assert_eq!(paused(code, task, Some(7), 0), Some(8_000));
         assert_eq!(paused(code, task, Some(0), 19), Some(1_000));
@@ -297,7 +299,11 @@ mod tests {
         assert_eq!(paused(code, task, None, 0), None);
         assert_eq!(paused("busy", task, Some(7), 0), None);
         assert_eq!(paused(code, ErrorKind::OutOfMemory, Some(7), 0), None);
-        let first = limited(code, task, Some(7), &run(1, 20));
+        let two = Run {
+            max_attempts: 2,
+            ..run(at(0), 20)
+        };
+        let first = limited(code, task, Some(7), &two);
         assert!(
             matches!(
                 first,
@@ -321,19 +327,30 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_never_started_says_what_was_lacking() {
-        let at = |ms: i64| Timestamp::from_ms(1_795_000_000_000 + ms);
-        let run = |claimed_at: Timestamp| {
-            serde_json::from_value::<Run>(serde_json::json!({
-                "id": RunId::new(), "attempt": 1, "max_attempts": 1, "priority": 0, "rank": 0,
-                "due_at": at(0), "started_at": claimed_at, "deadline_at": at(5_000),
-                "timeout_ms": 5_000, "wall_ms": 60_000, "lease_number": 7,
-            }))
-            .unwrap()
+    fn a_run_waits_for_memory_of_others_without_an_attempt_as_often_as_it_may() {
+        let settings = Settings::default();
+        let error = |code: &str, retryable| TaskError {
+            code: code.to_owned(),
+            retryable,
+            ..TaskError::of(ErrorKind::OutOfMemory, "full")
         };
+        let full = error("host-out-of-memory", true);
+        let first = pause(&full, None, &run(at(0), 0), &settings).unwrap();
+        assert!((settings.retry_backoff / 2..=settings.retry_backoff).contains(&first));
+        let last = pause(&full, None, &run(at(0), PAUSES_MAX - 1), &settings).unwrap();
+        assert!((settings.retry_backoff_max / 2..=settings.retry_backoff_max).contains(&last));
+        assert_eq!(pause(&full, None, &run(at(0), PAUSES_MAX), &settings), None);
+        let never = error("host-out-of-memory", false);
+        assert_eq!(pause(&never, None, &run(at(0), 0), &settings), None);
+        let own = error("memory", true);
+        assert_eq!(pause(&own, None, &run(at(0), 0), &settings), None);
+    }
+
+    #[test]
+    fn an_attempt_that_never_started_says_what_was_lacking() {
         let limits = &Limits::default();
         let said = |claimed_ms, lacked, started_at| {
-            let run = &run(at(claimed_ms));
+            let run = &run(at(claimed_ms), 0);
             let attempt = Attempt {
                 run,
                 limits,
