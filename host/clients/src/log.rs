@@ -1,8 +1,10 @@
 //! Lines in the run's log. Writing one never fails: what is too long is cut, what is too much
 //! is dropped and counted.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use taskhost_model::task::{LogLevel, LogLine};
@@ -18,6 +20,10 @@ const LINE_OVERHEAD_BYTES: u64 = 80;
 /// Kept free for the line that says how many were dropped.
 const LAST_LINE_BYTES: u64 = 512;
 
+/// Lines for the report of a guest that ends without a word, and bytes of each.
+const LAST_LINES: usize = 5;
+const LAST_LINES_BYTES_EACH: usize = 256;
+
 /// The interface `log`. Without a sink (`describe`) it does nothing.
 #[derive(Debug, Clone)]
 pub struct Log(Arc<Inner>);
@@ -29,6 +35,7 @@ struct Inner {
     sink: Option<Arc<dyn RunSink>>,
     bytes: AtomicU64,
     dropped: AtomicU64,
+    last: Mutex<VecDeque<String>>,
 }
 
 impl Log {
@@ -39,6 +46,7 @@ impl Log {
             sink,
             bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            last: Mutex::default(),
         }))
     }
 
@@ -80,6 +88,20 @@ impl Log {
         }
     }
 
+    /// The lines that were kept last, the newest one at the end; long ones are cut.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter().cloned().collect()
+    }
+
+    fn remember(&self, message: &str) {
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(cut(message, LAST_LINES_BYTES_EACH).to_owned());
+    }
+
     /// Counts the line as dropped when there is none; nothing of it is looked at.
     fn has_room(&self) -> bool {
         if self.0.bytes.load(Ordering::Relaxed) < self.0.bytes_max.saturating_sub(LAST_LINE_BYTES) {
@@ -105,6 +127,7 @@ impl Log {
             + LINE_OVERHEAD_BYTES;
         let before = self.0.bytes.fetch_add(size, Ordering::Relaxed);
         if before + size <= self.0.bytes_max.saturating_sub(LAST_LINE_BYTES) {
+            self.remember(&line.message);
             sink.log(line);
         } else {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);

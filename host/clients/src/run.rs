@@ -228,6 +228,12 @@ impl RunClients {
         self.scope.calls.last()
     }
 
+    /// The last lines of its log, the newest one at the end; long ones are cut.
+    #[must_use]
+    pub fn last_lines(&self) -> Vec<String> {
+        self.log.last_lines()
+    }
+
     /// The run is over: the log says what it had to leave out.
     pub fn finish(&self) {
         self.log.finish();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use taskhost_clients::error::ErrorCode;
 use taskhost_clients::json;
 use taskhost_clients::stop::StopReason;
@@ -85,6 +85,10 @@ pub(crate) struct Trapped {
     pub(crate) memory_refused: Option<Refused>,
     /// What the guest said of its panic.
     pub(crate) panic: Option<String>,
+    /// The host call that it was in, or made before.
+    pub(crate) last_call: Option<&'static str>,
+    /// Of its log.
+    pub(crate) last_lines: Vec<String>,
 }
 
 impl GuestEnd {
@@ -134,7 +138,31 @@ impl LimitsOwner {
 }
 
 impl Trapped {
+    /// Why, with what its author needs to find the place.
     fn explained(self, limits: &RunLimits, owner: LimitsOwner) -> TaskError {
+        let report = self.report();
+        let mut error = self.reason(limits, owner);
+        error.details = report;
+        error
+    }
+
+    /// An object with those of `frames`, `last_call` and `log` that there are.
+    fn report(&self) -> Option<Value> {
+        let mut report = Map::new();
+        let frames = frames(&self.error);
+        if !frames.is_empty() {
+            report.insert("frames".to_owned(), json!(frames));
+        }
+        if let Some(call) = self.last_call {
+            report.insert("last_call".to_owned(), json!(call));
+        }
+        if !self.last_lines.is_empty() {
+            report.insert("log".to_owned(), json!(self.last_lines));
+        }
+        (!report.is_empty()).then_some(Value::Object(report))
+    }
+
+    fn reason(self, limits: &RunLimits, owner: LimitsOwner) -> TaskError {
         if self.error.downcast_ref() == Some(&Halt::OutOfCpu) {
             let message = format!(
                 "it computed longer than its limit of {} ms: give it less to do{}",
@@ -173,9 +201,7 @@ impl Trapped {
             Some(panic) => format!("the component panicked: {panic}"),
             None => trap_message(&self.error, limits),
         };
-        let mut error = TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX));
-        error.details = frames(&self.error);
-        error
+        TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX))
     }
 }
 
@@ -289,16 +315,15 @@ fn is_too_much_at_once(error: &Error) -> bool {
 }
 
 /// The innermost functions, where the component has kept their names.
-fn frames(error: &Error) -> Option<Value> {
-    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    let names: Vec<_> = backtrace
-        .frames()
-        .iter()
-        .filter_map(|frame| frame.func_name())
+fn frames(error: &Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let names = backtrace.frames().iter().filter_map(|it| it.func_name());
+    names
         .take(FRAMES_MAX)
-        .map(|name| cut(name.to_owned(), 256))
-        .collect();
-    (!names.is_empty()).then(|| json!({"frames": names}))
+        .map(|name| cut(format!("{:#}", rustc_demangle::demangle(name)), 256))
+        .collect()
 }
 
 fn cut(mut text: String, bytes_max: usize) -> String {

@@ -90,6 +90,8 @@ impl Guest {
                     error,
                     memory_refused,
                     panic,
+                    last_call: state.clients.last_call(),
+                    last_lines: state.clients.last_lines(),
                 })
             }
             Some(Err(error)) => GuestEnd::NotStarted(error),

@@ -112,6 +112,24 @@ async fn a_run_that_does_without_more_memory_completes() {
 }
 
 #[tokio::test]
+async fn a_trap_tells_where_and_what_came_before() {
+    let (exit, _) = run_guest("panic", r#"{"message":"oh"}"#).await;
+    let report = failed(&exit).details.clone().unwrap();
+    let lines = report["log"].as_array().unwrap();
+    assert!(lines.len() <= 5, "{report}");
+    let says = |line: &serde_json::Value| line.as_str().unwrap().contains("oh");
+    assert!(lines.iter().any(says), "{report}");
+
+    let runtime = runtime();
+    let body = "(call $sleep (i64.const 0) (i32.const 64)) unreachable";
+    let component = load(&runtime, wat::runs("", body)).await;
+    let exit = TestRun::new().await.run(&runtime, &component, "{}").await;
+    let report = failed(&exit).details.clone().unwrap();
+    assert_eq!(report["last_call"], "context.sleep");
+    assert_eq!(report["frames"][0], "its_run", "{report}");
+}
+
+#[tokio::test]
 async fn traps_say_what_happened() {
     let (exit, run) = run_guest("panic", r#"{"message":"the disk of my dreams"}"#).await;
     let error = failed(&exit);

@@ -44,7 +44,7 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
         (data (i32.const 512) "{{}}")
         {fields}
         (func (export "describe") (result i32) {describe})
-        (func (export "run") (param $params i32) (param $length i32) (result i32) {run}))
+        (func $its_run (export "run") (param $params i32) (param $length i32) (result i32) {run}))
     (core instance $guest (instantiate $guest'
         (with "memory" (instance $memory))
         (with "host" (instance

@@ -35,6 +35,17 @@ fn text_of_task(id: &str, task: &Value) -> String {
     line("used", usage(&task["usage"]));
     line("canceled", canceled(task));
     line("error", error(&task["error"]));
+    // A task's own error has details of its own.
+    let report = match task["error"]["kind"].as_str() {
+        Some("task") => &Value::Null,
+        _ => &task["error"]["details"],
+    };
+    line("last call", string(&report["last_call"]));
+    for (name, lines) in [("in", &report["frames"]), ("log", &report["log"])] {
+        for each in lines.as_array().into_iter().flatten() {
+            line(name, string(each));
+        }
+    }
     if let Some(payload) = task.get("payload") {
         let pretty = serde_json::to_string_pretty(payload).unwrap_or_default();
         lines.push("  result".to_owned());
@@ -177,7 +188,8 @@ mod tests {
             "run": {"id": "r", "attempt": 1, "max_attempts": 3, "crashes": 2, "pauses": 1},
             "progress": {"done": 2, "total": 5, "phase": "p", "message": "\u{1b}[1m"},
             "usage": {"cpu_ms": 7, "peak_memory_bytes": 2048, "host_calls": 3, "tokens": 12},
-            "error": {"kind": "task", "code": "c", "message": "no \u{202e}luck"},
+            "error": {"kind": "trap", "code": "trap", "message": "no \u{202e}luck",
+                "details": {"last_call": "streams.sample", "frames": ["f::g"], "log": ["a\tb"]}},
         });
         let expected = [
             "t: failed",
@@ -186,7 +198,10 @@ mod tests {
             "  run        attempt 1, paused once, its host died 2 times, id r",
             "  progress   2 of 5, p: \\u{1b}[1m",
             "  used       7 ms of computing, 2.0 KiB of memory, 3 host calls, 12 tokens",
-            "  error      task (c): no \\u{202e}luck",
+            "  error      trap: no \\u{202e}luck",
+            "  last call  streams.sample",
+            "  in         f::g",
+            "  log        a\\tb",
         ];
         assert_eq!(text_of_task("t", &task), expected.join("\n"));
     }
