@@ -4,6 +4,9 @@
 #     target/release/taskhost
 #     target/task-types/NAME.wasm
 #
+# With TASKHOST_PROFILE=dev the host is built like the tests, as target/debug/taskhost: the tests do
+# not have all that it is made of compiled twice.
+#
 # Quiet when there is nothing to build. Needs rustup, and a C compiler with make for linking, for
 # the embedded store and for the allocator; where they lack and apt may be used, they are installed.
 set -euo pipefail
@@ -12,6 +15,9 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 export CARGO_TARGET_DIR="$top/target"
 components=(hello-task checkpointed http-digest feature-identification)
+
+profile=${TASKHOST_PROFILE:-release}
+host="target/${profile/#dev/debug}/taskhost"
 
 fail() {
     echo "examples/build.sh: $*" >&2
@@ -49,7 +55,7 @@ fi
 
 # Says what takes so long, but nothing when everything is built.
 quiet=--quiet
-if [ ! -x target/release/taskhost ]; then
+if [ ! -x "$host" ]; then
     echo "Building the host and the example components; it takes some ten minutes …"
     [ ! -t 2 ] || quiet=""
 fi
@@ -60,7 +66,10 @@ if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx w
         fail "rustup target add wasm32-wasip2 does not work here"
 fi
 
-cargo build $quiet --release -p taskhost-server
+# With the whole workspace in view, what the tests are made of fits; alone the host is made of less.
+whose=--package=taskhost-server
+[ "$profile" = release ] || whose=--workspace
+cargo build $quiet --profile "$profile" "$whose" --bin taskhost
 cargo build $quiet --profile component --target wasm32-wasip2 "${components[@]/#/--package=}"
 
 mkdir -p target/task-types

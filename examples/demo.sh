@@ -9,5 +9,6 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 "$top/examples/build.sh"
 cd "$top"
-exec target/release/taskhost demo \
+profile=${TASKHOST_PROFILE:-release}
+exec "target/${profile/#dev/debug}/taskhost" demo \
     --data-file examples/data/stream.ndjson --task-types target/task-types "$@"

@@ -8,8 +8,9 @@
 #
 #   tests/run.sh          what a change has to pass; under 2 minutes when nothing is to be built
 #   tests/run.sh --full   the same and the quality report with its baseline; what CI runs
-#   tests/run.sh --all    the same, more cases of each random test, and a minute of fuzzing a
-#                         target; what an issue closes on, together with tests/soak.sh
+#   tests/run.sh --all    the same with the host as it is released, more cases of each random test,
+#                         and a minute of fuzzing a target; what an issue closes on, together with
+#                         tests/soak.sh
 set -euo pipefail
 
 mode=quick
@@ -108,7 +109,10 @@ if ! unshare --mount true 2>/dev/null && ! unshare --user --map-root-user --moun
 then
     export TASKHOST_WITHOUT_MOUNTS=1
 fi
+# One profile for the host and the tests: what both are made of is compiled once.
+export TASKHOST_PROFILE=dev TASKHOST_BINARY="$top/target/debug/taskhost"
 if [ "$mode" = all ]; then
+    TASKHOST_PROFILE=release TASKHOST_BINARY="$top/target/release/taskhost"
     # Read by proptest, and by tests/e2e/src/lib.rs.
     export PROPTEST_CASES=5000 TASKHOST_LONG=1
 fi
@@ -124,7 +128,8 @@ step "unit tests" cargo test --quiet --no-fail-fast $rest --lib --bins --tests
 step "doc tests" cargo test --quiet --no-fail-fast $rest --doc
 step "end to end" cargo test --quiet --workspace --test e2e
 if [ "$mode" != quick ]; then
-    show=1 step "quality" cargo run --quiet --release -p taskhost-quality
+    step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
+    show=1 step "quality" target/debug/taskhost-quality
 fi
 if [ "$mode" = all ]; then
     show=1 step "fuzzing, 60 s a target" tests/soak.sh --seconds 60
