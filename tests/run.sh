@@ -7,7 +7,8 @@
 # target/test-logs in any case.
 #
 #   tests/run.sh          what a change has to pass; under 2 minutes when nothing is to be built
-#   tests/run.sh --full   the same and the quality report with its baseline; what CI runs
+#   tests/run.sh --full   the same, the examples in Python and JavaScript built by their kits, and
+#                         the quality report with its baseline; what CI runs
 #   tests/run.sh --all    the same with the host as it is released, more cases of each random test,
 #                         and a minute of fuzzing a target; what an issue closes on, together with
 #                         tests/soak.sh
@@ -30,6 +31,7 @@ logs=target/test-logs
 mkdir -p "$logs"
 passed=0
 failed=0
+skipped=()
 
 # Everything is built below target/, and nothing of the user's own is read or changed.
 export CARGO_TARGET_DIR="$top/target" CARGO_TERM_COLOR=never RUST_BACKTRACE=0
@@ -75,12 +77,17 @@ install() {
         apt-get install -qy --no-install-recommends "$@" >>"$logs/apt.log" 2>&1
 }
 
-# step NAME COMMAND…: runs it, and says what it took. With `show` its output is always shown.
+# step NAME COMMAND…: runs it, and says what it took. With `show` its output is always shown. What
+# ends with 77 lacks something, which its last line names.
 step() {
     local name=$1 log="$logs/${1// /-}.log" begun=${EPOCHREALTIME/[.,]/} status=0
     shift
     [ ! -t 1 ] || printf '         %s …\r' "$name"
     "$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
+    if [ "$status" = 77 ]; then
+        skipped+=("$name; $(tail -n 1 "$log")")
+        status=0
+    fi
     local tenths=$(((${EPOCHREALTIME/[.,]/} - begun) / 100000))
     local result
     result=$(count "$log")
@@ -128,6 +135,9 @@ step "unit tests" cargo test --quiet --no-fail-fast $rest --lib --bins --tests
 step "doc tests" cargo test --quiet --no-fail-fast $rest --doc
 step "end to end" cargo test --quiet --workspace --test e2e
 if [ "$mode" != quick ]; then
+    for language in python javascript; do
+        step "example in $language" tests/kits.sh "$language"
+    done
     step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
     show=1 step "quality" target/debug/taskhost-quality
 fi
@@ -136,6 +146,9 @@ if [ "$mode" = all ]; then
 fi
 
 echo
+for what in ${skipped[@]+"${skipped[@]}"}; do
+    echo "!!! SKIPPED: $what"
+done
 if [ -z "${TASKHOST_EXTRA_LOGS:-}" ]; then
     echo "!!! SKIPPED: mixes of further logs; set TASKHOST_EXTRA_LOGS=DIR (NAME.log files)"
 fi
