@@ -193,8 +193,8 @@ pub(crate) async fn result_mistake(
     ))
 }
 
-/// How long a run waits without counting an attempt, because somebody wants it to or others hold the
-/// host's memory; `None`: its error is one like any other.
+/// How long a run waits without counting an attempt, because somebody wants it to or others hold
+/// the host's memory; `None`: its error is one like any other.
 fn pause(
     error: &TaskError,
     retry_after: Option<Duration>,
