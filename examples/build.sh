@@ -11,7 +11,7 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 export CARGO_TARGET_DIR="$top/target"
-components=(hello-task checkpointed http-digest feature-identification)
+components=(hello-task checkpointed fan-out http-digest feature-identification)
 
 fail() {
     echo "examples/build.sh: $*" >&2
