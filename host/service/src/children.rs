@@ -454,3 +454,28 @@ fn explained(error: ServiceError) -> ClientError {
         _ => ClientError::new(ErrorCode::Internal, message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_run_is_one_id_and_no_other_runs() {
+        let (run, other) = (RunId::new(), RunId::new());
+        let id = id_of(run, "a").unwrap();
+        assert_eq!(id, id_of(run, "a").unwrap());
+        assert_ne!(id, id_of(run, "b").unwrap());
+        assert_ne!(id, id_of(other, "a").unwrap());
+        assert!(is_childs(&id), "{id}");
+        for foreign in ["child-1", "t", &id.as_str()[1..], &format!("{id}0")] {
+            assert!(!is_childs(&TaskId::parse(foreign).unwrap()), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn lists_that_read_the_same_are_not_the_same_wait() {
+        assert_eq!(digest(["a", "b"]).len(), ID_DIGITS);
+        assert_ne!(digest(["a", "b"]), digest(["ab"]));
+        assert_ne!(digest(["a", "b"]), digest(["b", "a"]));
+    }
+}

@@ -409,6 +409,12 @@ mod tests {
         task.last_acknowledged_at = at;
         task.last_canceled_at = at;
         task.last_failed_at = at;
+        task.parent = Some(taskhost_model::task::Parent {
+            task: task.id.clone(),
+            run: task.run.id,
+            key: "x".to_owned(),
+            depth: 1,
+        });
         task.canceled_by = Some("x".to_owned());
         task.acknowledged_by = Some("x".to_owned());
         task.stream = taskhost_model::ids::StreamName::parse("s").ok();

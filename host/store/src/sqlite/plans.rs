@@ -176,11 +176,11 @@ fn children_are_found_by_their_parents_run() {
         ),
         (
             children::SELECT_LIVING_CHILDREN,
-            "SEARCH tasks USING INDEX tasks_living_children (parent_run=?)",
+            "SEARCH tasks USING INDEX tasks_living_children (parent_run=? AND place=?)",
         ),
         (
             children::SELECT_PARENTS,
-            "SCAN tasks USING COVERING INDEX tasks_living_children",
+            "SEARCH tasks USING COVERING INDEX tasks_living_children (parent_run>?)",
         ),
     ] {
         check(&connection, sql, &[plan]);

@@ -102,7 +102,7 @@ const TASKS_SCHEMA_2: &str = "
 
     ALTER TABLE tasks ADD COLUMN parent_run TEXT;
     CREATE INDEX tasks_children ON tasks (parent_run) WHERE parent_run IS NOT NULL;
-    CREATE INDEX tasks_living_children ON tasks (parent_run)
+    CREATE INDEX tasks_living_children ON tasks (parent_run, place)
         WHERE parent_run IS NOT NULL AND place IN (1, 2, 3);
     ALTER TABLE components ADD COLUMN approval TEXT;
     ALTER TABLE components ADD COLUMN signed_by TEXT;
