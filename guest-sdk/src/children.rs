@@ -143,8 +143,8 @@ impl Children {
     }
 
     /// Waits until one of the children has ended, and answers with the first of those that have, in
-    /// the order of `ids`; none when the time is up. One that has ended already is answered at once:
-    /// leave it out of the next call.
+    /// the order of `ids`; none when the time is up. One that has ended already is answered at
+    /// once: leave it out of the next call.
     ///
     /// # Errors
     /// `not-found` (one of them is no child of this run), `invalid` (none, or more than 1,000),

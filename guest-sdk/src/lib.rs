@@ -91,8 +91,9 @@
 //! [`Progress`], [`Log`], [`Streams`] (read the stream that the task was scheduled on) and
 //! [`Documents`] (keep documents in collections that the descriptor declares) and [`State`] (keep
 //! a place to go on from, should this attempt not come to its end), [`Inference`] (ask language
-//! models), [`Http`] (send requests), [`Secrets`] (use a key without seeing it) and [`Children`] (have
-//! other task types do parts of the work). Files, environment and sockets are not there: the standard library answers with errors or with nothing.
+//! models), [`Http`] (send requests), [`Secrets`] (use a key without seeing it) and [`Children`]
+//! (have other task types do parts of the work). Files, environment and sockets are not there: the
+//! standard library answers with errors or with nothing.
 //!
 //! # How a task ends
 //!

@@ -2,9 +2,9 @@
 //!
 //! # Guarantees
 //! 1. A key stands for one child over all attempts of the run: its id is made of both.
-//! 2. A run that waits holds no slot. As many as the settings say wait in memory; of one beyond them
-//!    the guest is ended, and its run is stored as suspended until a child has ended or its time is
-//!    up. Then its guest begins anew, and finds its children by their keys.
+//! 2. A run that waits holds no slot. As many as the settings say wait in memory; of one beyond
+//!    them the guest is ended, and its run is stored as suspended until a child has ended or its
+//!    time is up. Then its guest begins anew, and finds its children by their keys.
 //! 3. A wait that goes on after that has no more time than it had at first.
 
 use std::collections::HashSet;

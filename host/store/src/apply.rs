@@ -265,23 +265,9 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
     if task.fence() != fence || task.deleted_at.is_some() {
         return Decision::Nothing(Outcome::Fenced);
     }
-    let (trigger, report) = match event {
-        RunEvent::Progress(report) => return progress(task, report),
-        RunEvent::Completed { end, .. } => (Trigger::Complete, end),
-        RunEvent::Failed {
-            retry_at: None,
-            end,
-            ..
-        } => (Trigger::Fail, end),
-        RunEvent::Failed {
-            retry_at: Some(_),
-            end,
-            ..
-        } => (Trigger::Retry, end),
-        RunEvent::Paused { end, .. } => (Trigger::Retry, end),
-        RunEvent::Suspended { end, .. } => (Trigger::Suspend, end),
-        RunEvent::HandedBack { end } => (Trigger::HandBack, end),
-        RunEvent::Stopped { end } => (Trigger::Stop, end),
+    let (trigger, report) = said(event);
+    let Some(trigger) = trigger else {
+        return progress(task, report);
     };
     let Next::To(phase) = task.phase().next(trigger) else {
         return Decision::Nothing(Outcome::Repeated);
@@ -335,6 +321,29 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
         log,
         ends_checkpoints: phase == Phase::Completed,
     }))
+}
+
+/// What it triggers, if it is an end, and what is reported with it.
+fn said(event: &RunEvent) -> (Option<Trigger>, &RunReport) {
+    let (trigger, report) = match event {
+        RunEvent::Progress(report) => return (None, report),
+        RunEvent::Completed { end, .. } => (Trigger::Complete, end),
+        RunEvent::Failed {
+            retry_at: None,
+            end,
+            ..
+        } => (Trigger::Fail, end),
+        RunEvent::Failed {
+            retry_at: Some(_),
+            end,
+            ..
+        } => (Trigger::Retry, end),
+        RunEvent::Paused { end, .. } => (Trigger::Retry, end),
+        RunEvent::Suspended { end, .. } => (Trigger::Suspend, end),
+        RunEvent::HandedBack { end } => (Trigger::HandBack, end),
+        RunEvent::Stopped { end } => (Trigger::Stop, end),
+    };
+    (Some(trigger), report)
 }
 
 fn progress(task: &Task, report: &RunReport) -> Decision {

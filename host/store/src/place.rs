@@ -47,7 +47,8 @@ pub(crate) fn of(task: &Task, now: Timestamp) -> Place {
     }
 }
 
-/// Whether a schedule, or the end of a child, has made a run ready, so that it can be claimed along.
+/// Whether a schedule, or the end of a child, has made a run ready, so that it can be claimed
+/// along.
 pub(crate) fn is_made_ready(event: &Event, applied: &Applied, now: Timestamp) -> bool {
     let is_ready = |task| of(task, now) == Place::Ready;
     matches!(event, Event::Schedule(_) | Event::Resume { .. })

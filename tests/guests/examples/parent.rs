@@ -1,7 +1,7 @@
 //! Does with children what it is told, step by step, and says what came of each:
 //! `{"steps": [{"spawn": {key, task_type, params, priority?}}, {"status": ID}, {"wait": {ids, ms}},
-//! {"cancel": ID}, {"sleep": MS}, {"spawn_many": COUNT}]}`. Where an id is wanted, the key of a child
-//! will do. It asks for children of the types `hello`, `sleeper`, `parent` and `missing`.
+//! {"cancel": ID}, {"sleep": MS}, {"spawn_many": COUNT}]}`. Where an id is wanted, the key of a
+//! child will do. It asks for children of the types `hello`, `sleeper`, `parent` and `missing`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -87,6 +87,7 @@ fn done(step: Step, ids: &mut Ids, clients: &Clients) -> Result<Value, Error> {
         }
         Step::Cancel(name) => children.cancel(&id_of(&name)).map(|()| json!("canceled")),
         Step::Sleep(ms) => {
+            // tidy: sleep allowed because it is asked for: a child that takes a while
             clients.context.sleep(Duration::from_millis(ms))?;
             Ok(json!("slept"))
         }

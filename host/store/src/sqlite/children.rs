@@ -9,14 +9,17 @@ use crate::error::StoreError;
 use crate::tasks::Children;
 
 /// Children of a run that a reader may see.
-pub(super) const COUNT_CHILDREN: &str = "SELECT count(*) FROM tasks INDEXED BY tasks_children WHERE parent_run = ?1 \
-     AND deleted_ms IS NULL";
+pub(super) const COUNT_CHILDREN: &str = "\
+    SELECT count(*) FROM tasks INDEXED BY tasks_children WHERE parent_run = ?1 \
+    AND deleted_ms IS NULL";
 /// Those of them that still run or will.
-pub(super) const SELECT_LIVING_CHILDREN: &str = "SELECT space, id FROM tasks INDEXED BY tasks_living_children WHERE parent_run = ?1 \
-     AND place IN (1, 2, 3) AND deleted_ms IS NULL AND status = 'in_progress'";
+pub(super) const SELECT_LIVING_CHILDREN: &str = "\
+    SELECT space, id FROM tasks INDEXED BY tasks_living_children WHERE parent_run = ?1 \
+    AND place IN (1, 2, 3) AND deleted_ms IS NULL AND status = 'in_progress'";
 /// One living child of each run that has some.
-pub(super) const SELECT_PARENTS: &str = "SELECT max(number) FROM tasks INDEXED BY tasks_living_children \
-     WHERE parent_run IS NOT NULL AND place IN (1, 2, 3) GROUP BY parent_run";
+pub(super) const SELECT_PARENTS: &str = "\
+    SELECT max(number) FROM tasks INDEXED BY tasks_living_children \
+    WHERE parent_run IS NOT NULL AND place IN (1, 2, 3) GROUP BY parent_run";
 
 /// The children of a run.
 pub(super) fn of(connection: &Connection, run: RunId) -> Result<Children, StoreError> {

@@ -164,7 +164,10 @@ async fn children_end_with_their_parent() {
 #[tokio::test]
 async fn what_a_parent_may_not_is_said() {
     let host = home("slots = 4\n").start().await;
-    let spawn = |key: &str, task_type: &str, params: Value| json!({"spawn": {"key": key, "task_type": task_type, "params": params}});
+    let spawn = |key: &str, task_type: &str, params: Value| {
+        let spawn = json!({"key": key, "task_type": task_type, "params": params});
+        json!({ "spawn": spawn })
+    };
     let you = json!({"name": "you"});
     let steps = json!([
         spawn("a", "hello", you.clone()),
