@@ -14,7 +14,7 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 export CARGO_TARGET_DIR="$top/target"
-components=(hello-task checkpointed http-digest feature-identification)
+components=(hello-task checkpointed fan-out http-digest feature-identification)
 
 profile=${TASKHOST_PROFILE:-release}
 host="target/${profile/#dev/debug}/taskhost"

@@ -1,5 +1,6 @@
 //! Everything that a task can reach, in one value.
 
+use crate::children::Children;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::http::Http;
@@ -40,6 +41,8 @@ pub struct Clients {
     pub secrets: Secrets,
     /// Language models.
     pub inference: Inference,
+    /// Runs of other task types.
+    pub children: Children,
 }
 
 impl Clients {

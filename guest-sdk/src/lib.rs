@@ -91,8 +91,9 @@
 //! [`Progress`], [`Log`], [`Streams`] (read the stream that the task was scheduled on) and
 //! [`Documents`] (keep documents in collections that the descriptor declares) and [`State`] (keep
 //! a place to go on from, should this attempt not come to its end), [`Inference`] (ask language
-//! models), [`Http`] (send requests) and [`Secrets`] (use a key without seeing it). Files,
-//! environment and sockets are not there: the standard library answers with errors or with nothing.
+//! models), [`Http`] (send requests), [`Secrets`] (use a key without seeing it) and [`Children`]
+//! (have other task types do parts of the work). Files, environment and sockets are not there: the
+//! standard library answers with errors or with nothing.
 //!
 //! # How a task ends
 //!
@@ -124,11 +125,13 @@ mod state;
 mod secrets;
 mod http;
 mod inference;
+mod children;
 mod clients;
 mod task;
 #[doc(hidden)]
 pub mod component;
 
+pub use children::{Child, ChildError, ChildOptions, Children};
 pub use clients::Clients;
 pub use context::Context;
 pub use descriptor::{Descriptor, StreamUse};

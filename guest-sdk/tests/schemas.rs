@@ -7,7 +7,8 @@ use taskhost_model::contract::CONTRACT;
 use taskhost_model::descriptor::{Bounds, Descriptor as HostDescriptor};
 use taskhost_model::query::Query as HostQuery;
 use taskhost_sdk::{
-    Chat, Completion, Condition, Descriptor, Query, Range, Sort, StreamUse, Test, Tool,
+    Chat, Child, ChildOptions, Completion, Condition, Descriptor, Query, Range, Sort, StreamUse,
+    Test, Tool,
 };
 
 /// File name and content of each.
@@ -347,4 +348,35 @@ fn chats() {
         &json!({"texts": ["a"], "model": "small", "dimensions": 8}),
     );
     refuses("embedding-request.json", &json!({"texts": []}));
+}
+
+#[test]
+fn what_children_take_and_answer_is_in_the_contract() {
+    let options = ChildOptions::new().priority(100);
+    let all = options.timeout(std::time::Duration::from_millis(1));
+    for options in [ChildOptions::new(), options, all] {
+        let options = serde_json::to_value(options).expect("options are JSON");
+        accepts("child-options.json", &options);
+    }
+    for options in [
+        json!({"priority": 101}),
+        json!({"timeout_ms": 0}),
+        json!({"run_at": 7}),
+    ] {
+        refuses("child-options.json", &options);
+    }
+    let completed = json!({
+        "id": "child-1", "key": "a", "status": "completed", "ended": true, "result": [1],
+    });
+    let failed = json!({
+        "id": "child-1", "key": "a", "status": "failed", "ended": true,
+        "progress": {"done": 1, "message": ""},
+        "error": {"kind": "task", "code": "no-luck", "message": "it had none"},
+    });
+    let deleted = json!({"id": "child-1", "status": "deleted", "ended": true});
+    for status in [completed, failed, deleted] {
+        accepts("child-status.json", &status);
+        serde_json::from_value::<Child>(status).expect("the kit reads it");
+    }
+    refuses("child-status.json", &json!({"id": "child-1"}));
 }

@@ -24,6 +24,10 @@ pub const INFERENCE_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const COMPLETIONS_MAX: usize = 64;
 /// All requests of one `complete-many`.
 pub const COMPLETIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Options of a child.
+pub const CHILD_OPTIONS_BYTES_MAX: usize = 64 * 1024;
+/// Children that a run waits for in one call.
+pub const CHILDREN_WAITED_FOR_MAX: usize = 1_000;
 /// Longest sleep; the deadline comes before.
 pub const SLEEP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// A progress message.

@@ -39,4 +39,5 @@ mod denied;
 pub mod secrets;
 pub mod http;
 pub mod inference;
+pub mod children;
 pub mod run;

@@ -13,6 +13,7 @@ use taskhost_store::streams::StreamStore;
 pub use crate::context::RunInfo;
 
 use crate::calls::{CallScript, Calls};
+use crate::children::{ChildGrant, ChildRuns, Children};
 use crate::context::Context;
 use crate::denied::Denials;
 use crate::documents::{DocumentGrant, Documents};
@@ -76,6 +77,8 @@ pub struct RunParts {
     pub checkpoints: Arc<dyn CheckpointStore>,
     /// How the outside is reached, the same for all runs of a host.
     pub network: Network,
+    /// Its children; none where it cannot have any.
+    pub children: Option<Arc<dyn ChildRuns>>,
     /// The time.
     pub clock: Clock,
 }
@@ -101,6 +104,8 @@ pub struct RunClients {
     pub secrets: Secrets,
     /// Language models.
     pub inference: Inference,
+    /// Runs of other task types.
+    pub children: Children,
     scope: Arc<Scope>,
 }
 
@@ -125,6 +130,7 @@ impl RunClients {
             tokens_used,
             checkpoints,
             network,
+            children,
             clock,
         } = parts;
         let calls = Calls::new(host_calls_max, script);
@@ -157,6 +163,12 @@ impl RunClients {
         let denials = Denials::new(log.clone(), Arc::clone(&info));
         let (asked, allowed) = (grants.asked, grants.allowed);
         let outbound = Outbound::new(network, &asked, &allowed, denials.clone());
+        let children = ChildGrant {
+            runs: children,
+            asked: asked.children,
+            allowed: allowed.children,
+            denials: denials.clone(),
+        };
         let models = InferenceGrant {
             connectors,
             asked: asked.models,
@@ -176,6 +188,7 @@ impl RunClients {
             secrets: Secrets::new(Arc::clone(&scope), Some(outbound.secrets())),
             http: Http::new(Arc::clone(&scope), Some(Arc::new(outbound))),
             inference: Inference::new(Arc::clone(&scope), Some(models)),
+            children: Children::new(Arc::clone(&scope), Some(children)),
             scope,
         }
     }
@@ -196,6 +209,7 @@ impl RunClients {
             secrets: Secrets::new(Arc::clone(&scope), None),
             http: Http::new(Arc::clone(&scope), None),
             inference: Inference::new(Arc::clone(&scope), None),
+            children: Children::new(Arc::clone(&scope), None),
             scope,
         }
     }

@@ -43,7 +43,11 @@ impl Scope {
     ) -> Result<T, ClientError> {
         tokio::select! {
             biased;
-            reason = self.stop.until_asked() => Err(self.told(reason)),
+            reason = self.stop.until_asked() => match reason {
+                // Its guest ends here, and hears of nothing.
+                StopReason::Suspended => std::future::pending().await,
+                reason => Err(self.told(reason)),
+            },
             done = work => done,
         }
     }
@@ -54,6 +58,7 @@ impl Scope {
             StopReason::User => canceled("somebody canceled the task"),
             StopReason::Drain => canceled("the host shuts down; the run goes on later"),
             StopReason::Fenced => canceled("the run has lost its lease"),
+            StopReason::Suspended => canceled("the run goes on when a child has ended"),
             StopReason::NoProgress => {
                 canceled("the run reported no progress for longer than its limit")
             }

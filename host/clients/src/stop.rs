@@ -24,6 +24,8 @@ pub enum StopReason {
     NoProgress,
     /// The run has lost its lease: nothing that it does counts any more.
     Fenced,
+    /// The run waits for children, and its guest is ended meanwhile. Nobody tells it so.
+    Suspended,
 }
 
 /// A run's stop signal. Clones are the same signal.
@@ -54,6 +56,7 @@ impl StopReason {
             Self::Deadline => "deadline",
             Self::NoProgress => "no-progress",
             Self::Fenced => "fenced",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -77,6 +80,15 @@ impl StopSignal {
             *asked = Some(Asked { reason, late });
             drop(asked);
             self.0.changed.notify_waiters();
+        }
+    }
+
+    /// Ends the guest until its run goes on, unless the run was asked to stop before: then it is to
+    /// hear of that.
+    pub fn suspend(&self) {
+        self.ask(StopReason::Suspended);
+        if self.asked() == Some(StopReason::Suspended) {
+            self.interrupt();
         }
     }
 
@@ -162,6 +174,16 @@ mod tests {
         assert!(!stop.told());
         stop.ask_late(StopReason::User, Duration::from_secs(1));
         assert_eq!(stop.late(), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_a_run_that_nobody_has_asked_is_suspended() {
+        let (free, asked) = (StopSignal::new(), StopSignal::new());
+        asked.ask(StopReason::User);
+        free.suspend();
+        asked.suspend();
+        assert_eq!(free.asked(), Some(StopReason::Suspended));
+        assert!(free.interrupted() && !asked.interrupted());
     }
 
     #[tokio::test]

@@ -83,6 +83,8 @@ pub enum RunState {
     Running,
     /// An attempt failed; the next one comes at `due_at`.
     WaitingRetry,
+    /// It waits for children, and its guest was ended meanwhile.
+    Suspended,
 }
 
 /// What is stored of a task's life, as far as transitions are concerned.
@@ -96,6 +98,8 @@ pub enum Phase {
     Running,
     /// `in_progress`, waiting to be tried again.
     WaitingRetry,
+    /// `in_progress`, waiting for children without a guest.
+    Suspended,
     /// `being_canceled`.
     BeingCanceled,
     /// `canceled`.
@@ -125,6 +129,8 @@ pub enum Trigger {
     Retry,
     /// The run was stopped for drain; it goes back to the queue, the same attempt.
     HandBack,
+    /// The run waits for children, and its guest was ended; the same attempt goes on later.
+    Suspend,
     /// The run was stopped by a cancel.
     Stop,
     /// The host that ran it is gone; the run may be tried again.
@@ -167,11 +173,12 @@ pub enum Refusal {
 
 impl Phase {
     /// All phases, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Absent,
         Self::Queued,
         Self::Running,
         Self::WaitingRetry,
+        Self::Suspended,
         Self::BeingCanceled,
         Self::Canceled,
         Self::Failed,
@@ -184,7 +191,9 @@ impl Phase {
     pub fn status(self) -> Status {
         match self {
             Self::Absent => Status::NotStarted,
-            Self::Queued | Self::Running | Self::WaitingRetry => Status::InProgress,
+            Self::Queued | Self::Running | Self::WaitingRetry | Self::Suspended => {
+                Status::InProgress
+            }
             Self::BeingCanceled => Status::BeingCanceled,
             Self::Canceled => Status::Canceled,
             Self::Failed => Status::Failed,
@@ -200,6 +209,7 @@ impl Phase {
             Self::Queued => Some(RunState::Queued),
             Self::Running => Some(RunState::Running),
             Self::WaitingRetry => Some(RunState::WaitingRetry),
+            Self::Suspended => Some(RunState::Suspended),
             Self::Absent
             | Self::BeingCanceled
             | Self::Canceled
@@ -219,13 +229,14 @@ impl Phase {
             Trigger::Delete if self == Self::Absent => Next::Refused(Refusal::Absent),
             Trigger::Delete => Next::To(Self::Absent),
             Trigger::Claim => match self {
-                Self::Queued | Self::WaitingRetry => Next::To(Self::Running),
+                Self::Queued | Self::WaitingRetry | Self::Suspended => Next::To(Self::Running),
                 _ => Next::Refused(Refusal::NotExpected),
             },
             Trigger::Complete
             | Trigger::Fail
             | Trigger::Retry
             | Trigger::HandBack
+            | Trigger::Suspend
             | Trigger::Stop
             | Trigger::HostLost
             | Trigger::HostLostForGood => self.on_run_end(trigger),
@@ -237,14 +248,14 @@ impl Phase {
             Self::Absent | Self::Canceled | Self::Failed | Self::Completed | Self::Acknowledged => {
                 Next::To(Self::Queued)
             }
-            Self::Queued | Self::Running | Self::WaitingRetry => Next::Same,
+            Self::Queued | Self::Running | Self::WaitingRetry | Self::Suspended => Next::Same,
             Self::BeingCanceled => Next::Refused(Refusal::CancellationInProgress),
         }
     }
 
     fn on_cancel(self) -> Next {
         match self {
-            Self::Queued | Self::WaitingRetry => Next::To(Self::Canceled),
+            Self::Queued | Self::WaitingRetry | Self::Suspended => Next::To(Self::Canceled),
             Self::Running => Next::To(Self::BeingCanceled),
             Self::Absent
             | Self::BeingCanceled
@@ -262,6 +273,7 @@ impl Phase {
             | Self::Queued
             | Self::Running
             | Self::WaitingRetry
+            | Self::Suspended
             | Self::BeingCanceled
             | Self::Canceled
             | Self::Failed
@@ -276,6 +288,7 @@ impl Phase {
             (Self::Running, Trigger::Complete) => Next::To(Self::Completed),
             (Self::Running, Trigger::Fail | Trigger::HostLostForGood) => Next::To(Self::Failed),
             (Self::Running, Trigger::Retry) => Next::To(Self::WaitingRetry),
+            (Self::Running, Trigger::Suspend) => Next::To(Self::Suspended),
             (Self::Running, Trigger::HandBack | Trigger::HostLost) => Next::To(Self::Queued),
             // A guest that says "canceled" without having been asked has failed, not canceled.
             (Self::Running, Trigger::Stop) => Next::To(Self::Failed),
@@ -290,7 +303,7 @@ mod tests {
     use Phase as P;
     use Trigger as T;
 
-    const TRIGGERS: [Trigger; 12] = [
+    const TRIGGERS: [Trigger; 13] = [
         T::Schedule,
         T::Claim,
         T::Cancel,
@@ -303,20 +316,22 @@ mod tests {
         T::HostLostForGood,
         T::Acknowledge,
         T::Delete,
+        T::Suspend,
     ];
 
     /// One row a phase, one column a trigger, in the order of `TRIGGERS`. `.` is no change,
     /// `x` is refused, a letter is the phase that follows.
-    const TABLE: [(Phase, &str); 9] = [
-        (P::Absent, "Qx.xxxxxxxxx"),
-        (P::Queued, ".RCxxxxxxxx-"),
-        (P::Running, ".xBDFWQFQFx-"),
-        (P::WaitingRetry, ".RCxxxxxxxx-"),
-        (P::BeingCanceled, "xx.CCCCCCCx-"),
-        (P::Canceled, "Qx.xxxxxxxx-"),
-        (P::Failed, "Qx.xxxxxxxx-"),
-        (P::Completed, "Qx.xxxxxxxA-"),
-        (P::Acknowledged, "Qx.xxxxxxxx-"),
+    const TABLE: [(Phase, &str); 10] = [
+        (P::Absent, "Qx.xxxxxxxxxx"),
+        (P::Queued, ".RCxxxxxxxx-x"),
+        (P::Running, ".xBDFWQFQFx-S"),
+        (P::WaitingRetry, ".RCxxxxxxxx-x"),
+        (P::Suspended, ".RCxxxxxxxx-x"),
+        (P::BeingCanceled, "xx.CCCCCCCx-C"),
+        (P::Canceled, "Qx.xxxxxxxx-x"),
+        (P::Failed, "Qx.xxxxxxxx-x"),
+        (P::Completed, "Qx.xxxxxxxA-x"),
+        (P::Acknowledged, "Qx.xxxxxxxx-x"),
     ];
 
     fn expected(letter: char) -> Option<Phase> {
@@ -324,6 +339,7 @@ mod tests {
             'Q' => P::Queued,
             'R' => P::Running,
             'W' => P::WaitingRetry,
+            'S' => P::Suspended,
             'B' => P::BeingCanceled,
             'C' => P::Canceled,
             'F' => P::Failed,
@@ -365,7 +381,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_history_keeps_the_rules(picks in proptest::collection::vec(0usize..12, 0..60)) {
+        fn any_history_keeps_the_rules(picks in proptest::collection::vec(0usize..13, 0..60)) {
             let mut phase = P::Absent;
             let mut cancel_stored = false;
             for pick in picks {

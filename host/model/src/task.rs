@@ -42,6 +42,9 @@ pub struct Task {
     /// See `last_completed_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failed_at: Option<Timestamp>,
+    /// Whose child it is; a child ends with its parent's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Who scheduled it.
     pub requested_by: String,
     /// Who canceled this run.
@@ -72,6 +75,30 @@ pub struct Task {
     /// Why it failed; of the last attempt while waiting to be tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+}
+
+/// The run that has spawned a task, in the same space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The parent.
+    pub task: TaskId,
+    /// Its run: another run of the same task has children of its own.
+    pub run: RunId,
+    /// What the run calls the child.
+    pub key: String,
+    /// How deep the child stands: 1 below a task that nobody has spawned.
+    pub depth: u32,
+}
+
+/// A wait for children, in which a run was suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// What it waits for, as a digest: the guest begins anew and asks the same again.
+    pub wait: String,
+    /// When the time of that wait is up.
+    pub until: Timestamp,
+    /// How often in a row the run was suspended in it.
+    pub times: u32,
 }
 
 /// One run of a task, over all its attempts.
@@ -127,6 +154,9 @@ pub struct Run {
     /// How often it was queued again because somebody wanted a pause; no attempts.
     #[serde(default)]
     pub pauses: u32,
+    /// The wait in which the attempt was last suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<Suspension>,
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.
@@ -222,6 +252,18 @@ impl Task {
         }
     }
 
+    /// The run that has spawned it, with the address of its task.
+    #[must_use]
+    pub fn parent_run(&self) -> Option<(TaskKey, RunId)> {
+        self.parent.as_ref().map(|parent| {
+            let key = TaskKey {
+                space: self.space.clone(),
+                id: parent.task.clone(),
+            };
+            (key, parent.run)
+        })
+    }
+
     /// Where it is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -233,6 +275,7 @@ impl Task {
             Status::InProgress | Status::Stale => match self.run.state {
                 Some(RunState::Running) => Phase::Running,
                 Some(RunState::WaitingRetry) => Phase::WaitingRetry,
+                Some(RunState::Suspended) => Phase::Suspended,
                 Some(RunState::Queued) | None => Phase::Queued,
             },
             Status::BeingCanceled => Phase::BeingCanceled,

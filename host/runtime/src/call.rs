@@ -120,9 +120,13 @@ async fn watched(
             () = time => stop.ask(StopReason::Deadline),
             () = too_still(clients, limits.no_progress) => stop.ask(StopReason::NoProgress),
         }
-        // What a run does that has lost its lease counts for nothing.
-        let is_fenced = stop.asked() == Some(StopReason::Fenced);
-        if !is_fenced {
+        // What a run does that has lost its lease counts for nothing, and one that waits for
+        // children does nothing.
+        let is_over = matches!(
+            stop.asked(),
+            Some(StopReason::Fenced | StopReason::Suspended)
+        );
+        if !is_over {
             tokio::time::sleep(grace_left(limits.grace, stop.late())).await;
         }
         stop.interrupt();

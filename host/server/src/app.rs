@@ -108,7 +108,7 @@ impl App {
         let (listener, address) = listen(&settings.http).await?;
         stores.announce(&format!("http://{address}"))?;
         let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
-        let slots = runtime.capacity();
+        let capacity = runtime.capacity();
         let about = About {
             host: host_name(),
             started_at: clock.now(),
@@ -118,7 +118,7 @@ impl App {
             stores: stores.clone(),
             runtime,
             clock: clock.clone(),
-            settings: service_settings(&settings, slots),
+            settings: service_settings(&settings, capacity),
             host: about.host.clone(),
             connectors: connectors(&settings)?,
             network: Network::new(outbound.open_networks, outbound.secrets),
@@ -249,7 +249,7 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
 
 fn runtime_settings(settings: &Settings) -> RuntimeSettings {
     let mut runtime = RuntimeSettings::new(settings.component_cache.clone());
-    runtime.runs_max = settings.runs.slots;
+    runtime.runs_max = settings.runs.slots + settings.runs.parked;
     let memory_bytes = settings.runs.memory_bytes;
     runtime.memory_bytes_max = memory_bytes.unwrap_or_else(|| memory::allowed_bytes() / 2);
     runtime.compile = this_program().map(|program| CompileCommand {
@@ -272,8 +272,9 @@ fn this_program() -> Option<PathBuf> {
 }
 
 /// As many slots as the runtime has room for: a run beyond them waits in the queue, where it can be
-/// seen.
-fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::settings::Settings {
+/// seen. What is left is for runs that wait for children.
+fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::settings::Settings {
+    let slots = settings.runs.slots.min(capacity);
     if settings.runs.slots > slots {
         tracing::warn!(
             wanted = settings.runs.slots,
@@ -285,6 +286,7 @@ fn service_settings(settings: &Settings, slots: usize) -> taskhost_service::sett
     let params_bytes_max = usize::try_from(settings.limits.params_bytes_max);
     taskhost_service::settings::Settings {
         slots,
+        parked: settings.runs.parked.min(capacity - slots),
         bounds: settings.bounds,
         policy: settings.policy.clone(),
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),

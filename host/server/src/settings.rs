@@ -77,6 +77,8 @@ pub struct FolderSettings {
 pub struct RunSettings {
     /// Runs at once.
     pub slots: usize,
+    /// Runs that wait for children in memory, beside those in slots.
+    pub parked: usize,
     /// Memory of all runs together, in bytes; none: half of what this process may take.
     pub memory_bytes: Option<u64>,
     /// Wait before the second attempt.
@@ -114,6 +116,9 @@ pub struct Flags {
     /// `--task-types`
     pub task_types: Option<String>,
 }
+
+/// Each takes a place in memory, and address space; more have to be wanted.
+const PARKED_DEFAULT_MAX: u64 = 256;
 
 const DAY_S: u64 = 86_400;
 
@@ -204,8 +209,12 @@ impl FolderSettings {
 
 impl RunSettings {
     fn from_reader(reader: &mut Reader<'_>) -> Self {
+        let slots = reader.number("runs.slots", 64, 1..=10_000);
+        let parked = reader.number("runs.parked", slots.min(PARKED_DEFAULT_MAX), 0..=10_000);
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let settings = Self {
-            slots: size(reader, "runs.slots", 64, 10_000),
+            slots: count(slots),
+            parked: count(parked),
             memory_bytes: match reader.number("runs.memory_mib", 0, 0..=16 * 1024 * 1024) {
                 0 => None,
                 mib => Some(mib * 1024 * 1024),

@@ -2,11 +2,11 @@
 //! watch costs anything.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
-use taskhost_model::ids::TaskKey;
+use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::task::{LogLine, Task};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -70,6 +70,8 @@ pub(crate) struct Changes(Mutex<Feeds>);
 #[derive(Debug, Default)]
 struct Feeds {
     open: HashMap<TaskKey, broadcast::Sender<Arc<Change>>>,
+    /// Runs that wait for a child, woken by each one that ends.
+    parents: HashMap<RunId, Weak<Notify>>,
     /// Those that nobody reads any more go when there are more than this.
     kept: usize,
 }
@@ -85,6 +87,25 @@ impl Changes {
         let feed = feeds.open.entry(key.clone());
         let feed = feed.or_insert_with(|| broadcast::channel(FEED_CAPACITY).0);
         Watch(feed.subscribe())
+    }
+
+    /// Woken by every child of the run that ends from now on.
+    pub(crate) fn of_children(&self, run: RunId) -> Arc<Notify> {
+        let parents = &mut self.lock().parents;
+        // They are few: those that wait in memory.
+        parents.retain(|_, parent| parent.strong_count() > 0);
+        let woken = Arc::new(Notify::new());
+        parents.insert(run, Arc::downgrade(&woken));
+        woken
+    }
+
+    /// Wakes the parent that waits for a task which has ended.
+    pub(crate) fn child_ended(&self, task: &Task) {
+        let Some(parent) = &task.parent else { return };
+        let woken = self.lock().parents.get(&parent.run).and_then(Weak::upgrade);
+        if let Some(woken) = woken {
+            woken.notify_one();
+        }
     }
 
     pub(crate) fn publish(&self, task: &Task, kind: ChangeKind) {

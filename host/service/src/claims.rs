@@ -1,7 +1,8 @@
 //! Room for runs, and how a claimed run is started in it.
 //!
 //! # Guarantees
-//! 1. No more runs at once than there are slots: a slot is taken before anything is claimed.
+//! 1. No more runs at once than there are slots: a slot is taken before anything is claimed. A run
+//!    that waits for children has none meanwhile, and takes one again before its guest goes on.
 //! 2. No type starves another: each reservation names the types in another turn.
 //! 3. When the service has drained, no reservation is left: nothing starts afterwards.
 
@@ -19,8 +20,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::changes::ChangeKind;
 use crate::core::Core;
 use crate::runner::run_claimed;
+use crate::slot::Slot;
 use crate::sync::AtomicUsize;
-use crate::wake::Wake;
 
 /// Runs of one claim: it is one transaction, and whoever writes meanwhile waits for its end. A
 /// claim that finds so many is followed by the next one at once.
@@ -101,28 +102,11 @@ impl Claims {
         // Registered before anything else can happen: a cancel or a drain finds it.
         let registered = core.live.register(claimed.task.fence());
         let runtime = Arc::clone(&self.runtime);
-        let slot = Slot {
-            permit: slot,
-            wake: Arc::clone(&core.wake),
-        };
+        let slot = Slot::new(Arc::clone(&self.slots), slot, Arc::clone(&core.wake));
         let run = async move {
-            let _slot = slot;
-            run_claimed(&core, &runtime, claimed, registered).await;
+            run_claimed(&core, &runtime, claimed, registered, Arc::new(slot)).await;
         };
         self.runs.spawn_on(run, &self.executor);
-    }
-}
-
-/// The slot of one run, given back however the run ends.
-struct Slot {
-    permit: Option<OwnedSemaphorePermit>,
-    wake: Arc<Wake>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop(self.permit.take());
-        self.wake.slot_is_free();
     }
 }
 

@@ -17,6 +17,7 @@ use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{ChangeKind, Changes, Watch};
@@ -48,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,
     pub(crate) changes: Changes,
+    /// Places for runs that wait for children in memory.
+    pub(crate) parked: Arc<Semaphore>,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     /// Wakes the scheduler: something became claimable, or a slot became free.
@@ -73,6 +76,7 @@ impl Core {
             self.wake.something_is_due();
         })?;
         self.wake_for(&applied);
+        self.wake_parent(&applied);
         if is_seen
             && applied.outcome == Outcome::Changed
             && let Some(task) = &applied.task
@@ -101,6 +105,7 @@ impl Core {
             match core.apply(&key, event).await {
                 Ok(applied) => {
                     core.follow_up(&applied);
+                    core.after_end(&applied).await;
                     Ok(applied)
                 }
                 Err(error) => Err(error.into()),
@@ -112,7 +117,7 @@ impl Core {
     }
 
     /// What the stored document demands of this host. Harmless when it is done again.
-    fn follow_up(&self, applied: &Applied) {
+    pub(crate) fn follow_up(&self, applied: &Applied) {
         let Some(task) = &applied.task else { return };
         match task.phase() {
             Phase::BeingCanceled => self.stop_canceled(task),
@@ -124,6 +129,7 @@ impl Core {
             Phase::Queued
             | Phase::Running
             | Phase::WaitingRetry
+            | Phase::Suspended
             | Phase::Canceled
             | Phase::Failed
             | Phase::Completed
@@ -145,7 +151,10 @@ impl Core {
         let Some(task) = applied.task.as_ref().filter(|_| is_written) else {
             return;
         };
-        if matches!(task.phase(), Phase::Queued | Phase::WaitingRetry) {
+        if matches!(
+            task.phase(),
+            Phase::Queued | Phase::WaitingRetry | Phase::Suspended
+        ) {
             let Fence { run, lease_number } = task.fence();
             let lease_number = lease_number + 1;
             if !self.live.has(Fence { run, lease_number }) {
@@ -154,10 +163,27 @@ impl Core {
         }
     }
 
+    /// A parent that waits in memory hears of every end of a child.
+    fn wake_parent(&self, applied: &Applied) {
+        let is_written = matches!(applied.outcome, Outcome::Changed | Outcome::Repeated);
+        let ended = |task: &&Task| is_written && is_end(task.phase());
+        if let Some(task) = applied.task.as_ref().filter(ended) {
+            self.changes.child_ended(task);
+        }
+    }
+
     /// A document that readers may see; a tombstone is none.
     pub(crate) fn visible(applied: Applied) -> Option<Task> {
         applied.task.filter(|task| task.deleted_at.is_none())
     }
+}
+
+/// Ends that somebody may wait for; `acknowledged` comes after one of them.
+pub(crate) fn is_end(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Absent | Phase::Canceled | Phase::Failed | Phase::Completed
+    )
 }
 
 impl Tasks {

@@ -32,7 +32,9 @@ impl Tasks {
     #[must_use]
     pub fn waiting_for(&self, task: &Task) -> Option<String> {
         match task.phase() {
-            Phase::Queued | Phase::WaitingRetry => self.0.types.held_up(&task.type_id),
+            Phase::Queued | Phase::WaitingRetry | Phase::Suspended => {
+                self.0.types.held_up(&task.type_id)
+            }
             _ => None,
         }
     }

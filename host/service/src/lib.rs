@@ -12,7 +12,8 @@
 //! slot is free: then the task is claimed with it. What was not wakes `scheduler`, which claims
 //! what is due for the free slots. Each claim goes to `runner`: pin the version, run the
 //! component, turn its exit into an event, apply it. `changes` tells readers who wait; `sweeper`
-//! finishes what a lost host or a failed write left behind.
+//! finishes what a lost host or a failed write left behind. `children` has what a run spawns and
+//! waits for, and `family` what the end of a run means for others.
 //!
 //! # Why this way
 //! The document is both queue entry and state, so there is nothing that could disagree.
@@ -29,6 +30,7 @@ mod live;
 mod wake;
 pub mod types;
 mod core;
+mod family;
 mod schedule;
 mod get;
 mod cancel;
@@ -37,8 +39,10 @@ mod delete;
 mod list;
 mod trouble;
 mod report;
-mod outcome;
 mod end;
+mod slot;
+mod children;
+mod outcome;
 mod runner;
 mod claims;
 mod scheduler;

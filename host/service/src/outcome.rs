@@ -12,6 +12,7 @@ use taskhost_model::time::Timestamp;
 use taskhost_runtime::{ExitOutcome, RunExit};
 use taskhost_store::event::{RunEvent, RunReport};
 
+use crate::children::Suspended;
 use crate::settings::Settings;
 use crate::types::LoadedVersion;
 
@@ -31,6 +32,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) tokens_used: u64,
     /// What the host lacked, if its guest has never started.
     pub(crate) lacked: Option<&'a str>,
+    /// The wait for which its guest was ended.
+    pub(crate) suspended: Option<&'a Suspended>,
 }
 
 /// What is written of a run that has ended; `None` when it has lost its lease.
@@ -99,6 +102,14 @@ fn stopped(
     match reason {
         StopReason::User => Some(RunEvent::Stopped { end }),
         StopReason::Drain => Some(RunEvent::HandedBack { end }),
+        StopReason::Suspended => Some(match attempt.suspended.cloned() {
+            Some(wait) => RunEvent::Suspended {
+                suspension: wait.suspension,
+                until: wait.until,
+                end,
+            },
+            None => RunEvent::HandedBack { end },
+        }),
         StopReason::Deadline => {
             let error = deadline(attempt, end.started_at, now);
             Some(failed_for_good(error, end))
@@ -273,6 +284,7 @@ mod tests {
             limits,
             tokens_used: 0,
             lacked: None,
+            suspended: None,
         };
         let now = Timestamp::from_ms(1_000);
         let report = RunReport::default();
@@ -356,6 +368,7 @@ mod tests {
                 limits,
                 tokens_used: 0,
                 lacked,
+                suspended: None,
             };
             deadline(attempt, started_at, at(5_000)).message
         };

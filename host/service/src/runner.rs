@@ -17,12 +17,14 @@ use taskhost_runtime::{Component, ExitOutcome, RunLimits, RunRequest, Runtime};
 use taskhost_store::event::RunEvent;
 use taskhost_store::queue::StoredTask;
 
+use crate::children::RunChildren;
 use crate::core::Core;
 use crate::end::write_end;
 use crate::error::ServiceError;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::report::Reporter;
+use crate::slot::Slot;
 use crate::sync::Mutex;
 use crate::trouble::Trouble;
 use crate::types::LoadedVersion;
@@ -46,10 +48,17 @@ pub(crate) async fn run_claimed(
     runtime: &Runtime,
     claimed: StoredTask,
     registered: Registered,
+    slot: Arc<Slot>,
 ) {
-    let event = run(core, runtime, &claimed, &registered.stop).await;
+    let stop = &registered.stop;
+    let children = Arc::new(RunChildren::new(core, &claimed.task, stop, slot));
+    let event = run(core, runtime, &claimed, stop, &children).await;
     log_failure(&claimed.task, event.as_ref());
-    write_end(core, &claimed.task, event).await;
+    if let Some(end) = write_end(core, &claimed.task, event).await {
+        // Its guest is gone: nobody has to wait for what follows.
+        drop(registered);
+        children.finish(&end).await;
+    }
 }
 
 /// `None` when the run has lost its lease.
@@ -58,9 +67,13 @@ async fn run(
     runtime: &Runtime,
     claimed: &StoredTask,
     stop: &StopSignal,
+    children: &Arc<RunChildren>,
 ) -> Option<RunEvent> {
     let tokens_used = tokens_used(&claimed.task);
     let lack = Lack::default();
+    if let Some(reason) = not_to_begin(core, &claimed.task, stop, &lack).await {
+        return not_begun(core, &claimed.task, &Limits::default(), reason, &lack);
+    }
     // Reading may take until the store is back, and loading minutes; a stop waits for neither.
     let pinned = tokio::select! {
         pinned = pinned(core, &claimed.task, &lack) => pinned,
@@ -73,6 +86,7 @@ async fn run(
         Ok(version) => version,
         Err(error) => return Some(event_without_run(not_loaded(&error), tokens_used)),
     };
+    children.set_may_spawn(!version.descriptor.capabilities.children.is_empty());
     let ready = async {
         match incompatible(&version, claimed).await {
             Some(error) => Err(error),
@@ -94,7 +108,7 @@ async fn run(
     let reporter = Arc::new(Reporter::default());
     let request = RunRequest {
         params: claimed.params.to_string(),
-        clients: clients(core, claimed, &version, stop, &reporter),
+        clients: clients(core, claimed, &version, (stop, &reporter, children)),
         limits: limits(core, &claimed.task, &version),
         stop: stop.clone(),
         on_start: started_callback(core, &reporter),
@@ -116,11 +130,13 @@ async fn run(
             None
         }
     };
+    let suspended = children.suspended();
     let attempt = Attempt {
         run: &claimed.task.run,
         limits: &version.descriptor.limits,
         tokens_used,
         lacked: has_time.then_some(NO_PLACE),
+        suspended: suspended.as_ref(),
     };
     let now = core.clock.now();
     event_of(exit, report, mistake, attempt, &core.settings, now)
@@ -169,8 +185,24 @@ fn not_begun(
         limits,
         tokens_used: tokens_used(task),
         lacked: lacked.as_deref(),
+        suspended: None,
     };
     event_before_start(reason, attempt, core.clock.now())
+}
+
+/// Why a run is not to begin: its parent has ended, or it is to stop.
+async fn not_to_begin(
+    core: &Core,
+    task: &Task,
+    stop: &StopSignal,
+    lack: &Lack,
+) -> Option<StopReason> {
+    task.parent.as_ref()?;
+    let is_orphan = lack.until_there(|| core.ends_as_orphan(task));
+    tokio::select! {
+        is_orphan = is_orphan => is_orphan.is_ok_and(|it| it).then_some(StopReason::User),
+        reason = stopped_early(core, task, stop) => Some(reason),
+    }
 }
 
 /// Loads the code. The host may lack descriptors or memory for it.
@@ -226,8 +258,7 @@ fn clients(
     core: &Core,
     claimed: &StoredTask,
     version: &LoadedVersion,
-    stop: &StopSignal,
-    reporter: &Arc<Reporter>,
+    (stop, reporter, children): (&StopSignal, &Arc<Reporter>, &Arc<RunChildren>),
 ) -> RunClients {
     let task = &claimed.task;
     RunClients::new(RunParts {
@@ -265,6 +296,7 @@ fn clients(
         tokens_used: tokens_used(task),
         checkpoints: Arc::clone(&core.checkpoints),
         network: core.network.clone(),
+        children: Some(Arc::<RunChildren>::clone(children)),
         clock: core.clock.clone(),
     })
 }

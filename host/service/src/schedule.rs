@@ -6,7 +6,7 @@ use taskhost_model::descriptor::StreamUse;
 use taskhost_model::ids::{RunId, StreamKey, StreamName, TaskKey, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
-use taskhost_model::task::Task;
+use taskhost_model::task::{Parent, Task};
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Event, NewRun, Outcome, WriteCondition};
 
@@ -72,7 +72,18 @@ impl Tasks {
         &self,
         by: &Requester,
         key: TaskKey,
+        request: ScheduleRequest,
+    ) -> Result<Scheduled, ServiceError> {
+        self.schedule_for(by, key, request, None).await
+    }
+
+    /// The same for a run that spawns it.
+    pub(crate) async fn schedule_for(
+        &self,
+        by: &Requester,
+        key: TaskKey,
         mut request: ScheduleRequest,
+        parent: Option<Parent>,
     ) -> Result<Scheduled, ServiceError> {
         self.check_running()?;
         let version = self.0.types.active(&request.type_id)?;
@@ -86,6 +97,7 @@ impl Tasks {
             type_id: request.type_id.clone(),
             stream: request.stream.clone(),
             params: Arc::clone(&request.params),
+            parent,
             requested_by: by.name.clone(),
             priority: request.priority.unwrap_or(0),
             due_at: request.run_at.unwrap_or(now).max(now),

@@ -110,6 +110,7 @@ impl Service {
             types: types.clone(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),
+            parked: Arc::new(Semaphore::new(parts.settings.parked)),
             clock: parts.clock,
             settings: parts.settings,
             wake,

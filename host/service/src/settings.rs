@@ -11,6 +11,8 @@ use crate::policy::Policy;
 pub struct Settings {
     /// Runs at once.
     pub slots: usize,
+    /// Runs that wait for children in memory at once, beside those in slots.
+    pub parked: usize,
     /// The most that a descriptor may ask for.
     pub bounds: Bounds,
     /// What task types may reach.
@@ -37,6 +39,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             slots: 64,
+            parked: 64,
             bounds: Bounds::default(),
             policy: Policy::default(),
             params_bytes_max: 1024 * 1024,

@@ -16,7 +16,7 @@ use crate::core::Core;
 use crate::error::ServiceError;
 use crate::settings::Settings;
 
-/// Documents looked at in one go, beside one for each slot.
+/// Documents looked at in one go, beside one for each run that is at work or waits for children.
 const BATCH: usize = 1_000;
 
 /// What one sweep did.
@@ -25,6 +25,7 @@ pub(crate) struct Swept {
     pub(crate) lost_runs: u64,
     pub(crate) tombstones: u64,
     pub(crate) stream_documents: u64,
+    pub(crate) orphans: u64,
 }
 
 /// What a held document needs.
@@ -91,12 +92,14 @@ impl Sweeper {
         let lost_runs = self.sweep_held().await?;
         let core = &self.core;
         let tombstones = core.tasks.remove_tombstones().await?;
+        let orphans = core.cancel_orphans().await?;
         let stream_documents = core.streams.enforce_retention(core.clock.now()).await?;
         core.types.retire_unused().await?;
         Ok(Swept {
             lost_runs,
             tombstones,
             stream_documents,
+            orphans,
         })
     }
 
@@ -105,7 +108,7 @@ impl Sweeper {
         // Read before the documents are: a stop that comes later is not forgotten, and a run that
         // is registered later is not missed among them.
         let (unclaimed, running) = (core.live.unclaimed(), core.live.running());
-        let limit = BATCH + core.settings.slots;
+        let limit = BATCH + core.settings.slots + core.settings.parked;
         let held = core.tasks.held(limit).await?;
         let fences: HashSet<Fence> = held
             .iter()
@@ -147,6 +150,7 @@ impl Sweeper {
                     continue;
                 }
                 let applied = core.apply(&task.key(), need.event(&core.settings)).await?;
+                core.after_end(&applied).await;
                 lost += u64::from(applied.outcome == Outcome::Changed);
             }
         }

@@ -268,6 +268,7 @@ fn new_run() -> Result<NewRun, Failure> {
         type_id: TypeId::parse("hello")?,
         stream: None,
         params: Arc::from(r#"{"name":"you"}"#),
+        parent: None,
         requested_by: "local".to_owned(),
         priority: 0,
         due_at: Clock::System.now(),

@@ -14,15 +14,20 @@
 //! SQL and scripts would hold a second copy of the rules. The price is one read a change; a
 //! task changes a handful of times in its life.
 
+mod due;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::TaskKey;
-use taskhost_model::status::{Next, Phase, Refusal, RunState, Status, Trigger};
-use taskhost_model::task::{Fence, Run, Task, rank};
+use taskhost_model::status::{Next, Phase, Refusal, Status, Trigger};
+use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Timestamp;
 
 use crate::event::{Claim, Event, NewRun, Outcome, RunEvent, RunReport, WriteCondition};
+use due::{back_to_queue, queued_run, suspended, wait_until};
 
 /// What a backend has to do.
 #[derive(Debug)]
@@ -101,6 +106,10 @@ pub fn decide(key: &TaskKey, current: Option<&Task>, event: &Event, now: Timesta
             Some(task) => previous_ended(task, *fence),
             None => Decision::Nothing(Outcome::Unchanged),
         },
+        Event::Resume { run } => match current.and_then(|task| due::resumed(task, *run, now)) {
+            Some(task) => write(task),
+            None => Decision::Nothing(Outcome::Unchanged),
+        },
     }
 }
 
@@ -145,6 +154,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         last_acknowledged_at: last(|task| task.last_acknowledged_at),
         last_canceled_at: last(|task| task.last_canceled_at),
         last_failed_at: last(|task| task.last_failed_at),
+        parent: new.parent.clone(),
         requested_by: new.requested_by.clone(),
         canceled_by: None,
         acknowledged_by: None,
@@ -172,30 +182,6 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
 fn has_version(current: Option<&Task>, wanted: Option<u64>) -> bool {
     let visible = current.filter(|task| task.deleted_at.is_none());
     wanted.is_none_or(|version| visible.map_or(0, |task| task.version) == version)
-}
-
-fn queued_run(new: &NewRun, lease_number: u64) -> Run {
-    Run {
-        id: new.id,
-        attempt: 1,
-        max_attempts: new.max_attempts.max(1),
-        state: Some(RunState::Queued),
-        priority: new.priority,
-        due_at: new.due_at,
-        rank: rank(new.due_at, new.priority),
-        started_at: None,
-        deadline_at: None,
-        timeout_ms: new.timeout_ms,
-        wall_ms: None,
-        lease_number,
-        host: None,
-        incarnation: None,
-        digest: None,
-        cancel_requested_at: None,
-        cancel_reason: None,
-        crashes: 0,
-        pauses: 0,
-    }
 }
 
 fn take(task: &Task, claim: &Claim, now: Timestamp) -> Decision {
@@ -279,22 +265,9 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
     if task.fence() != fence || task.deleted_at.is_some() {
         return Decision::Nothing(Outcome::Fenced);
     }
-    let (trigger, report) = match event {
-        RunEvent::Progress(report) => return progress(task, report),
-        RunEvent::Completed { end, .. } => (Trigger::Complete, end),
-        RunEvent::Failed {
-            retry_at: None,
-            end,
-            ..
-        } => (Trigger::Fail, end),
-        RunEvent::Failed {
-            retry_at: Some(_),
-            end,
-            ..
-        } => (Trigger::Retry, end),
-        RunEvent::Paused { end, .. } => (Trigger::Retry, end),
-        RunEvent::HandedBack { end } => (Trigger::HandBack, end),
-        RunEvent::Stopped { end } => (Trigger::Stop, end),
+    let (trigger, report) = said(event);
+    let Some(trigger) = trigger else {
+        return progress(task, report);
     };
     let Next::To(phase) = task.phase().next(trigger) else {
         return Decision::Nothing(Outcome::Repeated);
@@ -323,6 +296,11 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
             next.run.pauses += 1;
             wait_until(&mut next.run, *until);
         }
+        RunEvent::Suspended {
+            suspension, until, ..
+        } if phase == Phase::Suspended => {
+            suspended(&mut next.run, suspension, *until);
+        }
         RunEvent::Stopped { .. } if phase == Phase::Failed => {
             next.error = Some(TaskError::of(
                 ErrorKind::Internal,
@@ -343,6 +321,29 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
         log,
         ends_checkpoints: phase == Phase::Completed,
     }))
+}
+
+/// What it triggers, if it is an end, and what is reported with it.
+fn said(event: &RunEvent) -> (Option<Trigger>, &RunReport) {
+    let (trigger, report) = match event {
+        RunEvent::Progress(report) => return (None, report),
+        RunEvent::Completed { end, .. } => (Trigger::Complete, end),
+        RunEvent::Failed {
+            retry_at: None,
+            end,
+            ..
+        } => (Trigger::Fail, end),
+        RunEvent::Failed {
+            retry_at: Some(_),
+            end,
+            ..
+        } => (Trigger::Retry, end),
+        RunEvent::Paused { end, .. } => (Trigger::Retry, end),
+        RunEvent::Suspended { end, .. } => (Trigger::Suspend, end),
+        RunEvent::HandedBack { end } => (Trigger::HandBack, end),
+        RunEvent::Stopped { end } => (Trigger::Stop, end),
+    };
+    (Some(trigger), report)
 }
 
 fn progress(task: &Task, report: &RunReport) -> Decision {
@@ -376,19 +377,6 @@ fn take_report(task: &mut Task, report: &RunReport) {
     if report.usage.is_some() {
         task.usage = report.usage;
     }
-}
-
-/// The next claim is the first one that its deadline counts from.
-fn wait_until(run: &mut Run, at: Timestamp) {
-    run.due_at = at;
-    run.rank = rank(at, run.priority);
-    run.deadline_at = None;
-}
-
-/// The same attempt, at the place in the queue that it would have now.
-fn back_to_queue(run: &mut Run, now: Timestamp) {
-    run.due_at = now;
-    run.rank = rank(now, run.priority);
 }
 
 fn host_lost(task: &Task, fence: Fence, crashes_max: u32, now: Timestamp) -> Decision {
@@ -446,6 +434,7 @@ fn moved(task: &Task, phase: Phase, now: Timestamp) -> Task {
         | Phase::Queued
         | Phase::Running
         | Phase::WaitingRetry
+        | Phase::Suspended
         | Phase::BeingCanceled => {}
     }
     next
@@ -465,6 +454,3 @@ fn write(task: Task) -> Decision {
 fn refused(refusal: Refusal) -> Decision {
     Decision::Nothing(Outcome::Refused(refusal))
 }
-
-#[cfg(test)]
-mod tests;

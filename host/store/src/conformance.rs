@@ -12,6 +12,7 @@ mod schedules;
 mod claims;
 pub(crate) mod along;
 mod runs;
+mod children;
 mod lists;
 mod texts;
 mod collections;
@@ -83,6 +84,11 @@ async fn of_apply(make: &impl Fn() -> Subject) {
             a_lost_host_requeues_until_it_is_too_often,
             versions_and_revisions_tell_what_changed,
             reads_see_what_was_answered,
+        }
+        children {
+            a_suspended_run_goes_on_when_it_is_resumed_or_due,
+            a_suspended_run_is_canceled_at_once,
+            living_children_are_told_by_their_parents_run,
         }
     }
 }

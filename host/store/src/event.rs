@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taskhost_model::error::TaskError;
 use taskhost_model::ids::{Digest, Incarnation, RunId, StreamName, TypeId};
 use taskhost_model::status::Refusal;
-use taskhost_model::task::{Fence, Progress, Task, Usage};
+use taskhost_model::task::{Fence, Parent, Progress, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
 
 /// Anything that may change a task.
@@ -59,6 +59,11 @@ pub enum Event {
         /// Its lease.
         fence: Fence,
     },
+    /// A child of a run that was suspended has ended: the run is due now.
+    Resume {
+        /// The suspended run.
+        run: RunId,
+    },
 }
 
 /// A run as it is scheduled.
@@ -72,6 +77,8 @@ pub struct NewRun {
     pub stream: Option<StreamName>,
     /// JSON text, already checked against the type's schema.
     pub params: Arc<str>,
+    /// Whose child it is.
+    pub parent: Option<Parent>,
     /// Who asks.
     pub requested_by: String,
     /// −100 to 100.
@@ -134,6 +141,15 @@ pub enum RunEvent {
         /// Who wants it, as an error.
         error: TaskError,
         /// Not before.
+        until: Timestamp,
+        /// What else there is to keep.
+        end: RunReport,
+    },
+    /// Its guest was ended while it waits for children; the same attempt goes on later.
+    Suspended {
+        /// The wait.
+        suspension: Suspension,
+        /// Due at the latest then, also where no child ends.
         until: Timestamp,
         /// What else there is to keep.
         end: RunReport,

@@ -32,8 +32,13 @@ pub(crate) fn of(task: &Task, now: Timestamp) -> Place {
     }
     match task.phase() {
         Phase::Running | Phase::BeingCanceled => Place::Held,
-        Phase::Queued | Phase::WaitingRetry if task.run.due_at <= now => Place::Ready,
-        Phase::Queued | Phase::WaitingRetry => Place::Waiting,
+        Phase::Queued | Phase::WaitingRetry | Phase::Suspended => {
+            if task.run.due_at <= now {
+                Place::Ready
+            } else {
+                Place::Waiting
+            }
+        }
         Phase::Absent
         | Phase::Canceled
         | Phase::Failed
@@ -42,10 +47,11 @@ pub(crate) fn of(task: &Task, now: Timestamp) -> Place {
     }
 }
 
-/// Whether a schedule has made a run ready, so that it can be claimed along.
+/// Whether a schedule, or the end of a child, has made a run ready, so that it can be claimed
+/// along.
 pub(crate) fn is_made_ready(event: &Event, applied: &Applied, now: Timestamp) -> bool {
     let is_ready = |task| of(task, now) == Place::Ready;
-    matches!(event, Event::Schedule(_))
+    matches!(event, Event::Schedule(_) | Event::Resume { .. })
         && applied.outcome == Outcome::Changed
         && applied.task.as_ref().is_some_and(is_ready)
 }

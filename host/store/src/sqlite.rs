@@ -14,6 +14,7 @@ mod write_task;
 mod claim;
 mod along;
 mod list;
+mod children;
 mod tasks;
 mod collection;
 mod documents;

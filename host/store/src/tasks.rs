@@ -22,7 +22,8 @@ use crate::queue::{RunQueue, StoredTask};
 ///    no tombstone.
 /// 4. `list` is newest first and complete over a cursor: what exists throughout is listed once.
 ///    A task that is scheduled again counts as a new one.
-/// 5. Texts are stored exactly, or refused; of a log that reaches its limit the whole lines
+/// 5. `children` and `parents` see every write that was answered before they were called.
+/// 6. Texts are stored exactly, or refused; of a log that reaches its limit the whole lines
 ///    before it.
 #[async_trait]
 pub trait TaskStore: RunQueue {
@@ -48,6 +49,12 @@ pub trait TaskStore: RunQueue {
 
     /// Removes tombstones without a `previous` run; returns how many.
     async fn remove_tombstones(&self) -> Result<u64, StoreError>;
+
+    /// The tasks that a run has spawned.
+    async fn children(&self, run: RunId) -> Result<Children, StoreError>;
+
+    /// Runs with children that have not ended, and the tasks of these runs.
+    async fn parents(&self) -> Result<Vec<(TaskKey, RunId)>, StoreError>;
 
     /// How many unfinished runs are pinned to each component, and how many of each type are
     /// unfinished.
@@ -102,6 +109,15 @@ pub struct TaskPage {
     pub tasks: Vec<Task>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<String>,
+}
+
+/// The tasks that a run has spawned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Children {
+    /// How many there are, those that have ended among them.
+    pub count: u64,
+    /// Those that are `in_progress`.
+    pub living: Vec<TaskKey>,
 }
 
 /// Counts of unfinished runs.

@@ -65,6 +65,7 @@ fn task() -> Task {
         type_id: TypeId::parse("worker").unwrap(),
         stream: None,
         params: Arc::from("{}"),
+        parent: None,
         requested_by: "somebody".to_owned(),
         priority: 0,
         due_at: Timestamp::from_ms(1),

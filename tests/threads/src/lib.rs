@@ -99,12 +99,16 @@ mod live;
 mod wake;
 #[path = "../../../host/service/src/core.rs"]
 mod core;
+#[path = "../../../host/service/src/family.rs"]
+mod family;
 #[path = "../../../host/service/src/trouble.rs"]
 mod trouble;
 #[path = "../../../host/service/src/report.rs"]
 mod report;
 #[path = "../../../host/service/src/end.rs"]
 mod end;
+#[path = "../../../host/service/src/slot.rs"]
+mod slot;
 mod runner;
 #[path = "../../../host/service/src/claims.rs"]
 mod claims;

@@ -16,6 +16,7 @@ use crate::end::write_end;
 use crate::live::Registered;
 use crate::report::Reporter;
 use crate::sink::RunSink as _;
+use crate::slot::Slot;
 use crate::stop::{StopReason, StopSignal};
 
 /// So many lines says a guest that talks.
@@ -81,6 +82,7 @@ pub(crate) async fn run_claimed(
     runtime: &Runtime,
     claimed: StoredTask,
     registered: Registered,
+    _slot: Arc<Slot>,
 ) {
     runtime.begins(&claimed.task);
     let is = |kind: Kind| kind.params() == claimed.params;

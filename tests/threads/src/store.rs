@@ -14,7 +14,7 @@ use taskhost_model::time::Timestamp;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
 use taskhost_store::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
-use taskhost_store::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
+use taskhost_store::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
 
 use crate::sync::step;
 
@@ -131,7 +131,11 @@ impl Store {
             Phase::Absent => {
                 seen.deleted.insert(run);
             }
-            Phase::Queued | Phase::Running | Phase::WaitingRetry | Phase::BeingCanceled => {
+            Phase::Queued
+            | Phase::Running
+            | Phase::WaitingRetry
+            | Phase::Suspended
+            | Phase::BeingCanceled => {
                 assert!(
                     !seen.ended.contains(&run),
                     "goes on after its end: {task:#?}"
@@ -184,6 +188,14 @@ impl TaskStore for Store {
 
     async fn remove_tombstones(&self) -> Result<u64, StoreError> {
         self.pass(self.beneath.remove_tombstones()).await
+    }
+
+    async fn children(&self, run: RunId) -> Result<Children, StoreError> {
+        self.pass(self.beneath.children(run)).await
+    }
+
+    async fn parents(&self) -> Result<Vec<(TaskKey, RunId)>, StoreError> {
+        self.pass(self.beneath.parents()).await
     }
 
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {

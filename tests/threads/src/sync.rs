@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use real_tokio::sync::TryAcquireError;
 use real_tokio::sync::futures::Notified;
+use real_tokio::sync::{AcquireError, TryAcquireError};
 use shuttle::thread::sleep as a_moment;
 
 pub(crate) use real_tokio::sync::{OwnedSemaphorePermit, broadcast};
@@ -66,6 +66,13 @@ impl Semaphore {
         count: u32,
     ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         between_steps(|| Arc::clone(&self.0).try_acquire_many_owned(count))
+    }
+
+    pub(crate) async fn acquire_owned(
+        self: Arc<Self>,
+    ) -> Result<OwnedSemaphorePermit, AcquireError> {
+        step();
+        Arc::clone(&self.0).acquire_owned().await
     }
 }
 

@@ -141,6 +141,7 @@ fn parts(
         tokens_max: None,
         tokens_used: 0,
         network: Network::default(),
+        children: None,
         clock: clock.clone(),
     }
 }
@@ -184,6 +185,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         type_id: type_id.clone(),
         stream: Some(name.clone()),
         params: "{}".into(),
+        parent: None,
         requested_by: requester.name.clone(),
         priority: 0,
         due_at: now,

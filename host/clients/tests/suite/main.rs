@@ -23,3 +23,4 @@ mod http;
 )]
 mod model;
 mod inference;
+mod children;

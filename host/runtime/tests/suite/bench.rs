@@ -173,6 +173,7 @@ impl TestRun {
             tokens_used: 0,
             checkpoints: Arc::clone(&stores.checkpoints),
             network: Network::default(),
+            children: None,
             clock,
         });
         let limits = RunLimits {
@@ -279,6 +280,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         type_id: type_id.clone(),
         stream: Some(name.clone()),
         params: "{}".into(),
+        parent: None,
         requested_by: requester.name.clone(),
         priority: 0,
         due_at: now,

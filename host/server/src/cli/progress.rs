@@ -131,6 +131,7 @@ fn caption(task: &Value) -> String {
         (Some("in_progress"), false) => said.join(": "),
         (Some("in_progress"), true) => match task["run"]["state"].as_str() {
             Some("queued") => "queued".to_owned(),
+            Some("suspended") => "waiting for children".to_owned(),
             Some("waiting_retry") => "waiting to be tried again".to_owned(),
             _ => "running".to_owned(),
         },

@@ -25,6 +25,10 @@ fn text_of_task(id: &str, task: &Value) -> String {
     line("type", string(&task["type"]));
     line("stream", string(&task["stream"]));
     line(
+        "child",
+        joined(&task["parent"]["key"], "of", &task["parent"]["task"]),
+    );
+    line(
         "scheduled",
         joined(&task["created_at"], "by", &task["requested_by"]),
     );
@@ -73,7 +77,10 @@ fn joined(first: &Value, word: &str, second: &Value) -> String {
 /// When a run that waits may start, if that is later than now.
 pub(super) fn waits_until(task: &Value) -> Option<String> {
     let run = &task["run"];
-    let waits = matches!(run["state"].as_str(), Some("queued" | "waiting_retry"));
+    let waits = matches!(
+        run["state"].as_str(),
+        Some("queued" | "waiting_retry" | "suspended")
+    );
     let due_at = Timestamp::parse(run["due_at"].as_str()?).ok()?;
     (waits && due_at > Clock::System.now()).then(|| due_at.to_string())
 }

@@ -19,7 +19,7 @@ use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 22] = [
+const RESERVED: [&str; 23] = [
     "outcome",
     "params",
     "id",
@@ -32,6 +32,7 @@ const RESERVED: [&str; 22] = [
     "last_acknowledged_at",
     "last_canceled_at",
     "last_failed_at",
+    "parent",
     "requested_by",
     "canceled_by",
     "acknowledged_by",
@@ -118,6 +119,7 @@ impl Serialize for StatusAnswer<'_> {
         ] {
             optional(&mut map, key, at.as_ref())?;
         }
+        optional(&mut map, "parent", task.parent.as_ref())?;
         map.serialize_entry("requested_by", &task.requested_by)?;
         optional(&mut map, "canceled_by", task.canceled_by.as_ref())?;
         optional(&mut map, "acknowledged_by", task.acknowledged_by.as_ref())?;
@@ -313,6 +315,7 @@ mod tests {
             last_acknowledged_at: None,
             last_canceled_at: None,
             last_failed_at: None,
+            parent: None,
             requested_by: "local".to_owned(),
             canceled_by: None,
             acknowledged_by: None,
@@ -340,6 +343,7 @@ mod tests {
                 cancel_reason: None,
                 crashes: 0,
                 pauses: 0,
+                suspension: None,
             },
             progress: None,
             usage: None,
@@ -405,6 +409,12 @@ mod tests {
         task.last_acknowledged_at = at;
         task.last_canceled_at = at;
         task.last_failed_at = at;
+        task.parent = Some(taskhost_model::task::Parent {
+            task: task.id.clone(),
+            run: task.run.id,
+            key: "x".to_owned(),
+            depth: 1,
+        });
         task.canceled_by = Some("x".to_owned());
         task.acknowledged_by = Some("x".to_owned());
         task.stream = taskhost_model::ids::StreamName::parse("s").ok();

@@ -21,3 +21,4 @@ mod backlog;
 mod lacking;
 mod pushes;
 mod reads;
+mod orphans;

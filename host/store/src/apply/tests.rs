@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::{Digest, Incarnation, RunId, Space, TaskId, TaskKey, TypeId};
 use taskhost_model::status::{Phase, Status};
-use taskhost_model::task::{Fence, Task};
+use taskhost_model::task::{Fence, Suspension, Task};
 use taskhost_model::time::Timestamp;
 
 use super::{Decision, TextChange, decide};
@@ -30,6 +30,7 @@ fn schedule() -> Event {
         type_id: TypeId::parse("hello").unwrap(),
         stream: None,
         params: Arc::from("{}"),
+        parent: None,
         requested_by: "somebody".to_owned(),
         priority: 0,
         due_at: at(0),
@@ -69,8 +70,16 @@ fn delete() -> Event {
     Event::Delete { if_version: None }
 }
 
+fn suspension() -> Suspension {
+    Suspension {
+        wait: "for all".to_owned(),
+        until: at(0),
+        times: 1,
+    }
+}
+
 /// What a run may say, in the order of the table's columns.
-fn run_events() -> [RunEvent; 7] {
+fn run_events() -> [RunEvent; 8] {
     let end = RunReport::default;
     let failed = |retry_at| RunEvent::Failed {
         error: TaskError::of(ErrorKind::Task, "no luck"),
@@ -92,6 +101,11 @@ fn run_events() -> [RunEvent; 7] {
         },
         RunEvent::HandedBack { end: end() },
         RunEvent::Stopped { end: end() },
+        RunEvent::Suspended {
+            suspension: suspension(),
+            until: at(0),
+            end: end(),
+        },
     ]
 }
 
@@ -102,6 +116,7 @@ fn events(fence: Fence) -> Vec<Event> {
     events.extend(run_events().map(says));
     events.extend([5, 1].map(|crashes_max| Event::HostLost { fence, crashes_max }));
     events.push(Event::PreviousEnded { fence });
+    events.push(Event::Resume { run: fence.run });
     events
 }
 
@@ -143,6 +158,7 @@ fn in_phase(phase: Phase) -> Option<Task> {
         Phase::BeingCanceled => &[schedule, claim, cancel],
         Phase::Running
         | Phase::WaitingRetry
+        | Phase::Suspended
         | Phase::Failed
         | Phase::Completed
         | Phase::Acknowledged => &[schedule, claim],
@@ -152,6 +168,7 @@ fn in_phase(phase: Phase) -> Option<Task> {
     }
     match phase {
         Phase::WaitingRetry => assert_eq!(says(&mut stored, 3), Outcome::Changed),
+        Phase::Suspended => assert_eq!(says(&mut stored, 7), Outcome::Changed),
         Phase::Failed => assert_eq!(says(&mut stored, 2), Outcome::Changed),
         Phase::Completed => assert_eq!(says(&mut stored, 1), Outcome::Changed),
         Phase::Acknowledged => {
@@ -167,16 +184,17 @@ fn in_phase(phase: Phase) -> Option<Task> {
 /// One row a phase, one column an event, in the order of `events`. A letter is the phase that
 /// follows, `p` the same phase with a document that was written, `.` unchanged, `r` repeated,
 /// `x` refused, `f` fenced.
-const TABLE: [(Phase, &str); 9] = [
-    (Phase::Absent, "Qx.xxfffffffff."),
-    (Phase::Queued, ".RCx-rrrrrrrrr."),
-    (Phase::Running, ".xBx-pDFWWQFQF."),
-    (Phase::WaitingRetry, ".RCx-rrrrrrrrr."),
-    (Phase::BeingCanceled, "xx.x-pCCCCCCCC."),
-    (Phase::Canceled, "Qx.x-rrrrrrrrr."),
-    (Phase::Failed, "Qx.x-rrrrrrrrr."),
-    (Phase::Completed, "Qx.A-rrrrrrrrr."),
-    (Phase::Acknowledged, "Qx.x-rrrrrrrrr."),
+const TABLE: [(Phase, &str); 10] = [
+    (Phase::Absent, "Qx.xxffffffffff.."),
+    (Phase::Queued, ".RCx-rrrrrrrrrr.."),
+    (Phase::Running, ".xBx-pDFWWQFSQF.."),
+    (Phase::WaitingRetry, ".RCx-rrrrrrrrrr.."),
+    (Phase::Suspended, ".RCx-rrrrrrrrrr.."),
+    (Phase::BeingCanceled, "xx.x-pCCCCCCCCC.."),
+    (Phase::Canceled, "Qx.x-rrrrrrrrrr.."),
+    (Phase::Failed, "Qx.x-rrrrrrrrrr.."),
+    (Phase::Completed, "Qx.A-rrrrrrrrrr.."),
+    (Phase::Acknowledged, "Qx.x-rrrrrrrrrr.."),
 ];
 
 fn letter(before: Phase, outcome: Outcome, after: Option<&Task>) -> char {
@@ -192,6 +210,7 @@ fn letter(before: Phase, outcome: Outcome, after: Option<&Task>) -> char {
             Phase::Queued => 'Q',
             Phase::Running => 'R',
             Phase::WaitingRetry => 'W',
+            Phase::Suspended => 'S',
             Phase::BeingCanceled => 'B',
             Phase::Canceled => 'C',
             Phase::Failed => 'F',
@@ -279,7 +298,7 @@ fn texts_change_with_schedule_result_and_deletion_only() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn any_history_keeps_the_rules(picks in vec((0..14usize, 0..4usize), 0..60)) {
+    fn any_history_keeps_the_rules(picks in vec((0..17usize, 0..4usize), 0..60)) {
         let (mut stored, mut fences, mut now_ms) = (None, Vec::new(), 0);
         for (pick, fence) in picks {
             now_ms += 1;

@@ -181,6 +181,7 @@ impl Subject {
             type_id: type_id(type_name),
             stream: None,
             params: Arc::from("{}"),
+            parent: None,
             requested_by: "somebody".to_owned(),
             priority: 0,
             due_at: self.now(),

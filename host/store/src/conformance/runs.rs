@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::status::{RunState, Status};
-use taskhost_model::task::{Fence, Usage};
+use taskhost_model::task::{Fence, Suspension, Usage};
 
 use super::Subject;
 use super::given::{at, cancel, key, no_report, progress};
@@ -36,12 +36,21 @@ fn paused(until_ms: i64) -> RunEvent {
 }
 
 /// Every way in which a run can end.
-fn every_end(retry_at_ms: i64) -> [RunEvent; 6] {
+fn every_end(retry_at_ms: i64) -> [RunEvent; 7] {
     [
         completed("{}"),
         failed(None),
         failed(Some(retry_at_ms)),
         paused(retry_at_ms),
+        RunEvent::Suspended {
+            suspension: Suspension {
+                wait: "for all".to_owned(),
+                until: at(retry_at_ms),
+                times: 1,
+            },
+            until: at(retry_at_ms),
+            end: no_report(),
+        },
         RunEvent::HandedBack { end: no_report() },
         RunEvent::Stopped { end: no_report() },
     ]

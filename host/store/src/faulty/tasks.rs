@@ -12,7 +12,7 @@ use super::{Call, Fate, Faulty, Policy, Seen, call, failed};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, Outcome};
 use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue, StoredTask};
-use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
 
 #[async_trait]
 impl RunQueue for Faulty<dyn TaskStore> {
@@ -103,6 +103,14 @@ impl TaskStore for Faulty<dyn TaskStore> {
         self.write("tasks.remove_tombstones", work).await
     }
 
+    async fn children(&self, run: RunId) -> Result<Children, StoreError> {
+        Faulty::read(self, "tasks.children", self.inner.children(run)).await
+    }
+
+    async fn parents(&self) -> Result<Vec<(TaskKey, RunId)>, StoreError> {
+        Faulty::read(self, "tasks.parents", self.inner.parents()).await
+    }
+
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {
         Faulty::read(self, "tasks.unfinished", self.inner.unfinished()).await
     }
@@ -164,7 +172,8 @@ fn names_a_version(event: &Event) -> bool {
         Event::Claim(_)
         | Event::Run { .. }
         | Event::HostLost { .. }
-        | Event::PreviousEnded { .. } => false,
+        | Event::PreviousEnded { .. }
+        | Event::Resume { .. } => false,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::event::{Applied, Claim, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
 use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue, StoredTask};
-use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
 
 #[async_trait]
 impl RunQueue for Memory {
@@ -107,6 +107,34 @@ impl TaskStore for Memory {
             .tasks
             .retain(|_, entry| entry.place != Place::Tombstone);
         Ok((before - content.tasks.len()) as u64)
+    }
+
+    async fn children(&self, run: RunId) -> Result<Children, StoreError> {
+        let content = self.content()?;
+        let tasks = content.tasks.values().map(|entry| &entry.task);
+        let is_child = |task: &&Task| {
+            let parent = task.parent.as_ref().map(|parent| parent.run);
+            parent == Some(run) && task.deleted_at.is_none()
+        };
+        let children: Vec<&Task> = tasks.filter(is_child).collect();
+        let living = children.iter().filter(|task| is_living(task));
+        Ok(Children {
+            count: children.len() as u64,
+            living: living.map(|task| task.key()).collect(),
+        })
+    }
+
+    async fn parents(&self) -> Result<Vec<(TaskKey, RunId)>, StoreError> {
+        let content = self.content()?;
+        let living = content.tasks.values().filter(|entry| {
+            let places = [Place::Ready, Place::Waiting, Place::Held];
+            places.contains(&entry.place)
+        });
+        let parents: BTreeMap<RunId, TaskKey> = living
+            .filter_map(|entry| entry.task.parent_run())
+            .map(|(key, run)| (run, key))
+            .collect();
+        Ok(parents.into_iter().map(|(run, key)| (key, run)).collect())
     }
 
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {
@@ -261,6 +289,10 @@ impl Entry {
             payload: self.payload.clone().filter(|_| has_result),
         }
     }
+}
+
+fn is_living(task: &Task) -> bool {
+    task.deleted_at.is_none() && task.status == Status::InProgress
 }
 
 fn change(text: &mut Option<Arc<str>>, change: TextChange) {

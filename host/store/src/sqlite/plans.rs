@@ -11,8 +11,8 @@ use taskhost_model::time::Timestamp;
 use super::connection::Format;
 use super::range::Range;
 use super::{
-    checkpoints, claim, collection, components, conditions, documents, drawing, list, read_task,
-    retention, schema, search, tasks,
+    checkpoints, children, claim, collection, components, conditions, documents, drawing, list,
+    read_task, retention, schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
@@ -163,6 +163,27 @@ fn lists_go_along_an_index_without_sorting() {
         let query = list::Query::of(request, status, after, 100);
         let plan = format!("SEARCH tasks USING INDEX {plan}");
         check(&connection, &query.sql, &[plan.as_str()]);
+    }
+}
+
+#[test]
+fn children_are_found_by_their_parents_run() {
+    let connection = connection(&schema::TASKS);
+    for (sql, plan) in [
+        (
+            children::COUNT_CHILDREN,
+            "SEARCH tasks USING INDEX tasks_children (parent_run=?)",
+        ),
+        (
+            children::SELECT_LIVING_CHILDREN,
+            "SEARCH tasks USING INDEX tasks_living_children (parent_run=? AND place=?)",
+        ),
+        (
+            children::SELECT_PARENTS,
+            "SEARCH tasks USING COVERING INDEX tasks_living_children (parent_run>?)",
+        ),
+    ] {
+        check(&connection, sql, &[plan]);
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use taskhost_model::error::TaskError;
 use taskhost_model::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskId, TypeId};
 use taskhost_model::status::{RunState, Status};
-use taskhost_model::task::{Lease, Progress, Run, Task, Usage};
+use taskhost_model::task::{Lease, Parent, Progress, Run, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;
@@ -45,6 +45,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
         last_acknowledged_at: body.acknowledged_ms.map(Timestamp::from_ms),
         last_canceled_at: body.canceled_ms.map(Timestamp::from_ms),
         last_failed_at: body.failed_ms.map(Timestamp::from_ms),
+        parent: body.parent.map(Cow::into_owned),
         canceled_by: body.canceled_by.map(Cow::into_owned),
         acknowledged_by: body.acknowledged_by.map(Cow::into_owned),
         version: body.version,
@@ -81,6 +82,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         last_acknowledged_at,
         last_canceled_at,
         last_failed_at,
+        parent,
         canceled_by,
         acknowledged_by,
         version,
@@ -98,6 +100,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         acknowledged_ms: last_acknowledged_at.map(Timestamp::as_ms),
         canceled_ms: last_canceled_at.map(Timestamp::as_ms),
         failed_ms: last_failed_at.map(Timestamp::as_ms),
+        parent: parent.as_ref().map(Cow::Borrowed),
         canceled_by: canceled_by.as_deref().map(Cow::Borrowed),
         acknowledged_by: acknowledged_by.as_deref().map(Cow::Borrowed),
         previous: Cow::Borrowed(previous),
@@ -128,6 +131,8 @@ struct Body<'a> {
     canceled_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Cow<'a, Parent>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     canceled_by: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +177,8 @@ struct RunBody<'a> {
     crashes: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
     pauses: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspension: Option<Cow<'a, Suspension>>,
 }
 
 impl<'a> RunBody<'a> {
@@ -196,6 +203,7 @@ impl<'a> RunBody<'a> {
             cancel_reason,
             crashes,
             pauses,
+            suspension,
         } = run;
         Self {
             id: *id,
@@ -214,6 +222,7 @@ impl<'a> RunBody<'a> {
             cancel_reason: cancel_reason.as_deref().map(Cow::Borrowed),
             crashes: *crashes,
             pauses: *pauses,
+            suspension: suspension.as_ref().map(Cow::Borrowed),
         }
     }
 
@@ -239,6 +248,7 @@ impl<'a> RunBody<'a> {
             cancel_reason: self.cancel_reason.map(Cow::into_owned),
             crashes: self.crashes,
             pauses: self.pauses,
+            suspension: self.suspension.map(Cow::into_owned),
         }
     }
 }

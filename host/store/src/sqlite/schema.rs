@@ -87,7 +87,7 @@ const TASKS_SCHEMA: &str = "
     INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
 ";
 
-/// Version 2: checkpoints, and what an operator has decided of task types. `approval` and
+/// Version 2: checkpoints, children, and what an operator has decided of task types. `approval` and
 /// `paused_types.body` are JSON.
 const TASKS_SCHEMA_2: &str = "
     CREATE TABLE checkpoints (
@@ -100,6 +100,10 @@ const TASKS_SCHEMA_2: &str = "
     ) STRICT;
     CREATE UNIQUE INDEX checkpoints_by_key ON checkpoints (task, key);
 
+    ALTER TABLE tasks ADD COLUMN parent_run TEXT;
+    CREATE INDEX tasks_children ON tasks (parent_run) WHERE parent_run IS NOT NULL;
+    CREATE INDEX tasks_living_children ON tasks (parent_run, place)
+        WHERE parent_run IS NOT NULL AND place IN (1, 2, 3);
     ALTER TABLE components ADD COLUMN approval TEXT;
     ALTER TABLE components ADD COLUMN signed_by TEXT;
     CREATE TABLE paused_types (type TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;

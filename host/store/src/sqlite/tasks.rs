@@ -13,14 +13,14 @@ use super::claim::{Claimed, claim};
 use super::read_task::{Stored, by_key, by_number, next_due, texts_of};
 use super::row::damaged;
 use super::write_task::write;
-use super::{Sqlite, list};
+use super::{Sqlite, children, list};
 use crate::apply::{Decision, decide};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
 use crate::place::is_made_ready;
 use crate::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
-use crate::tasks::{ListRequest, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
 
 /// What a guest may be alive for. It is read as far as it is wanted.
 pub(super) const SELECT_HELD: &str =
@@ -176,6 +176,15 @@ impl TaskStore for Sqlite {
         }
     }
 
+    async fn children(&self, run: RunId) -> Result<Children, StoreError> {
+        let read = move |connection: &Connection| children::of(connection, run);
+        self.tasks.readers.find(read).await
+    }
+
+    async fn parents(&self) -> Result<Vec<(TaskKey, RunId)>, StoreError> {
+        self.tasks.readers.read(children::parents).await
+    }
+
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {
         let read = |connection: &Connection| {
             let snapshot = connection.unchecked_transaction()?;
@@ -272,11 +281,13 @@ fn step(event: &Event) -> Step {
         Event::Acknowledge { .. } => Step::Acknowledge,
         Event::Delete { .. } => Step::Delete,
         Event::HostLost { .. } | Event::PreviousEnded { .. } => Step::HostLost,
+        Event::Resume { .. } => Step::Other,
         Event::Run { event, .. } => match event {
             RunEvent::Progress(_) => Step::Progress,
             RunEvent::Completed { .. }
             | RunEvent::Failed { .. }
             | RunEvent::Paused { .. }
+            | RunEvent::Suspended { .. }
             | RunEvent::HandedBack { .. }
             | RunEvent::Stopped { .. } => Step::End,
         },

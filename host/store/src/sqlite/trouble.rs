@@ -57,6 +57,7 @@ fn new_run(params: &str) -> NewRun {
         type_id: hello(),
         stream: None,
         params: Arc::from(params),
+        parent: None,
         requested_by: "somebody".to_owned(),
         priority: 0,
         due_at: Timestamp::from_ms(0),

@@ -18,8 +18,8 @@ use crate::place::{self, Place};
 
 const INSERT: &str = "\
     INSERT INTO tasks (space, id, type, stream, status, created_ms, deleted_ms, place, rank, \
-    due_ms, digest, requested_by, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-    ?12, ?13)";
+    due_ms, digest, requested_by, body, parent_run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
+    ?10, ?11, ?12, ?13, ?14)";
 /// Nothing that is looked for has changed.
 const UPDATE_BODY: &str = "UPDATE tasks SET body = ?2 WHERE number = ?1";
 /// It was claimed, for one.
@@ -29,8 +29,8 @@ const UPDATE_STATUS: &str =
     "UPDATE tasks SET place = ?2, digest = ?3, body = ?4, status = ?5 WHERE number = ?1";
 const UPDATE_ALL: &str = "\
     UPDATE tasks SET type = ?2, stream = ?3, status = ?4, created_ms = ?5, deleted_ms = ?6, \
-    place = ?7, rank = ?8, due_ms = ?9, digest = ?10, requested_by = ?11, body = ?12 WHERE \
-    number = ?1";
+    place = ?7, rank = ?8, due_ms = ?9, digest = ?10, requested_by = ?11, body = ?12, \
+    parent_run = ?13 WHERE number = ?1";
 
 /// Does what was decided on the task `stored`.
 pub(super) fn write(
@@ -88,7 +88,8 @@ fn write_row(
         && old.deleted_at == task.deleted_at
         && old.run.rank == task.run.rank
         && old.run.due_at == task.run.due_at
-        && old.requested_by == task.requested_by;
+        && old.requested_by == task.requested_by
+        && old.parent == task.parent;
     let same_place = stored.place == place as i64 && old.run.digest == task.run.digest;
     let digest = task.run.digest.as_ref().map(|digest| digest.as_str());
     let place = place as i64;
@@ -116,6 +117,7 @@ fn write_row(
             digest,
             task.requested_by,
             body,
+            parent_run(task),
         ])?;
     }
     Ok(number)
@@ -141,8 +143,13 @@ fn insert(
         task.run.digest.as_ref().map(|digest| digest.as_str()),
         task.requested_by,
         body,
+        parent_run(task),
     ])?;
     Ok(connection.last_insert_rowid())
+}
+
+fn parent_run(task: &Task) -> Option<String> {
+    task.parent.as_ref().map(|parent| parent.run.to_string())
 }
 
 /// The statements of a table of texts.

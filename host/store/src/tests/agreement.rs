@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::{Incarnation, RunId};
 use taskhost_model::status::Status;
-use taskhost_model::task::{Fence, Progress, Usage};
+use taskhost_model::task::{Fence, Parent, Progress, Suspension, Usage};
 
 use super::{memory, quick_folder, sqlite};
 use crate::conformance::{Subject, given};
@@ -48,6 +48,7 @@ enum Step {
         crashes_max: u32,
     },
     PreviousEnded(usize),
+    Resume(usize),
     RemoveTombstones,
     Wait(u64),
 }
@@ -65,11 +66,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(Step::Cancel),
         1 => id.clone().prop_map(Step::Acknowledge),
         1 => (id, any::<bool>()).prop_map(|(id, at_version)| Step::Delete { id, at_version }),
-        6 => (0..8usize, 0..8usize).prop_map(|(fence, what)| Step::Run { fence, what }),
+        6 => (0..8usize, 0..9usize).prop_map(|(fence, what)| Step::Run { fence, what }),
         1 => (0..8usize, 1..3u32).prop_map(|(fence, crashes_max)| Step::HostLost {
             fence, crashes_max
         }),
         1 => (0..8usize).prop_map(Step::PreviousEnded),
+        1 => (0..8usize).prop_map(Step::Resume),
         1 => Just(Step::RemoveTombstones),
         2 => (1..100u64).prop_map(Step::Wait),
     ]
@@ -140,6 +142,11 @@ impl Pair {
                     self.apply(id, Event::PreviousEnded { fence }).await;
                 }
             }
+            Step::Resume(number) => {
+                if let Some((id, fence)) = fence(number) {
+                    self.apply(id, Event::Resume { run: fence.run }).await;
+                }
+            }
             Step::RemoveTombstones => {
                 let ours = self.memory.stores.tasks.remove_tombstones().await.unwrap();
                 let theirs = self.sqlite.stores.tasks.remove_tombstones().await.unwrap();
@@ -166,6 +173,17 @@ impl Pair {
         run.priority = priority;
         run.params = Arc::from(format!("{{\"delay\":{delay_ms}}}"));
         run.stream = (kind == 1).then(|| given::stream("logs").name);
+        // Who is whose child makes no difference to what happens to it here.
+        run.parent = self
+            .fences
+            .last()
+            .filter(|_| kind == 0)
+            .map(|(of, fence)| Parent {
+                task: given::key(IDS[*of]).id,
+                run: fence.run,
+                key: "one".to_owned(),
+                depth: 1,
+            });
         run.timeout_ms = (priority > 0).then_some(5_000);
         run.condition = absent.then_some(WriteCondition::Absent);
         self.last_run = Some((id, run.clone()));
@@ -213,6 +231,15 @@ impl Pair {
                 end,
             },
             6 => RunEvent::HandedBack { end },
+            7 => RunEvent::Suspended {
+                suspension: Suspension {
+                    wait: "for all".to_owned(),
+                    until: given::at(now.as_ms() + 60),
+                    times: 2,
+                },
+                until: given::at(now.as_ms() + 30),
+                end,
+            },
             _ => RunEvent::Stopped { end },
         }
     }
@@ -288,6 +315,22 @@ impl Pair {
             (mine.by_digest, mine.by_type),
             (other.by_digest, other.by_type)
         );
+        let (mut mine, mut other) = (
+            ours.parents().await.unwrap(),
+            theirs.parents().await.unwrap(),
+        );
+        mine.sort();
+        other.sort();
+        assert_eq!(mine, other);
+        for (_, fence) in &self.fences {
+            let (mut mine, mut other) = (
+                ours.children(fence.run).await.unwrap(),
+                theirs.children(fence.run).await.unwrap(),
+            );
+            mine.living.sort();
+            other.living.sort();
+            assert_eq!(mine, other);
+        }
         let (mut mine, mut other) = (ours.held(9).await.unwrap(), theirs.held(9).await.unwrap());
         mine.sort_by_key(|task| task.id.clone());
         other.sort_by_key(|task| task.id.clone());

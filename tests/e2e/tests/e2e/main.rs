@@ -12,6 +12,7 @@ mod cancel;
 mod retries;
 mod inference;
 mod http_client;
+mod fan_out;
 mod events;
 mod lists;
 mod task_types;

@@ -82,6 +82,7 @@ impl Bench {
             tokens_used: 0,
             checkpoints: Arc::clone(&stores.checkpoints),
             network: Network::default(),
+            children: None,
             clock,
         });
         Self {
@@ -115,6 +116,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         type_id: type_id.clone(),
         stream: Some(stream.name.clone()),
         params: "{}".into(),
+        parent: None,
         requested_by: requester.name.clone(),
         priority: 0,
         due_at: now,
