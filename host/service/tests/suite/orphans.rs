@@ -52,11 +52,11 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
 
 /// The task once it has ended.
 async fn ended(service: &Service, id: &str) -> Task {
-    let (who, key) = (somebody(), key(id));
+    let (by, key) = (somebody(), key(id));
     let waiting = async {
         let mut since = 0;
         loop {
-            let wait = service.tasks.wait(&who, &key, since, PATIENCE);
+            let wait = service.tasks.wait(&by, &key, since, PATIENCE);
             let Some(view) = wait.await.unwrap() else {
                 continue;
             };
