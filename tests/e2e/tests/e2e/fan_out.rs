@@ -60,8 +60,9 @@ async fn a_parent_in_the_only_slot_waits_without_it() {
     }
     keys.sort_unstable();
     assert_eq!(keys, ["part-0", "part-1", "part-2"]);
-    let shown = host.cli(&["status", children[0]["id"].as_str().unwrap()]);
-    assert!(shown.await.done().contains("of t"), "its parent is shown");
+    let child = children[0]["id"].as_str().unwrap();
+    let shown = host.cli(&["status", child]).await.done();
+    assert!(shown.contains("of t"), "its parent is shown");
 }
 
 #[tokio::test]
