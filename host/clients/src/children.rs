@@ -137,10 +137,10 @@ pub struct Children {
 /// Which children a run may have.
 #[derive(Debug, Clone)]
 pub(crate) struct ChildGrant {
-    pub(crate) runs: Option<Arc<dyn ChildRuns>>,
-    pub(crate) asked: Vec<TypeId>,
-    pub(crate) allowed: Vec<TypeId>,
-    pub(crate) denials: Denials,
+    runs: Option<Arc<dyn ChildRuns>>,
+    asked: Vec<TypeId>,
+    allowed: Vec<TypeId>,
+    denials: Denials,
 }
 
 impl Children {
@@ -269,6 +269,19 @@ impl Children {
 }
 
 impl ChildGrant {
+    pub(crate) fn new(
+        runs: Option<Arc<dyn ChildRuns>>,
+        (asked, allowed): (Vec<TypeId>, Vec<TypeId>),
+        denials: Denials,
+    ) -> Self {
+        Self {
+            runs,
+            asked,
+            allowed,
+            denials,
+        }
+    }
+
     fn permit(&self, type_id: &TypeId) -> Result<(), ClientError> {
         if !self.asked.contains(type_id) {
             let message = format!(

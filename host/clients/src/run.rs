@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Label, StreamKey, StreamName};
 use taskhost_model::time::Clock;
-use taskhost_store::checkpoints::{CheckpointStore, RunOfTask};
+use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::streams::StreamStore;
 
@@ -145,30 +145,19 @@ impl RunClients {
             },
             requester: info.requester.clone(),
         });
-        let labels = grants.collections;
         let collections = DocumentGrant {
             store: documents,
             turns: turns.documents,
-            labels,
+            labels: grants.collections,
             info: Arc::clone(&info),
         };
-        let kept = StateGrant {
-            store: checkpoints,
-            run: RunOfTask {
-                task: info.task.clone(),
-                fence: info.fence,
-            },
-        };
+        let kept = StateGrant::of(checkpoints, &info);
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
         let denials = Denials::new(log.clone(), Arc::clone(&info));
         let (asked, allowed) = (grants.asked, grants.allowed);
         let outbound = Outbound::new(network, &asked, &allowed, denials.clone());
-        let children = ChildGrant {
-            runs: children,
-            asked: asked.children,
-            allowed: allowed.children,
-            denials: denials.clone(),
-        };
+        let types = (asked.children, allowed.children);
+        let children = ChildGrant::new(children, types, denials.clone());
         let models = InferenceGrant {
             connectors,
             asked: asked.models,

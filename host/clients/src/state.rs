@@ -8,6 +8,7 @@ use taskhost_store::error::StoreError;
 pub use taskhost_store::checkpoints::Checkpoint;
 
 use crate::caps::CHECKPOINT_KEY_BYTES_MAX;
+use crate::context::RunInfo;
 use crate::error::ClientError;
 use crate::scope::Scope;
 use crate::stop::StopReason;
@@ -24,6 +25,16 @@ pub struct State {
 pub(crate) struct StateGrant {
     pub(crate) store: Arc<dyn CheckpointStore>,
     pub(crate) run: RunOfTask,
+}
+
+impl StateGrant {
+    pub(crate) fn of(store: Arc<dyn CheckpointStore>, info: &RunInfo) -> Self {
+        let run = RunOfTask {
+            task: info.task.clone(),
+            fence: info.fence,
+        };
+        Self { store, run }
+    }
 }
 
 impl State {
