@@ -20,6 +20,7 @@ use taskhost_clients::stop::StopSignal;
 use taskhost_model::descriptor::StreamUse;
 use taskhost_model::ids::{RunId, TaskId, TaskKey};
 use taskhost_model::requester::Requester;
+use taskhost_model::status::Phase;
 use taskhost_model::task::{Parent, Suspension, Task};
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Applied, Event, WriteCondition};
@@ -392,9 +393,7 @@ fn state_of(stored: StoredTask) -> ChildState {
     let StoredTask { task, payload, .. } = stored;
     let phase = task.phase();
     let status = phase.status();
-    let error = task
-        .error
-        .filter(|_| phase == taskhost_model::status::Phase::Failed);
+    let error = task.error.filter(|_| phase == Phase::Failed);
     ChildState {
         id: task.id,
         key: task.parent.map(|parent| parent.key),

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wake::Wake;
 
 /// A run's slot.
@@ -43,7 +43,7 @@ impl Slot {
         *self.lock() = permit.ok();
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+    fn lock(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
