@@ -109,7 +109,8 @@
 //! # Tests
 //!
 //! A task crate also compiles for your own machine, so its functions can be tested with
-//! `cargo test`. Only what asks the host panics there; log lines go to standard error.
+//! `cargo test`. Only what asks the host panics there; log lines go to standard error. With the
+//! feature `testing` the same `cargo test` runs the component in the real sandbox: `testing`.
 
 pub mod bindings;
 mod error;
@@ -130,6 +131,8 @@ mod clients;
 mod task;
 #[doc(hidden)]
 pub mod component;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 
 pub use children::{Child, ChildError, ChildOptions, Children};
 pub use clients::Clients;

@@ -4,11 +4,16 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use taskhost_model::ids::TypeId;
+
 use crate::error::{ClientError, ErrorCode};
 
 /// What a test of a task type puts between a guest and its clients. On a serving host there is
 /// none.
 pub trait CallScript: Debug + Send + Sync {
+    /// Whether it has to do with runs of that type.
+    fn follows(&self, type_id: &TypeId) -> bool;
+
     /// Called before each call that can fail does anything. `call`: as people write it,
     /// `streams.sample`. May block for a while.
     ///

@@ -26,7 +26,7 @@ use futures_util::{StreamExt, stream};
 pub use addresses::Range;
 pub use destination::origin;
 pub(crate) use exchange::Outbound;
-pub use network::{Names, Network};
+pub use network::{Connection, Names, Network, Outside};
 
 use crate::error::ClientError;
 use crate::scope::Scope;

@@ -133,6 +133,7 @@ impl RunClients {
             children,
             clock,
         } = parts;
+        let script = script.filter(|script| script.follows(&info.type_id));
         let calls = Calls::new(host_calls_max, script);
         let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls));
         let info = Arc::new(info);

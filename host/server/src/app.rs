@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_clients::calls::CallScript;
-use taskhost_clients::http::Network;
+use taskhost_clients::http::{Network, Outside};
 use taskhost_clients::inference::{Connector, Connectors, HttpServer};
 use taskhost_model::ids::Label;
 use taskhost_model::time::Clock;
 use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
 use taskhost_service::error::ServiceError;
 use taskhost_service::{Parts, Service};
+use taskhost_store::documents::DocumentStore;
 use taskhost_store::open::{OpenError, Stores};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -68,6 +69,15 @@ pub enum AppError {
     System(#[from] std::io::Error),
 }
 
+/// What a test of a task type has in the place of what a serving host has.
+#[derive(Debug, Clone, Default)]
+pub struct Disturbance {
+    /// Stands between guests and their clients.
+    pub script: Option<Arc<dyn CallScript>>,
+    /// Whoever answers for the network.
+    pub outside: Option<Arc<dyn Outside>>,
+}
+
 /// A host that runs.
 #[derive(Debug)]
 pub struct App {
@@ -90,16 +100,16 @@ impl App {
     /// # Errors
     /// [`AppError`], in words that say what to do.
     pub async fn start(settings: Settings) -> Result<Self, AppError> {
-        Self::start_disturbed(settings, None).await
+        Self::start_disturbed(settings, Disturbance::default()).await
     }
 
-    /// Starts a host for a test of a task type: `script` stands between guests and their clients.
+    /// Starts a host for a test of a task type.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_disturbed(
         settings: Settings,
-        script: Option<Arc<dyn CallScript>>,
+        disturbance: Disturbance,
     ) -> Result<Self, AppError> {
         let clock = Clock::System;
         let stores = open_stores(&settings, clock.clone()).await?;
@@ -113,7 +123,6 @@ impl App {
             host: host_name(),
             started_at: clock.now(),
         };
-        let outbound = settings.outbound.clone();
         let service = Service::start(Parts {
             stores: stores.clone(),
             runtime,
@@ -121,8 +130,8 @@ impl App {
             settings: service_settings(&settings, capacity),
             host: about.host.clone(),
             connectors: connectors(&settings)?,
-            network: Network::new(outbound.open_networks, outbound.secrets),
-            script,
+            network: network(&settings, disturbance.outside),
+            script: disturbance.script,
         })
         .await?;
         let params_bytes_max = settings.limits.params_bytes_max;
@@ -169,6 +178,11 @@ impl App {
         tokio::spawn(rest_now_and_then(self.stores.clone(), self.stop.clone()));
         let folder = self.folder.take();
         self.watching = folder.map(|folder| tokio::spawn(folder.run(self.stop.clone())));
+    }
+
+    /// Its collections, without anybody's rights: for what a test begins and ends with.
+    pub(crate) fn documents(&self) -> Arc<dyn DocumentStore> {
+        Arc::clone(&self.stores.documents)
     }
 
     /// Where it listens.
@@ -297,6 +311,14 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
         log_bytes_max: settings.limits.log_bytes_max,
         sweep_interval: settings.runs.sweep_interval,
         retired_versions_kept: settings.runs.retired_versions_kept,
+    }
+}
+
+fn network(settings: &Settings, outside: Option<Arc<dyn Outside>>) -> Network {
+    let outbound = settings.outbound.clone();
+    match outside {
+        Some(outside) => Network::with_outside(outbound.open_networks, outbound.secrets, outside),
+        None => Network::new(outbound.open_networks, outbound.secrets),
     }
 }
 

@@ -2,15 +2,20 @@
 
 pub(crate) mod script;
 pub(crate) mod fixtures;
+pub(crate) mod answers;
+pub(crate) mod model;
+pub(crate) mod stand_in;
+pub(crate) mod web;
+pub(crate) mod wishes;
 pub(crate) mod templates;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use taskhost_clients::calls::CallScript;
+use taskhost_store::documents::DocumentStore;
 use tempfile::TempDir;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Disturbance};
 use crate::settings::{Flags, Settings};
 
 /// Where such a host lives; gone when dropped.
@@ -41,7 +46,7 @@ pub(crate) struct KitHost {
     /// None while it is dead.
     app: Option<App>,
     settings: Settings,
-    script: Option<Arc<dyn CallScript>>,
+    disturbance: Disturbance,
     _folder: KitFolder,
 }
 
@@ -50,13 +55,13 @@ impl KitHost {
     pub(crate) async fn start(
         folder: KitFolder,
         settings: Settings,
-        script: Option<Arc<dyn CallScript>>,
+        disturbance: Disturbance,
     ) -> Result<Self, AppError> {
-        let app = ready(settings.clone(), script.clone()).await?;
+        let app = ready(settings.clone(), disturbance.clone()).await?;
         Ok(Self {
             app: Some(app),
             settings,
-            script,
+            disturbance,
             _folder: folder,
         })
     }
@@ -65,13 +70,18 @@ impl KitHost {
         self.app.as_ref().map(App::url).unwrap_or_default()
     }
 
+    /// Its collections; none while it is dead.
+    pub(crate) fn documents(&self) -> Option<Arc<dyn DocumentStore>> {
+        self.app.as_ref().map(App::documents)
+    }
+
     /// Kills the host, and starts another one on what it left. `is_dead` is called in between,
     /// before anybody waits for the guests.
     pub(crate) async fn kill(&mut self, is_dead: impl FnOnce()) -> Result<(), AppError> {
         if let Some(app) = self.app.take() {
             app.abandon(is_dead).await;
         }
-        self.app = Some(ready(self.settings.clone(), self.script.clone()).await?);
+        self.app = Some(ready(self.settings.clone(), self.disturbance.clone()).await?);
         Ok(())
     }
 
@@ -82,8 +92,8 @@ impl KitHost {
     }
 }
 
-async fn ready(settings: Settings, script: Option<Arc<dyn CallScript>>) -> Result<App, AppError> {
-    let mut app = App::start_disturbed(settings, script).await?;
+async fn ready(settings: Settings, disturbance: Disturbance) -> Result<App, AppError> {
+    let mut app = App::start_disturbed(settings, disturbance).await?;
     app.get_ready().await;
     Ok(app)
 }

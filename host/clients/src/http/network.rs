@@ -42,6 +42,7 @@ struct Inner {
     open: Vec<Range>,
     secrets: Arc<KnownSecrets>,
     names: Arc<dyn Names>,
+    outside: Option<Arc<dyn Outside>>,
     tls: OnceCell<Arc<ClientConfig>>,
     turns: Semaphore,
 }
@@ -56,12 +57,19 @@ pub trait Names: std::fmt::Debug + Send + Sync {
     async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
+/// What a test of a task type puts in the place of the network: names, and whoever answers. What
+/// may be reached is judged as ever.
+pub trait Outside: Names {
+    /// A connection to an origin, which needs no encryption. No system call is made.
+    fn connect(&self, origin: &str) -> Box<dyn Connection>;
+}
+
 /// As the system does it.
 #[derive(Debug)]
 struct SystemNames;
 
 /// A connection, encrypted or not.
-pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
@@ -84,10 +92,31 @@ impl Network {
     /// The same with names of one's own.
     #[must_use]
     pub fn with_names(open: Vec<Range>, secrets: KnownSecrets, names: Arc<dyn Names>) -> Self {
+        Self::of_parts(open, secrets, names, None)
+    }
+
+    /// The same without any network: for tests of a task type.
+    #[must_use]
+    pub fn with_outside(
+        open: Vec<Range>,
+        secrets: KnownSecrets,
+        outside: Arc<dyn Outside>,
+    ) -> Self {
+        let names: Arc<dyn Names> = Arc::<dyn Outside>::clone(&outside);
+        Self::of_parts(open, secrets, names, Some(outside))
+    }
+
+    fn of_parts(
+        open: Vec<Range>,
+        secrets: KnownSecrets,
+        names: Arc<dyn Names>,
+        outside: Option<Arc<dyn Outside>>,
+    ) -> Self {
         Self(Arc::new(Inner {
             open,
             secrets: Arc::new(secrets),
             names,
+            outside,
             tls: OnceCell::new(),
             turns: Semaphore::new(REQUESTS_AT_ONCE),
         }))
@@ -108,6 +137,9 @@ impl Network {
         to: &Destination,
     ) -> Result<Box<dyn Connection>, NoConnection> {
         let addresses = self.addresses(to).await?;
+        if let Some(outside) = &self.0.outside {
+            return Ok(outside.connect(&to.origin));
+        }
         let stream = first_that_answers(&addresses, to.port()).await?;
         if !to.is_encrypted() {
             return Ok(Box::new(stream));

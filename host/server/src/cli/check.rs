@@ -27,7 +27,7 @@ pub struct Check {
 
 pub(crate) async fn run(command: &Check) -> Result<Exit, Failure> {
     log_to_stderr("error")?;
-    let host = start(command.config.as_deref(), None).await?;
+    let host = start(command.config.as_deref()).await?;
     let client = client_of(&host)?;
     let said = say_of(command, &client).await;
     host.stop().await;

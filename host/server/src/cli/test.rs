@@ -1,12 +1,16 @@
 //! `taskhost test`: runs a component as a host would, on a host of its own, and disturbs it.
 
+mod collections;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use taskhost_model::ids::StreamName;
+use taskhost_clients::http::Outside;
+use taskhost_model::ids::{Space, StreamName, TypeId};
 use taskhost_store::components::COMPONENT_BYTES_MAX;
+use taskhost_store::documents::DocumentStore;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::client::{Client, Target};
@@ -15,12 +19,19 @@ use super::follow::follow;
 use super::progress::Progress;
 use super::serve::{self, log_to_stderr};
 use super::{files, ingest, log, show, tasks, text};
+use crate::app::Disturbance;
+use crate::kit::answers::Unanswered;
 use crate::kit::fixtures::Fixtures;
+use crate::kit::model::Model;
 use crate::kit::script::{Deed, Plan, Script};
+use crate::kit::stand_in;
+use crate::kit::web::Web;
+use crate::kit::wishes::{Setup, Wish};
 use crate::kit::{KitFolder, KitHost};
-use taskhost_clients::calls::CallScript;
+use collections::Collections;
 
 const TASK: &str = "test";
+const SPACE: &str = "default";
 
 /// Run a component in the real sandbox, on a host of its own that is gone afterwards.
 #[derive(Debug, clap::Args)]
@@ -64,14 +75,33 @@ pub struct Test {
     pub json: bool,
 }
 
-const FIXTURES: &str = "\
-Fixtures, all of them optional:
-  params.json           the params
-  result.json           the result that has to come out
-  streams/NAME.ndjson   the documents of a stream, one a line
+const FIXTURES: &str = r#"Fixtures, all of them optional:
+  params.json                   the params
+  result.json                   the result that has to come out
+  streams/NAME.ndjson           the documents of a stream, one a line
+  documents/LABEL.ndjson        what a collection holds before: {"id": …, "body": {…}} a line
+  documents/LABEL.after.ndjson  what it has to hold afterwards
+  inference.json                what models answer, a list of
+                                {"when"?: {"contains": TEXT}, "answer": TEXT} with in place of
+                                the text {"json": …}, {"tool_calls": [{"name", "arguments"}]},
+                                {"embeddings": […]} or {"message": …}, and in place of the answer
+                                "error": {"status": 429, "retry_after_s"?: 1}
+  http.json                     what the network answers, a list of
+                                {"request": {"method", "url", "headers"?}, "response":
+                                {"status", "headers"?, "body"? or "body_json"?}}, or in place of
+                                the response "error": "unavailable"
+  secrets.json                  {"NAME": "value"}
+  children/TYPE.json            what children of another type end with: {"result": …}, or a list
+                                of {"when"?: PARAMS, "result": …}, or in place of the result
+                                "error": {"code", "message"}; --also FILE is the real one
+
+Each entry of a list answers once, in their order; the last one that fits answers what is left. What
+has no answer fails the test. Nothing but what these files say is reached, and what the descriptor
+asks for is allowed; with --config it is what these settings allow, and without --fixtures these
+settings lead to the real thing.
 
 Calls are counted from 1 over the whole test, all but those of `log` and the ones of `context` that
-cannot fail. The exit code is 0 when the task ended as expected, with the expected result.";
+cannot fail. The exit code is 0 when the task ended as expected, with the expected result."#;
 
 fn call_and_number(text: &str) -> Result<(String, u64), String> {
     let parsed = text
@@ -91,60 +121,129 @@ pub(crate) async fn run(command: &Test) -> Result<Exit, Failure> {
         Some(given) => tasks::params(Some(given))?,
         None => fixtures.params(),
     };
-    let (script, deeds) = Script::new(Plan {
-        fail: command.fail.clone(),
-        cancel_at: command.cancel_at,
-        kill_at: command.kill_at.clone(),
-        real_time: command.real_time,
-    });
-    let script = Arc::new(script);
-    let given: Arc<dyn CallScript> = Arc::<Script>::clone(&script);
-    let host = start(command.config.as_deref(), Some(given)).await?;
-    let bench = Bench {
-        client: client_of(&host)?,
-        host,
-        script,
-        deeds,
-        quiet: command.json,
-    };
-    bench.test(command, &fixtures, params).await
+    let wishes = wishes(command).await?;
+    let bench = Bench::start(command, fixtures, &wishes).await?;
+    bench.test(command, params).await
+}
+
+/// What the components ask for, as a host tells that is gone afterwards: the test's own has to be
+/// set up for it when it starts.
+async fn wishes(command: &Test) -> Result<Vec<Wish>, Failure> {
+    let host = start(command.config.as_deref()).await?;
+    let client = client_of(&host)?;
+    let mut wishes = Vec::new();
+    for file in command.also.iter().chain([&command.component]) {
+        let pushed = push(&client, file).await?;
+        let id = pushed["id"].as_str().unwrap_or_default();
+        let view = client.request(Method::GET, &["v1", "task-types", id]);
+        let view = client.call(view).await?;
+        let not_clear = |why: String| Failure::failed(format!("its capabilities: {why}"));
+        let wanted = view.get("wanted").cloned().unwrap_or_else(|| json!({}));
+        wishes.push(Wish {
+            type_id: TypeId::parse(id).map_err(|error| not_clear(error.to_string()))?,
+            wanted: serde_json::from_value(wanted).map_err(|error| not_clear(error.to_string()))?,
+        });
+    }
+    host.stop().await;
+    Ok(wishes)
 }
 
 /// A host with the component, and what disturbs it.
 struct Bench {
     client: Client,
     host: KitHost,
+    fixtures: Fixtures,
     script: Arc<Script>,
     deeds: UnboundedReceiver<Deed>,
+    unanswered: Unanswered,
+    /// Answers until the test is over, also while the host is dead.
+    _model: Model,
     quiet: bool,
 }
 
 impl Bench {
-    async fn test(
-        mut self,
+    async fn start(
         command: &Test,
-        fixtures: &Fixtures,
-        params: Value,
-    ) -> Result<Exit, Failure> {
+        mut fixtures: Fixtures,
+        wishes: &[Wish],
+    ) -> Result<Self, Failure> {
+        let unanswered = Unanswered::default();
+        let turns = std::mem::take(&mut fixtures.inference);
+        let model = Model::start(turns, unanswered.clone()).await;
+        let model = model.map_err(|error| Failure::failed(format!("no model: {error}")))?;
+        let folder = new_folder()?;
+        let mut settings = serve::read(command.config.as_deref(), folder.flags())?;
+        // With an operator's settings alone it is their models and networks that are tried.
+        let is_real = command.config.is_some() && command.fixtures.is_none();
+        let exchanges = std::mem::take(&mut fixtures.http);
+        let web = Web::new(exchanges, fixtures.children.clone(), unanswered.clone());
+        if !is_real {
+            let setup = Setup {
+                fixtures: &fixtures,
+                wishes,
+                is_operators: command.config.is_some(),
+                model_url: &model.url(),
+            };
+            setup.complete(&mut settings).map_err(Failure::wrong_use)?;
+        }
+        let (script, deeds) = Script::new(Plan {
+            fail: command.fail.clone(),
+            cancel_at: command.cancel_at,
+            kill_at: command.kill_at.clone(),
+            real_time: command.real_time,
+            stand_ins: fixtures.children.keys().cloned().collect(),
+        });
+        let script = Arc::new(script);
+        let outside: Arc<dyn Outside> = Arc::new(web);
+        let disturbance = Disturbance {
+            script: Some(Arc::<Script>::clone(&script)),
+            outside: (!is_real).then_some(outside),
+        };
+        let started = KitHost::start(folder, settings, disturbance).await;
+        let host = started.map_err(|error| Failure::failed(error.to_string()))?;
+        Ok(Self {
+            client: client_of(&host)?,
+            host,
+            fixtures,
+            script,
+            deeds,
+            unanswered,
+            _model: model,
+            quiet: command.json,
+        })
+    }
+
+    async fn test(mut self, command: &Test, params: Value) -> Result<Exit, Failure> {
         for file in &command.also {
             push(&self.client, file).await?;
+        }
+        for type_id in self.fixtures.children.keys() {
+            let component = stand_in::component(type_id).map_err(Failure::failed)?;
+            push_bytes(&self.client, component).await?;
         }
         let pushed = push(&self.client, &command.component).await?;
         if !self.quiet {
             said_of(&pushed);
         }
-        for (name, file) in &fixtures.streams {
+        for (name, file) in &self.fixtures.streams {
             ingest::ingest(&self.client, name, file, None, true).await?;
         }
-        let stream = command.stream.as_ref().or(fixtures.only_stream());
+        let stream = command.stream.as_ref().or(self.fixtures.only_stream());
+        let stream = stream.cloned();
+        let space = space()?;
+        self.collections(&space, stream.as_ref())
+            .fill(&*self.documents()?)
+            .await?;
         let mut body = json!({"type": pushed["id"], "params": params});
-        if let Some(stream) = stream {
+        if let Some(stream) = &stream {
             body["stream"] = json!(stream);
         }
         let schedule = self.client.in_space(Method::PUT, &["tasks", TASK]);
         self.client.call(schedule.json(&body)).await?;
         let task = self.until_it_ends().await?;
-        let verdict = verdict(command, fixtures, &task);
+        let collections = self.collections(&space, stream.as_ref());
+        let differences = collections.differences(&*self.documents()?).await?;
+        let verdict = self.verdict(command, &task, &differences);
         self.report(&task, &verdict).await?;
         self.host.stop().await;
         Ok(if verdict.is_ok() {
@@ -152,6 +251,23 @@ impl Bench {
         } else {
             Exit::Failed
         })
+    }
+
+    fn collections<'a>(
+        &'a self,
+        space: &'a Space,
+        stream: Option<&'a StreamName>,
+    ) -> Collections<'a> {
+        Collections {
+            fixtures: &self.fixtures.documents,
+            space,
+            stream,
+        }
+    }
+
+    fn documents(&self) -> Result<Arc<dyn DocumentStore>, Failure> {
+        let documents = self.host.documents();
+        documents.ok_or_else(|| Failure::failed("the test's host is not there any more"))
     }
 
     async fn until_it_ends(&mut self) -> Result<Value, Failure> {
@@ -191,7 +307,9 @@ impl Bench {
                 .map(|(name, count)| (name.to_owned(), json!(count)))
                 .collect();
             let said = verdict.as_ref().unwrap_or_else(|why| why);
-            let all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task, "calls": calls});
+            let log = log::lines(&self.client, TASK, task).await?;
+            let all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task, "calls": calls,
+                "log": log, "slept_ms": self.script.slept_ms()});
             say!("{}", text::json(&all));
             return Ok(());
         }
@@ -212,9 +330,46 @@ impl Bench {
         }
         match verdict {
             Ok(said) => say!("ok: {said}"),
-            Err(why) => say!("FAILED: {why}"),
+            Err(why) => say!("FAILED: {}", text::shown_lines(why)),
         }
         Ok(())
+    }
+
+    /// Whether it ended as it should.
+    fn verdict(
+        &self,
+        command: &Test,
+        task: &Value,
+        differences: &[String],
+    ) -> Result<String, String> {
+        let unanswered = self.unanswered.all();
+        if !unanswered.is_empty() {
+            return Err(unanswered.join("\n"));
+        }
+        let wanted = match (&command.expect, command.cancel_at) {
+            (Some(status), _) => status.as_str(),
+            (None, Some(_)) => "canceled",
+            (None, None) => "completed",
+        };
+        let status = task["status"].as_str().unwrap_or_default();
+        if status != wanted {
+            return Err(format!("it is {status}, and should be {wanted}"));
+        }
+        let result = self.fixtures.result.as_ref();
+        let result = result.filter(|_| status == "completed");
+        if let Some(result) = result.filter(|result| task["payload"] != **result) {
+            return Err(format!(
+                "the result is not that of result.json, which is\n{}",
+                serde_json::to_string_pretty(result).unwrap_or_default()
+            ));
+        }
+        if !differences.is_empty() {
+            return Err(differences.join("\n"));
+        }
+        Ok(match result {
+            Some(_) => "completed, with the result of result.json".to_owned(),
+            None => format!("{status}, as it should be"),
+        })
     }
 }
 
@@ -225,45 +380,26 @@ fn none_or(calls: &[String]) -> String {
     calls.join(", ")
 }
 
-/// Whether it ended as it should.
-fn verdict(command: &Test, fixtures: &Fixtures, task: &Value) -> Result<String, String> {
-    let wanted = match (&command.expect, command.cancel_at) {
-        (Some(status), _) => status.as_str(),
-        (None, Some(_)) => "canceled",
-        (None, None) => "completed",
-    };
-    let status = task["status"].as_str().unwrap_or_default();
-    if status != wanted {
-        return Err(format!("it is {status}, and should be {wanted}"));
-    }
-    match &fixtures.result {
-        Some(result) if status == "completed" && task["payload"] != *result => Err(format!(
-            "the result is not that of result.json, which is\n{}",
-            text::shown_lines(&serde_json::to_string_pretty(result).unwrap_or_default())
-        )),
-        Some(_) if status == "completed" => Ok("completed, with the result of result.json".into()),
-        _ => Ok(format!("{status}, as it should be")),
-    }
-}
-
 /// A host of its own, with everything of the settings but address and folders.
-pub(crate) async fn start(
-    config: Option<&Path>,
-    script: Option<Arc<dyn CallScript>>,
-) -> Result<KitHost, Failure> {
-    let folder = KitFolder::new()
-        .map_err(|error| Failure::failed(format!("no temporary folder: {error}")))?;
+pub(crate) async fn start(config: Option<&Path>) -> Result<KitHost, Failure> {
+    let folder = new_folder()?;
     let settings = serve::read(config, folder.flags())?;
-    let started = KitHost::start(folder, settings, script).await;
+    let started = KitHost::start(folder, settings, Disturbance::default()).await;
     started.map_err(|error| Failure::failed(error.to_string()))
 }
 
+fn new_folder() -> Result<KitFolder, Failure> {
+    KitFolder::new().map_err(|error| Failure::failed(format!("no temporary folder: {error}")))
+}
+
+fn space() -> Result<Space, Failure> {
+    Space::parse(SPACE).map_err(|error| Failure::failed(error.to_string()))
+}
+
 pub(crate) fn client_of(host: &KitHost) -> Result<Client, Failure> {
-    let space = taskhost_model::ids::Space::parse("default")
-        .map_err(|error| Failure::failed(error.to_string()))?;
     Client::new(&Target {
         url: host.url(),
-        space,
+        space: space()?,
         json: false,
     })
 }
@@ -271,6 +407,10 @@ pub(crate) fn client_of(host: &KitHost) -> Result<Client, Failure> {
 /// Loads a component into the host, as anybody would.
 pub(crate) async fn push(client: &Client, file: &Path) -> Result<Value, Failure> {
     let bytes = files::read(file, COMPONENT_BYTES_MAX).map_err(Failure::wrong_use)?;
+    push_bytes(client, bytes).await
+}
+
+async fn push_bytes(client: &Client, bytes: Vec<u8>) -> Result<Value, Failure> {
     let request = client
         .request(Method::POST, &["v1", "task-types"])
         .header("content-type", "application/wasm")

@@ -5,20 +5,39 @@
 //! | `params.json` | the params; an empty object without it |
 //! | `result.json` | what has to come out; anything without it |
 //! | `streams/NAME.ndjson` | the documents of a stream; of a single one the task works on it |
+//! | `documents/LABEL.ndjson` | documents that a collection holds before the run |
+//! | `documents/LABEL.after.ndjson` | what it has to hold afterwards |
+//! | `inference.json` | what language models answer |
+//! | `http.json` | what the network answers |
+//! | `secrets.json` | values of secrets |
+//! | `children/TYPE.json` | what runs of another type end with |
 
+mod reading;
+pub(crate) mod documents;
+pub(crate) mod inference;
+pub(crate) mod http;
+pub(crate) mod secrets;
+pub(crate) mod children;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use taskhost_model::ids::StreamName;
+use taskhost_model::ids::{Label, StreamName, TypeId};
 
-/// What is read of one file.
-const BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) use reading::beginning;
 
+/// Everything that a folder has.
 #[derive(Debug, Default)]
 pub(crate) struct Fixtures {
     pub(crate) params: Option<Value>,
     pub(crate) result: Option<Value>,
     pub(crate) streams: Vec<(StreamName, PathBuf)>,
+    pub(crate) documents: BTreeMap<Label, documents::Collection>,
+    pub(crate) inference: Vec<inference::Turn>,
+    pub(crate) http: Vec<http::Exchange>,
+    pub(crate) secrets: BTreeMap<Label, secrets::Value>,
+    pub(crate) children: BTreeMap<TypeId, Vec<children::Ending>>,
 }
 
 impl Fixtures {
@@ -28,21 +47,21 @@ impl Fixtures {
         if !folder.is_dir() {
             return Err(format!("{} is no folder", folder.display()));
         }
-        let mut fixtures = Self {
-            params: json_of(&folder.join("params.json"))?,
-            result: json_of(&folder.join("result.json"))?,
-            streams: Vec::new(),
-        };
-        let streams = folder.join("streams");
-        if streams.is_dir() {
-            let failed = |error: std::io::Error| format!("{}: {error}", streams.display());
-            for entry in std::fs::read_dir(&streams).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
-                fixtures.streams.push((stream_name(&path)?, path));
-            }
-            fixtures.streams.sort();
+        let mut streams = Vec::new();
+        for file in reading::files_of(&folder.join("streams"))? {
+            streams.push((stream_name(&file)?, file));
         }
-        Ok(fixtures)
+        streams.sort();
+        Ok(Self {
+            params: reading::json_of(&folder.join("params.json"))?,
+            result: reading::json_of(&folder.join("result.json"))?,
+            streams,
+            documents: documents::read(&folder.join("documents"))?,
+            inference: inference::read(&folder.join("inference.json"))?,
+            http: http::read(&folder.join("http.json"))?,
+            secrets: secrets::read(&folder.join("secrets.json"))?,
+            children: children::read(&folder.join("children"))?,
+        })
     }
 
     /// The stream that the task works on, where that is clear.
@@ -59,28 +78,8 @@ impl Fixtures {
     }
 }
 
-fn json_of(file: &Path) -> Result<Option<Value>, String> {
-    if !file.exists() {
-        return Ok(None);
-    }
-    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let length = std::fs::metadata(file)
-        .map_err(|error| named(&error))?
-        .len();
-    if length > BYTES_MAX {
-        return Err(named(&format!("has {length} bytes, at most {BYTES_MAX}")));
-    }
-    let text = std::fs::read(file).map_err(|error| named(&error))?;
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| named(&format!("is no JSON: {error}")))
-}
-
 fn stream_name(file: &Path) -> Result<StreamName, String> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.strip_suffix(".ndjson");
-    let parsed = stem.map(StreamName::parse);
-    match parsed {
+    match reading::stem(file, ".ndjson").map(|name| StreamName::parse(&name)) {
         Some(Ok(name)) => Ok(name),
         Some(Err(error)) => Err(format!("{}: {error}", file.display())),
         None => Err(format!(
@@ -113,7 +112,7 @@ mod tests {
         let fixtures = Fixtures::read(folder.path()).unwrap();
         assert_eq!(fixtures.only_stream(), None);
         for (name, text, said) in [
-            ("result.json", "{", "result.json: is no JSON"),
+            ("result.json", "{", "result.json:1: is no JSON"),
             ("streams/notes.txt", "", "name it after its stream"),
         ] {
             write(name, text).unwrap();

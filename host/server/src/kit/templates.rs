@@ -48,10 +48,14 @@ pub(crate) fn rust(name: &str) -> Vec<File> {
     let cargo = include_str!("templates/Cargo.toml.txt").replace("NAME", name);
     let test = include_str!("templates/rust.test.sh").replace("WASM", &wasm);
     let once = "rustup target add wasm32-wasip2      # once\n    \
-                cargo test                           # functions, on this machine";
+                cargo test                           # functions here, and the component";
     let mut files = vec![
         file("Cargo.toml", cargo),
         file("src/lib.rs", source),
+        file(
+            "tests/component.rs",
+            include_str!("templates/rust.component.rs.txt"),
+        ),
         file("test.sh", test),
         // The versions that this project was built with; cargo leaves out what is not there.
         file("Cargo.lock", include_str!("../../../../Cargo.lock")),
@@ -124,8 +128,9 @@ A task type for taskhost: `{source}`.
     taskhost check {wasm}
     taskhost types push {wasm}
 
-`fixtures/` is what it is tested with: `params.json`, the `result.json` that has to come out, and
-`streams/NAME.ndjson` for a task that reads a stream. `taskhost test --help` tells how to let calls
+`fixtures/` is what it is tested with: `params.json`, the `result.json` that has to come out,
+`streams/NAME.ndjson` for a task that reads a stream, and what collections hold and models, the
+network and children answer. `taskhost test --help` has all of them, and tells how to let calls
 fail, cancel in the middle, and kill the host.
 "
     );

@@ -60,6 +60,8 @@ fn every_command_of_the_guide_does_what_it_says() {
     for said in [
         "completed, with the result of result.json",
         "canceled, as it should be",
+        "it_goes_on_after_its_host_was_killed ... ok",
+        "children/TYPE.json",
         "Hello, you!",
     ] {
         assert!(out.contains(said), "{said}: {out}\n{err}");
