@@ -52,6 +52,8 @@ pub struct Request {
     pub body: Option<Vec<u8>>,
     /// For the whole request, redirects included.
     pub timeout_ms: Option<u64>,
+    /// JSON text, an object without keys so far.
+    pub options: Option<String>,
 }
 
 impl Request {
@@ -64,6 +66,7 @@ impl Request {
             + size_of_val(self.headers.as_slice())
             + self.headers.iter().map(header).sum::<usize>()
             + self.body.as_ref().map_or(0, Vec::len)
+            + self.options.as_ref().map_or(0, String::len)
     }
 }
 
@@ -76,6 +79,8 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// As it came.
     pub body: Vec<u8>,
+    /// Where it came from, after redirects.
+    pub url: String,
 }
 
 /// The interface `http`.

@@ -49,7 +49,7 @@ pub(crate) use generated::{COMPONENT_TYPE, TaskTypePre};
 use generated::taskhost::task::{context, documents, log, progress, streams, types};
 
 /// What every task type exports.
-const TASK: &str = "taskhost:task/task@0.1.0";
+const TASK: &str = "taskhost:task/task@1.0.0";
 
 /// Whether a component's `describe` and `run` take and give what the contract says. The bindings
 /// ask only once there is an instance, when it is too late to tell whose fault it is.
@@ -325,16 +325,23 @@ impl documents::HostCollection for GuestState {
         filter: Option<String>,
         cursor: Option<String>,
         limit: u32,
+        options: Option<String>,
     ) -> Result<documents::Page, ClientError> {
         let collection = self.table.get(&collection).map_err(not_open)?;
-        let brought = [&filter, &cursor].map(|text| text.as_ref().map_or(0, String::len));
+        let brought = [&filter, &cursor, &options].map(|text| text.as_ref().map_or(0, String::len));
         let brought = brought.iter().sum();
-        let page = collection.query(filter.as_deref(), cursor.as_deref(), limit);
+        let page = collection.query(
+            filter.as_deref(),
+            cursor.as_deref(),
+            limit,
+            options.as_deref(),
+        );
         let page = waited((&self.meter, &self.memory), brought, page).await?;
         let clients::Page { documents, next } = page;
         Ok(documents::Page {
             documents: documents.into_iter().map(Into::into).collect(),
             next,
+            details: None,
         })
     }
 
@@ -342,11 +349,13 @@ impl documents::HostCollection for GuestState {
         &mut self,
         collection: Resource<clients::Collection>,
         changes: Vec<documents::Change>,
+        options: Option<String>,
     ) -> Result<Vec<Result<String, types::Error>>, ClientError> {
         let collection = self.table.get(&collection).map_err(not_open)?;
         let changes: Vec<clients::Change> = changes.into_iter().map(Into::into).collect();
-        let brought = bytes_of(&changes, clients::Change::bytes);
-        let apply = collection.apply(changes);
+        let options_bytes = options.as_ref().map_or(0, String::len);
+        let brought = bytes_of(&changes, clients::Change::bytes) + options_bytes;
+        let apply = collection.apply(changes, options.as_deref());
         let answers = waited((&self.meter, &self.memory), brought, apply).await?;
         Ok(answers
             .into_iter()

@@ -148,7 +148,7 @@ impl TestRun {
         let info = claimed(&stores, clock.now()).await;
         let stop = StopSignal::new();
         let said = Arc::new(Said::default());
-        let labels = ["roundtrip", "hostile", "cooperative"];
+        let labels = ["roundtrip", "whole", "hostile", "cooperative"];
         let clients = RunClients::new(RunParts {
             grants: Grants {
                 stream: info.stream.clone(),

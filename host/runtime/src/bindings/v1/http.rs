@@ -15,6 +15,7 @@ impl From<http::Request> for clients::Request {
             headers,
             body,
             timeout_ms,
+            options,
         } = request;
         Self {
             method,
@@ -22,6 +23,7 @@ impl From<http::Request> for clients::Request {
             headers,
             body,
             timeout_ms,
+            options,
         }
     }
 }
@@ -32,11 +34,13 @@ impl From<clients::Response> for http::Response {
             status,
             headers,
             body,
+            url,
         } = response;
         Self {
             status,
             headers,
             body,
+            details: Some(serde_json::json!({"url": url}).to_string()),
         }
     }
 }

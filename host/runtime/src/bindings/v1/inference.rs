@@ -24,13 +24,17 @@ impl inference::Host for GuestState {
         Ok(each.collect())
     }
 
-    async fn embed(&mut self, request: String) -> Result<Vec<Vec<f32>>, ClientError> {
+    async fn embed(&mut self, request: String) -> Result<inference::Embeddings, ClientError> {
         let brought = request.len();
-        let vectors = self.clients.inference.embed(request);
-        waited((&self.meter, &self.memory), brought, vectors).await
+        let embeddings = self.clients.inference.embed(request);
+        let embeddings = waited((&self.meter, &self.memory), brought, embeddings).await?;
+        Ok(inference::Embeddings {
+            vectors: embeddings.vectors,
+            details: Some(embeddings.details),
+        })
     }
 
-    async fn budget_remaining(&mut self) -> wasmtime::Result<Option<u64>> {
-        Ok(self.clients.inference.budget_remaining())
+    async fn budget_remaining(&mut self, model: Option<String>) -> wasmtime::Result<Option<u64>> {
+        Ok(self.clients.inference.budget_remaining(model.as_deref()))
     }
 }
