@@ -267,10 +267,10 @@ mod tests {
         let message = wat_mistakes(&task_with("", "2.0.0"));
         assert!(message.contains("taskhost:task/task@2.0.0"), "{message}");
         assert!(message.contains("built for a newer host"), "{message}");
-        let import = r#"(import "taskhost:task/log@1.0.0" (instance))"#;
+        let import = r#"(import "taskhost:task/log@2.0.0" (instance))"#;
         let message = wat_mistakes(&task_with(import, "1.0.0"));
         assert!(
-            message.contains("imports taskhost:task/log@1.0.0"),
+            message.contains("imports taskhost:task/log@2.0.0"),
             "{message}"
         );
     }
