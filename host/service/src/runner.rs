@@ -23,6 +23,7 @@ use crate::end::write_end;
 use crate::error::ServiceError;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
+use crate::recording::RunRecording;
 use crate::report::Reporter;
 use crate::slot::Slot;
 use crate::sync::Mutex;
@@ -106,20 +107,30 @@ async fn run(
         Err(error) => return Some(event_without_run(error, tokens_used)),
     };
     let reporter = Arc::new(Reporter::default());
+    let clients = clients(core, claimed, &version, (stop, &reporter, children));
+    let limits = limits(core, &claimed.task, &version);
+    let recording = RunRecording::begin(core, claimed, &version, &limits).await;
     let request = RunRequest {
         params: claimed.params.to_string(),
-        clients: clients(core, claimed, &version, (stop, &reporter, children)),
-        limits: limits(core, &claimed.task, &version),
+        clients,
+        limits,
         stop: stop.clone(),
         on_start: started_callback(core, &reporter),
+        tape: recording.tape(),
     };
-    let has_time = !request.limits.wall.is_zero();
+    let has_time = !limits.wall.is_zero();
     let running = async {
         let exit = runtime.run(component, request).await;
         reporter.finish();
+        recording.finish();
         exit
     };
-    let (mut exit, ()) = tokio::join!(running, reporter.write_along(core, &claimed.task, stop));
+    let (mut exit, (), ()) = tokio::join!(
+        running,
+        reporter.write_along(core, &claimed.task, stop),
+        recording.write_along()
+    );
+    recording.end(&exit.outcome).await;
     let report = reporter.take(core, &claimed.task);
     let mistake = tokio::select! {
         biased;

@@ -19,7 +19,7 @@ use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 23] = [
+const RESERVED: [&str; 24] = [
     "outcome",
     "params",
     "id",
@@ -33,6 +33,7 @@ const RESERVED: [&str; 23] = [
     "last_canceled_at",
     "last_failed_at",
     "parent",
+    "record",
     "requested_by",
     "canceled_by",
     "acknowledged_by",
@@ -316,6 +317,7 @@ mod tests {
             last_canceled_at: None,
             last_failed_at: None,
             parent: None,
+            record: false,
             requested_by: "local".to_owned(),
             canceled_by: None,
             acknowledged_by: None,
