@@ -348,7 +348,11 @@ impl From<documents::Change> for clients::Change {
 
 /// A collection that a guest holds.
 #[derive(Debug)]
-pub(crate) struct Opened {
+#[expect(
+    unreachable_pub,
+    reason = "what the macro writes hands it on as if it were public"
+)]
+pub struct Opened {
     /// Which one it is of those that the guest has opened.
     number: u32,
     /// None where a recording answers.

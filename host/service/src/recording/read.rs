@@ -49,7 +49,10 @@ impl Tasks {
         let all = core.recordings.recorded(key, task.run.id).await?;
         let is_wanted = |one: &&Recorded| attempt.is_none_or(|attempt| one.attempt == attempt);
         let recorded = *all.iter().rev().find(is_wanted).ok_or_else(none)?;
-        let host_key = core.host_key.to_open().map_err(not_opened)?;
+        let host_key = core
+            .host_key
+            .to_open()
+            .map_err(|reason| not_opened(&reason))?;
         let Recorded {
             attempt,
             lease_number,
@@ -79,11 +82,11 @@ impl Recording {
         self.next += 1;
         let opened = self.seal.open(number, sealed);
         let other = "it was sealed with another key than the host has now";
-        opened.map(Some).map_err(|_| not_opened(other.to_owned()))
+        opened.map(Some).map_err(|_| not_opened(other))
     }
 }
 
-fn not_opened(reason: String) -> ServiceError {
+fn not_opened(reason: &str) -> ServiceError {
     ServiceError::Internal {
         reason: format!(
             "the recording cannot be opened, since {reason}: put the file `host.key` of that time \

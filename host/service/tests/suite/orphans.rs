@@ -34,12 +34,12 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
         stream: None,
         params: Arc::from(guest::COMPLETES.to_string()),
         parent: Some(Parent {
-            record: false,
             task: key("parent").id,
             run: parent,
             key: id.to_owned(),
             depth: 1,
         }),
+        record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,
         due_at,

@@ -59,7 +59,8 @@ pub(super) async fn pieces_are_read_as_they_were_written(s: &Subject) -> Result<
         recordings.append(&run, 1, piece.clone()).await?;
     }
     let all = recorded(s, "t", fence).await?;
-    let [one] = &*all else { panic!("{all:?}") };
+    assert_eq!(all.len(), 1, "{all:?}");
+    let one = &all[0];
     assert_eq!((one.attempt, one.lease_number), (1, fence.lease_number));
     assert_eq!(one.bytes, 2 + PIECE_BYTES_MAX);
     for (number, piece) in (0..).zip(&pieces) {
