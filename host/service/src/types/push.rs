@@ -465,7 +465,6 @@ impl TaskTypes {
 }
 
 /// What a component is known by: its sha256.
-#[must_use]
 pub fn digest_of(bytes: &[u8]) -> Digest {
     let hex: String = Sha256::digest(bytes)
         .iter()
