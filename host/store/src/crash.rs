@@ -32,8 +32,6 @@ pub enum Step {
     Documents,
     /// A run keeps something for its next attempt.
     Checkpoint,
-    /// A run is recorded.
-    Recording,
     /// Stream data arrives.
     Ingest,
     /// Anything else; it has no points.
@@ -41,7 +39,7 @@ pub enum Step {
 }
 
 /// Every point, in the order of [`Step`]: before and after each commit.
-pub const POINTS: [&str; 28] = [
+pub const POINTS: [&str; 26] = [
     "before_schedule_commit",
     "after_schedule_commit",
     "before_claim_commit",
@@ -66,8 +64,6 @@ pub const POINTS: [&str; 28] = [
     "after_documents_commit",
     "before_checkpoint_commit",
     "after_checkpoint_commit",
-    "before_recording_commit",
-    "after_recording_commit",
     "before_ingest_commit",
     "after_ingest_commit",
 ];

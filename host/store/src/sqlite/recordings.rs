@@ -56,7 +56,7 @@ impl RecordingStore for Sqlite {
             Ok(())
         };
         let writer = &self.tasks.writer;
-        writer.write_bulk(Step::Recording, bytes, work).await
+        writer.write_bulk(Step::Other, bytes, work).await
     }
 
     async fn recorded(&self, task: &TaskKey, run: RunId) -> Result<Vec<Recorded>, StoreError> {
