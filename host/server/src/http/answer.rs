@@ -121,6 +121,7 @@ impl Serialize for StatusAnswer<'_> {
             optional(&mut map, key, at.as_ref())?;
         }
         optional(&mut map, "parent", task.parent.as_ref())?;
+        optional(&mut map, "record", task.record.then_some(&true))?;
         map.serialize_entry("requested_by", &task.requested_by)?;
         optional(&mut map, "canceled_by", task.canceled_by.as_ref())?;
         optional(&mut map, "acknowledged_by", task.acknowledged_by.as_ref())?;
@@ -411,6 +412,7 @@ mod tests {
         task.last_acknowledged_at = at;
         task.last_canceled_at = at;
         task.last_failed_at = at;
+        task.record = true;
         task.parent = Some(taskhost_model::task::Parent {
             task: task.id.clone(),
             run: task.run.id,
