@@ -191,7 +191,8 @@ impl RunClients {
         Self::without_grants(scope)
     }
 
-    /// Clients of a run that a recording answers: nothing is granted; what is logged goes to `sink`.
+    /// Clients of a run that a recording answers: nothing is granted; what is logged goes to
+    /// `sink`.
     #[must_use]
     pub fn replaying(stop: StopSignal, sink: Arc<dyn RunSink>, log_bytes_max: u64) -> Self {
         let calls = Calls::new(None, None);

@@ -43,8 +43,8 @@ pub enum Stopped {
 }
 
 impl Replay {
-    /// `lines` are entries as a [`super::Recorder`] got them; `is_cut`: calls followed that were not
-    /// kept. `stop` ends the guest.
+    /// `lines` are entries as a [`super::Recorder`] got them; `is_cut`: calls followed that were
+    /// not kept. `stop` ends the guest.
     #[must_use]
     pub fn new(lines: impl IntoIterator<Item = String>, is_cut: bool, stop: StopSignal) -> Self {
         Self {

@@ -87,8 +87,8 @@ const TASKS_SCHEMA: &str = "
     INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
 ";
 
-/// Version 2: checkpoints, recordings, children, and what an operator has decided of task types. `approval` and
-/// `paused_types.body` are JSON.
+/// Version 2: checkpoints, recordings, children, and what an operator has decided of task types.
+/// `approval` and `paused_types.body` are JSON.
 const TASKS_SCHEMA_2: &str = "
     CREATE TABLE checkpoints (
         number INTEGER PRIMARY KEY,
