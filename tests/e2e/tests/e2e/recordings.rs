@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use taskhost_e2e::answer::Answer;
+use taskhost_e2e::component::replaced;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::places;
@@ -148,7 +149,7 @@ async fn recording_is_off_and_is_the_operators_to_allow() {
 
 #[tokio::test]
 async fn a_trap_is_the_same_trap_and_another_component_says_where_it_differs() {
-    let (_home, host) = host_with(&["panic", "checkpointed"]).await;
+    let (home, host) = host_with(&["panic", "hello-task"]).await;
     let failed = recorded(&host, "p", "panic", json!({"message": "on purpose"})).await;
     assert_eq!(failed["error"]["kind"], "trap", "{failed:#}");
     let (code, said) = replayed(&host, &["p"]).await;
@@ -158,9 +159,11 @@ async fn a_trap_is_the_same_trap_and_another_component_says_where_it_differs() {
         "{said:#}"
     );
 
-    recorded(&host, "steps", "checkpointed", json!({"steps": 2})).await;
-    let other = places::component("hello-task");
-    let component = ["steps", "--component", other.to_str().unwrap()];
+    recorded(&host, "t", "hello", json!({"name": "you"})).await;
+    let built = fs::read(places::component("hello-task")).unwrap();
+    let file = home.path().join("other.wasm");
+    fs::write(&file, replaced(&built, b"Hello, ", b"Hallo, ")).unwrap();
+    let component = ["t", "--component", file.to_str().unwrap()];
     let (code, said) = replayed(&host, &component).await;
     assert_eq!((code, &said["ok"]), (Some(1), &json!(false)), "{said:#}");
     let verdict = said["verdict"].as_str().unwrap();
