@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
 use taskhost_model::condition::Condition;
 use taskhost_model::ids::{DocumentId, Label};
 use taskhost_store::documents as store;
@@ -20,7 +21,7 @@ use crate::turns::Turns;
 use crate::{json, request};
 
 /// A stored document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Its id.
     pub id: String,
@@ -31,7 +32,7 @@ pub struct Document {
 }
 
 /// Part of a collection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// By id.
     pub documents: Vec<Document>,
@@ -40,7 +41,8 @@ pub struct Page {
 }
 
 /// One change, as it comes from a guest.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Stores a document that is new.
     Create {

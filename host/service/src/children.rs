@@ -298,6 +298,8 @@ impl ChildRuns for RunChildren {
             priority: Some(wish.priority.unwrap_or(self.task.run.priority)),
             run_at: None,
             timeout_ms: wish.timeout_ms,
+            // What it does is not what its parent was asked to keep.
+            record: false,
             condition: Some(WriteCondition::Absent),
         };
         let parent = Parent {

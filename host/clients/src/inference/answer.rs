@@ -177,7 +177,7 @@ pub(crate) fn completion(body: &[u8], wanted: &Wanted, sent_bytes: usize) -> Jud
 }
 
 /// Vectors of texts, and what they took.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Embeddings {
     /// In the order of the texts: finite numbers, all vectors of one length.
     pub vectors: Vec<Vec<f32>>,

@@ -40,4 +40,5 @@ mod crash_points;
 mod store_trouble;
 mod kills;
 mod kit;
+mod recordings;
 mod authors_guide;
