@@ -1,6 +1,6 @@
 // The smallest task type in JavaScript: greets whoever is named. Start from here.
 
-import { report } from "taskhost:task/progress@0.1.0";
+import { report } from "taskhost:task/progress@1.0.0";
 
 const descriptor = {
   id: "hello-javascript",

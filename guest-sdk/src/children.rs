@@ -62,10 +62,15 @@ pub struct Child {
     /// Why it failed.
     #[serde(default)]
     pub error: Option<ChildError>,
-    #[serde(default)]
+    /// A result that is `null` is one too.
+    #[serde(default, deserialize_with = "present")]
     result: Option<Value>,
     #[serde(default)]
     left_out: Option<LeftOut>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// Why a child failed.
@@ -255,6 +260,8 @@ mod tests {
                 "left_out":{"result_bytes":99}}"#,
         );
         assert_eq!(large.result::<Value>().unwrap_err().code(), "too-large");
+        let nothing = r#"{"id":"child-1","status":"completed","ended":true,"result":null}"#;
+        child(nothing).result::<()>().unwrap();
     }
 
     #[test]

@@ -102,16 +102,16 @@ impl Context {
         Duration::from_millis(context::remaining_ms())
     }
 
-    /// Whether the run is asked to stop. A task that has seen `true` is canceled, whatever it
-    /// returns.
+    /// Whether the run is asked to stop. What a task returns that has seen
+    /// `true` is no result any more.
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
         ask_host("context.cancel_requested");
         context::cancel_requested()
     }
 
-    /// Why it is asked to stop: `user`, `drain` (the host shuts down), `deadline` or `fenced` (the
-    /// run has lost its lease); an open set.
+    /// Why it is asked to stop: `user`, `drain` (the host shuts down), `deadline`, `no-progress` or
+    /// `fenced` (the run has lost its lease); an open set.
     #[must_use]
     pub fn cancel_reason(&self) -> Option<String> {
         ask_host("context.cancel_reason");

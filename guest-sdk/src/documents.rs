@@ -106,7 +106,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         let filter = filter
             .map(|condition| encode(condition, "the filter"))
             .transpose()?;
-        let page = self.handle.query(filter.as_deref(), cursor, limit)?;
+        let page = self.handle.query(filter.as_deref(), cursor, limit, None)?;
         let documents = page
             .documents
             .into_iter()
@@ -178,7 +178,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
             .iter()
             .map(Change::raw)
             .collect::<Result<Vec<_>, _>>()?;
-        let answers = self.handle.apply(&changes)?;
+        let answers = self.handle.apply(&changes, None)?;
         Ok(answers
             .into_iter()
             .map(|answer| answer.map_err(Error::from))
@@ -186,7 +186,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     }
 
     fn one(&self, change: documents::Change) -> Result<String, Error> {
-        match self.handle.apply(&[change])?.pop() {
+        match self.handle.apply(&[change], None)?.pop() {
             Some(answer) => Ok(answer?),
             None => Err(Error::failed(
                 "unexpected-answer",

@@ -93,6 +93,7 @@ impl HttpRequest {
             headers: Vec::new(),
             body: None,
             timeout_ms: None,
+            options: None,
         })
     }
 
@@ -176,6 +177,13 @@ impl HttpResponse {
         &self.0.headers
     }
 
+    /// Where it came from, after redirects.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let details: serde_json::Value = serde_json::from_str(self.0.details.as_ref()?).ok()?;
+        Some(details.get("url")?.as_str()?.to_owned())
+    }
+
     /// As it came: nothing is decompressed.
     #[must_use]
     pub fn body(&self) -> &[u8] {
@@ -232,6 +240,7 @@ mod tests {
             status,
             headers: vec![("retry-after".to_owned(), retry_after.to_owned())],
             body: b"{\"a\":1}".to_vec(),
+            details: Some(r#"{"url":"https://api.example.org/"}"#.to_owned()),
         })
     }
 
@@ -239,6 +248,7 @@ mod tests {
     fn a_status_above_299_is_an_error_where_one_is_wanted() {
         let fine = response(204, "7").ok().unwrap();
         assert_eq!(fine.header("Retry-After"), Some("7"));
+        assert_eq!(fine.url().unwrap(), "https://api.example.org/");
         assert_eq!(fine.json::<serde_json::Value>().unwrap()["a"], 1);
         for (status, is_retryable) in [(301, false), (404, false), (429, true), (503, true)] {
             let error = response(status, "7").ok().unwrap_err();

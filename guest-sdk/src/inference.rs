@@ -197,12 +197,19 @@ impl Inference {
     #[must_use]
     pub fn budget_remaining(&self) -> Option<u64> {
         ask_host("inference.budget-remaining");
-        inference::budget_remaining()
+        inference::budget_remaining(None)
+    }
+
+    /// Tokens that the run may still use with that model: 0 where it was not granted.
+    #[must_use]
+    pub fn budget_remaining_with(&self, model: &str) -> Option<u64> {
+        ask_host("inference.budget-remaining");
+        inference::budget_remaining(Some(model))
     }
 
     fn embed_request(self, request: &Value) -> Result<Vec<Vec<f32>>, Error> {
         ask_host("inference.embed");
-        Ok(inference::embed(&request.to_string())?)
+        Ok(inference::embed(&request.to_string())?.vectors)
     }
 }
 

@@ -279,7 +279,8 @@ pub enum Relation {
     Eq,
     /// At least so many: counting stopped there.
     Gte,
-    /// About so many.
+    /// About so many; also what a newer host says and this kit does not know.
+    #[serde(other)]
     Estimate,
 }
 

@@ -29,7 +29,7 @@ pub const CHILD_OPTIONS_BYTES_MAX: usize = 64 * 1024;
 /// Children that a run waits for in one call.
 pub const CHILDREN_WAITED_FOR_MAX: usize = 1_000;
 /// Longest sleep; the deadline comes before.
-pub const SLEEP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+pub const SLEEP_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
 /// A progress message.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// The name of a phase.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{TaskId, TypeId};
 use taskhost_model::task::Progress;
@@ -16,8 +17,8 @@ use crate::caps::{
 };
 use crate::denied::{Denial, Denials};
 use crate::error::{ClientError, ErrorCode};
-use crate::json;
 use crate::scope::Scope;
+use crate::{json, request};
 
 /// The longest key of a child.
 const KEY_BYTES_MAX: usize = 64;
@@ -334,7 +335,10 @@ fn read_options(text: &str) -> Result<Options, ClientError> {
         return Err(ClientError::too_large(what, text.len(), "bytes", most));
     }
     json::check_object(text).map_err(|error| wrong(&error.to_string()))?;
-    let options: Options = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
+    let read = |error: serde_json::Error| wrong(&error.to_string());
+    let object: Map<String, Value> = serde_json::from_str(text).map_err(read)?;
+    request::no_nulls(&object)?;
+    let options: Options = serde_json::from_value(object.into()).map_err(read)?;
     let is_within = |priority: &i32| (-PRIORITY_MAX..=PRIORITY_MAX).contains(priority);
     if options
         .priority

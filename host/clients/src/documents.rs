@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::{Deserialize, Serialize};
 use taskhost_model::condition::Condition;
 use taskhost_model::ids::{DocumentId, Label};
 use taskhost_store::documents as store;
@@ -10,8 +11,7 @@ use taskhost_store::documents::{BODY_BYTES_MAX, ChangeRefused, DocumentStore, Wr
 use taskhost_store::error::StoreError;
 
 use crate::caps::{
-    CHANGES_BYTES_MAX, CHANGES_MAX, COLLECTIONS_OPEN_MAX, PAGE_DOCUMENTS_MAX, REQUEST_BYTES_MAX,
-    batch_bytes_max,
+    CHANGES_BYTES_MAX, CHANGES_MAX, COLLECTIONS_OPEN_MAX, PAGE_DOCUMENTS_MAX, batch_bytes_max,
 };
 use crate::context::RunInfo;
 use crate::error::{ClientError, ErrorCode};
@@ -21,7 +21,7 @@ use crate::turns::Turns;
 use crate::{json, request};
 
 /// A stored document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Its id.
     pub id: String,
@@ -32,7 +32,7 @@ pub struct Document {
 }
 
 /// Part of a collection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// By id.
     pub documents: Vec<Document>,
@@ -41,7 +41,8 @@ pub struct Page {
 }
 
 /// One change, as it comes from a guest.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Stores a document that is new.
     Create {
@@ -133,7 +134,7 @@ impl Documents {
                  in its descriptor"
             )));
         };
-        check_options(options)?;
+        request::no_options(options)?;
         if self.0.open.fetch_add(1, Ordering::AcqRel) >= COLLECTIONS_OPEN_MAX {
             self.0.open.fetch_sub(1, Ordering::AcqRel);
             let (open, max) = (COLLECTIONS_OPEN_MAX + 1, COLLECTIONS_OPEN_MAX as u64);
@@ -188,10 +189,12 @@ impl Collection {
         filter: Option<&str>,
         cursor: Option<&str>,
         limit: u32,
+        options: Option<&str>,
     ) -> Result<Page, ClientError> {
         let scope = &self.documents.scope;
         scope.calls.enter("collection.query")?;
         scope.check()?;
+        request::no_options(options)?;
         if !(1..=PAGE_DOCUMENTS_MAX).contains(&limit) {
             let problem = format!("has to be 1 to {PAGE_DOCUMENTS_MAX}");
             return Err(ClientError::invalid("limit", &problem));
@@ -209,8 +212,10 @@ impl Collection {
     pub async fn apply(
         &self,
         changes: Vec<Change>,
+        options: Option<&str>,
     ) -> Result<Vec<Result<String, ClientError>>, ClientError> {
         self.documents.scope.calls.enter("collection.apply")?;
+        request::no_options(options)?;
         if changes.len() > CHANGES_MAX {
             let max = CHANGES_MAX as u64;
             return Err(ClientError::too_large(
@@ -366,21 +371,6 @@ impl From<ChangeRefused> for ClientError {
             ChangeRefused::TooLarge { .. } => ErrorCode::TooLarge,
         };
         Self::new(code, refused.to_string())
-    }
-}
-
-fn check_options(options: Option<&str>) -> Result<(), ClientError> {
-    let Some(options) = options else {
-        return Ok(());
-    };
-    // A long text is not even read: as a tree it would be many times as large.
-    let is_short = options.len() <= REQUEST_BYTES_MAX;
-    match is_short.then(|| json::parse(options)) {
-        Some(Ok(serde_json::Value::Object(keys))) if keys.is_empty() => Ok(()),
-        _ => Err(ClientError::invalid(
-            "options",
-            "has to be an object without keys",
-        )),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The error that a client answers a guest with.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use taskhost_store::error::StoreError;
 
@@ -7,7 +8,8 @@ const FIELD_BYTES_MAX: usize = 512;
 const PROBLEM_BYTES_MAX: usize = 1024;
 
 /// What kind of failure, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorCode {
     /// The run was not granted that.
     Denied,
@@ -60,7 +62,7 @@ impl ErrorCode {
 }
 
 /// Why a call did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[error("{}: {message}", .code.as_str())]
 pub struct ClientError {
     /// What kind of failure.

@@ -22,12 +22,14 @@ mod exchange;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 
 pub use addresses::Range;
 pub use destination::origin;
 pub(crate) use exchange::Outbound;
 pub use network::{Connection, Names, Network, Outside};
 
+use crate::encoded;
 use crate::error::ClientError;
 use crate::scope::Scope;
 use exchange::Room;
@@ -40,7 +42,7 @@ const REQUESTS_AT_ONCE: usize = 8;
 const ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// What to send.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Request {
     /// In upper case.
     pub method: String,
@@ -49,9 +51,12 @@ pub struct Request {
     /// With placeholders of secrets.
     pub headers: Vec<(String, String)>,
     /// None: without.
+    #[serde(serialize_with = "encoded::optional")]
     pub body: Option<Vec<u8>>,
     /// For the whole request, redirects included.
     pub timeout_ms: Option<u64>,
+    /// JSON text, an object without keys so far.
+    pub options: Option<String>,
 }
 
 impl Request {
@@ -64,18 +69,22 @@ impl Request {
             + size_of_val(self.headers.as_slice())
             + self.headers.iter().map(header).sum::<usize>()
             + self.body.as_ref().map_or(0, Vec::len)
+            + self.options.as_ref().map_or(0, String::len)
     }
 }
 
 /// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
     /// `200` and so on.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     /// As it came.
+    #[serde(with = "encoded")]
     pub body: Vec<u8>,
+    /// Where it came from, after redirects.
+    pub url: String,
 }
 
 /// The interface `http`.

@@ -22,6 +22,7 @@ use futures_util::future::join_all;
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Label, Space};
 
+pub use answer::Embeddings;
 pub use connectors::{Connector, ConnectorLimits, Connectors, Key};
 pub use server::{HttpServer, ModelServer, NoReply, Reply, Room};
 pub use url::Url;
@@ -79,10 +80,10 @@ const COMPLETION: Kind<String> = Kind {
     read: Prepared::completion,
     judge: answer::completion,
 };
-const EMBEDDING: Kind<Vec<Vec<f32>>> = Kind {
+const EMBEDDING: Kind<Embeddings> = Kind {
     path: "embeddings",
     read: Prepared::embedding,
-    judge: answer::vectors,
+    judge: answer::embeddings,
 };
 
 impl InferenceGrant {
@@ -206,20 +207,25 @@ impl Inference {
     ///
     /// # Errors
     /// As [`Self::complete`].
-    pub async fn embed(&self, request: String) -> Result<Vec<Vec<f32>>, ClientError> {
+    pub async fn embed(&self, request: String) -> Result<Embeddings, ClientError> {
         let grant = self.granted("inference.embed")?;
         let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
         self.waited(self.ask(grant, &EMBEDDING, request, &room))
             .await
     }
 
-    /// Tokens that the run may still use with the first model that it was granted; none where
-    /// nobody limits them.
+    /// Tokens that the run may still use with that model, or with the first one that it was granted;
+    /// 0 for one that it was not, none where nobody limits them.
     #[must_use]
-    pub fn budget_remaining(&self) -> Option<u64> {
+    pub fn budget_remaining(&self, model: Option<&str>) -> Option<u64> {
         self.0.scope.calls.note("inference.budget-remaining");
         let grant = self.0.grant.as_ref()?;
-        let Ok(connector) = grant.connector(None) else {
+        let name = match model.map(Label::parse) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return Some(0),
+        };
+        let Ok(connector) = grant.connector(name.as_ref()) else {
             return Some(0);
         };
         let payer = grant.payer(connector, self.0.scope.clock.now().as_ms());

@@ -17,6 +17,7 @@
 
 pub mod error;
 pub mod json;
+pub mod encoded;
 pub mod schema;
 pub mod beside;
 mod sync;

@@ -1,6 +1,6 @@
 //! Requests for stream data and filters of collections, read from a guest's JSON text.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use taskhost_model::condition::Condition;
 use taskhost_model::query::Query;
 
@@ -16,6 +16,7 @@ pub(crate) fn query(text: &str) -> Result<Query, ClientError> {
         // An array would do for the parser, with the values in the order of the fields.
         return Err(ClientError::invalid("", "the request has to be an object"));
     };
+    no_nulls(object)?;
     let condition = object.remove("where");
     let mut query: Query = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -39,6 +40,33 @@ pub(crate) fn filter(text: &str) -> Result<Condition, ClientError> {
     condition_at("filter", &parse("the filter", text)?)
 }
 
+/// `options.json`: an object without keys, so far.
+pub(crate) fn no_options(options: Option<&str>) -> Result<(), ClientError> {
+    let Some(options) = options else {
+        return Ok(());
+    };
+    // A long text is not even read: as a tree it would be many times as large.
+    let is_short = options.len() <= REQUEST_BYTES_MAX;
+    match is_short.then(|| json::parse(options)) {
+        Some(Ok(Value::Object(keys))) if keys.is_empty() => Ok(()),
+        _ => Err(ClientError::invalid(
+            "options",
+            "has to be an object without keys",
+        )),
+    }
+}
+
+/// A later host may give `null` a meaning, and a key that is not there has one already.
+pub(crate) fn no_nulls(object: &Map<String, Value>) -> Result<(), ClientError> {
+    match object.iter().find(|(_, value)| value.is_null()) {
+        Some((key, _)) => Err(ClientError::invalid(
+            key,
+            "is `null`: leave the key out instead",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn parse(what: &str, text: &str) -> Result<Value, ClientError> {
     if text.len() > REQUEST_BYTES_MAX {
         return Err(ClientError::too_large(
@@ -48,7 +76,8 @@ fn parse(what: &str, text: &str) -> Result<Value, ClientError> {
             REQUEST_BYTES_MAX as u64,
         ));
     }
-    json::parse(text).map_err(|error| ClientError::invalid("", &format!("{what} {error}")))
+    let checked = json::check(text).and_then(|()| json::parse(text));
+    checked.map_err(|error| ClientError::invalid("", &format!("{what} {error}")))
 }
 
 fn condition_at(field: &str, value: &Value) -> Result<Condition, ClientError> {
@@ -91,6 +120,9 @@ mod tests {
                 "where.and[0].field",
             ),
             (r#"{"from":0,"to":1,"limit":1}"#, "limit"),
+            (r#"{"from":0,"to":1,"size":null}"#, "size"),
+            (r#"{"from":0,"to":1,"size":5.0}"#, "size"),
+            (r#"{"from":0,"to":1,"size":1,"size":2}"#, ""),
         ];
         for (text, field) in cases {
             assert_eq!(field_of(text), field, "{text}");

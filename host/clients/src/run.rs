@@ -189,6 +189,22 @@ impl RunClients {
     pub fn describing() -> Self {
         let calls = Calls::new(None, None);
         let scope = Arc::new(Scope::new(StopSignal::new(), Clock::System, 0, calls));
+        Self::without_grants(scope)
+    }
+
+    /// Clients of a run that a recording answers: nothing is granted; what is logged goes to
+    /// `sink`.
+    #[must_use]
+    pub fn replaying(stop: StopSignal, sink: Arc<dyn RunSink>, log_bytes_max: u64) -> Self {
+        let calls = Calls::new(None, None);
+        let scope = Arc::new(Scope::new(stop, Clock::System, 0, calls));
+        Self {
+            log: Log::new(Arc::clone(&scope), Some(sink), log_bytes_max),
+            ..Self::without_grants(scope)
+        }
+    }
+
+    fn without_grants(scope: Arc<Scope>) -> Self {
         Self {
             context: Context::new(Arc::clone(&scope), None),
             progress: Progress::new(Arc::clone(&scope), None),
@@ -202,6 +218,11 @@ impl RunClients {
             children: Children::new(Arc::clone(&scope), None),
             scope,
         }
+    }
+
+    /// Counts a call that a recording answers, as the client does that it replaces.
+    pub fn note(&self, call: &'static str) {
+        self.scope.calls.note(call);
     }
 
     /// The guest is entered: from now on it has to move.

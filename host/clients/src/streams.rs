@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taskhost_model::ids::StreamKey;
 use taskhost_model::requester::Requester;
@@ -19,7 +20,7 @@ use crate::turns::Turns;
 const SAMPLES_AT_ONCE: usize = 4;
 
 /// Documents, and what had to stay out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// JSON texts.
     pub documents: Vec<String>,

@@ -45,6 +45,9 @@ pub struct Task {
     /// Whose child it is; a child ends with its parent's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// Whether what its run asks and is answered is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
     /// Who scheduled it.
     pub requested_by: String,
     /// Who canceled this run.

@@ -36,6 +36,13 @@ impl Timestamp {
         Self::from_ms(self.0.saturating_add(ms))
     }
 
+    /// The time `duration` earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_ms(self.0.saturating_sub(ms))
+    }
+
     /// How long after `earlier`; zero when it is not after.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

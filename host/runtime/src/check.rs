@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn cut_anywhere_it_is_refused() {
-        let whole = wat::parse_str(task_with("", "0.1.0")).unwrap();
+        let whole = wat::parse_str(task_with("", "1.0.0")).unwrap();
         let contract = Contract::read(COMPONENT_TYPE).unwrap();
         assert_eq!(check(&whole, FEATURES, &contract), Ok(()));
         // Behind its exports are only names, which a component can do without.
@@ -264,13 +264,13 @@ mod tests {
 
     #[test]
     fn a_newer_host_is_named() {
-        let message = wat_mistakes(&task_with("", "0.2.0"));
-        assert!(message.contains("taskhost:task/task@0.2.0"), "{message}");
+        let message = wat_mistakes(&task_with("", "2.0.0"));
+        assert!(message.contains("taskhost:task/task@2.0.0"), "{message}");
         assert!(message.contains("built for a newer host"), "{message}");
-        let import = r#"(import "taskhost:task/log@1.0.0" (instance))"#;
-        let message = wat_mistakes(&task_with(import, "0.1.0"));
+        let import = r#"(import "taskhost:task/log@2.0.0" (instance))"#;
+        let message = wat_mistakes(&task_with(import, "1.0.0"));
         assert!(
-            message.contains("imports taskhost:task/log@1.0.0"),
+            message.contains("imports taskhost:task/log@2.0.0"),
             "{message}"
         );
     }
@@ -278,19 +278,19 @@ mod tests {
     #[test]
     fn what_this_host_has_not_is_named_to_the_function() {
         let imports = r#"
-            (import "taskhost:task/streams@0.1.4" (instance
+            (import "taskhost:task/streams@1.0.4" (instance
                 (export "watch" (func (param "name" string)))
                 (export "count" (func (param "name" string)))))
-            (import "taskhost:task/siblings@0.1.0" (instance))
+            (import "taskhost:task/siblings@1.0.0" (instance))
             (import "wasi:http/types@0.2.3" (instance))
             (import "wasi:io/poll@0.3.0" (instance))
             (import "wasi:io/streams@0.2.9" (instance))
             (import "acme:db/sql" (instance))
         "#;
-        let message = wat_mistakes(&task_with(imports, "0.1.0"));
+        let message = wat_mistakes(&task_with(imports, "1.0.0"));
         for part in [
-            "imports taskhost:task/streams.watch, which this host (0.1) does not have",
-            "imports taskhost:task/siblings, which this host (0.1) does not have",
+            "imports taskhost:task/streams.watch, which this host (1.0) does not have",
+            "imports taskhost:task/siblings, which this host (1.0) does not have",
             "imports wasi:http/types@0.2.3, which this host does not have",
             "imports wasi:io/poll@0.3.0",
             "imports acme:db/sql, which no taskhost has",

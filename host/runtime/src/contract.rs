@@ -10,7 +10,7 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 /// The contract's package.
 pub(crate) const PACKAGE: &str = "taskhost:task";
 
-/// A name with its version: `taskhost:task/streams@0.1.0`.
+/// A name with its version: `taskhost:task/streams@1.0.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interface {
     /// Without the version.
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn the_contract_is_read_from_the_wit() {
         let contract = Contract::read(COMPONENT_TYPE).unwrap();
-        assert_eq!(contract.version, [0, 1, 0]);
+        assert_eq!(contract.version, [1, 0, 0]);
         let names: Vec<_> = contract.interfaces.keys().map(String::as_str).collect();
         assert_eq!(
             names,

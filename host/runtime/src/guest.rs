@@ -14,6 +14,7 @@ use crate::meter::{Meter, Metered};
 use crate::places::Place;
 use crate::settings::RunLimits;
 use crate::state::GuestState;
+use crate::tape::Tape;
 use crate::ticker::Ticking;
 
 /// Handles that an instance may hold, its own resources included.
@@ -42,6 +43,7 @@ pub(crate) struct Guest {
     pub(crate) is_hog: Arc<AtomicBool>,
     /// Held until the guest is gone, also where its caller is gone before.
     pub(crate) ticking: Ticking,
+    pub(crate) tape: Tape,
 }
 
 impl Entry {
@@ -102,7 +104,7 @@ impl Guest {
         let meter = || Arc::clone(&self.meter);
         let memory_bytes = self.limits.memory_bytes;
         let memory = MemoryLimit::new(memory_bytes, Arc::clone(&self.budget), meter());
-        let state = GuestState::new(self.clients.clone(), meter(), memory);
+        let state = GuestState::new(self.clients.clone(), meter(), memory, self.tape.clone());
         let mut store = Store::try_new(self.code.engine(), state)?;
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.call_bytes());

@@ -26,6 +26,7 @@ use crate::meter::Meter;
 use crate::places::Places;
 use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
 use crate::state::{GuestState, WASI_RESOURCES_MAX};
+use crate::tape::Tape;
 use crate::ticker::Ticker;
 use crate::{check, compile, engine};
 
@@ -80,6 +81,8 @@ pub struct RunRequest {
     pub stop: StopSignal,
     /// Called on a guest's thread just before the component's `run` is entered.
     pub on_start: Box<dyn FnOnce() + Send>,
+    /// Whether it is recorded or replayed.
+    pub tape: Tape,
 }
 
 impl Runtime {
@@ -178,7 +181,13 @@ impl Runtime {
         let stop = StopSignal::new();
         let clients = RunClients::describing();
         let exit = self
-            .call(component, Entry::Describe, clients, self.describe, stop)
+            .call(
+                component,
+                Entry::Describe,
+                (clients, Tape::Off),
+                self.describe,
+                stop,
+            )
             .await;
         match exit.outcome {
             ExitOutcome::Completed(descriptor) => Ok(descriptor),
@@ -198,9 +207,11 @@ impl Runtime {
             limits,
             stop,
             on_start,
+            tape,
         } = request;
         let entry = Entry::Run { params, on_start };
-        self.call(component, entry, clients, limits, stop).await
+        self.call(component, entry, (clients, tape), limits, stop)
+            .await
     }
 
     async fn compiled(&self, digest: &Digest, bytes: Arc<[u8]>) -> Result<Code, LoadError> {
@@ -230,7 +241,7 @@ impl Runtime {
         &self,
         component: &Component,
         entry: Entry,
-        clients: RunClients,
+        (clients, tape): (RunClients, Tape),
         limits: RunLimits,
         stop: StopSignal,
     ) -> RunExit {
@@ -249,6 +260,7 @@ impl Runtime {
             budget,
             is_hog: Arc::clone(&component.is_hog),
             ticking: self.ticker.tick(),
+            tape,
         };
         self.caller.call(guest).await
     }

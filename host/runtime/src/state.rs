@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use taskhost_clients::run::RunClients;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -9,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::memory::MemoryLimit;
 use crate::meter::Meter;
 use crate::output::GuestOutput;
+use crate::tape::{Call, Tape, tape_wasi};
 
 /// Streams, pollables and the like that an instance may hold at once.
 pub(crate) const WASI_RESOURCES_MAX: usize = 1024;
@@ -21,24 +23,33 @@ pub(crate) struct GuestState {
     pub(crate) meter: Arc<Meter>,
     pub(crate) memory: MemoryLimit,
     pub(crate) table: ResourceTable,
+    /// Collections that were opened.
+    pub(crate) opened: u32,
+    pub(crate) tape: Tape,
     wasi: WasiCtx,
     stdout: GuestOutput,
     stderr: GuestOutput,
 }
 
 impl GuestState {
-    pub(crate) fn new(clients: RunClients, meter: Arc<Meter>, memory: MemoryLimit) -> Self {
+    pub(crate) fn new(
+        clients: RunClients,
+        meter: Arc<Meter>,
+        memory: MemoryLimit,
+        tape: Tape,
+    ) -> Self {
         let stdout = GuestOutput::stdout(clients.log.clone());
         let stderr = GuestOutput::stderr(clients.log.clone());
         // No folder, variable, argument, address or name: what is not built in is not there.
-        let wasi = WasiCtx::builder()
-            .stdout(stdout.clone())
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(stdout.clone())
             .stderr(stderr.clone())
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES_MAX)
-            .build();
+            .max_random_size(RANDOM_BYTES_MAX);
+        tape_wasi(&tape, &mut wasi);
+        let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(WASI_RESOURCES_MAX);
         Self {
@@ -46,10 +57,20 @@ impl GuestState {
             meter,
             memory,
             table,
+            opened: 0,
+            tape,
             wasi,
             stdout,
             stderr,
         }
+    }
+
+    /// A call of the contract with these arguments: a tuple, or `()`.
+    pub(crate) fn call(&self, call: &'static str, arguments: &impl Serialize) -> Call {
+        if let Tape::Replays(_) = self.tape {
+            self.clients.note(call);
+        }
+        self.tape.call(call, arguments)
     }
 
     /// What is left of the outputs goes into the log; what the guest said of its panic.

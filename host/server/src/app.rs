@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::folder::{self, Folder, FolderError};
+use crate::host_key::KeyFile;
 use crate::http::{self, About, State};
 use crate::memory;
 use crate::settings::{ConnectorSettings, HttpSettings, Settings};
@@ -132,6 +133,7 @@ impl App {
             connectors: connectors(&settings)?,
             network: network(&settings, disturbance.outside),
             script: disturbance.script,
+            host_key: Arc::new(KeyFile::beside(&settings.data)),
         })
         .await?;
         let params_bytes_max = settings.limits.params_bytes_max;
@@ -266,14 +268,16 @@ fn runtime_settings(settings: &Settings) -> RuntimeSettings {
     runtime.runs_max = settings.runs.slots + settings.runs.parked;
     let memory_bytes = settings.runs.memory_bytes;
     runtime.memory_bytes_max = memory_bytes.unwrap_or_else(|| memory::allowed_bytes() / 2);
-    runtime.compile = this_program().map(|program| CompileCommand {
-        program,
-        args: vec![
-            COMPILE_COMMAND.into(),
-            settings.component_cache.clone().into(),
-        ],
-    });
+    runtime.compile = compile_command(&settings.component_cache);
     runtime
+}
+
+/// This program, compiling into a cache.
+pub(crate) fn compile_command(cache: &Path) -> Option<CompileCommand> {
+    this_program().map(|program| CompileCommand {
+        program,
+        args: vec![COMPILE_COMMAND.into(), cache.into()],
+    })
 }
 
 /// This program. On Linux by the name that still works when its file has been replaced.

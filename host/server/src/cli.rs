@@ -26,6 +26,7 @@ mod types;
 mod serve;
 mod demo;
 mod test;
+mod replay;
 mod new;
 mod check;
 
@@ -91,6 +92,8 @@ pub enum Command {
     Check(check::Check),
     /// Test a component, on a host of its own.
     Test(test::Test),
+    /// Run a recorded run again, here.
+    Replay(replay::ReplayRun),
     /// List and load task types.
     #[command(subcommand)]
     Types(types::Types),
@@ -151,6 +154,7 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::New(command) => new::run(&command),
         Command::Check(command) => check::run(&command).await,
         Command::Test(command) => test::run(&command).await,
+        Command::Replay(command) => replay::run(&command).await,
         Command::Types(command) => types::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }

@@ -259,6 +259,13 @@ impl RunChildren {
     }
 }
 
+/// As params are kept: without spaces, in the order in which a tree is written.
+fn canonical(params: &str) -> Result<Arc<str>, ClientError> {
+    let tree: Result<serde_json::Value, _> = serde_json::from_str(params);
+    let tree = tree.map_err(|error| ClientError::new(ErrorCode::Invalid, error.to_string()))?;
+    Ok(Arc::from(tree.to_string()))
+}
+
 #[async_trait]
 impl ChildRuns for RunChildren {
     async fn spawn(&self, wish: ChildWish) -> Result<TaskId, ClientError> {
@@ -274,8 +281,9 @@ impl ChildRuns for RunChildren {
                     checked.map_err(|errors| explained(ServiceError::Invalid { errors }))?;
                 (params, version.descriptor.stream)
             }
-            // Its type has gone since.
-            (Err(_), Some(_)) => (params, StreamUse::None),
+            // Its type has gone since: nothing is left to check, and they are compared as one writes
+            // what was checked.
+            (Err(_), Some(_)) => (canonical(&params)?, StreamUse::None),
             (Err(error), None) => return Err(explained(error)),
         };
         if let Some(stored) = found {
@@ -290,6 +298,8 @@ impl ChildRuns for RunChildren {
             priority: Some(wish.priority.unwrap_or(self.task.run.priority)),
             run_at: None,
             timeout_ms: wish.timeout_ms,
+            // What it does is not what its parent was asked to keep.
+            record: false,
             condition: Some(WriteCondition::Absent),
         };
         let parent = Parent {

@@ -15,6 +15,7 @@ use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
+use taskhost_store::recordings::RecordingStore;
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
 use tokio::sync::Semaphore;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changes::{ChangeKind, Changes, Watch};
 use crate::error::ServiceError;
+use crate::host_key::HostKey;
 use crate::live::Live;
 use crate::settings::Settings;
 use crate::types::TaskTypes;
@@ -40,6 +42,9 @@ pub(crate) struct Core {
     /// What runs read together leaves a share to people.
     pub(crate) turns: RunTurns,
     pub(crate) checkpoints: Arc<dyn CheckpointStore>,
+    pub(crate) recordings: Arc<dyn RecordingStore>,
+    /// Seals recordings.
+    pub(crate) host_key: Arc<dyn HostKey>,
     /// Language models.
     pub(crate) connectors: Connectors,
     /// How runs reach the outside.

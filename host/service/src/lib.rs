@@ -21,6 +21,7 @@
 pub mod signatures;
 pub mod policy;
 pub mod settings;
+pub mod host_key;
 pub mod error;
 pub mod view;
 mod background;
@@ -43,6 +44,7 @@ mod end;
 mod slot;
 mod children;
 mod outcome;
+pub mod recording;
 mod runner;
 mod claims;
 mod scheduler;

@@ -22,15 +22,16 @@ pub struct Rule {
     pub type_id: Option<TypeId>,
     /// What it may reach.
     pub allowed: Capabilities,
+    /// Whether its runs may be recorded.
+    pub record: bool,
 }
 
 impl Policy {
     /// Everything that the rules let a type reach.
     #[must_use]
     pub fn allowed(&self, type_id: &TypeId) -> Capabilities {
-        let rules = self.rules.iter();
-        let of_type = rules.filter(|rule| rule.type_id.as_ref().is_none_or(|id| id == type_id));
-        of_type.fold(Capabilities::default(), |all, rule| all.and(&rule.allowed))
+        let rules = self.of_type(type_id);
+        rules.fold(Capabilities::default(), |all, rule| all.and(&rule.allowed))
     }
 
     /// The same with what an operator has approved for this very version.
@@ -41,6 +42,17 @@ impl Policy {
             Some(approval) => allowed.and(&approval.allowed),
             None => allowed,
         }
+    }
+
+    /// Whether runs of a type may be recorded.
+    #[must_use]
+    pub fn may_record(&self, type_id: &TypeId) -> bool {
+        self.of_type(type_id).any(|rule| rule.record)
+    }
+
+    fn of_type(&self, type_id: &TypeId) -> impl Iterator<Item = &Rule> {
+        let is_meant = move |rule: &&Rule| rule.type_id.as_ref().is_none_or(|id| id == type_id);
+        self.rules.iter().filter(is_meant)
     }
 }
 
@@ -64,6 +76,7 @@ mod tests {
         let rule = |type_id: Option<&str>, name: &str| Rule {
             type_id: type_id.map(|id| TypeId::parse(id).unwrap()),
             allowed: secret(name),
+            record: type_id == Some("b"),
         };
         let policy = Policy {
             rules: vec![
@@ -73,6 +86,8 @@ mod tests {
             ],
             ..Policy::default()
         };
+        let may_record = |id: &str| policy.may_record(&TypeId::parse(id).unwrap());
+        assert!(may_record("b") && !may_record("a"));
         let at = Timestamp::from_ms(1);
         let mut version = Version {
             digest: Digest::parse(&"0".repeat(64)).unwrap(),

@@ -13,7 +13,7 @@ use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
-use taskhost_runtime::{Component, ExitOutcome, RunLimits, RunRequest, Runtime};
+use taskhost_runtime::{Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime};
 use taskhost_store::event::RunEvent;
 use taskhost_store::queue::StoredTask;
 
@@ -23,6 +23,7 @@ use crate::end::write_end;
 use crate::error::ServiceError;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
+use crate::recording::RunRecording;
 use crate::report::Reporter;
 use crate::slot::Slot;
 use crate::sync::Mutex;
@@ -106,20 +107,13 @@ async fn run(
         Err(error) => return Some(event_without_run(error, tokens_used)),
     };
     let reporter = Arc::new(Reporter::default());
-    let request = RunRequest {
-        params: claimed.params.to_string(),
-        clients: clients(core, claimed, &version, (stop, &reporter, children)),
-        limits: limits(core, &claimed.task, &version),
-        stop: stop.clone(),
-        on_start: started_callback(core, &reporter),
-    };
-    let has_time = !request.limits.wall.is_zero();
-    let running = async {
-        let exit = runtime.run(component, request).await;
-        reporter.finish();
-        exit
-    };
-    let (mut exit, ()) = tokio::join!(running, reporter.write_along(core, &claimed.task, stop));
+    let (mut exit, has_time) = driven(
+        core,
+        (runtime, component),
+        (claimed, &version),
+        (stop, &reporter, children),
+    )
+    .await;
     let report = reporter.take(core, &claimed.task);
     let mistake = tokio::select! {
         biased;
@@ -140,6 +134,40 @@ async fn run(
     };
     let now = core.clock.now();
     event_of(exit, report, mistake, attempt, &core.settings, now)
+}
+
+/// Runs the component, and writes along what it says. Whether it had any time left.
+async fn driven(
+    core: &Arc<Core>,
+    (runtime, component): (&Runtime, &Component),
+    (claimed, version): (&StoredTask, &LoadedVersion),
+    (stop, reporter, children): (&StopSignal, &Arc<Reporter>, &Arc<RunChildren>),
+) -> (RunExit, bool) {
+    let clients = clients(core, claimed, version, (stop, reporter, children));
+    let limits = limits(core, &claimed.task, version);
+    let recording = RunRecording::begin(core, claimed, version, &limits).await;
+    let request = RunRequest {
+        params: claimed.params.to_string(),
+        clients,
+        limits,
+        stop: stop.clone(),
+        on_start: started_callback(core, reporter),
+        tape: recording.tape(),
+    };
+    let has_time = !limits.wall.is_zero();
+    let running = async {
+        let exit = runtime.run(component, request).await;
+        reporter.finish();
+        recording.finish();
+        exit
+    };
+    let (exit, (), ()) = tokio::join!(
+        running,
+        reporter.write_along(core, &claimed.task, stop),
+        recording.write_along()
+    );
+    recording.end(&exit.outcome).await;
+    (exit, has_time)
 }
 
 impl Lack {

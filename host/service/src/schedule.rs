@@ -37,6 +37,8 @@ pub struct ScheduleRequest {
     pub run_at: Option<Timestamp>,
     /// Shortens the type's wall-clock limit.
     pub timeout_ms: Option<u64>,
+    /// Whether what the run asks and is answered is to be kept.
+    pub record: bool,
     /// Only when the task is absent, or has a version.
     pub condition: Option<WriteCondition>,
 }
@@ -90,6 +92,7 @@ impl Tasks {
         check_id(&key, &request)?;
         self.check_stream(&key, &request, &version).await?;
         check_numbers(&request)?;
+        self.check_record(&request)?;
         self.check_params(&mut request, &version).await?;
         let now = self.0.clock.now();
         let run = NewRun {
@@ -98,6 +101,7 @@ impl Tasks {
             stream: request.stream.clone(),
             params: Arc::clone(&request.params),
             parent,
+            record: request.record,
             requested_by: by.name.clone(),
             priority: request.priority.unwrap_or(0),
             due_at: request.run_at.unwrap_or(now).max(now),
@@ -185,6 +189,24 @@ impl Tasks {
                 }
             }
         }
+    }
+
+    /// Looks for the key, too: a run that is to be recorded and cannot be is better not begun.
+    fn check_record(&self, request: &ScheduleRequest) -> Result<(), ServiceError> {
+        if !request.record {
+            return Ok(());
+        }
+        let type_id = &request.type_id;
+        if !self.0.settings.policy.may_record(type_id) {
+            let problem = format!(
+                "is not allowed to tasks of type `{type_id}`: an operator allows it with this in \
+                 the host's settings:\n[[allow]]\ntype = \"{type_id}\"\nrecord = true"
+            );
+            return Err(ServiceError::invalid("record", problem));
+        }
+        let key = self.0.host_key.to_seal();
+        let missing = |reason| ServiceError::Internal { reason };
+        key.map(drop).map_err(missing)
     }
 
     /// Leaves the params as they are kept.

@@ -24,6 +24,7 @@ use crate::claims::Claims;
 use crate::collections::Collections;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
+use crate::host_key::HostKey;
 use crate::live::Live;
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub network: Network,
     /// What a test of a task type puts between guests and their clients.
     pub script: Option<Arc<dyn CallScript>>,
+    /// Seals recordings.
+    pub host_key: Arc<dyn HostKey>,
 }
 
 /// The running service. Cheap to clone.
@@ -104,6 +107,8 @@ impl Service {
             documents: parts.stores.documents,
             turns: RunTurns::default(),
             checkpoints: parts.stores.checkpoints,
+            recordings: parts.stores.recordings,
+            host_key: parts.host_key,
             connectors: parts.connectors,
             network: parts.network,
             script: parts.script,

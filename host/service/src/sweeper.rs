@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::Incarnation;
@@ -19,6 +20,9 @@ use crate::settings::Settings;
 /// Documents looked at in one go, beside one for each run that is at work or waits for children.
 const BATCH: usize = 1_000;
 
+/// How long after a run's end its recording is kept.
+const RECORDINGS_KEPT_AFTER_END: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What one sweep did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Swept {
@@ -26,6 +30,7 @@ pub(crate) struct Swept {
     pub(crate) tombstones: u64,
     pub(crate) stream_documents: u64,
     pub(crate) orphans: u64,
+    pub(crate) recordings: u64,
 }
 
 /// What a held document needs.
@@ -95,11 +100,14 @@ impl Sweeper {
         let orphans = core.cancel_orphans().await?;
         let stream_documents = core.streams.enforce_retention(core.clock.now()).await?;
         core.types.retire_unused().await?;
+        let before = core.clock.now().minus(RECORDINGS_KEPT_AFTER_END);
+        let recordings = core.recordings.forget_ended(before).await?;
         Ok(Swept {
             lost_runs,
             tombstones,
             stream_documents,
             orphans,
+            recordings,
         })
     }
 

@@ -32,7 +32,7 @@ use crate::wake::Wake;
 use catalog::Catalog;
 use push::Pushes;
 
-pub use push::Pushed;
+pub use push::{Pushed, digest_of};
 pub use view::{ShownState, TypeView, VersionView};
 
 /// Loads, lists and hands out task types. Cheap to clone.

@@ -269,6 +269,7 @@ fn new_run() -> Result<NewRun, Failure> {
         stream: None,
         params: Arc::from(r#"{"name":"you"}"#),
         parent: None,
+        record: false,
         requested_by: "local".to_owned(),
         priority: 0,
         due_at: Clock::System.now(),

@@ -51,6 +51,8 @@ pub struct Write {
     pub log: TextChange,
     /// Whether the task's checkpoints end with this.
     pub ends_checkpoints: bool,
+    /// Whether its recordings do.
+    pub ends_recordings: bool,
 }
 
 /// What happens to a text that lies apart from the document.
@@ -155,6 +157,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         last_canceled_at: last(|task| task.last_canceled_at),
         last_failed_at: last(|task| task.last_failed_at),
         parent: new.parent.clone(),
+        record: new.record,
         requested_by: new.requested_by.clone(),
         canceled_by: None,
         acknowledged_by: None,
@@ -175,6 +178,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         payload: TextChange::Clear,
         log: TextChange::Clear,
         ends_checkpoints: true,
+        ends_recordings: true,
     }))
 }
 
@@ -258,6 +262,7 @@ fn delete(task: &Task, now: Timestamp) -> Decision {
         payload: TextChange::Clear,
         log: TextChange::Clear,
         ends_checkpoints: true,
+        ends_recordings: true,
     }))
 }
 
@@ -320,6 +325,7 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
         payload,
         log,
         ends_checkpoints: phase == Phase::Completed,
+        ends_recordings: false,
     }))
 }
 
@@ -364,6 +370,7 @@ fn progress(task: &Task, report: &RunReport) -> Decision {
         payload,
         log,
         ends_checkpoints: false,
+        ends_recordings: false,
     }))
 }
 
@@ -448,6 +455,7 @@ fn write(task: Task) -> Decision {
         payload,
         log,
         ends_checkpoints: false,
+        ends_recordings: false,
     }))
 }
 

@@ -17,6 +17,7 @@ mod lists;
 mod texts;
 mod collections;
 mod kept;
+mod recorded;
 mod stream_data;
 mod samples;
 mod retention;
@@ -151,6 +152,13 @@ async fn of_documents(make: &impl Fn() -> Subject) {
             a_new_schedule_a_result_and_a_deletion_end_checkpoints,
             a_lost_host_loses_no_checkpoint,
             a_save_beyond_a_limit_changes_nothing,
+        }
+        recorded {
+            pieces_are_read_as_they_were_written,
+            only_a_live_run_is_recorded,
+            an_attempt_that_begins_again_is_recorded_anew,
+            a_new_schedule_and_a_deletion_end_recordings,
+            recordings_end_some_time_after_their_run,
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct NewRun {
     pub due_at: Timestamp,
     /// Shortens the type's wall-clock limit.
     pub timeout_ms: Option<u64>,
+    /// Whether what it asks and is answered is kept.
+    pub record: bool,
     /// How many attempts the type allows.
     pub max_attempts: u32,
     /// Only when there is no task of this id, or only when it has this version.

@@ -10,6 +10,7 @@
 mod tasks;
 mod documents;
 mod checkpoints;
+mod recordings;
 mod streams;
 mod components;
 
@@ -93,6 +94,7 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
     Stores::of_parts(
         faulty(&stores.tasks, policy),
         faulty(&stores.checkpoints, policy),
+        faulty(&stores.recordings, policy),
         faulty(&stores.documents, policy),
         faulty(&stores.streams, policy),
         faulty(&stores.components, policy),

@@ -1,4 +1,4 @@
-//! Where documents live: five traits with numbered guarantees, the backends behind them, and
+//! Where documents live: six traits with numbered guarantees, the backends behind them, and
 //! one conformance suite that every backend passes.
 //!
 //! # Guarantees
@@ -19,6 +19,7 @@ pub mod queue;
 pub mod tasks;
 pub mod documents;
 pub mod checkpoints;
+pub mod recordings;
 pub mod streams;
 pub mod components;
 mod place;

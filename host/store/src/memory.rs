@@ -4,6 +4,7 @@
 mod checkpoints;
 mod components;
 mod documents;
+mod recordings;
 mod streams;
 mod tasks;
 
@@ -37,6 +38,7 @@ struct Content {
     tasks: BTreeMap<TaskKey, Entry>,
     /// Grows with every new task; breaks ties in lists.
     last_task: i64,
+    last_recording: i64,
     labels: BTreeMap<Label, TypeId>,
     paused_types: BTreeMap<TypeId, Paused>,
     documents: BTreeMap<ScopeKey, BTreeMap<DocumentId, (u64, Arc<str>)>>,
@@ -57,6 +59,7 @@ struct Entry {
     payload: Option<Arc<str>>,
     log: String,
     checkpoints: BTreeMap<String, Checkpoint>,
+    recordings: Vec<recordings::Recording>,
 }
 
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
 use crate::memory::Memory;
+use crate::recordings::RecordingStore;
 use crate::sqlite::Sqlite;
 use crate::streams::StreamStore;
 use crate::tasks::TaskStore;
@@ -33,6 +34,8 @@ pub struct Stores {
     pub tasks: Arc<dyn TaskStore>,
     /// What tasks keep from one attempt to the next.
     pub checkpoints: Arc<dyn CheckpointStore>,
+    /// What recorded runs have asked and were answered.
+    pub recordings: Arc<dyn RecordingStore>,
     /// Collections.
     pub documents: Arc<dyn DocumentStore>,
     /// Stream data.
@@ -123,6 +126,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
     Ok(Stores {
         tasks: Arc::clone(&sqlite) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&sqlite) as Arc<dyn CheckpointStore>,
+        recordings: Arc::clone(&sqlite) as Arc<dyn RecordingStore>,
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
@@ -137,6 +141,7 @@ pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
     Stores {
         tasks: Arc::clone(&memory) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&memory) as Arc<dyn CheckpointStore>,
+        recordings: Arc::clone(&memory) as Arc<dyn RecordingStore>,
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: memory,
@@ -151,6 +156,7 @@ impl Stores {
     pub fn of_parts(
         tasks: Arc<dyn TaskStore>,
         checkpoints: Arc<dyn CheckpointStore>,
+        recordings: Arc<dyn RecordingStore>,
         documents: Arc<dyn DocumentStore>,
         streams: Arc<dyn StreamStore>,
         components: Arc<dyn ComponentStore>,
@@ -158,6 +164,7 @@ impl Stores {
         Self {
             tasks,
             checkpoints,
+            recordings,
             documents,
             streams,
             components,

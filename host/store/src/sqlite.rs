@@ -10,6 +10,7 @@ mod schema;
 mod row;
 mod read_task;
 mod checkpoints;
+mod recordings;
 mod write_task;
 mod claim;
 mod along;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 /// The contract's error, imported.
-const ERROR: &str = r#"(import "taskhost:task/types@0.1.0" (instance $types
+const ERROR: &str = r#"(import "taskhost:task/types@1.0.0" (instance $types
     (type $e (record (field "code" string) (field "message" string)
       (field "retryable" bool) (field "retry-after-ms" (option u64))
       (field "details" (option string))))
@@ -18,7 +18,7 @@ const EXPORTS: &str = r#"(func $describe (result string) (canon lift (core func 
       (memory $bytes) (realloc $realloc)))
   (instance $task (export "error" (type $error))
     (export "describe" (func $describe)) (export "run" (func $run)))
-  (export "taskhost:task/task@0.1.0" (instance $task))"#;
+  (export "taskhost:task/task@1.0.0" (instance $task))"#;
 
 /// What a component of [`stepping`] does, whatever its params are.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,7 @@ pub fn stepping(descriptor: &str, result: &str, steps: Steps) -> Vec<u8> {
   (alias core export $memory "memory" (core memory $bytes))
   (alias core export $memory "realloc" (core func $realloc))
   {ERROR}
-  (import "taskhost:task/context@0.1.0" (instance $context
+  (import "taskhost:task/context@1.0.0" (instance $context
     (export "error" (type $e (eq $error)))
     (export "attempt" (func (result u32)))
     (export "sleep" (func (param "ms" u64) (result (result (error $e)))))))

@@ -34,6 +34,7 @@ fn request(text: String) -> http::Request {
         headers: Vec::new(),
         body: Some(text.into_bytes()),
         timeout_ms: None,
+        options: None,
     }
 }
 

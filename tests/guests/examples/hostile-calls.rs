@@ -83,10 +83,12 @@ fn huge(call: &str) -> Result<(), Error> {
         "open" => Collection::open(&text, None).map(drop),
         "open-options" => Collection::open("hostile", Some(&text)).map(drop),
         "get" => open()?.get(&text).map(drop),
-        "query-filter" => open()?.query(Some(&text), None, 1).map(drop),
-        "query-cursor" => open()?.query(None, Some(&text), 1).map(drop),
-        "apply" => open()?.apply(&[put("a", &text)]).map(drop),
-        "apply-many" => open()?.apply(&vec![put("", ""); 500_000]).map(drop),
+        "query-filter" => open()?.query(Some(&text), None, 1, None).map(drop),
+        "query-cursor" => open()?.query(None, Some(&text), 1, None).map(drop),
+        "query-options" => open()?.query(None, None, 1, Some(&text)).map(drop),
+        "apply" => open()?.apply(&[put("a", &text)], None).map(drop),
+        "apply-options" => open()?.apply(&[], Some(&text)).map(drop),
+        "apply-many" => open()?.apply(&vec![put("", ""); 500_000], None).map(drop),
         "log" => {
             log::log(log::Level::Info, &text, None);
             Ok(())
@@ -278,7 +280,7 @@ fn ask(answers: &mut Map<String, Value>) {
         "complete-many much",
         inference::complete_many(&many(17, MIB)),
     );
-    let left = inference::budget_remaining();
+    let left = inference::budget_remaining(None);
     answers.insert(
         "budget-remaining".to_owned(),
         json!(left.map_or("none", |_| "ok")),
@@ -301,22 +303,26 @@ fn explosive() -> String {
 fn store(answers: &mut Map<String, Value>, hostile: &Collection) {
     note(answers, "get without id", hostile.get(""));
     note(answers, "get with a huge id", hostile.get(&"x".repeat(MIB)));
-    note(answers, "query none", hostile.query(None, None, 0));
-    note(answers, "query all", hostile.query(None, None, u32::MAX));
+    note(answers, "query none", hostile.query(None, None, 0, None));
+    note(
+        answers,
+        "query all",
+        hostile.query(None, None, u32::MAX, None),
+    );
     note(
         answers,
         "query with a made-up cursor",
-        hostile.query(None, Some("made up"), 1),
+        hostile.query(None, Some("made up"), 1, None),
     );
     note(
         answers,
         "query with no JSON",
-        hostile.query(Some("{ no JSON"), None, 1),
+        hostile.query(Some("{ no JSON"), None, 1, None),
     );
     note(
         answers,
         "query deep",
-        hostile.query(Some(&nested_not(50_000)), None, 1),
+        hostile.query(Some(&nested_not(50_000)), None, 1, None),
     );
     let changes = [
         ("without id", put("", "{}")),
@@ -355,13 +361,14 @@ fn store(answers: &mut Map<String, Value>, hostile: &Collection) {
     ];
     for (name, change) in changes.into_iter().chain(numbers()) {
         let answer = hostile
-            .apply(&[change])
+            .apply(&[change], None)
             .and_then(|mut all| all.pop().unwrap_or_else(silence));
         note(answers, &format!("apply {name}"), answer);
     }
     let many: Vec<_> = (0..100_000).map(|n| put(&format!("m{n}"), "{}")).collect();
-    note(answers, "apply many", hostile.apply(&many));
-    note(answers, "apply nothing", hostile.apply(&[]));
+    note(answers, "apply many", hostile.apply(&many, None));
+    note(answers, "apply nothing", hostile.apply(&[], None));
+    note(answers, "apply options", hostile.apply(&[], Some("[]")));
 }
 
 fn numbers() -> [(&'static str, Change); 2] {

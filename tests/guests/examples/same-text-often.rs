@@ -25,7 +25,7 @@ fn run(_: String) -> Result<String, Error> {
     body.extend(std::iter::repeat_n('x', BODY_BYTES - 8));
     body.push_str("\"}");
     let collection = Collection::open("hostile", None)?;
-    let stored = collection.apply(&puts_of_one_body(&body, 16))?;
+    let stored = collection.apply(&puts_of_one_body(&body, 16), None)?;
     Ok(json!({"stored": stored.iter().filter(|answer| answer.is_ok()).count()}).to_string())
 }
 

@@ -21,7 +21,7 @@
       (i32.store (i32.const 12) (i32.const 2))
       (i32.const 0)))
   (core instance $code (instantiate $code))
-  (import "taskhost:task/types@0.1.0" (instance $types
+  (import "taskhost:task/types@1.0.0" (instance $types
     (type $e (record (field "code" string) (field "message" string)
       (field "retryable" bool) (field "retry-after-ms" (option u64))
       (field "details" (option string))))
@@ -34,4 +34,4 @@
       (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
   (instance $task (export "error" (type $error))
     (export "describe" (func $describe)) (export "run" (func $run)))
-  (export "taskhost:task/task@0.1.0" (instance $task)))
+  (export "taskhost:task/task@1.0.0" (instance $task)))

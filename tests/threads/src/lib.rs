@@ -86,6 +86,8 @@ mod ticker;
 pub(crate) mod signatures;
 #[path = "../../../host/service/src/policy.rs"]
 pub(crate) mod policy;
+#[path = "../../../host/service/src/host_key.rs"]
+mod host_key;
 #[path = "../../../host/service/src/settings.rs"]
 mod settings;
 #[path = "../../../host/service/src/error.rs"]

@@ -27,6 +27,7 @@ use super::network::{Network, NoConnection};
 use super::{Request, Response};
 use crate::denied::{Denial, Denials};
 use crate::error::{ClientError, ErrorCode};
+use crate::request::no_options;
 use crate::secrets::RunSecrets;
 
 /// Redirects that are followed; the next one is answered as it came.
@@ -102,6 +103,7 @@ impl Outbound {
         request: Request,
         room: &Room,
     ) -> Result<Response, ClientError> {
+        no_options(request.options.as_deref())?;
         let timeout_ms = request.timeout_ms.unwrap_or(TIMEOUT_MS);
         if !(1..=TIMEOUT_MS_MAX).contains(&timeout_ms) {
             let problem = format!("has to be from 1 to {TIMEOUT_MS_MAX}, and is {timeout_ms}");
@@ -255,6 +257,7 @@ impl Outbound {
             status: head.status.as_u16(),
             headers: headers.collect(),
             body,
+            url: self.text(hop.to.text().as_bytes()),
         })
     }
 
@@ -289,6 +292,7 @@ impl Hop {
             headers,
             body,
             timeout_ms: _,
+            options: _,
         } = request;
         let method = checked_method(&method)?;
         let to = Destination::parse(&url)?;

@@ -18,7 +18,7 @@ fn put(id: &str, body: &str) -> Change {
 }
 
 async fn apply_one(collection: &Collection, change: Change) -> Result<String, ErrorCode> {
-    let answers = collection.apply(vec![change]).await.unwrap();
+    let answers = collection.apply(vec![change], None).await.unwrap();
     answers
         .into_iter()
         .next()
@@ -103,7 +103,7 @@ async fn each_change_stands_alone() {
             if_version: None,
         },
     ];
-    let answers = collection.apply(changes).await.unwrap();
+    let answers = collection.apply(changes, None).await.unwrap();
     let codes: Vec<_> = answers
         .iter()
         .map(|answer| answer.as_ref().map_err(|error| error.code).err())
@@ -162,12 +162,12 @@ async fn calls_are_limited() {
     let collection = bench.clients.documents.open("features", None).unwrap();
     let many = |count: usize, body: &str| (0..count).map(|n| put(&format!("d{n}"), body)).collect();
     assert_eq!(
-        code(collection.apply(many(1001, "{}")).await),
+        code(collection.apply(many(1001, "{}"), None).await),
         ErrorCode::TooLarge
     );
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(900_000));
     assert_eq!(
-        code(collection.apply(many(20, &large)).await),
+        code(collection.apply(many(20, &large), None).await),
         ErrorCode::TooLarge
     );
     let versions = (0..20).map(|n| Change::Delete {
@@ -175,7 +175,7 @@ async fn calls_are_limited() {
         if_version: Some(large.clone()),
     });
     assert_eq!(
-        code(collection.apply(versions.collect()).await),
+        code(collection.apply(versions.collect(), None).await),
         ErrorCode::TooLarge
     );
     assert_eq!(
@@ -185,24 +185,30 @@ async fn calls_are_limited() {
     );
     for limit in [0, 1001, u32::MAX] {
         assert_eq!(
-            code(collection.query(None, None, limit).await),
+            code(collection.query(None, None, limit, None).await),
             ErrorCode::Invalid
         );
     }
     assert_eq!(
-        code(collection.query(Some("{"), None, 1).await),
+        code(collection.query(Some("{"), None, 1, None).await),
         ErrorCode::Invalid
     );
     let long = " ".repeat(65 * 1024);
     assert_eq!(
-        code(collection.query(Some(&long), None, 1).await),
+        code(collection.query(Some(&long), None, 1, None).await),
         ErrorCode::TooLarge
     );
     assert_eq!(
-        code(collection.query(None, Some("made up"), 1).await),
+        code(collection.query(None, Some("made up"), 1, None).await),
         ErrorCode::Invalid
     );
-    assert!(collection.apply(Vec::new()).await.unwrap().is_empty());
+    for options in ["[]", "{", r#"{"fresh":true}"#, &long] {
+        let page = collection.query(None, None, 1, Some(options)).await;
+        assert_eq!(code(page), ErrorCode::Invalid, "{options:.20}");
+        let applied = collection.apply(Vec::new(), Some(options)).await;
+        assert_eq!(code(applied), ErrorCode::Invalid, "{options:.20}");
+    }
+    assert!(collection.apply(Vec::new(), None).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -213,12 +219,12 @@ async fn pages_are_complete_and_fit_the_memory() {
     let changes = (0..30)
         .map(|n| put(&format!("d{n:02}"), &body(n)))
         .collect();
-    collection.apply(changes).await.unwrap();
+    collection.apply(changes, None).await.unwrap();
     let mut seen = Vec::new();
     let mut cursor = None;
     loop {
         let page = collection
-            .query(None, cursor.as_deref(), 1000)
+            .query(None, cursor.as_deref(), 1000, None)
             .await
             .unwrap();
         let bytes: usize = page
@@ -236,7 +242,10 @@ async fn pages_are_complete_and_fit_the_memory() {
     let all: Vec<_> = (0..30).map(|n| format!("d{n:02}")).collect();
     assert_eq!(seen, all);
     let filter = r#"{"field":"n","gte":28}"#;
-    let page = collection.query(Some(filter), None, 1000).await.unwrap();
+    let page = collection
+        .query(Some(filter), None, 1000, None)
+        .await
+        .unwrap();
     assert_eq!((page.documents.len(), page.next), (2, None));
 }
 
@@ -249,7 +258,7 @@ async fn asked_to_stop_it_can_still_save() {
     assert!(collection.get("a").await.unwrap().is_some());
     assert!(!bench.stop.told());
     assert_eq!(
-        code(collection.query(None, None, 1).await),
+        code(collection.query(None, None, 1, None).await),
         ErrorCode::Deadline
     );
     assert!(bench.stop.told());
@@ -271,7 +280,7 @@ async fn without_its_lease_it_writes_nothing_and_stops() {
         .await
         .unwrap();
     assert_eq!(
-        code(collection.apply(vec![put("a", "{}")]).await),
+        code(collection.apply(vec![put("a", "{}")], None).await),
         ErrorCode::Canceled
     );
     assert_eq!(bench.stop.asked(), Some(StopReason::Fenced));

@@ -108,7 +108,8 @@ async fn vectors_come_in_the_order_of_their_texts() {
     .await;
     let bench = bench(&server, limits()).await;
     let request = json!({"texts": ["a", "b"]}).to_string();
-    let vectors = bench.clients.inference.embed(request).await.unwrap();
+    let embeddings = bench.clients.inference.embed(request).await.unwrap();
+    let vectors = embeddings.vectors;
     assert_eq!(vectors, [[0.0, 0.5], [1.0, 0.5]]);
     assert_eq!(
         server.seen()[0].body,
@@ -145,7 +146,7 @@ async fn what_is_not_granted_reaches_no_server() {
         ErrorCode::Denied
     );
     assert_eq!(code(describing.embed(hi()).await), ErrorCode::Denied);
-    assert_eq!(describing.budget_remaining(), None);
+    assert_eq!(describing.budget_remaining(None), None);
     assert!(server.seen().is_empty());
 }
 

@@ -132,7 +132,7 @@ async fn whatever_collections_runs_query_one_read_is_left_for_people() {
     let query = |clients: RunClients| {
         tokio::spawn(async move {
             let collection = clients.documents.open("features", None).unwrap();
-            collection.query(None, None, 1).await.map(drop)
+            collection.query(None, None, 1, None).await.map(drop)
         })
     };
     let (share, count) = (READS_AT_ONCE as usize - 1, 5);

@@ -18,6 +18,7 @@ use wasmtime::{Result, format_err};
 use crate::memory::{Full, MemoryLimit};
 use crate::meter::Meter;
 use crate::state::GuestState;
+use crate::tape::{LOG, Tape};
 
 #[allow(
     missing_docs,
@@ -37,7 +38,7 @@ mod generated {
             "taskhost:task/types.error" => taskhost_clients::error::ClientError,
         },
         with: {
-            "taskhost:task/documents.collection": taskhost_clients::documents::Collection,
+            "taskhost:task/documents.collection": crate::bindings::v1::Opened,
         },
         include_component_type: true,
     });
@@ -49,7 +50,7 @@ pub(crate) use generated::{COMPONENT_TYPE, TaskTypePre};
 use generated::taskhost::task::{context, documents, log, progress, streams, types};
 
 /// What every task type exports.
-const TASK: &str = "taskhost:task/task@0.1.0";
+const TASK: &str = "taskhost:task/task@1.0.0";
 
 /// Whether a component's `describe` and `run` take and give what the contract says. The bindings
 /// ask only once there is an instance, when it is too late to tell whose fault it is.
@@ -109,52 +110,76 @@ impl types::Host for GuestState {
 
 impl context::Host for GuestState {
     async fn task_id(&mut self) -> Result<String> {
-        Ok(self.clients.context.task_id())
+        let call = self.call("context.task-id", &());
+        let answer = async { self.clients.context.task_id() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn task_type(&mut self) -> Result<String> {
-        Ok(self.clients.context.task_type())
+        let call = self.call("context.task-type", &());
+        let answer = async { self.clients.context.task_type() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn run_id(&mut self) -> Result<String> {
-        Ok(self.clients.context.run_id())
+        let call = self.call("context.run-id", &());
+        let answer = async { self.clients.context.run_id() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn attempt(&mut self) -> Result<u32> {
-        Ok(self.clients.context.attempt())
+        let call = self.call("context.attempt", &());
+        let answer = async { self.clients.context.attempt() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn space(&mut self) -> Result<String> {
-        Ok(self.clients.context.space())
+        let call = self.call("context.space", &());
+        let answer = async { self.clients.context.space() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn stream(&mut self) -> Result<Option<String>> {
-        Ok(self.clients.context.stream())
+        let call = self.call("context.stream", &());
+        let answer = async { self.clients.context.stream() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn requested_by(&mut self) -> Result<String> {
-        Ok(self.clients.context.requested_by())
+        let call = self.call("context.requested-by", &());
+        let answer = async { self.clients.context.requested_by() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn scheduled_at_ms(&mut self) -> Result<u64> {
-        Ok(self.clients.context.scheduled_at_ms())
+        let call = self.call("context.scheduled-at-ms", &());
+        let answer = async { self.clients.context.scheduled_at_ms() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn remaining_ms(&mut self) -> Result<u64> {
-        Ok(self.clients.context.remaining_ms())
+        let call = self.call("context.remaining-ms", &());
+        let answer = async { self.clients.context.remaining_ms() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn cancel_requested(&mut self) -> Result<bool> {
-        Ok(self.clients.context.cancel_requested())
+        let call = self.call("context.cancel-requested", &());
+        let answer = async { self.clients.context.cancel_requested() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn cancel_reason(&mut self) -> Result<Option<String>> {
-        Ok(self.clients.context.cancel_reason())
+        let call = self.call("context.cancel-reason", &());
+        let answer = async { self.clients.context.cancel_reason() };
+        Ok(call.answer(&self.meter, answer).await)
     }
 
     async fn sleep(&mut self, ms: u64) -> Result<(), ClientError> {
+        let call = self.call("context.sleep", &(ms,));
         let sleep = self.clients.context.sleep(ms);
-        waited((&self.meter, &self.memory), 0, sleep).await
+        let sleep = waited((&self.meter, &self.memory), 0, sleep);
+        call.answer(&self.meter, sleep).await
     }
 }
 
@@ -165,15 +190,21 @@ impl progress::Host for GuestState {
         total: Option<u64>,
         message: String,
     ) -> Result<(), ClientError> {
-        self.clients.progress.report(done, total, &message)
+        let call = self.call("progress.report", &(done, total, &message));
+        let said = async { self.clients.progress.report(done, total, &message) };
+        call.answer(&self.meter, said).await
     }
 
     async fn phase(&mut self, name: String) -> Result<(), ClientError> {
-        self.clients.progress.phase(&name)
+        let call = self.call("progress.phase", &(&name,));
+        let said = async { self.clients.progress.phase(&name) };
+        call.answer(&self.meter, said).await
     }
 
     async fn heartbeat(&mut self) -> Result<(), ClientError> {
-        self.clients.progress.heartbeat()
+        let call = self.call("progress.heartbeat", &());
+        let said = async { self.clients.progress.heartbeat() };
+        call.answer(&self.meter, said).await
     }
 }
 
@@ -191,7 +222,16 @@ impl log::Host for GuestState {
             log::Level::Warn => LogLevel::Warn,
             log::Level::Error => LogLevel::Error,
         };
-        self.clients.log.log(level, &message, fields.as_deref());
+        let log = &self.clients.log;
+        let logged = || log.log(level, &message, fields.as_deref());
+        // A replay shows what the guest logs now.
+        match &self.tape {
+            Tape::Records(_) => {
+                let call = self.call(LOG, &(level, &message, &fields));
+                call.answer(&self.meter, async { logged() }).await;
+            }
+            Tape::Off | Tape::Replays(_) => logged(),
+        }
         Ok(())
     }
 }
@@ -217,14 +257,18 @@ impl From<Batch> for streams::Batch {
 
 impl streams::Host for GuestState {
     async fn describe(&mut self, name: String) -> Result<String, ClientError> {
+        let call = self.call("streams.describe", &(&name,));
         let describe = self.clients.streams.describe(&name);
-        waited((&self.meter, &self.memory), name.len(), describe).await
+        let describe = waited((&self.meter, &self.memory), name.len(), describe);
+        call.answer(&self.meter, describe).await
     }
 
     async fn count(&mut self, name: String, query: String) -> Result<String, ClientError> {
+        let call = self.call("streams.count", &(&name, &query));
         let brought = name.len() + query.len();
         let count = self.clients.streams.count(&name, &query);
-        waited((&self.meter, &self.memory), brought, count).await
+        let count = waited((&self.meter, &self.memory), brought, count);
+        call.answer(&self.meter, count).await
     }
 
     async fn sample(
@@ -232,10 +276,11 @@ impl streams::Host for GuestState {
         name: String,
         request: String,
     ) -> Result<streams::Batch, ClientError> {
+        let call = self.call("streams.sample", &(&name, &request));
         let brought = name.len() + request.len();
         let sample = self.clients.streams.sample(&name, &request);
-        let sample = waited((&self.meter, &self.memory), brought, sample).await?;
-        Ok(sample.into())
+        let sample = waited((&self.meter, &self.memory), brought, sample);
+        Ok(call.answer(&self.meter, sample).await?.into())
     }
 
     async fn sample_many(
@@ -243,9 +288,11 @@ impl streams::Host for GuestState {
         name: String,
         requests: Vec<String>,
     ) -> Result<Vec<Result<streams::Batch, types::Error>>, ClientError> {
+        let call = self.call("streams.sample-many", &(&name, &requests));
         let brought = name.len() + bytes_of(&requests, String::len);
         let samples = self.clients.streams.sample_many(&name, &requests);
-        let samples = waited((&self.meter, &self.memory), brought, samples).await?;
+        let samples = waited((&self.meter, &self.memory), brought, samples);
+        let samples = call.answer(&self.meter, samples).await?;
         let each = samples
             .into_iter()
             .map(|one| one.map(Into::into).map_err(Into::into));
@@ -253,9 +300,11 @@ impl streams::Host for GuestState {
     }
 
     async fn field_stats(&mut self, name: String, request: String) -> Result<String, ClientError> {
+        let call = self.call("streams.field-stats", &(&name, &request));
         let brought = name.len() + request.len();
         let stats = self.clients.streams.field_stats(&name, &request);
-        waited((&self.meter, &self.memory), brought, stats).await
+        let stats = waited((&self.meter, &self.memory), brought, stats);
+        call.answer(&self.meter, stats).await
     }
 
     async fn search(
@@ -263,10 +312,11 @@ impl streams::Host for GuestState {
         name: String,
         request: String,
     ) -> Result<streams::Batch, ClientError> {
+        let call = self.call("streams.search", &(&name, &request));
         let brought = name.len() + request.len();
         let search = self.clients.streams.search(&name, &request);
-        let search = waited((&self.meter, &self.memory), brought, search).await?;
-        Ok(search.into())
+        let search = waited((&self.meter, &self.memory), brought, search);
+        Ok(call.answer(&self.meter, search).await?.into())
     }
 }
 
@@ -296,6 +346,26 @@ impl From<documents::Change> for clients::Change {
     }
 }
 
+/// A collection that a guest holds.
+#[derive(Debug)]
+#[expect(
+    unreachable_pub,
+    reason = "what the macro writes hands it on as if it were public"
+)]
+pub struct Opened {
+    /// Which one it is of those that the guest has opened.
+    number: u32,
+    /// None where a recording answers.
+    client: Option<clients::Collection>,
+}
+
+impl Opened {
+    fn client(&self) -> Result<&clients::Collection, ClientError> {
+        let missing = || ClientError::new(ErrorCode::Internal, "the collection has no store");
+        self.client.as_ref().ok_or_else(missing)
+    }
+}
+
 impl documents::Host for GuestState {}
 
 impl documents::HostCollection for GuestState {
@@ -303,58 +373,87 @@ impl documents::HostCollection for GuestState {
         &mut self,
         label: String,
         options: Option<String>,
-    ) -> Result<Resource<clients::Collection>, ClientError> {
-        let collection = self.clients.documents.open(&label, options.as_deref())?;
-        self.table.push(collection).map_err(no_room)
+    ) -> Result<Resource<Opened>, ClientError> {
+        let call = self.call("collection.open", &(&label, &options));
+        let mut client = None;
+        let open = async {
+            client = Some(self.clients.documents.open(&label, options.as_deref())?);
+            Ok::<_, ClientError>(())
+        };
+        call.answer(&self.meter, open).await?;
+        self.opened += 1;
+        let number = self.opened;
+        self.table.push(Opened { number, client }).map_err(no_room)
     }
 
     async fn get(
         &mut self,
-        collection: Resource<clients::Collection>,
+        collection: Resource<Opened>,
         id: String,
     ) -> Result<Option<documents::Document>, ClientError> {
-        let collection = self.table.get(&collection).map_err(not_open)?;
-        let get = collection.get(&id);
-        let found = waited((&self.meter, &self.memory), id.len(), get).await?;
+        let open = self.table.get(&collection).map_err(not_open)?;
+        let call = self.call("collection.get", &(open.number, &id));
+        let get = async { open.client()?.get(&id).await };
+        let found = waited((&self.meter, &self.memory), id.len(), get);
+        let found = call.answer(&self.meter, found).await?;
         Ok(found.map(Into::into))
     }
 
     async fn query(
         &mut self,
-        collection: Resource<clients::Collection>,
+        collection: Resource<Opened>,
         filter: Option<String>,
         cursor: Option<String>,
         limit: u32,
+        options: Option<String>,
     ) -> Result<documents::Page, ClientError> {
-        let collection = self.table.get(&collection).map_err(not_open)?;
-        let brought = [&filter, &cursor].map(|text| text.as_ref().map_or(0, String::len));
+        let open = self.table.get(&collection).map_err(not_open)?;
+        let call = self.call(
+            "collection.query",
+            &(open.number, &filter, &cursor, limit, &options),
+        );
+        let brought = [&filter, &cursor, &options].map(|text| text.as_ref().map_or(0, String::len));
         let brought = brought.iter().sum();
-        let page = collection.query(filter.as_deref(), cursor.as_deref(), limit);
-        let page = waited((&self.meter, &self.memory), brought, page).await?;
-        let clients::Page { documents, next } = page;
+        let page = async {
+            let client = open.client()?;
+            let page = client.query(
+                filter.as_deref(),
+                cursor.as_deref(),
+                limit,
+                options.as_deref(),
+            );
+            page.await
+        };
+        let page = waited((&self.meter, &self.memory), brought, page);
+        let clients::Page { documents, next } = call.answer(&self.meter, page).await?;
         Ok(documents::Page {
             documents: documents.into_iter().map(Into::into).collect(),
             next,
+            details: None,
         })
     }
 
     async fn apply(
         &mut self,
-        collection: Resource<clients::Collection>,
+        collection: Resource<Opened>,
         changes: Vec<documents::Change>,
+        options: Option<String>,
     ) -> Result<Vec<Result<String, types::Error>>, ClientError> {
-        let collection = self.table.get(&collection).map_err(not_open)?;
+        let open = self.table.get(&collection).map_err(not_open)?;
         let changes: Vec<clients::Change> = changes.into_iter().map(Into::into).collect();
-        let brought = bytes_of(&changes, clients::Change::bytes);
-        let apply = collection.apply(changes);
-        let answers = waited((&self.meter, &self.memory), brought, apply).await?;
+        let call = self.call("collection.apply", &(open.number, &changes, &options));
+        let options_bytes = options.as_ref().map_or(0, String::len);
+        let brought = bytes_of(&changes, clients::Change::bytes) + options_bytes;
+        let apply = async { open.client()?.apply(changes, options.as_deref()).await };
+        let answers = waited((&self.meter, &self.memory), brought, apply);
+        let answers = call.answer(&self.meter, answers).await?;
         Ok(answers
             .into_iter()
             .map(|answer| answer.map_err(Into::into))
             .collect())
     }
 
-    async fn drop(&mut self, collection: Resource<clients::Collection>) -> Result<()> {
+    async fn drop(&mut self, collection: Resource<Opened>) -> Result<()> {
         self.table.delete(collection)?;
         Ok(())
     }

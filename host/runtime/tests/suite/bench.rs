@@ -148,7 +148,7 @@ impl TestRun {
         let info = claimed(&stores, clock.now()).await;
         let stop = StopSignal::new();
         let said = Arc::new(Said::default());
-        let labels = ["roundtrip", "hostile", "cooperative"];
+        let labels = ["roundtrip", "whole", "hostile", "cooperative"];
         let clients = RunClients::new(RunParts {
             grants: Grants {
                 stream: info.stream.clone(),
@@ -207,6 +207,7 @@ impl TestRun {
             clients: self.clients.clone(),
             limits: self.limits,
             stop: self.stop.clone(),
+            tape: taskhost_runtime::Tape::Off,
             on_start: Box::new(on_start),
         }
     }
@@ -278,6 +279,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         stream: Some(name.clone()),
         params: "{}".into(),
         parent: None,
+        record: false,
         requested_by: requester.name.clone(),
         priority: 0,
         due_at: now,

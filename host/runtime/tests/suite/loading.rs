@@ -162,14 +162,14 @@ async fn a_child_that_dies_is_a_refusal() {
 #[tokio::test]
 async fn functions_of_other_types_are_refused() {
     let text = r#"(component
-        (import "taskhost:task/context@0.1.0" (instance
+        (import "taskhost:task/context@1.0.0" (instance
             (export "attempt" (func (result string)))))
         (core module $m (func (export "f") (result i32) unreachable) (memory (export "m") 1))
         (core instance $i (instantiate $m))
         (func $describe (result string)
             (canon lift (core func $i "f") (memory (core memory $i "m"))))
         (instance $task (export "describe" (func $describe)))
-        (export "taskhost:task/task@0.1.0" (instance $task)))"#;
+        (export "taskhost:task/task@1.0.0" (instance $task)))"#;
     let bytes: Arc<[u8]> = Arc::from(::wat::parse_str(text).unwrap());
     let runtime = runtime();
     runtime.check(&bytes).unwrap();
@@ -206,7 +206,7 @@ async fn a_task_of_other_types_is_refused() {
             (func $run {run} (canon lift (core func $i "run") (memory (core memory $i "m"))
                 (realloc (core func $i "realloc"))))
             (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-            (export "taskhost:task/task@0.1.0" (instance $task)))"#
+            (export "taskhost:task/task@1.0.0" (instance $task)))"#
         );
         let bytes: Arc<[u8]> = Arc::from(::wat::parse_str(text).unwrap());
         runtime.check(&bytes).unwrap();

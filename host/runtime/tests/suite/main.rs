@@ -14,3 +14,4 @@ mod reach;
 mod stopping;
 mod sharing;
 mod loading;
+mod released;

@@ -59,7 +59,7 @@ pub(crate) fn component(fields: &str, describe: &str, run: &str) -> Arc<[u8]> {
         (canon lift (core func $guest "run")
             (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-    (export "taskhost:task/task@0.1.0" (instance $task)))"#
+    (export "taskhost:task/task@1.0.0" (instance $task)))"#
     );
     Arc::from(wat::parse_str(text).unwrap())
 }
@@ -71,21 +71,21 @@ const IMPORTS: &str = r#"
             (field "code" string) (field "message" string) (field "retryable" bool)
             (field "retry-after-ms" (option u64)) (field "details" (option string))))
         (export "error" (type (eq $error')))))
-    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+    (import "taskhost:task/types@1.0.0" (instance $types (type $types')))
     (alias export $types "error" (type $error))
     (type $context' (instance
         (alias outer 1 $error (type $outer))
         (export "error" (type $error (eq $outer)))
         (export "cancel-requested" (func (result bool)))
         (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
-    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
+    (import "taskhost:task/context@1.0.0" (instance $context (type $context')))
 
     (type $log' (instance
         (type $level' (enum "trace" "debug" "info" "warn" "error"))
         (export "level" (type $level (eq $level')))
         (export "log" (func (param "level" $level) (param "message" string)
             (param "fields" (option string))))))
-    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+    (import "taskhost:task/log@1.0.0" (instance $log (type $log')))
 
     (import "wasi:io/poll@0.2.0" (instance $poll
         (export "pollable" (type $pollable' (sub resource)))

@@ -32,6 +32,12 @@ fn text_of_task(id: &str, task: &Value) -> String {
         "scheduled",
         joined(&task["created_at"], "by", &task["requested_by"]),
     );
+    if task["record"] == true {
+        line(
+            "recorded",
+            format!("for a day after its end: taskhost replay {id}"),
+        );
+    }
     line("run", run(task));
     line("due", waits_until(task).unwrap_or_default());
     line("waits", string(&task["run"]["waiting_for"]));

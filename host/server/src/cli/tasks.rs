@@ -42,6 +42,9 @@ pub struct Schedule {
     /// From -100 to 100; higher goes first.
     #[arg(long, allow_hyphen_values = true)]
     pub priority: Option<i32>,
+    /// Keep what the run asks and is answered for `taskhost replay`; an operator has to allow it.
+    #[arg(long)]
+    pub record: bool,
     /// Follow the task until it ends.
     #[arg(long)]
     pub watch: bool,
@@ -107,6 +110,9 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
     }
     if let Some(priority) = command.priority {
         body["priority"] = json!(priority);
+    }
+    if command.record {
+        body["record"] = json!(true);
     }
     let request = client
         .in_space(Method::PUT, &["tasks", id.as_str()])

@@ -19,7 +19,7 @@ use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 23] = [
+const RESERVED: [&str; 24] = [
     "outcome",
     "params",
     "id",
@@ -33,6 +33,7 @@ const RESERVED: [&str; 23] = [
     "last_canceled_at",
     "last_failed_at",
     "parent",
+    "record",
     "requested_by",
     "canceled_by",
     "acknowledged_by",
@@ -120,6 +121,7 @@ impl Serialize for StatusAnswer<'_> {
             optional(&mut map, key, at.as_ref())?;
         }
         optional(&mut map, "parent", task.parent.as_ref())?;
+        optional(&mut map, "record", task.record.then_some(&true))?;
         map.serialize_entry("requested_by", &task.requested_by)?;
         optional(&mut map, "canceled_by", task.canceled_by.as_ref())?;
         optional(&mut map, "acknowledged_by", task.acknowledged_by.as_ref())?;
@@ -316,6 +318,7 @@ mod tests {
             last_canceled_at: None,
             last_failed_at: None,
             parent: None,
+            record: false,
             requested_by: "local".to_owned(),
             canceled_by: None,
             acknowledged_by: None,
@@ -409,6 +412,7 @@ mod tests {
         task.last_acknowledged_at = at;
         task.last_canceled_at = at;
         task.last_failed_at = at;
+        task.record = true;
         task.parent = Some(taskhost_model::task::Parent {
             task: task.id.clone(),
             run: task.run.id,

@@ -194,6 +194,7 @@ fn wish(name: &StreamName, from: Timestamp, to: Timestamp) -> Result<ScheduleReq
         priority: None,
         run_at: None,
         timeout_ms: None,
+        record: false,
         condition: None,
     })
 }

@@ -8,11 +8,13 @@ use axum::body::Body;
 use axum::extract;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{get, post, put};
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskhost_model::ids::{RunId, StreamName, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
+use taskhost_service::error::ServiceError;
 use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
 use taskhost_store::tasks::ListRequest;
 
@@ -38,6 +40,7 @@ pub(crate) fn routes() -> Router<State> {
             post(acknowledge),
         )
         .route("/v1/spaces/{space}/tasks/{id}/runs/{run}/log", get(log))
+        .route("/v1/spaces/{space}/tasks/{id}/recording", get(recording))
 }
 
 type Answer = Result<Response<Body>, Problem>;
@@ -52,6 +55,8 @@ struct ScheduleBody {
     priority: Option<i32>,
     run_at: Option<Timestamp>,
     timeout_ms: Option<u64>,
+    #[serde(default)]
+    record: bool,
 }
 
 fn no_params() -> Arc<str> {
@@ -75,6 +80,7 @@ async fn schedule(
         priority: body.priority,
         run_at: body.run_at,
         timeout_ms: body.timeout_ms,
+        record: body.record,
         condition: request::write_condition(&headers)?,
     };
     let (id, wanted) = (key.id.clone(), wish.type_id.clone());
@@ -276,6 +282,31 @@ async fn log(extract::State(state): extract::State<State>, ids: PathIds) -> Answ
         "application/x-ndjson",
         StatusCode::OK,
         lines,
+    ))
+}
+
+/// The head is read before it is answered, so that whoever may not read it, or cannot, is told.
+async fn recording(
+    extract::State(state): extract::State<State>,
+    ids: PathIds,
+    request: Request<Body>,
+) -> Answer {
+    let key = ids.task()?;
+    let mut query = QueryParams::of(request.uri())?;
+    let attempt = query.number("attempt")?;
+    query.finish()?;
+    let attempt = attempt.map(|attempt| u32::try_from(attempt).unwrap_or(u32::MAX));
+    let tasks = &state.service().tasks;
+    let (first, recording) = tasks.recording(state.by(), &key, attempt).await?;
+    let rest = stream::try_unfold(recording, |mut recording| async {
+        let piece = recording.next().await?;
+        Ok::<_, ServiceError>(piece.map(|piece| (piece, recording)))
+    });
+    let pieces = stream::once(async { Ok(first) }).chain(rest);
+    Ok(answer::bytes_of(
+        "application/x-ndjson",
+        StatusCode::OK,
+        Body::from_stream(pieces),
     ))
 }
 

@@ -29,6 +29,10 @@ pub(crate) fn routes() -> Router<State> {
         .route("/v1/task-types/{type}/resume", post(resume))
         .route("/v1/task-types/{type}/versions/{digest}", delete(forget))
         .route(
+            "/v1/task-types/{type}/versions/{digest}/component",
+            get(component),
+        )
+        .route(
             "/v1/task-types/{type}/versions/{digest}/approve",
             post(approve),
         )
@@ -132,6 +136,12 @@ fn signature(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// The version that a path names.
 fn version(ids: &PathIds) -> Result<(TypeId, Digest), Problem> {
     Ok((ids.id("type")?, ids.id("digest")?))
+}
+
+async fn component(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+    let (type_id, digest) = version(&ids)?;
+    let bytes = state.service().types.bytes(&type_id, &digest).await?;
+    Ok(answer::bytes_of(WASM, StatusCode::OK, bytes.to_vec()))
 }
 
 async fn approve(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {

@@ -4,7 +4,7 @@
       (field "code" string) (field "message" string) (field "retryable" bool)
       (field "retry-after-ms" (option u64)) (field "details" (option string))))
     (export "error" (type (eq $error')))))
-  (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+  (import "taskhost:task/types@1.0.0" (instance $types (type $types')))
   (alias export $types "error" (type $error))
   (type $http' (instance
     (alias outer 1 $error (type $outer))
@@ -20,7 +20,7 @@
     (export "response" (type $response (eq $response')))
     (export "send"
       (func (param "request" $request) (result (result $response (error $error)))))))
-  (import "taskhost:task/http@0.1.0" (instance $http (type $http')))
+  (import "taskhost:task/http@1.0.0" (instance $http (type $http')))
   (core module $memory'
     (memory (export "memory") 1)
     ;; Behind everything that has a place of its own.
@@ -86,4 +86,4 @@
     (canon lift (core func $guest "run")
       (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-  (export "taskhost:task/task@0.1.0" (instance $task)))
+  (export "taskhost:task/task@1.0.0" (instance $task)))

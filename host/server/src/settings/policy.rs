@@ -21,6 +21,8 @@ struct Allow {
     models: Vec<Label>,
     #[serde(default)]
     children: Vec<TypeId>,
+    #[serde(default)]
+    record: bool,
 }
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
@@ -44,8 +46,11 @@ fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
             let problem = mistake.replace("`capabilities.", "`");
             reader.mistake_in_file(&place, "allow", format!("is not right: {problem}"));
         }
-        let type_id = allow.r#type;
-        rules.push(Rule { type_id, allowed });
+        rules.push(Rule {
+            type_id: allow.r#type,
+            allowed,
+            record: allow.record,
+        });
     }
     rules
 }
@@ -96,7 +101,7 @@ mod tests {
     fn rules_are_read_and_what_a_wish_says_can_be_pasted() {
         let text = "[[allow]]\nsecrets = [\"for-all\"]\n\n[[allow]]\ntype = \"a\"\n\
             http = [{ origin = \"https://a.example\", methods = [\"POST\"] }]\n\
-            models = [\"small\"]\nchildren = [\"b\"]\n";
+            models = [\"small\"]\nchildren = [\"b\"]\nrecord = true\n";
         let policy = read(text, &[]).unwrap();
         let a = TypeId::parse("a").unwrap();
         let words = [
@@ -107,6 +112,7 @@ mod tests {
         ];
         assert_eq!(policy.allowed(&a).words(), words);
         let other = TypeId::parse("other").unwrap();
+        assert!(policy.may_record(&a) && !policy.may_record(&other));
         assert_eq!(policy.allowed(&other).words(), ["secret for-all"]);
         let pasted = policy.allowed(&a).as_setting(&a);
         let again = read(&pasted, &[]).unwrap();

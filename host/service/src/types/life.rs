@@ -1,5 +1,7 @@
 //! What an operator decides of versions and types: approve, make active again, delete, pause.
 
+use std::sync::Arc;
+
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_store::components::{Approval, Paused, Version, VersionState};
@@ -91,6 +93,22 @@ impl TaskTypes {
         let pushed = self.keep_active(loaded, None).await?;
         count(&mut latest, type_id.clone(), number);
         Ok(pushed)
+    }
+
+    /// The component itself.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownTaskType`], [`ServiceError::NotFound`], or what the store says.
+    pub async fn bytes(
+        &self,
+        type_id: &TypeId,
+        digest: &Digest,
+    ) -> Result<Arc<[u8]>, ServiceError> {
+        self.stored(type_id, digest).await?;
+        let bytes = self.0.components.bytes(digest).await?;
+        bytes.ok_or_else(|| ServiceError::NotFound {
+            what: format!("version {digest} of `{type_id}`"),
+        })
     }
 
     /// Forgets a version that nothing uses. With a type's last one the type is gone.

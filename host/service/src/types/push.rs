@@ -464,8 +464,8 @@ impl TaskTypes {
     }
 }
 
-/// The sha256 of a component.
-fn digest_of(bytes: &[u8]) -> Digest {
+/// What a component is known by: its sha256.
+pub fn digest_of(bytes: &[u8]) -> Digest {
     let hex: String = Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

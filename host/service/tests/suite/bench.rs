@@ -12,6 +12,7 @@ use taskhost_model::status::Status;
 use taskhost_model::task::Task;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Runtime, RuntimeSettings};
+use taskhost_service::host_key::GivenKey;
 use taskhost_service::settings::Settings;
 use taskhost_service::{Parts, Service};
 use taskhost_store::faulty::{Policy, wrap};
@@ -216,6 +217,7 @@ pub(crate) fn parts(stores: &Stores, clock: &Clock) -> Parts {
         connectors: Connectors::default(),
         network: Network::default(),
         script: None,
+        host_key: Arc::new(GivenKey([7; 32])),
     }
 }
 

@@ -55,25 +55,25 @@ const IMPORTS: &str = r#"
             (field "code" string) (field "message" string) (field "retryable" bool)
             (field "retry-after-ms" (option u64)) (field "details" (option string))))
         (export "error" (type (eq $error')))))
-    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+    (import "taskhost:task/types@1.0.0" (instance $types (type $types')))
     (alias export $types "error" (type $error))
     (type $context' (instance
         (alias outer 1 $error (type $outer))
         (export "error" (type $error (eq $outer)))
         (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
-    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
+    (import "taskhost:task/context@1.0.0" (instance $context (type $context')))
     (type $log' (instance
         (type $level' (enum "trace" "debug" "info" "warn" "error"))
         (export "level" (type $level (eq $level')))
         (export "log" (func (param "level" $level) (param "message" string)
             (param "fields" (option string))))))
-    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+    (import "taskhost:task/log@1.0.0" (instance $log (type $log')))
     (type $streams' (instance
         (alias outer 1 $error (type $outer))
         (export "error" (type $error (eq $outer)))
         (export "count" (func (param "name" string) (param "query" string)
             (result (result string (error $error)))))))
-    (import "taskhost:task/streams@0.1.0" (instance $streams (type $streams')))
+    (import "taskhost:task/streams@1.0.0" (instance $streams (type $streams')))
 "#;
 
 /// What it gives the host.
@@ -84,7 +84,7 @@ const EXPORTS: &str = r#"
         (canon lift (core func $guest "run")
             (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-    (export "taskhost:task/task@0.1.0" (instance $task))
+    (export "taskhost:task/task@1.0.0" (instance $task))
 "#;
 
 /// Its memory, and the host's functions over it.

@@ -47,6 +47,7 @@ async fn a_run_that_never_gets_its_code_says_what_was_lacking() {
         priority: None,
         run_at: None,
         timeout_ms: Some(1_000),
+        record: false,
         condition: None,
     };
     let (tasks, by, key) = (&service.tasks, somebody(), key("t"));

@@ -22,3 +22,4 @@ mod lacking;
 mod pushes;
 mod reads;
 mod orphans;
+mod recordings;

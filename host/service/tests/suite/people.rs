@@ -76,6 +76,7 @@ pub(crate) async fn say(
                 priority: None,
                 run_at: None,
                 timeout_ms: None,
+                record: false,
                 condition: None,
             };
             if let Scheduled::New(view) = tasks.schedule(&by, key, request).await? {

@@ -26,6 +26,7 @@ async fn schedule(service: &Service, id: &str, stream: &StreamName) {
         priority: None,
         run_at: None,
         timeout_ms: None,
+        record: false,
         condition: None,
     };
     let (tasks, by) = (&service.tasks, somebody());

@@ -31,6 +31,7 @@ fn schedule() -> Event {
         stream: None,
         params: Arc::from("{}"),
         parent: None,
+        record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,
         due_at: at(0),

@@ -182,6 +182,7 @@ impl Subject {
             stream: None,
             params: Arc::from("{}"),
             parent: None,
+            record: false,
             requested_by: "somebody".to_owned(),
             priority: 0,
             due_at: self.now(),

@@ -231,6 +231,7 @@ impl Content {
                 payload: None,
                 log: String::new(),
                 checkpoints: BTreeMap::new(),
+                recordings: Vec::new(),
             }
         });
         entry.place = place;
@@ -239,6 +240,9 @@ impl Content {
         change(&mut entry.payload, write.payload);
         if write.ends_checkpoints {
             entry.checkpoints.clear();
+        }
+        if write.ends_recordings {
+            entry.recordings.clear();
         }
         match write.log {
             TextChange::Keep => {}

@@ -12,7 +12,7 @@ use super::connection::Format;
 use super::range::Range;
 use super::{
     checkpoints, children, claim, collection, components, conditions, documents, drawing, list,
-    read_task, retention, schema, search, tasks,
+    read_task, recordings, retention, schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
@@ -209,6 +209,18 @@ fn checkpoints_are_found_by_their_task() {
     check(&connection, checkpoints::FORGET, &[one]);
     check(&connection, checkpoints::COUNT_OTHERS, &[all]);
     check(&connection, checkpoints::END, &[all]);
+}
+
+#[test]
+fn recordings_are_found_by_their_task() {
+    let connection = connection(&schema::TASKS);
+    let of_task = "SEARCH recordings USING INDEX recordings_of_task (task=?)";
+    check(&connection, recordings::OF_TASK, &[of_task]);
+    let index = "SEARCH recording_pieces USING INDEX recording_pieces_in_order";
+    let one = format!("{index} (recording=? AND piece=?)");
+    check(&connection, recordings::PIECE, &[&one]);
+    let all = format!("{index} (recording=?)");
+    check(&connection, recordings::END_PIECES, &[&all]);
 }
 
 #[test]

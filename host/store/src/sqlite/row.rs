@@ -46,6 +46,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
         last_canceled_at: body.canceled_ms.map(Timestamp::from_ms),
         last_failed_at: body.failed_ms.map(Timestamp::from_ms),
         parent: body.parent.map(Cow::into_owned),
+        record: body.record,
         canceled_by: body.canceled_by.map(Cow::into_owned),
         acknowledged_by: body.acknowledged_by.map(Cow::into_owned),
         version: body.version,
@@ -83,6 +84,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         last_canceled_at,
         last_failed_at,
         parent,
+        record,
         canceled_by,
         acknowledged_by,
         version,
@@ -101,6 +103,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         canceled_ms: last_canceled_at.map(Timestamp::as_ms),
         failed_ms: last_failed_at.map(Timestamp::as_ms),
         parent: parent.as_ref().map(Cow::Borrowed),
+        record: *record,
         canceled_by: canceled_by.as_deref().map(Cow::Borrowed),
         acknowledged_by: acknowledged_by.as_deref().map(Cow::Borrowed),
         previous: Cow::Borrowed(previous),
@@ -133,6 +136,8 @@ struct Body<'a> {
     failed_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<Cow<'a, Parent>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    record: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     canceled_by: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -87,8 +87,8 @@ const TASKS_SCHEMA: &str = "
     INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
 ";
 
-/// Version 2: checkpoints, children, and what an operator has decided of task types. `approval` and
-/// `paused_types.body` are JSON.
+/// Version 2: checkpoints, recordings, children, and what an operator has decided of task types.
+/// `approval` and `paused_types.body` are JSON.
 const TASKS_SCHEMA_2: &str = "
     CREATE TABLE checkpoints (
         number INTEGER PRIMARY KEY,
@@ -99,6 +99,23 @@ const TASKS_SCHEMA_2: &str = "
         value BLOB NOT NULL
     ) STRICT;
     CREATE UNIQUE INDEX checkpoints_by_key ON checkpoints (task, key);
+
+    CREATE TABLE recordings (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        task INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        lease INTEGER NOT NULL,
+        pieces INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX recordings_of_task ON recordings (task, attempt);
+    CREATE TABLE recording_pieces (
+        number INTEGER PRIMARY KEY,
+        recording INTEGER NOT NULL,
+        piece INTEGER NOT NULL,
+        bytes BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX recording_pieces_in_order ON recording_pieces (recording, piece);
 
     ALTER TABLE tasks ADD COLUMN parent_run TEXT;
     CREATE INDEX tasks_children ON tasks (parent_run) WHERE parent_run IS NOT NULL;

@@ -58,6 +58,7 @@ fn new_run(params: &str) -> NewRun {
         stream: None,
         params: Arc::from(params),
         parent: None,
+        record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,
         due_at: Timestamp::from_ms(0),

@@ -7,9 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
-use super::checkpoints::end_all;
 use super::read_task::Stored;
-use super::row;
+use super::{checkpoints, recordings, row};
 use crate::apply::{Decision, TextChange, Write};
 use crate::error::StoreError;
 use crate::event::{Applied, Outcome};
@@ -52,6 +51,7 @@ pub(super) fn write(
                 payload,
                 log,
                 ends_checkpoints,
+                ends_recordings,
             } = *write;
             let number = write_row(connection, stored.as_ref(), &task, now)?;
             // A new row cannot have texts yet: clearing them is left out.
@@ -60,7 +60,10 @@ pub(super) fn write(
             write_text(connection, &PAYLOADS, number, payload, fresh)?;
             write_log(connection, limits, number, log, fresh)?;
             if ends_checkpoints && !fresh {
-                end_all(connection, number)?;
+                checkpoints::end_all(connection, number)?;
+            }
+            if ends_recordings && !fresh {
+                recordings::end_all(connection, number)?;
             }
             Ok(Applied {
                 outcome: Outcome::Changed,

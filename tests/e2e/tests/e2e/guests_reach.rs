@@ -131,8 +131,10 @@ async fn more_than_a_call_carries_is_out_of_memory() {
         "get",
         "query-filter",
         "query-cursor",
+        "query-options",
         "apply",
         "apply-many",
+        "apply-options",
     ] {
         let row = huge(call);
         let before = peak(&host);

@@ -21,7 +21,7 @@ use crate::cancel::SOON;
 const SECRET: &str = "a-secret/that:nobody+sees";
 
 /// A component with other origins than it was built with, wherever it names them.
-fn with_origins(name: &str, origins: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn with_origins(name: &str, origins: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = fs::read(places::component(name)).unwrap();
     for (built, wanted) in origins {
         assert_eq!(built.len(), wanted.len(), "{built} {wanted}");

@@ -41,4 +41,5 @@ mod store_trouble;
 mod kills;
 mod kit;
 mod kit_fixtures;
+mod recordings;
 mod authors_guide;

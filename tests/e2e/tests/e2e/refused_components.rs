@@ -65,11 +65,11 @@ async fn a_component_of_another_world() {
 #[tokio::test]
 async fn a_component_for_a_newer_host() {
     let host = Home::new().start().await;
-    let newer = r#"(import "taskhost:task/streams@0.1.0" (instance (export "watch" (func))))"#;
+    let newer = r#"(import "taskhost:task/streams@1.0.0" (instance (export "watch" (func))))"#;
     refused(&host, importing(newer), &["streams", "watch"]).await;
     let later = r#"(import "taskhost:task/streams@7.0.0" (instance (export "count" (func))))"#;
     refused(&host, importing(later), &["streams@7.0.0"]).await;
-    let interface = r#"(import "taskhost:task/siblings@0.1.0" (instance (export "spawn" (func))))"#;
+    let interface = r#"(import "taskhost:task/siblings@1.0.0" (instance (export "spawn" (func))))"#;
     refused(&host, importing(interface), &["siblings"]).await;
 }
 
@@ -161,7 +161,7 @@ async fn a_body_that_is_too_large_or_of_another_kind() {
 
 #[test]
 fn what_is_assembled_here_is_valid_otherwise() {
-    let import = r#"(import "taskhost:task/streams@0.1.0" (instance (export "watch" (func))))"#;
+    let import = r#"(import "taskhost:task/streams@1.0.0" (instance (export "watch" (func))))"#;
     for bytes in [component("{}", "1"), importing(import)] {
         wasmparser::validate(&bytes).unwrap();
     }

@@ -79,13 +79,13 @@ const TYPES: [&str; 6] = [
 const IMPORTS: [&str; 10] = [
     "",
     r#"(import "wasi:cli/environment@0.2.3" (instance))"#,
-    r#"(import "taskhost:task/streams@0.1.4" (instance
+    r#"(import "taskhost:task/streams@1.0.4" (instance
         (export "count" (func (param "name" string)))))"#,
-    r#"(import "taskhost:task/streams@0.1.0" (instance
+    r#"(import "taskhost:task/streams@1.0.0" (instance
         (export "watch" (func (param "name" string)))))"#,
-    r#"(import "taskhost:task/siblings@0.1.0" (instance))"#,
+    r#"(import "taskhost:task/siblings@1.0.0" (instance))"#,
     r#"(import "taskhost:task/log@9.0.0" (instance))"#,
-    r#"(import "taskhost:task/progress@0.1.0" (instance (export "heartbeat" (func))))"#,
+    r#"(import "taskhost:task/progress@1.0.0" (instance (export "heartbeat" (func))))"#,
     r#"(import "acme:db/sql" (instance))"#,
     r#"(import "name" (func (param "a" u32)))"#,
     r#"(import "m" (core module (import "a" "b" (func))))"#,

@@ -7,7 +7,7 @@ const ERROR: &str = r#"(type $types' (instance
             (field "code" string) (field "message" string) (field "retryable" bool)
             (field "retry-after-ms" (option u64)) (field "details" (option string))))
         (export "error" (type (eq $error')))))
-    (import "taskhost:task/types@0.1.0" (instance $types (type $types')))
+    (import "taskhost:task/types@1.0.0" (instance $types (type $types')))
     (alias export $types "error" (type $error))"#;
 
 /// What the core instance `$guest` exports as a task; `$memory` has its memory.
@@ -17,7 +17,7 @@ const EXPORTS: &str = r#"(func $describe (result string)
         (canon lift (core func $guest "run")
             (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-    (export "taskhost:task/task@0.1.0" (instance $task))"#;
+    (export "taskhost:task/task@1.0.0" (instance $task))"#;
 
 /// A module with a memory and an allocator that never frees; the descriptor is at 1024.
 fn memory(descriptor: &str) -> String {
@@ -83,13 +83,13 @@ pub(crate) fn ending(descriptor: &str, offset: usize) -> Vec<u8> {
         (alias outer 1 $error (type $outer))
         (export "error" (type $error (eq $outer)))
         (export "sleep" (func (param "ms" u64) (result (result (error $error)))))))
-    (import "taskhost:task/context@0.1.0" (instance $context (type $context')))
+    (import "taskhost:task/context@1.0.0" (instance $context (type $context')))
     (type $log' (instance
         (type $level' (enum "trace" "debug" "info" "warn" "error"))
         (export "level" (type $level (eq $level')))
         (export "log" (func (param "level" $level) (param "message" string)
             (param "fields" (option string))))))
-    (import "taskhost:task/log@0.1.0" (instance $log (type $log')))
+    (import "taskhost:task/log@1.0.0" (instance $log (type $log')))
     {memory}
     (core func $wait (canon lower (func $context "sleep")
         (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))

@@ -48,6 +48,7 @@ impl Host {
             connectors: Connectors::default(),
             network: Network::default(),
             script: None,
+            host_key: Arc::new(taskhost_service::host_key::GivenKey([0; 32])),
         });
         let service = service.await.unwrap();
         let about = About {

@@ -186,7 +186,7 @@ impl Run {
         loop {
             let page = self
                 .collection
-                .query(filter, cursor.as_deref(), limit)
+                .query(filter, cursor.as_deref(), limit, None)
                 .await;
             let Some(page) = answered(page, &[]) else {
                 return;
@@ -233,7 +233,7 @@ impl Run {
                 if_version,
             },
         };
-        let answers = self.collection.apply(vec![change]).await;
+        let answers = self.collection.apply(vec![change], None).await;
         let Some(mut answers) = answered(answers, &[]) else {
             return;
         };

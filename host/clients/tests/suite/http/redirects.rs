@@ -32,6 +32,10 @@ async fn redirects_are_followed_as_far_as_both_sides_allow() {
         "{last}"
     );
     assert_eq!(server.seen().len(), 6);
+    assert_eq!(response.url, server.url("/0"));
+    let mut odd = request("GET", server.url("/0"));
+    odd.options = Some(r#"{"redirects":0}"#.to_owned());
+    assert_eq!(code(bench.clients.http.send(odd).await), ErrorCode::Invalid);
     let sixth = get(&bench, server.url("/6")).await.unwrap();
     assert_eq!((sixth.status, text(&sixth)), (302, "gone"));
 }

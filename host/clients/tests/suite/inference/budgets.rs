@@ -28,7 +28,7 @@ async fn requests_at_once_cannot_overshoot_what_a_run_may_use() {
     };
     let bench = bench(&server, at_once).await;
     let inference = &bench.clients.inference;
-    assert_eq!(inference.budget_remaining(), Some(most));
+    assert_eq!(inference.budget_remaining(None), Some(most));
     let one = json!({"messages": [{"role": "user", "text": "hi"}], "max_tokens": 100}).to_string();
     let answers = inference.complete_many(vec![one; 40]).await.unwrap();
     let (good, bad): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
@@ -44,7 +44,7 @@ async fn requests_at_once_cannot_overshoot_what_a_run_may_use() {
     );
     let used = bench.clients.tokens();
     assert!(used <= most && used > most / 2, "{used} of {most}");
-    assert_eq!(inference.budget_remaining(), Some(most - used));
+    assert_eq!(inference.budget_remaining(None), Some(most - used));
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_run_goes_on_counting_where_its_former_attempt_ended() {
     })
     .await;
     let inference = &bench.clients.inference;
-    assert_eq!(inference.budget_remaining(), Some(400));
+    assert_eq!(inference.budget_remaining(None), Some(400));
     inference.complete(hi()).await.unwrap();
     assert!(
         server.seen()[0].body["max_tokens"].as_u64().unwrap() < 400,
@@ -82,7 +82,7 @@ async fn a_space_has_its_tokens_for_a_day() {
     };
     let bench = bench(&server, limits).await;
     let inference = &bench.clients.inference;
-    while inference.budget_remaining() > Some(100) {
+    while inference.budget_remaining(None) > Some(100) {
         inference.complete(hi()).await.unwrap();
     }
     let much = json!({"messages": [{"role": "user", "text": "x".repeat(99)}]}).to_string();
@@ -91,7 +91,7 @@ async fn a_space_has_its_tokens_for_a_day() {
     bench
         .clock
         .advance(std::time::Duration::from_secs(24 * 60 * 60));
-    assert_eq!(inference.budget_remaining(), Some(200));
+    assert_eq!(inference.budget_remaining(None), Some(200));
     inference.complete(hi()).await.unwrap();
 }
 

@@ -14,16 +14,20 @@ impl children::Host for GuestState {
         params: String,
         options: Option<String>,
     ) -> Result<String, ClientError> {
+        let call = self.call("children.spawn", &(&key, &task_type, &params, &options));
         let options_bytes = options.as_ref().map_or(0, String::len);
         let brought = key.len() + task_type.len() + params.len() + options_bytes;
         let children = &self.clients.children;
         let spawned = children.spawn(&key, &task_type, &params, options.as_deref());
-        waited((&self.meter, &self.memory), brought, spawned).await
+        let spawned = waited((&self.meter, &self.memory), brought, spawned);
+        call.answer(&self.meter, spawned).await
     }
 
     async fn status(&mut self, id: String) -> Result<String, ClientError> {
+        let call = self.call("children.status", &(&id,));
         let status = self.clients.children.status(&id);
-        waited((&self.meter, &self.memory), id.len(), status).await
+        let status = waited((&self.meter, &self.memory), id.len(), status);
+        call.answer(&self.meter, status).await
     }
 
     async fn wait_any(
@@ -31,13 +35,17 @@ impl children::Host for GuestState {
         ids: Vec<String>,
         timeout_ms: u64,
     ) -> Result<Option<String>, ClientError> {
+        let call = self.call("children.wait-any", &(&ids, timeout_ms));
         let brought = bytes_of(&ids, String::len);
         let ended = self.clients.children.wait_any(&ids, timeout_ms);
-        waited((&self.meter, &self.memory), brought, ended).await
+        let ended = waited((&self.meter, &self.memory), brought, ended);
+        call.answer(&self.meter, ended).await
     }
 
     async fn cancel(&mut self, id: String) -> Result<(), ClientError> {
+        let call = self.call("children.cancel", &(&id,));
         let canceled = self.clients.children.cancel(&id);
-        waited((&self.meter, &self.memory), id.len(), canceled).await
+        let canceled = waited((&self.meter, &self.memory), id.len(), canceled);
+        call.answer(&self.meter, canceled).await
     }
 }

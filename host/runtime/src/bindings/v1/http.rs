@@ -15,6 +15,7 @@ impl From<http::Request> for clients::Request {
             headers,
             body,
             timeout_ms,
+            options,
         } = request;
         Self {
             method,
@@ -22,6 +23,7 @@ impl From<http::Request> for clients::Request {
             headers,
             body,
             timeout_ms,
+            options,
         }
     }
 }
@@ -32,11 +34,13 @@ impl From<clients::Response> for http::Response {
             status,
             headers,
             body,
+            url,
         } = response;
         Self {
             status,
             headers,
             body,
+            details: Some(serde_json::json!({"url": url}).to_string()),
         }
     }
 }
@@ -44,10 +48,11 @@ impl From<clients::Response> for http::Response {
 impl http::Host for GuestState {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, ClientError> {
         let request = clients::Request::from(request);
+        let call = self.call("http.send", &(&request,));
         let brought = request.bytes();
         let answer = self.clients.http.send(request);
-        let answer = waited((&self.meter, &self.memory), brought, answer).await?;
-        Ok(answer.into())
+        let answer = waited((&self.meter, &self.memory), brought, answer);
+        Ok(call.answer(&self.meter, answer).await?.into())
     }
 
     async fn send_many(
@@ -55,9 +60,11 @@ impl http::Host for GuestState {
         requests: Vec<http::Request>,
     ) -> Result<Vec<Result<http::Response, types::Error>>, ClientError> {
         let requests: Vec<clients::Request> = requests.into_iter().map(Into::into).collect();
+        let call = self.call("http.send-many", &(&requests,));
         let brought = bytes_of(&requests, clients::Request::bytes);
         let answers = self.clients.http.send_many(requests);
-        let answers = waited((&self.meter, &self.memory), brought, answers).await?;
+        let answers = waited((&self.meter, &self.memory), brought, answers);
+        let answers = call.answer(&self.meter, answers).await?;
         let each = answers
             .into_iter()
             .map(|one| one.map(Into::into).map_err(Into::into));

@@ -7,6 +7,8 @@ use crate::state::GuestState;
 
 impl secrets::Host for GuestState {
     async fn placeholder(&mut self, name: String) -> Result<String, ClientError> {
-        self.clients.secrets.placeholder(&name)
+        let call = self.call("secrets.placeholder", &(&name,));
+        let placeholder = async { self.clients.secrets.placeholder(&name) };
+        call.answer(&self.meter, placeholder).await
     }
 }

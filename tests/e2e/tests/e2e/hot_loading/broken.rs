@@ -76,7 +76,7 @@ pub(super) fn foreign() -> Vec<Broken> {
     let cooperative = built("cooperative");
     let import = |text: &str| importing(&format!("(import {text})"));
     let wat = |text: &str| wat::parse_str(text).unwrap();
-    let version = ["(0.1)"];
+    let version = ["(1.0)"];
     let of_host = |words: &[&'static str]| [words, &version].concat();
     vec![
         broken(
@@ -93,7 +93,7 @@ pub(super) fn foreign() -> Vec<Broken> {
         ),
         broken(
             "a newer function",
-            import(r#""taskhost:task/streams@0.1.0" (instance (export "watch" (func)))"#),
+            import(r#""taskhost:task/streams@1.0.0" (instance (export "watch" (func)))"#),
             &of_host(&["taskhost:task/streams.watch", "does not have"]),
         ),
         broken(
@@ -103,17 +103,17 @@ pub(super) fn foreign() -> Vec<Broken> {
         ),
         broken(
             "a newer interface",
-            import(r#""taskhost:task/siblings@0.1.0" (instance (export "spawn" (func)))"#),
+            import(r#""taskhost:task/siblings@1.0.0" (instance (export "spawn" (func)))"#),
             &of_host(&["taskhost:task/siblings", "does not have"]),
         ),
         broken(
             "a newer contract",
             replaced(
                 &cooperative,
-                b"taskhost:task/task@0.1.0",
-                b"taskhost:task/task@0.2.0",
+                b"taskhost:task/task@1.0.0",
+                b"taskhost:task/task@2.0.0",
             ),
-            &["taskhost:task/task@0.2.0", "newer host", "0.1"],
+            &["taskhost:task/task@2.0.0", "newer host", "1.0"],
         ),
         broken(
             "another package",

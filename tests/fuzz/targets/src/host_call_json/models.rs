@@ -73,7 +73,7 @@ pub(super) async fn ask(models: &Inference, server: &Says, request: &str, answer
         _ => (200, answer),
     };
     *server.status.lock().unwrap() = (status, body.as_bytes().to_vec());
-    let before = models.budget_remaining();
+    let before = models.budget_remaining(None);
     match models.complete(request.to_owned()).await {
         Ok(text) => {
             contract::check(
@@ -91,12 +91,12 @@ pub(super) async fn ask(models: &Inference, server: &Says, request: &str, answer
             contract::check("embedding-request.json", &request);
             assert_eq!(
                 request["texts"].as_array().map(Vec::len),
-                Some(vectors.len())
+                Some(vectors.vectors.len())
             );
         }
         Err(error) => is_typed(&error),
     }
-    assert!(models.budget_remaining() <= before, "tokens came back");
+    assert!(models.budget_remaining(None) <= before, "tokens came back");
 }
 
 fn is_typed(error: &ClientError) {

@@ -1,0 +1,202 @@
+//! Recordings: who may have one, who reads it, and when it is gone. The runs sweep themselves: the
+//! sweeper's time is tokio's, and what it measures a day by is the test's own clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskhost_model::ids::{StreamKey, StreamName, TypeId};
+use taskhost_model::requester::Requester;
+use taskhost_model::time::{Clock, Timestamp};
+use taskhost_service::error::ServiceError;
+use taskhost_service::policy::Rule;
+use taskhost_service::recording::{EndLine, Head};
+use taskhost_service::{ScheduleRequest, Service};
+use taskhost_store::limits::Limits;
+use taskhost_store::open::{Stores, in_memory};
+use taskhost_store::streams::StreamSettings;
+
+use crate::bench::parts;
+use crate::guest;
+use crate::people::{key, somebody, space};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct Host {
+    service: Service,
+    stores: Stores,
+    clock: Clock,
+}
+
+impl Host {
+    async fn start(is_allowed: bool) -> Self {
+        let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
+        let stores = in_memory(Limits::default(), clock.clone());
+        let mut parts = parts(&stores, &clock);
+        parts.settings.sweep_interval = Duration::from_millis(5);
+        parts.settings.policy.rules = vec![Rule {
+            type_id: TypeId::parse(guest::TYPE).ok(),
+            record: is_allowed,
+            ..Rule::default()
+        }];
+        let service = Service::start(parts).await.unwrap();
+        let component = guest::of_type(guest::TYPE, 0, r#""stream":"optional","#);
+        service.types.push(component, None).await.unwrap();
+        service.begin();
+        Self {
+            service,
+            stores,
+            clock,
+        }
+    }
+
+    /// Runs a task to its end.
+    async fn run(&self, id: &str, stream: bool, record: bool) -> Result<(), ServiceError> {
+        let kind = if stream { guest::COUNTS } else { guest::FAILS };
+        let request = ScheduleRequest {
+            type_id: TypeId::parse(guest::TYPE).unwrap(),
+            stream: stream.then(|| StreamName::parse(guest::STREAM).unwrap()),
+            params: Arc::from(kind.to_string()),
+            priority: None,
+            run_at: None,
+            timeout_ms: None,
+            record,
+            condition: None,
+        };
+        let tasks = &self.service.tasks;
+        tasks.schedule(&somebody(), key(id), request).await?;
+        loop {
+            let view = tasks.get(&somebody(), &key(id)).await?;
+            if view.status.is_terminal() {
+                return Ok(());
+            }
+            // What waits to be tried again is due by the test's own clock.
+            self.clock.advance(Duration::from_millis(50));
+            let wait = Duration::from_millis(20);
+            tasks
+                .wait(&somebody(), &key(id), view.revision(), wait)
+                .await?;
+        }
+    }
+
+    /// The lines of a recording; none where there is none for whoever asks.
+    async fn read(&self, by: &Requester, id: &str, attempt: Option<u32>) -> Option<Vec<String>> {
+        let read = self.service.tasks.recording(by, &key(id), attempt).await;
+        let (mut text, mut rest) = match read {
+            Ok(read) => read,
+            Err(ServiceError::NotFound { .. }) => return None,
+            Err(error) => panic!("{error}"),
+        };
+        while let Some(piece) = rest.next().await.unwrap() {
+            text.extend(piece);
+        }
+        let text = String::from_utf8(text).unwrap();
+        Some(text.lines().map(str::to_owned).collect())
+    }
+
+    async fn make_stream(&self) -> StreamKey {
+        let stream = StreamKey {
+            space: space(),
+            name: StreamName::parse(guest::STREAM).unwrap(),
+        };
+        let settings = StreamSettings::default();
+        let by = somebody();
+        let made = self.service.streams.put(&by, &stream, &settings);
+        made.await.unwrap();
+        stream
+    }
+}
+
+#[tokio::test]
+async fn each_attempt_has_a_recording_with_its_head_and_its_end() {
+    let host = Host::start(true).await;
+    host.run("t", false, true).await.unwrap();
+    for attempt in 1..=3 {
+        let lines = host.read(&somebody(), "t", Some(attempt)).await.unwrap();
+        let head: Head = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!((head.attempt, &*head.params), (attempt, "3"));
+        let last: EndLine = serde_json::from_str(lines.last().unwrap()).unwrap();
+        assert!(!last.end.cut, "{lines:?}");
+    }
+    let latest = host.read(&somebody(), "t", None).await;
+    assert_eq!(latest, host.read(&somebody(), "t", Some(3)).await);
+    assert_eq!(host.read(&somebody(), "t", Some(4)).await, None);
+    host.run("plain", false, false).await.unwrap();
+    assert_eq!(host.read(&somebody(), "plain", None).await, None);
+    let task = host.stores.tasks.get(&key("plain")).await.unwrap().unwrap();
+    let plain = key("plain");
+    let rows = host.stores.recordings.recorded(&plain, task.run.id);
+    assert_eq!(rows.await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_type_that_may_not_be_recorded_is_told_the_setting() {
+    let host = Host::start(false).await;
+    let Err(ServiceError::Invalid { errors }) = host.run("t", false, true).await else {
+        panic!("it was taken");
+    };
+    assert_eq!(errors[0].field, "record");
+    let setting = "[[allow]]\ntype = \"worker\"\nrecord = true";
+    assert!(errors[0].problem.ends_with(setting), "{errors:?}");
+}
+
+#[tokio::test]
+async fn its_requester_alone_reads_it_while_they_may_read_the_stream() {
+    let host = Host::start(true).await;
+    let stream = host.make_stream().await;
+    host.run("t", true, true).await.unwrap();
+    let lines = host.read(&somebody(), "t", None).await.unwrap();
+    let counted = lines.iter().filter(|line| line.contains("streams.count"));
+    assert_eq!(counted.count(), 1, "{lines:?}");
+    let other = Requester {
+        name: "somebody-else".to_owned(),
+        ..somebody()
+    };
+    assert_eq!(host.read(&other, "t", None).await, None);
+    host.service
+        .streams
+        .delete(&somebody(), &stream)
+        .await
+        .unwrap();
+    assert_eq!(host.read(&somebody(), "t", None).await, None);
+    // Another one of that name is not what was read.
+    host.clock.advance(Duration::from_millis(1));
+    host.make_stream().await;
+    assert_eq!(host.read(&somebody(), "t", None).await, None);
+}
+
+#[tokio::test]
+async fn it_is_gone_with_its_task_and_a_day_after_its_end() {
+    let host = Host::start(true).await;
+    for id in ["kept", "deleted", "anew"] {
+        host.run(id, false, true).await.unwrap();
+    }
+    let tasks = &host.service.tasks;
+    tasks
+        .delete(&somebody(), &key("deleted"), None)
+        .await
+        .unwrap();
+    assert_eq!(host.read(&somebody(), "deleted", None).await, None);
+    host.run("anew", false, false).await.unwrap();
+    assert_eq!(host.read(&somebody(), "anew", None).await, None);
+    assert!(host.read(&somebody(), "kept", None).await.is_some());
+    let task = host.stores.tasks.get(&key("kept")).await.unwrap().unwrap();
+    let ended = task.last_failed_at.unwrap();
+    // At the last moment of its day a sweep leaves it.
+    host.clock.advance(DAY - host.clock.now().since(ended));
+    let recordings = &host.stores.recordings;
+    let before = host.clock.now().minus(DAY);
+    assert_eq!(recordings.forget_ended(before).await.unwrap(), 0);
+    assert!(host.read(&somebody(), "kept", None).await.is_some());
+    host.clock.advance(Duration::from_millis(1));
+    let gone = async || {
+        recordings
+            .recorded(&key("kept"), task.run.id)
+            .await
+            .unwrap()
+            .is_empty()
+    };
+    while !gone().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(host.read(&somebody(), "kept", None).await, None);
+}
