@@ -12,11 +12,12 @@
     (type $request' (record
       (field "method" string) (field "url" string)
       (field "headers" (list (tuple string string)))
-      (field "body" (option (list u8))) (field "timeout-ms" (option u64))))
+      (field "body" (option (list u8))) (field "timeout-ms" (option u64))
+      (field "options" (option string))))
     (export "request" (type $request (eq $request')))
     (type $response' (record
       (field "status" u16) (field "headers" (list (tuple string string)))
-      (field "body" (list u8))))
+      (field "body" (list u8)) (field "details" (option string))))
     (export "response" (type $response (eq $response')))
     (export "send"
       (func (param "request" $request) (result (result $response (error $error)))))))
@@ -45,17 +46,17 @@
   (core module $guest'
     (import "memory" "memory" (memory 1))
     (import "host" "send"
-      (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)))
+      (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32)))
     (func (export "describe") (result i32)
       (i32.store (i32.const 0) (i32.const 2048))
       (i32.store (i32.const 4) (i32.const DESCRIPTOR_LENGTH))
       (i32.const 0))
     (func (export "run") (param $params i32) (param $length i32) (result i32)
       (local $body i32) (local $code_length i32)
-      ;; Method, URL, no headers, the params as body, no time of its own; the answer goes to 128.
+      ;; Method, URL, no headers, the params as body, no time and no options of its own; the answer goes to 128.
       (call $send (i32.const 512) (i32.const 4) (i32.const 1024) (i32.const URL_LENGTH)
         (i32.const 0) (i32.const 0) (i32.const 1) (local.get $params) (local.get $length)
-        (i32.const 0) (i64.const 0) (i32.const 128))
+        (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 128))
       ;; An error of the call is one of the run: both are laid out alike.
       (if (i32.load8_u (i32.const 128)) (then (return (i32.const 128))))
       (local.set $body (i32.load (i32.const 148)))
