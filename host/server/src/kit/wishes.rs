@@ -45,6 +45,7 @@ impl Setup<'_> {
         }
         for type_id in self.fixtures.children.keys() {
             settings.policy.rules.push(Rule {
+                record: false,
                 type_id: Some(type_id.clone()),
                 allowed: stand_in::wanted(),
             });
@@ -56,6 +57,7 @@ impl Setup<'_> {
     fn allow(&self, settings: &mut Settings) -> Result<(), String> {
         for Wish { type_id, wanted } in self.wishes {
             settings.policy.rules.push(Rule {
+                record: false,
                 type_id: Some(type_id.clone()),
                 allowed: wanted.clone(),
             });

@@ -33,7 +33,12 @@ impl Collections<'_> {
     /// Puts documents there before the run.
     pub(super) async fn fill(&self, store: &dyn DocumentStore) -> Result<(), Failure> {
         for (label, collection) in self.fixtures {
-            if store.label_owner(label).await.map_err(failed)?.is_none() {
+            if store
+                .label_owner(label)
+                .await
+                .map_err(|error| failed(&error))?
+                .is_none()
+            {
                 let file = collection.file.display();
                 return Err(Failure::wrong_use(format!(
                     "{file}: no component of this test has the collection `{label}`: name it in \
@@ -51,7 +56,10 @@ impl Collections<'_> {
                 let done = store
                     .apply(&self.scope(label), &writer, some.to_vec())
                     .await;
-                let refused = done.map_err(failed)?.into_iter().find_map(Result::err);
+                let refused = done
+                    .map_err(|error| failed(&error))?
+                    .into_iter()
+                    .find_map(Result::err);
                 if let Some(refused) = refused {
                     let file = collection.file.display();
                     return Err(Failure::wrong_use(format!("{file}: {refused}")));
@@ -83,7 +91,7 @@ impl Collections<'_> {
         let (scope, mut cursor, mut found) = (self.scope(label), None, Documents::new());
         loop {
             let page = store.query(&scope, None, cursor.as_deref(), AT_ONCE).await;
-            let page = page.map_err(failed)?;
+            let page = page.map_err(|error| failed(&error))?;
             for document in page.documents {
                 let body = serde_json::from_str(&document.body);
                 let body = body.map_err(|error| Failure::failed(error.to_string()))?;
@@ -97,6 +105,6 @@ impl Collections<'_> {
     }
 }
 
-fn failed(error: StoreError) -> Failure {
+fn failed(error: &StoreError) -> Failure {
     Failure::failed(format!("the test's collections: {error}"))
 }
