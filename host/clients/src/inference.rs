@@ -214,8 +214,8 @@ impl Inference {
             .await
     }
 
-    /// Tokens that the run may still use with that model, or with the first one that it was granted;
-    /// 0 for one that it was not, none where nobody limits them.
+    /// Tokens that the run may still use with that model, or with the first one that it was
+    /// granted; 0 for one that it was not, none where nobody limits them.
     #[must_use]
     pub fn budget_remaining(&self, model: Option<&str>) -> Option<u64> {
         self.0.scope.calls.note("inference.budget-remaining");

@@ -281,8 +281,8 @@ impl ChildRuns for RunChildren {
                     checked.map_err(|errors| explained(ServiceError::Invalid { errors }))?;
                 (params, version.descriptor.stream)
             }
-            // Its type has gone since: nothing is left to check, and they are compared as one writes
-            // what was checked.
+            // Its type has gone since: nothing is left to check, and they are compared as those
+            // are written that were checked.
             (Err(_), Some(_)) => (canonical(&params)?, StreamUse::None),
             (Err(error), None) => return Err(explained(error)),
         };

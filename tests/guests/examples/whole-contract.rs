@@ -1,5 +1,5 @@
-//! Calls every function of the contract once, and says what each answered. Built once, it stands for
-//! the contract of its day (`wit/released`).
+//! Calls every function of the contract once, and says what each answered. Built once, it stands
+//! for the contract of its day (`wit/released`).
 
 use serde_json::{Map, Value, json};
 use taskhost_guests::raw::taskhost::task::documents::{Change, Collection, Create, Delete, Put};
@@ -67,6 +67,7 @@ fn talk(said: &mut Said) {
     said.told("context.remaining-ms", context::remaining_ms());
     said.told("context.cancel-requested", context::cancel_requested());
     said.told("context.cancel-reason", context::cancel_reason());
+    // tidy: sleep allowed because it is a host call like any other
     said.of("context.sleep", context::sleep(1));
     said.of("progress.report", progress::report(1, Some(2), "half"));
     said.of("progress.phase", progress::phase("calling"));

@@ -1,5 +1,7 @@
 //! What a model's server answered: judged, and told as the contract has it.
 
+mod vectors;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -7,6 +9,9 @@ use super::request::{Wanted, bracketed};
 use crate::error::{ClientError, ErrorCode, cut};
 use crate::json;
 use crate::schema::Schema;
+
+pub use vectors::Embeddings;
+pub(crate) use vectors::embeddings;
 
 /// Of an answer that is not what was asked for, so that its author sees why.
 const QUOTED_BYTES_MAX: usize = 4 * 1024;
@@ -73,18 +78,6 @@ struct Function {
     name: String,
     #[serde(default)]
     arguments: Value,
-}
-
-#[derive(Deserialize)]
-struct Vectors {
-    data: Vec<Vector>,
-    model: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Vector {
-    index: Option<usize>,
-    embedding: Vec<f32>,
 }
 
 #[derive(Serialize)]
@@ -173,48 +166,6 @@ pub(crate) fn completion(body: &[u8], wanted: &Wanted, sent_bytes: usize) -> Jud
         };
         serde_json::to_string(&completion)
             .map_err(|error| ClientError::internal(&error.to_string()))
-    })
-}
-
-/// Vectors of texts, and what they took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Embeddings {
-    /// In the order of the texts: finite numbers, all vectors of one length.
-    pub vectors: Vec<Vec<f32>>,
-    /// JSON text, as `embedding-details.json` has it.
-    pub details: String,
-}
-
-/// Vectors in the order of their texts.
-pub(crate) fn embeddings(body: &[u8], wanted: &Wanted, sent_bytes: usize) -> Judged<Embeddings> {
-    judged(body, sent_bytes, |text, used| {
-        let Vectors { mut data, model } = read(text)?;
-        let count = match wanted {
-            Wanted::Vectors(count) => *count,
-            Wanted::Completion { .. } => 0,
-        };
-        if data.iter().all(|vector| vector.index.is_some()) {
-            data.sort_by_key(|vector| vector.index);
-        }
-        if data.len() != count {
-            let problem = format!("it has {} vectors for {count} texts", data.len());
-            return Err(bad(&problem, text));
-        }
-        let length = data.first().map_or(0, |vector| vector.embedding.len());
-        if data.iter().any(|vector| vector.embedding.len() != length) {
-            return Err(bad("its vectors have different lengths", text));
-        }
-        let mut details = json!({"usage": {
-            "prompt_tokens": used.prompt_tokens,
-            "estimated": used.estimated,
-        }});
-        if let Some(model) = model {
-            details["model"] = json!(cut(&model, MODEL_BYTES_MAX));
-        }
-        Ok(Embeddings {
-            vectors: data.into_iter().map(|vector| vector.embedding).collect(),
-            details: details.to_string(),
-        })
     })
 }
 
@@ -479,29 +430,5 @@ mod tests {
         }
         let error = problem(&[0xff; 9_000], &chat(None, &[]));
         assert!(error.details.unwrap()["said"].as_str().unwrap().len() <= QUOTED_BYTES_MAX);
-    }
-
-    #[test]
-    fn vectors_stand_in_the_order_of_their_texts() {
-        let two = br#"{"data":[{"index":1,"embedding":[2,2.5]},{"index":0,"embedding":[1,1.5]}],
-            "model":"small","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
-        let judged = embeddings(two, &Wanted::Vectors(2), 40);
-        let answered = judged.answer.unwrap();
-        assert_eq!(answered.vectors, [vec![1.0, 1.5], vec![2.0, 2.5]]);
-        let details: Value = serde_json::from_str(&answered.details).unwrap();
-        let usage = json!({"prompt_tokens": 4, "estimated": false});
-        assert_eq!(details, json!({"usage": usage, "model": "small"}));
-        assert_eq!(judged.used.tokens(), 4);
-        for wanted in [1, 3] {
-            let judged = embeddings(two, &Wanted::Vectors(wanted), 40);
-            assert_eq!(judged.answer.unwrap_err().code, ErrorCode::BadAnswer);
-        }
-        for (first, why) in [("[1e39,1]", "out of range"), ("[1]", "different lengths")] {
-            let text = format!(r#"{{"data":[{{"embedding":{first}}},{{"embedding":[1,2]}}]}}"#);
-            let judged = embeddings(text.as_bytes(), &Wanted::Vectors(2), 40);
-            let error = judged.answer.unwrap_err();
-            assert_eq!(error.code, ErrorCode::BadAnswer);
-            assert!(error.message.contains(why), "{error}");
-        }
     }
 }
