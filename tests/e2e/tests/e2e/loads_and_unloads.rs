@@ -18,12 +18,12 @@ const FOLDER_EVERY: usize = 50;
 /// descriptor, two maps and 1 MiB (measured with a type for each load). So the quick run finds it
 /// when one of nine loads stays, and the long one when one of a hundred does. What does grow is
 /// bounded by something else: memory by the pages that SQLite keeps and by what the allocator
-/// gives back late, descriptors by SQLite's readers and this test's connections, threads by
-/// tokio's, which live on for 10 s, and maps by the warm slots of the pool.
+/// gives back late, descriptors by SQLite's readers and this test's connections, and threads by
+/// tokio's, which live on for 10 s.
 const RSS_TOLERANCE_KIB: u64 = 16 * 1024;
 const DESCRIPTORS_TOLERANCE: usize = 8;
 const THREADS_TOLERANCE: usize = 8;
-const MAPS_TOLERANCE: usize = 40;
+const MAPS_TOLERANCE: usize = 16;
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
@@ -113,10 +113,12 @@ async fn least_held(home: &Home, host: &Host, loads: std::ops::Range<usize>) -> 
 #[tokio::test]
 async fn they_leave_nothing_behind() {
     // After the warm-up what is held is looked at over some loads, and again over the last ones.
+    // The warm-up takes more components than the pool keeps slots warm (100, wasmtime's default):
+    // until then each component's first run maps a slot that none had before.
     let (warm_up, looks, loads) = if long() {
         (200, 100, 1_000)
     } else {
-        (50, 25, 75)
+        (120, 25, 75)
     };
     let home = Home::new();
     home.settings("component_cache = \"cache\"\n");
