@@ -359,6 +359,9 @@ proptest! {
                 last_run: None,
                 incarnation: Incarnation::new(),
             };
+            for subject in [&pair.memory, &pair.sqlite] {
+                subject.has_component('a').await.unwrap();
+            }
             for step in steps {
                 pair.run(step).await;
                 pair.compare().await;
