@@ -102,6 +102,10 @@ pub struct Suspension {
     pub until: Timestamp,
     /// How often in a row the run was suspended in it.
     pub times: u32,
+    /// The children that it waits for, in its order: before its guest begins, the host looks
+    /// whether one of them has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<TaskId>,
 }
 
 /// One run of a task, over all its attempts.

@@ -14,7 +14,7 @@ use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_runtime::{Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime};
-use taskhost_store::event::RunEvent;
+use taskhost_store::event::{RunEvent, RunReport};
 use taskhost_store::queue::StoredTask;
 
 use crate::children::RunChildren;
@@ -75,6 +75,9 @@ async fn run(
     if let Some(reason) = not_to_begin(core, &claimed.task, stop, &lack).await {
         return not_begun(core, &claimed.task, &Limits::default(), reason, &lack);
     }
+    if let Some(event) = waits_on(core, &claimed.task, stop, children, &lack).await {
+        return Some(event);
+    }
     // Reading may take until the store is back, and loading minutes; a stop waits for neither.
     let pinned = tokio::select! {
         pinned = pinned(core, &claimed.task, &lack) => pinned,
@@ -88,16 +91,8 @@ async fn run(
         Err(error) => return Some(event_without_run(not_loaded(&error), tokens_used)),
     };
     children.set_may_spawn(!version.descriptor.capabilities.children.is_empty());
-    let ready = async {
-        match incompatible(&version, claimed).await {
-            Some(error) => Err(error),
-            None => load(core, &version, &lack)
-                .await
-                .map_err(|error| not_loaded(&error)),
-        }
-    };
     let ready = tokio::select! {
-        ready = ready => ready,
+        ready = ready(core, &version, claimed, &lack) => ready,
         reason = stopped_early(core, &claimed.task, stop) => {
             return not_begun(core, &claimed.task, &version.descriptor.limits, reason, &lack);
         }
@@ -233,13 +228,40 @@ async fn not_to_begin(
     }
 }
 
-/// Loads the code. The host may lack descriptors or memory for it.
-async fn load<'a>(
+/// What is written of a suspended run whose wait goes on: neither its code nor its guest is needed
+/// for that, and it uses nothing of what the run may use.
+async fn waits_on(
     core: &Core,
-    version: &'a LoadedVersion,
+    task: &Task,
+    stop: &StopSignal,
+    children: &RunChildren,
     lack: &Lack,
-) -> Result<&'a Component, ServiceError> {
-    lack.until_there(|| core.types.component(version)).await
+) -> Option<RunEvent> {
+    task.run.suspension.as_ref()?;
+    let waits_on = lack.until_there(|| children.waits_on());
+    let waits_on = tokio::select! {
+        waits_on = waits_on => waits_on.ok().flatten()?,
+        _ = stopped_early(core, task, stop) => return None,
+    };
+    Some(RunEvent::Suspended {
+        suspension: waits_on.suspension,
+        until: waits_on.until,
+        end: RunReport::default(),
+    })
+}
+
+/// The code, if the run's params fit it. The host may lack descriptors or memory to load it.
+async fn ready<'a>(
+    core: &Core,
+    version: &'a Arc<LoadedVersion>,
+    claimed: &StoredTask,
+    lack: &Lack,
+) -> Result<&'a Component, TaskError> {
+    if let Some(error) = incompatible(version, claimed).await {
+        return Err(error);
+    }
+    let component = lack.until_there(|| core.types.component(version)).await;
+    component.map_err(|error| not_loaded(&error))
 }
 
 /// Why the run is to end although its guest has not started.

@@ -47,6 +47,7 @@ fn every_end(retry_at_ms: i64) -> [RunEvent; 7] {
                 wait: "for all".to_owned(),
                 until: at(retry_at_ms),
                 times: 1,
+                ids: Vec::new(),
             },
             until: at(retry_at_ms),
             end: no_report(),

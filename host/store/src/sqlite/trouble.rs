@@ -97,7 +97,8 @@ async fn open_with_component() -> Opened {
 }
 
 async fn put_first(sqlite: &Sqlite) {
-    let put = components::ComponentStore::put(sqlite, &component('a', 0), Arc::from([]));
+    let first = component('a', 0);
+    let put = components::ComponentStore::put(sqlite, &first, Arc::from([]));
     assert!(put.await.unwrap());
 }
 

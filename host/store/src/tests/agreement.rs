@@ -236,6 +236,7 @@ impl Pair {
                     wait: "for all".to_owned(),
                     until: given::at(now.as_ms() + 60),
                     times: 2,
+                    ids: Vec::new(),
                 },
                 until: given::at(now.as_ms() + 30),
                 end,
