@@ -70,7 +70,7 @@ async fn run(
     stop: &StopSignal,
     children: &Arc<RunChildren>,
 ) -> Option<RunEvent> {
-    let tokens_used = tokens_used(&claimed.task);
+    let used = claimed.task.used();
     let lack = Lack::default();
     if let Some(reason) = not_to_begin(core, &claimed.task, stop, &lack).await {
         return not_begun(core, &claimed.task, &Limits::default(), reason, &lack);
@@ -88,7 +88,7 @@ async fn run(
     };
     let version = match pinned {
         Ok(version) => version,
-        Err(error) => return Some(event_without_run(not_loaded(&error), tokens_used)),
+        Err(error) => return Some(event_without_run(not_loaded(&error), used)),
     };
     children.set_may_spawn(!version.descriptor.capabilities.children.is_empty());
     let ready = tokio::select! {
@@ -99,7 +99,7 @@ async fn run(
     };
     let component = match ready {
         Ok(component) => component,
-        Err(error) => return Some(event_without_run(error, tokens_used)),
+        Err(error) => return Some(event_without_run(error, used)),
     };
     let reporter = Arc::new(Reporter::default());
     let (mut exit, has_time) = driven(
@@ -123,7 +123,7 @@ async fn run(
     let attempt = Attempt {
         run: &claimed.task.run,
         limits: &version.descriptor.limits,
-        tokens_used,
+        used,
         lacked: has_time.then_some(NO_PLACE),
         suspended: suspended.as_ref(),
     };
@@ -206,7 +206,7 @@ fn not_begun(
     let attempt = Attempt {
         run: &task.run,
         limits,
-        tokens_used: tokens_used(task),
+        used: task.used(),
         lacked: lacked.as_deref(),
         suspended: None,
     };
@@ -343,7 +343,7 @@ fn clients(
         turns: core.turns.clone(),
         connectors: core.connectors.clone(),
         tokens_max: Some(tokens_max(core, version)),
-        tokens_used: tokens_used(task),
+        used: task.used(),
         checkpoints: Arc::clone(&core.checkpoints),
         network: core.network.clone(),
         children: Some(Arc::<RunChildren>::clone(children)),
@@ -372,11 +372,6 @@ fn host_calls_max(core: &Core, version: &LoadedVersion) -> u64 {
 fn tokens_max(core: &Core, version: &LoadedVersion) -> u64 {
     let asked = version.descriptor.limits.tokens;
     asked.unwrap_or(core.settings.bounds.tokens)
-}
-
-/// Of former attempts: what the document says until the next end.
-fn tokens_used(task: &Task) -> u64 {
-    task.usage.map_or(0, |usage| usage.tokens)
 }
 
 fn memory_bytes(version: &LoadedVersion) -> u64 {

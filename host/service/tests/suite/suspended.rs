@@ -29,12 +29,16 @@ struct Host {
     clock: Clock,
 }
 
+/// What its attempt has used before it was suspended.
 fn usage() -> Usage {
     Usage {
         attempt: 1,
-        cpu_ms: 7,
+        cpu_ms: 7_000,
+        host_wait_ms: 9_000,
+        peak_memory_bytes: 1 << 30,
         host_calls: 3,
-        ..Usage::default()
+        http_requests: 5,
+        tokens: 11,
     }
 }
 
@@ -155,6 +159,11 @@ impl Host {
             view = wait.await.unwrap().unwrap();
         }
         assert_eq!(view.status, Status::Completed, "{view:?}");
+        // The guest makes no call, and computes next to nothing.
+        let used = view.task.unwrap().usage.unwrap();
+        assert!((7_000..8_000).contains(&used.cpu_ms), "{used:?}");
+        let cpu_ms = usage().cpu_ms;
+        assert_eq!(Usage { cpu_ms, ..used }, usage());
     }
 
     async fn cancel(&self, id: &str) {
