@@ -4,6 +4,7 @@
 mod along;
 mod bulk;
 mod queries;
+mod recordings;
 mod reserved;
 
 use std::sync::Arc;
