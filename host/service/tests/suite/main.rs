@@ -23,4 +23,5 @@ mod pushes;
 mod reads;
 mod orphans;
 mod suspended;
+mod unreadable;
 mod recordings;
