@@ -67,7 +67,8 @@ impl Denials {
         log.output(LogLevel::Warn, "host", &format!("denied: {message}"));
         if told.fetch_add(1, Ordering::Relaxed) < TOLD_MAX {
             let setting = setting.map_or_else(String::new, |setting| {
-                format!("; to allow it, add to the settings:\n{setting}")
+                // Whole lines: what else is logged of it comes after them.
+                format!("; to allow it, add to the settings:\n{setting}\n")
             });
             tracing::warn!(
                 space = %info.task.space, task = %info.task.id, type_id = %info.type_id,
