@@ -59,6 +59,7 @@ impl Entry {
 impl Guest {
     /// Runs the guest to its end, in its place.
     pub(crate) async fn run(self, _place: Place) -> GuestEnd {
+        self.clients.count_answers(Arc::clone(&self.budget) as _);
         let mut store = match self.store() {
             Ok(store) => store,
             Err(error) => return GuestEnd::NotStarted(error),

@@ -208,9 +208,9 @@ impl RunChildren {
         match self.core.tasks.read(&self.key_of(id)).await? {
             Some(stored) if self.is_parent_of(&stored.task) => Ok(state_of(stored)),
             Some(stored) if stored.task.parent.is_some() => Err(no_child(id.as_str())),
-            // Deleted; somebody may have scheduled another task in its place. Nothing remembers what
-            // is gone, and a guest may have the id from a checkpoint, so one that was never given is
-            // taken for such a one: to be told that a child is unknown that was there is worse.
+            // Deleted; somebody may have scheduled another task in its place. Nothing remembers
+            // what is gone, and a guest may have the id from a checkpoint, so one that was never
+            // given is taken for such a one: a child that was there and is unknown would be worse.
             _ if is_childs(id) => Ok(deleted(id)),
             _ => Err(no_child(id.as_str())),
         }

@@ -53,8 +53,8 @@ pub trait ComponentStore: Send + Sync + std::fmt::Debug {
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Removes a version and its component; false when there was none, or when it has to stay
-    /// (guarantee 4), which is looked at in the unit that removes it. With a type's last version its
-    /// labels are free again, and it is not paused any more.
+    /// (guarantee 4), which is looked at in the unit that removes it. With a type's last version
+    /// its labels are free again, and it is not paused any more.
     async fn delete(&self, digest: &Digest) -> Result<bool, StoreError>;
 
     /// Pauses a type, or with `None` lets it go on. The type need not have any version.
