@@ -56,7 +56,7 @@ async fn one_that_cannot_be_read_is_shown_with_its_trouble_and_hides_no_other() 
     assert!(reason.ends_with("push its component again"), "{reason}");
     assert_eq!(
         (readable.title.as_str(), readable.state),
-        ("Says a", ShownState::Draining)
+        ("Says a", ShownState::Retired)
     );
     let digest = &active.digest;
     types.delete(&active.type_id, digest).await.unwrap();

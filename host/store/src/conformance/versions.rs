@@ -148,7 +148,9 @@ pub(super) async fn no_run_is_pinned_to_a_version_that_has_gone(
     s.schedule("other", s.run("other")).await?;
     // Somebody wants to run it on the version that he knows, and that is gone by now.
     let mut former = claim_request(&["hello", "other"], 2);
-    former.types[1].digest = digest('c');
+    let other = version('c', "other", 1);
+    s.stores.components.put(&other, bytes(b"")).await?;
+    former.types[1].digest = other.digest;
     assert!(s.stores.components.delete(&digest('a')).await?);
     let claimed = s.stores.tasks.claim(&former).await?;
     assert_eq!(claimed.len(), 1, "of the other type alone");
