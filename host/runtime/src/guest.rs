@@ -83,7 +83,7 @@ impl Guest {
             }
         };
         let state = store.data();
-        let panic = state.finish_output();
+        let words = state.finish_output();
         let memory_refused = state.memory.refused();
         match driven {
             None => GuestEnd::Interrupted,
@@ -92,7 +92,7 @@ impl Guest {
                 GuestEnd::Trapped(Trapped {
                     error,
                     memory_refused,
-                    panic,
+                    words,
                     last_call: state.clients.last_call(),
                     last_lines: state.clients.last_lines(),
                 })
