@@ -18,6 +18,7 @@ impl TaskTypes {
             type_id: type_id(),
             digest: Digest::parse(&"0".repeat(64)).unwrap(),
             wall_ms: 1_000,
+            runs_per_key: None,
         };
         self.0.lock().unwrap().push(version);
     }

@@ -22,4 +22,5 @@ mod lacking;
 mod pushes;
 mod reads;
 mod orphans;
+mod keys;
 mod recordings;
