@@ -29,7 +29,9 @@ fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
     // tidy: sleep allowed because it is what this guest is for
     clients.context.sleep(Duration::from_millis(params.ms))?;
     let child = params.child.map(|key| child(&key, clients)).transpose()?;
-    Ok(json!({"began_us": began_us, "ended_us": now_us(), "child": child}))
+    Ok(json!({
+        "key": params.key, "began_us": began_us, "ended_us": now_us(), "child": child,
+    }))
 }
 
 /// Its status, or why there is none.

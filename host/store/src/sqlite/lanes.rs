@@ -50,7 +50,7 @@ pub(super) const LET_NEXT: &str = "\
     UPDATE tasks SET place = 1 WHERE number = (SELECT number FROM tasks INDEXED BY tasks_behind \
     WHERE place = 5 AND type = ?1 AND space = ?2 AND concurrency_key = ?3 \
     ORDER BY rank, created_ms, number LIMIT 1)";
-const STAND_BEHIND: &str = "UPDATE tasks SET place = 5, behind_runs = ?2 WHERE number = ?1";
+const STAND_BEHIND: &str = "UPDATE tasks SET place = ?2, behind_runs = ?3 WHERE number = ?1";
 const HOLD: &str = "UPDATE tasks SET holds_key = ?2 WHERE number = ?1";
 const SELECT_LANE: &str = "\
     SELECT type, space, concurrency_key FROM tasks WHERE number = ?1 \
@@ -174,7 +174,7 @@ pub(super) fn stand_behind(
     loop {
         let blocked = blocked(connection, wanted, most, limit)?;
         for number in &blocked {
-            stand_behind.execute((number, bound(wanted)))?;
+            stand_behind.execute((number, Place::Behind as i64, bound(wanted)))?;
         }
         moves += blocked.len();
         if blocked.is_empty() || moves >= moves_max {
