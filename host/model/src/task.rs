@@ -45,6 +45,9 @@ pub struct Task {
     /// Whose child it is; a child ends with its parent's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// Of the runs of its type in its space that have the same, only so many are at work at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// Whether what its run asks and is answered is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record: bool,
@@ -292,6 +295,18 @@ impl Task {
             };
             (key, parent.run)
         })
+    }
+
+    /// Whether it is one of those at work that its concurrency key allows: a guest may be alive,
+    /// or it waits for children. How such a wait is kept is the host's affair, so one that was
+    /// suspended in it holds the key as one does that waits in memory.
+    #[must_use]
+    pub fn holds_key(&self) -> bool {
+        let is_at_work = matches!(
+            self.phase(),
+            Phase::Running | Phase::BeingCanceled | Phase::Suspended
+        );
+        self.concurrency_key.is_some() && (is_at_work || !self.previous.is_empty())
     }
 
     /// Where it is in its life.

@@ -30,6 +30,7 @@ use taskhost_store::event::{Applied, Event, WriteCondition};
 use taskhost_store::queue::StoredTask;
 use tokio::sync::Notify;
 
+use crate::concurrency::check_child;
 use crate::core::{Core, Tasks, is_end};
 use crate::error::ServiceError;
 use crate::schedule::ScheduleRequest;
@@ -316,9 +317,12 @@ impl ChildRuns for RunChildren {
         }
         self.check_count().await?;
         let own_stream = self.task.stream.clone();
+        let stream = own_stream.filter(|_| stream != StreamUse::None);
+        let (parent, of_stream) = (&self.task, stream.as_ref());
+        check_child(&self.core, parent, &wish.type_id, of_stream, &params).await?;
         let request = ScheduleRequest {
             type_id: wish.type_id.clone(),
-            stream: own_stream.filter(|_| stream != StreamUse::None),
+            stream,
             params: Arc::clone(&params),
             priority: Some(wish.priority.unwrap_or(self.task.run.priority)),
             run_at: None,

@@ -271,6 +271,7 @@ fn new_run() -> Result<NewRun, Failure> {
         stream: None,
         params: Arc::from(r#"{"name":"you"}"#),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "local".to_owned(),
         priority: 0,
@@ -289,6 +290,7 @@ fn claim_request(limit: usize) -> Result<ClaimRequest, Failure> {
             type_id: TypeId::parse("hello")?,
             digest: version()?.digest,
             wall_ms: 60_000,
+            runs_per_key: None,
         }],
         limit,
     })

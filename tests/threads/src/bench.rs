@@ -117,6 +117,7 @@ pub(crate) async fn schedule(
         stream: None,
         params: kind.params(),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,

@@ -20,6 +20,7 @@ impl TaskTypes {
             type_id: type_id(),
             digest: version().digest,
             wall_ms: 1_000,
+            runs_per_key: None,
         };
         self.0.lock().unwrap().push(version);
     }

@@ -56,6 +56,7 @@ async fn say_of(command: &Check, client: &Client) -> Result<(), Failure> {
         "wanted",
         "granted",
         "retry",
+        "concurrency",
     ] {
         let value = Some(&view[key]).filter(|value| !value.is_null());
         if let Some(value) = value {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use taskhost_model::capabilities::Capabilities;
+use taskhost_model::concurrency::Concurrency;
 use taskhost_model::descriptor::{Descriptor, Limits, Retry, StreamUse};
 use taskhost_model::ids::{Digest, Label, TypeId};
 use taskhost_model::time::Timestamp;
@@ -44,6 +45,9 @@ pub struct TypeView {
     pub limits: Limits,
     /// How failures are tried again.
     pub retry: Retry,
+    /// How many of its runs may be at work at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// Milliseconds between asking a run to stop and stopping it.
     pub grace_ms: u64,
     /// Seconds until a run that is not live is shown as stale.
@@ -197,6 +201,7 @@ impl TaskTypes {
             grace_ms: descriptor.grace_ms,
             stale_after_s: descriptor.stale_after_s,
             warnings: warnings(&shown.descriptor, &descriptor),
+            concurrency: descriptor.concurrency,
             collections: descriptor.collections,
             granted: descriptor.capabilities.within(&allowed),
             wanted: descriptor.capabilities,

@@ -22,6 +22,7 @@ mod lacking;
 mod pushes;
 mod reads;
 mod orphans;
+mod keys;
 mod suspended;
 mod unreadable;
 mod recordings;

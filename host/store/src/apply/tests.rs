@@ -31,6 +31,7 @@ fn schedule() -> Event {
         stream: None,
         params: Arc::from("{}"),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,

@@ -153,6 +153,7 @@ pub fn claim_request(types: &[&str], limit: usize) -> ClaimRequest {
         type_id: type_id(id),
         digest: digest('a'),
         wall_ms: 60_000,
+        runs_per_key: None,
     };
     ClaimRequest {
         host: "host-1".to_owned(),
@@ -183,6 +184,7 @@ impl Subject {
             stream: None,
             params: Arc::from("{}"),
             parent: None,
+            concurrency_key: None,
             record: false,
             requested_by: "somebody".to_owned(),
             priority: 0,

@@ -31,7 +31,7 @@ const ACTIVATE: &str = "UPDATE components SET state = 'active', activated_ms = ?
 /// What `unfinished` counts for it.
 pub(super) const IS_PINNED: &str = "\
     SELECT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_pinned WHERE digest = ?1 \
-    AND place IN (1, 2)) OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_held WHERE place = 3 \
+    AND place IN (1, 2, 5)) OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_held WHERE place = 3 \
     AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') AND digest = ?1)";
 /// Whether a task of the type has not ended.
 pub(super) const IS_AWAITED: &str = "\

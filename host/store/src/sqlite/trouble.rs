@@ -59,6 +59,7 @@ fn new_run(params: &str) -> NewRun {
         stream: None,
         params: Arc::from(params),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,
@@ -264,6 +265,7 @@ async fn a_full_disk_is_told_writes_nothing_and_recovers() {
             type_id: hello(),
             digest: Digest::parse(&"a".repeat(64)).unwrap(),
             wall_ms: 1_000,
+            runs_per_key: None,
         }],
         limit: 1,
     };

@@ -14,6 +14,7 @@ mod retries;
 mod inference;
 mod http_client;
 mod fan_out;
+mod concurrency;
 mod events;
 mod lists;
 mod task_types;

@@ -117,6 +117,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         stream: Some(stream.name.clone()),
         params: "{}".into(),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: requester.name.clone(),
         priority: 0,
