@@ -9,7 +9,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::error::ServiceError;
 use taskhost_service::policy::Rule;
-use taskhost_service::recording::{EndLine, Head};
+use taskhost_service::recording::{Head, LastLine};
 use taskhost_service::{ScheduleRequest, Service};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
@@ -86,7 +86,7 @@ impl Host {
             Err(ServiceError::NotFound { .. }) => return None,
             Err(error) => panic!("{error}"),
         };
-        while let Some(piece) = rest.next().await.unwrap() {
+        while let Some(piece) = rest.next().await {
             text.extend(piece);
         }
         let text = String::from_utf8(text).unwrap();
@@ -114,8 +114,11 @@ async fn each_attempt_has_a_recording_with_its_head_and_its_end() {
         let lines = host.read(&somebody(), "t", Some(attempt)).await.unwrap();
         let head: Head = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((head.attempt, &*head.params), (attempt, "3"));
-        let last: EndLine = serde_json::from_str(lines.last().unwrap()).unwrap();
-        assert!(!last.end.cut, "{lines:?}");
+        let last = serde_json::from_str(lines.last().unwrap()).unwrap();
+        let LastLine::End(end) = last else {
+            panic!("it has no end: {lines:?}");
+        };
+        assert!(!end.cut && end.lost.is_none(), "{lines:?}");
     }
     let latest = host.read(&somebody(), "t", None).await;
     assert_eq!(latest, host.read(&somebody(), "t", Some(3)).await);
