@@ -23,3 +23,4 @@ mod pushes;
 mod reads;
 mod orphans;
 mod recordings;
+mod spoiled_recordings;

@@ -21,16 +21,21 @@ use crate::people::{key, somebody, space};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-struct Host {
-    service: Service,
+pub(crate) struct Host {
+    pub(crate) service: Service,
     stores: Stores,
     clock: Clock,
 }
 
 impl Host {
     async fn start(is_allowed: bool) -> Self {
+        Self::start_on(is_allowed, |stores| stores).await
+    }
+
+    /// On a store that is not as it should be.
+    pub(crate) async fn start_on(is_allowed: bool, spoil: impl FnOnce(Stores) -> Stores) -> Self {
         let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
-        let stores = in_memory(Limits::default(), clock.clone());
+        let stores = spoil(in_memory(Limits::default(), clock.clone()));
         let mut parts = parts(&stores, &clock);
         parts.settings.sweep_interval = Duration::from_millis(5);
         parts.settings.policy.rules = vec![Rule {
@@ -52,6 +57,16 @@ impl Host {
     /// Runs a task to its end.
     async fn run(&self, id: &str, stream: bool, record: bool) -> Result<(), ServiceError> {
         let kind = if stream { guest::COUNTS } else { guest::FAILS };
+        self.schedule(id, kind, (stream, record)).await?;
+        self.ends(id).await
+    }
+
+    pub(crate) async fn schedule(
+        &self,
+        id: &str,
+        kind: u8,
+        (stream, record): (bool, bool),
+    ) -> Result<(), ServiceError> {
         let request = ScheduleRequest {
             type_id: TypeId::parse(guest::TYPE).unwrap(),
             stream: stream.then(|| StreamName::parse(guest::STREAM).unwrap()),
@@ -64,6 +79,11 @@ impl Host {
         };
         let tasks = &self.service.tasks;
         tasks.schedule(&somebody(), key(id), request).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn ends(&self, id: &str) -> Result<(), ServiceError> {
+        let tasks = &self.service.tasks;
         loop {
             let view = tasks.get(&somebody(), &key(id)).await?;
             if view.status.is_terminal() {
@@ -79,7 +99,12 @@ impl Host {
     }
 
     /// The lines of a recording; none where there is none for whoever asks.
-    async fn read(&self, by: &Requester, id: &str, attempt: Option<u32>) -> Option<Vec<String>> {
+    pub(crate) async fn read(
+        &self,
+        by: &Requester,
+        id: &str,
+        attempt: Option<u32>,
+    ) -> Option<Vec<String>> {
         let read = self.service.tasks.recording(by, &key(id), attempt).await;
         let (mut text, mut rest) = match read {
             Ok(read) => read,
