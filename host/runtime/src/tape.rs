@@ -180,3 +180,44 @@ fn text_of(call: &str, value: &impl Serialize) -> Option<Box<RawValue>> {
 fn unwritable(call: &str, error: &serde_json::Error) {
     tracing::error!(call, %error, "a call cannot be written into a recording");
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+
+    use super::*;
+
+    /// Full, as one that was cut.
+    #[derive(Debug)]
+    struct Full;
+
+    #[async_trait]
+    impl Recorder for Full {
+        fn keeps(&self) -> bool {
+            false
+        }
+
+        fn keep(&self, line: String) {
+            panic!("it takes no line: {line}");
+        }
+
+        async fn until_room(&self) {}
+    }
+
+    struct NeverLookedAt;
+
+    impl Serialize for NeverLookedAt {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("it was looked at")
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_of_a_call_that_is_not_kept_any_more() {
+        let tape = Tape::Records(Arc::new(Full));
+        assert_eq!(
+            tape.call("random", &NeverLookedAt).answer_now(|| 7),
+            Some(7)
+        );
+    }
+}

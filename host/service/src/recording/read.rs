@@ -143,8 +143,8 @@ impl Recording {
 
     /// What an operator should know as well.
     fn damaged(&self, piece: u32, reason: &str) -> String {
-        let task = &self.task.id;
-        tracing::warn!(%task, attempt = self.recorded.attempt, piece, "a recording breaks off: {reason}");
+        let (task, attempt) = (&self.task.id, self.recorded.attempt);
+        tracing::warn!(%task, attempt, piece, "a recording breaks off: {reason}");
         reason.to_owned()
     }
 
