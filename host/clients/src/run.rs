@@ -21,6 +21,7 @@ use crate::http::{Http, Network, Outbound};
 use crate::inference::{Connectors, Inference, InferenceGrant};
 use crate::log::Log;
 use crate::progress::Progress;
+use crate::room::AnswerMemory;
 use crate::scope::Scope;
 use crate::secrets::Secrets;
 use crate::sink::RunSink;
@@ -223,6 +224,11 @@ impl RunClients {
     /// Counts a call that a recording answers, as the client does that it replaces.
     pub fn note(&self, call: &'static str) {
         self.scope.calls.note(call);
+    }
+
+    /// From now on what it is answered counts against that memory while it is gathered.
+    pub fn count_answers(&self, memory: Arc<dyn AnswerMemory>) {
+        self.scope.answers.set(memory).ok();
     }
 
     /// The guest is entered: from now on it has to move.

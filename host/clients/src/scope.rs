@@ -1,11 +1,13 @@
 //! What all clients of one run share: its signal to stop, its clock, and the count of its calls.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 
 use taskhost_model::time::Clock;
 
 use crate::calls::Calls;
 use crate::error::{ClientError, ErrorCode};
+use crate::room::{AnswerMemory, Room};
 use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
 
@@ -16,6 +18,8 @@ pub(crate) struct Scope {
     pub(crate) memory_bytes: u64,
     pub(crate) stillness: Stillness,
     pub(crate) calls: Calls,
+    /// Known once the run has a place in the sandbox.
+    pub(crate) answers: OnceLock<Arc<dyn AnswerMemory>>,
 }
 
 impl Scope {
@@ -26,7 +30,13 @@ impl Scope {
             memory_bytes,
             stillness: Stillness::new(),
             calls,
+            answers: OnceLock::new(),
         }
+    }
+
+    /// Room for the answers of one call.
+    pub(crate) fn room(&self, bytes_max: u64) -> Room {
+        Room::new(bytes_max, self.answers.get().cloned())
     }
 
     /// Tells a run that is asked to stop so.

@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::memory::MemoryLimit;
 use crate::meter::Meter;
-use crate::output::GuestOutput;
+use crate::output::{GuestOutput, LastWords};
 use crate::tape::{Call, Tape, tape_wasi};
 
 /// Streams, pollables and the like that an instance may hold at once.
@@ -73,8 +73,8 @@ impl GuestState {
         self.tape.call(call, arguments)
     }
 
-    /// What is left of the outputs goes into the log; what the guest said of its panic.
-    pub(crate) fn finish_output(&self) -> Option<String> {
+    /// What is left of the outputs goes into the log; what the guest has said last.
+    pub(crate) fn finish_output(&self) -> LastWords {
         self.stdout.finish();
         self.stderr.finish()
     }
