@@ -12,9 +12,9 @@ use super::{Entry, LOG};
 /// Characters of arguments before the place where they differ, and after it.
 const SHOWN_BEFORE: usize = 40;
 const SHOWN_AFTER: usize = 80;
-/// The longest line: what a host keeps of one call is shorter, the largest batch among it, also
-/// where each of its characters is escaped.
-const LINE_BYTES_MAX: usize = 40 * 1024 * 1024;
+/// The longest line: what a host keeps of one call is shorter, also where half of it is escaped.
+/// The largest has 16 MiB of requests to models and 8 MiB of their answers.
+const LINE_BYTES_MAX: usize = 50 * 1024 * 1024;
 
 /// A recording that is replayed once.
 #[derive(Debug)]
