@@ -53,6 +53,8 @@ pub struct Recorded {
     pub attempt: u32,
     /// The lease that wrote it.
     pub lease_number: u64,
+    /// How many pieces it has.
+    pub pieces: u32,
     /// Bytes of its pieces.
     pub bytes: u64,
 }

@@ -26,3 +26,4 @@ mod keys;
 mod suspended;
 mod unreadable;
 mod recordings;
+mod spoiled_recordings;

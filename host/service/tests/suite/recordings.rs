@@ -11,7 +11,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::error::ServiceError;
 use taskhost_service::policy::Rule;
-use taskhost_service::recording::{EndLine, Head};
+use taskhost_service::recording::{Head, LastLine};
 use taskhost_service::{ScheduleRequest, Service};
 use taskhost_store::faulty::{Call, Fate, Policy, wrap};
 use taskhost_store::limits::Limits;
@@ -49,23 +49,22 @@ impl Policy for SweepFails {
     async fn after(&self, _: Call<'_>) {}
 }
 
-struct Host {
-    service: Service,
+pub(crate) struct Host {
+    pub(crate) service: Service,
     stores: Stores,
     clock: Clock,
 }
 
 impl Host {
     async fn start(is_allowed: bool) -> Self {
-        let fails = Arc::new(SweepFails::default());
-        Self::behind(&fails, is_allowed).await
+        Self::start_on(is_allowed, |stores| stores).await
     }
 
-    async fn behind(fails: &Arc<SweepFails>, is_allowed: bool) -> Self {
+    /// On a store that is not as it should be.
+    pub(crate) async fn start_on(is_allowed: bool, spoil: impl FnOnce(Stores) -> Stores) -> Self {
         let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
-        let stores = in_memory(Limits::default(), clock.clone());
-        let policy: Arc<dyn Policy> = Arc::<SweepFails>::clone(fails);
-        let mut parts = parts(&wrap(&stores, &policy), &clock);
+        let stores = spoil(in_memory(Limits::default(), clock.clone()));
+        let mut parts = parts(&stores, &clock);
         parts.settings.sweep_interval = Duration::from_millis(5);
         parts.settings.policy.rules = vec![Rule {
             type_id: TypeId::parse(guest::TYPE).ok(),
@@ -86,6 +85,16 @@ impl Host {
     /// Runs a task to its end.
     async fn run(&self, id: &str, stream: bool, record: bool) -> Result<(), ServiceError> {
         let kind = if stream { guest::COUNTS } else { guest::FAILS };
+        self.schedule(id, kind, (stream, record)).await?;
+        self.ends(id).await
+    }
+
+    pub(crate) async fn schedule(
+        &self,
+        id: &str,
+        kind: u8,
+        (stream, record): (bool, bool),
+    ) -> Result<(), ServiceError> {
         let request = ScheduleRequest {
             type_id: TypeId::parse(guest::TYPE).unwrap(),
             stream: stream.then(|| StreamName::parse(guest::STREAM).unwrap()),
@@ -98,6 +107,11 @@ impl Host {
         };
         let tasks = &self.service.tasks;
         tasks.schedule(&somebody(), key(id), request).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn ends(&self, id: &str) -> Result<(), ServiceError> {
+        let tasks = &self.service.tasks;
         loop {
             let view = tasks.get(&somebody(), &key(id)).await?;
             if view.status.is_terminal() {
@@ -113,14 +127,19 @@ impl Host {
     }
 
     /// The lines of a recording; none where there is none for whoever asks.
-    async fn read(&self, by: &Requester, id: &str, attempt: Option<u32>) -> Option<Vec<String>> {
+    pub(crate) async fn read(
+        &self,
+        by: &Requester,
+        id: &str,
+        attempt: Option<u32>,
+    ) -> Option<Vec<String>> {
         let read = self.service.tasks.recording(by, &key(id), attempt).await;
         let (mut text, mut rest) = match read {
             Ok(read) => read,
             Err(ServiceError::NotFound { .. }) => return None,
             Err(error) => panic!("{error}"),
         };
-        while let Some(piece) = rest.next().await.unwrap() {
+        while let Some(piece) = rest.next().await {
             text.extend(piece);
         }
         let text = String::from_utf8(text).unwrap();
@@ -148,8 +167,11 @@ async fn each_attempt_has_a_recording_with_its_head_and_its_end() {
         let lines = host.read(&somebody(), "t", Some(attempt)).await.unwrap();
         let head: Head = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((head.attempt, &*head.params), (attempt, "3"));
-        let last: EndLine = serde_json::from_str(lines.last().unwrap()).unwrap();
-        assert!(!last.end.cut, "{lines:?}");
+        let last = serde_json::from_str(lines.last().unwrap()).unwrap();
+        let LastLine::End(end) = last else {
+            panic!("it has no end: {lines:?}");
+        };
+        assert!(!end.cut && end.lost.is_none(), "{lines:?}");
     }
     let latest = host.read(&somebody(), "t", None).await;
     assert_eq!(latest, host.read(&somebody(), "t", Some(3)).await);
@@ -268,7 +290,8 @@ async fn it_is_refused_a_day_after_its_end_whatever_the_sweeper_does() {
 #[tokio::test]
 async fn it_is_gone_a_day_after_its_end_whatever_else_of_a_sweep_fails() {
     let fails = Arc::new(SweepFails::default());
-    let host = Host::behind(&fails, true).await;
+    let policy: Arc<dyn Policy> = Arc::<SweepFails>::clone(&fails);
+    let host = Host::start_on(true, |stores| wrap(&stores, &policy)).await;
     host.run("t", false, true).await.unwrap();
     fails.0.store(true, Ordering::SeqCst);
     let task = host.stores.tasks.get(&key("t")).await.unwrap().unwrap();

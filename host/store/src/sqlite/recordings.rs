@@ -16,7 +16,7 @@ use crate::limits::within;
 use crate::recordings::{PIECE_BYTES_MAX, Recorded, RecordingStore, ended_at};
 
 pub(super) const OF_TASK: &str =
-    "SELECT number, attempt, lease, bytes FROM recordings WHERE task = ?1 ORDER BY attempt";
+    "SELECT number, attempt, lease, pieces, bytes FROM recordings WHERE task = ?1 ORDER BY attempt";
 const INSERT: &str =
     "INSERT INTO recordings (task, attempt, lease, pieces, bytes) VALUES (?1, ?2, ?3, 0, 0)";
 const GROW: &str = "UPDATE recordings SET pieces = pieces + 1, bytes = bytes + ?2 \
@@ -147,7 +147,8 @@ fn of_task(connection: &Connection, task: i64) -> Result<Vec<Recorded>, StoreErr
             id: row.get(0)?,
             attempt: row.get(1)?,
             lease_number: row.get::<_, i64>(2)?.cast_unsigned(),
-            bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+            pieces: row.get(3)?,
+            bytes: row.get::<_, i64>(4)?.cast_unsigned(),
         })
     })?;
     Ok(recorded.collect::<Result<_, _>>()?)

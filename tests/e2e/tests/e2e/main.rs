@@ -44,4 +44,5 @@ mod kills;
 mod kit;
 mod kit_fixtures;
 mod recordings;
+mod recordings_broken;
 mod authors_guide;
