@@ -69,7 +69,7 @@ pub struct Outcome {
     pub error: Value,
     /// What was logged, each with `level`, `message` and `fields`.
     pub log: Vec<Value>,
-    /// What the task slept and did not take, in milliseconds.
+    /// What was waited for and took no time, in milliseconds: sleeps, and pauses between attempts.
     pub slept_ms: u64,
     /// `cpu_ms`, `peak_memory_bytes`, `host_calls` and so on.
     pub usage: Value,

@@ -8,11 +8,13 @@ use crate::calls::Calls;
 use crate::error::{ClientError, ErrorCode};
 use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
+use crate::virtual_time::Time;
 
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
+    pub(crate) time: Time,
     pub(crate) memory_bytes: u64,
     pub(crate) stillness: Stillness,
     pub(crate) calls: Calls,
@@ -23,10 +25,16 @@ impl Scope {
         Self {
             stop,
             clock,
+            time: Time::default(),
             memory_bytes,
             stillness: Stillness::new(),
             calls,
         }
+    }
+
+    /// The same with another time than the real one.
+    pub(crate) fn at(self, time: Time) -> Self {
+        Self { time, ..self }
     }
 
     /// Tells a run that is asked to stop so.

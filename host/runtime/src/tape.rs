@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use taskhost_clients::run::RunClients;
 
 use crate::meter::Meter;
 
@@ -32,6 +33,8 @@ pub(crate) use wasi::tape_wasi;
 
 /// The call whose lines may differ.
 pub(crate) const LOG: &str = "log.log";
+/// Of an answer in words.
+const ANSWER_CHARS_MAX: usize = 160;
 
 /// Takes the lines of a recording.
 #[async_trait]
@@ -72,6 +75,8 @@ pub enum Tape {
 #[derive(Debug)]
 pub(crate) enum Call {
     Plain,
+    /// A test of a task type hears how it is answered.
+    Followed(RunClients),
     Recorded {
         recorder: Arc<dyn Recorder>,
         entry: Entry,
@@ -113,6 +118,11 @@ impl Call {
     ) -> T {
         match self {
             Self::Plain => work.await,
+            Self::Followed(clients) => {
+                let answer = work.await;
+                clients.answered(|| in_words(&answer));
+                answer
+            }
             Self::Recorded { recorder, entry } => {
                 let answer = work.await;
                 let kept = async {
@@ -136,7 +146,7 @@ impl Call {
         work: impl FnOnce() -> T,
     ) -> Option<T> {
         match self {
-            Self::Plain => Some(work()),
+            Self::Plain | Self::Followed(_) => Some(work()),
             Self::Recorded { recorder, entry } => {
                 let answer = work();
                 keep(&*recorder, entry, &answer);
@@ -156,6 +166,24 @@ fn keep(recorder: &dyn Recorder, entry: Entry, answer: &impl Serialize) {
     }
 }
 
+/// `ok` and the beginning of the answer, or the error's code and message.
+fn in_words(answer: &impl Serialize) -> String {
+    let answer = serde_json::to_value(answer).unwrap_or_default();
+    let error = answer.get("Err").map(|error| {
+        let text = |key: &str| error[key].as_str().unwrap_or_default();
+        format!("{}: {}", text("code"), text("message"))
+    });
+    let said = error.unwrap_or_else(|| match answer.get("Ok") {
+        None | Some(Value::Null) => "ok".to_owned(),
+        Some(answer) => format!("ok: {answer}"),
+    });
+    let mut shown: String = said.chars().take(ANSWER_CHARS_MAX).collect();
+    if shown.len() < said.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 fn value_of(call: &str, value: &impl Serialize) -> Value {
     let mut value = serde_json::to_value(value).unwrap_or_else(|error| {
         unwritable(call, &error);
@@ -167,4 +195,22 @@ fn value_of(call: &str, value: &impl Serialize) -> Value {
 
 fn unwritable(call: &str, error: &serde_json::Error) {
     tracing::error!(call, %error, "a call cannot be written into a recording");
+}
+
+#[cfg(test)]
+mod tests {
+    use taskhost_clients::error::{ClientError, ErrorCode};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_in_words_that_end_somewhere() {
+        let error = ClientError::new(ErrorCode::Denied, "not allowed");
+        assert_eq!(in_words(&Err::<(), _>(error)), "denied: not allowed");
+        assert_eq!(in_words(&Ok::<_, ClientError>(())), "ok");
+        assert_eq!(in_words(&Ok::<_, ClientError>(7)), "ok: 7");
+        assert_eq!(in_words(&"x".repeat(999)), "ok");
+        let long = in_words(&Ok::<_, ClientError>("ä".repeat(999)));
+        assert_eq!(long.chars().count(), ANSWER_CHARS_MAX + 1);
+    }
 }

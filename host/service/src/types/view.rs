@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use taskhost_model::capabilities::Capabilities;
+use taskhost_model::contract::ContractVersion;
 use taskhost_model::descriptor::{Descriptor, Limits, Retry, StreamUse};
 use taskhost_model::ids::{Digest, Label, TypeId};
 use taskhost_model::time::Timestamp;
@@ -56,6 +57,9 @@ pub struct TypeView {
     /// What of that it may.
     #[serde(skip_serializing_if = "Capabilities::is_empty")]
     pub granted: Capabilities,
+    /// The contract that a host has to have at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_host: Option<ContractVersion>,
     /// JSON Schema of params.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params_schema: Option<Value>,
@@ -199,6 +203,7 @@ impl TaskTypes {
             collections: descriptor.collections,
             granted: descriptor.capabilities.within(&allowed),
             wanted: descriptor.capabilities,
+            min_host: descriptor.min_host,
             params_schema: descriptor.params_schema,
             result_schema: descriptor.result_schema,
             checkpoint_schema: descriptor.checkpoint_schema,

@@ -41,5 +41,6 @@ mod store_trouble;
 mod kills;
 mod kit;
 mod kit_fixtures;
+mod kit_time;
 mod recordings;
 mod authors_guide;
