@@ -123,18 +123,19 @@ impl TaskTest {
         self.flag("--stream", name)
     }
 
-    /// Lets the `nth` call of that name fail: `fail("streams.sample", 2)`.
+    /// Lets the `nth` call of that name fail: `fail("streams.sample", 2)`. Where there is no such
+    /// call the test fails.
     pub fn fail(self, call: &str, nth: u64) -> Self {
         self.flag("--fail", format!("{call}:{nth}"))
     }
 
-    /// Cancels the task at the `nth` host call. It has to end canceled then, unless an `expect_`
+    /// Cancels the task at the `nth` host call, which there has to be. It has to end canceled then, unless an `expect_`
     /// says otherwise.
     pub fn cancel_at(self, nth: u64) -> Self {
         self.flag("--cancel-at", nth.to_string())
     }
 
-    /// Kills the host at the `nth` host call, and starts it again.
+    /// Kills the host at the `nth` host call, which there has to be, and starts it again.
     pub fn kill_at(self, nth: u64) -> Self {
         self.flag("--kill-at", nth.to_string())
     }
