@@ -31,8 +31,8 @@ pub use network::{Connection, Names, Network, Outside};
 
 use crate::encoded;
 use crate::error::ClientError;
+use crate::room::Room;
 use crate::scope::Scope;
-use exchange::Room;
 
 /// Requests of one `send-many`.
 const REQUESTS_MAX: usize = 64;
@@ -153,6 +153,7 @@ impl Http {
     }
 
     fn room(&self) -> Room {
-        Room::new(ANSWER_BYTES_MAX.min(self.scope.memory_bytes / 4))
+        self.scope
+            .room(ANSWER_BYTES_MAX.min(self.scope.memory_bytes / 4))
     }
 }

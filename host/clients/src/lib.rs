@@ -32,6 +32,7 @@ pub mod context;
 pub mod progress;
 pub mod log;
 mod request;
+pub mod room;
 pub mod turns;
 pub mod streams;
 pub mod documents;

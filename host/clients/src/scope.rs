@@ -1,11 +1,13 @@
 //! What all clients of one run share: its signal to stop, its clock, and the count of its calls.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 
 use taskhost_model::time::Clock;
 
 use crate::calls::Calls;
 use crate::error::{ClientError, ErrorCode};
+use crate::room::{AnswerMemory, Room};
 use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
 use crate::virtual_time::Time;
@@ -18,6 +20,8 @@ pub(crate) struct Scope {
     pub(crate) memory_bytes: u64,
     pub(crate) stillness: Stillness,
     pub(crate) calls: Calls,
+    /// Known once the run has a place in the sandbox.
+    pub(crate) answers: OnceLock<Arc<dyn AnswerMemory>>,
 }
 
 impl Scope {
@@ -29,12 +33,18 @@ impl Scope {
             memory_bytes,
             stillness: Stillness::new(),
             calls,
+            answers: OnceLock::new(),
         }
     }
 
     /// The same with another time than the real one.
     pub(crate) fn at(self, time: Time) -> Self {
         Self { time, ..self }
+    }
+
+    /// Room for the answers of one call.
+    pub(crate) fn room(&self, bytes_max: u64) -> Room {
+        Room::new(bytes_max, self.answers.get().cloned())
     }
 
     /// Tells a run that is asked to stop so.

@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::memory::MemoryLimit;
 use crate::meter::Meter;
-use crate::output::GuestOutput;
+use crate::output::{GuestOutput, LastWords};
 use crate::tape::{Call, Tape, tape_wasi};
 use crate::virtual_clocks::show_virtual_time;
 
@@ -78,8 +78,8 @@ impl GuestState {
         }
     }
 
-    /// What is left of the outputs goes into the log; what the guest said of its panic.
-    pub(crate) fn finish_output(&self) -> Option<String> {
+    /// What is left of the outputs goes into the log; what the guest has said last.
+    pub(crate) fn finish_output(&self) -> LastWords {
         self.stdout.finish();
         self.stderr.finish()
     }

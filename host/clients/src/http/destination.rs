@@ -220,7 +220,9 @@ fn is_end_of_step(byte: &u8) -> bool {
 }
 
 fn is_dots(step: &[u8]) -> bool {
-    let name = step.split(|byte| *byte == b';').next().unwrap_or_default();
+    // What comes after one of these may be cut off, or left out.
+    let is_end = |byte: &u8| matches!(byte, 0..=b' ' | b';' | b'?' | b'#' | 0x7F);
+    let name = step.split(is_end).next().unwrap_or_default();
     matches!(name, b"." | b"..")
 }
 
@@ -295,6 +297,10 @@ mod tests {
             "/v1/x%2f..%2f..",
             "/v1/%c0%ae%c0%ae/admin",
             "/v1/%2525252525252e",
+            "/v1/..%00/admin",
+            "/v1/..%20/admin",
+            "/v1/..%23/admin",
+            "/v1/.%2e%3fx/admin",
         ] {
             assert!(of(path), "{path}");
         }

@@ -9,6 +9,7 @@
 mod straight_line;
 mod versions;
 mod cancel;
+mod released;
 mod retries;
 mod inference;
 mod http_client;
