@@ -229,7 +229,6 @@ impl RunClients {
         self.scope.calls.note(call);
     }
 
-<<<<<<< HEAD
     /// The time that its waits go by.
     #[must_use]
     pub fn time(&self) -> &Time {
@@ -245,11 +244,11 @@ impl RunClients {
     /// The call on its way is answered so.
     pub fn answered(&self, answer: impl FnOnce() -> String) {
         self.scope.calls.answered(answer);
-=======
+    }
+
     /// From now on what it is answered counts against that memory while it is gathered.
     pub fn count_answers(&self, memory: Arc<dyn AnswerMemory>) {
         self.scope.answers.set(memory).ok();
->>>>>>> main
     }
 
     /// The guest is entered: from now on it has to move.
