@@ -30,6 +30,7 @@ use crate::state::{State, StateGrant};
 use crate::stop::StopSignal;
 use crate::streams::{StreamGrant, Streams};
 use crate::turns::RunTurns;
+use crate::virtual_time::Time;
 
 /// What a run may reach beyond its own context, progress and log.
 #[derive(Debug, Clone, Default)]
@@ -138,9 +139,11 @@ impl RunClients {
             children,
             clock,
         } = parts;
+        let time = script.as_ref().map(|script| script.time());
         let script = script.filter(|script| script.follows(&info.type_id));
         let calls = Calls::new(used.host_calls, host_calls_max, script);
-        let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls));
+        let scope = Scope::new(stop, clock, memory_bytes, calls).at(time.unwrap_or_default());
+        let scope = Arc::new(scope);
         let info = Arc::new(info);
         let stream = grants.stream.map(|name| StreamGrant {
             store: streams,
@@ -232,6 +235,23 @@ impl RunClients {
     /// Counts a call that a recording answers, as the client does that it replaces.
     pub fn note(&self, call: &'static str) {
         self.scope.calls.note(call);
+    }
+
+    /// The time that its waits go by.
+    #[must_use]
+    pub fn time(&self) -> &Time {
+        &self.scope.time
+    }
+
+    /// Whether a test of a task type wants to hear how each call is answered.
+    #[must_use]
+    pub fn are_followed(&self) -> bool {
+        self.scope.calls.is_followed()
+    }
+
+    /// The call on its way is answered so.
+    pub fn answered(&self, answer: impl FnOnce() -> String) {
+        self.scope.calls.answered(answer);
     }
 
     /// From now on what it is answered counts against that memory while it is gathered.

@@ -178,7 +178,7 @@ impl Capabilities {
             }
         }
         for (index, rule) in self.http.iter().enumerate() {
-            if let Some(problem) = rule.mistake() {
+            for problem in rule.mistakes() {
                 mistakes.push(format!("`capabilities.http[{index}]` {problem}"));
             }
         }
@@ -243,7 +243,20 @@ impl HttpRule {
         is_within.then_some(both)
     }
 
-    fn mistake(&self) -> Option<String> {
+    /// Whether the origin can be meant as one; it may still be another spelling of one.
+    #[must_use]
+    pub fn has_right_origin(&self) -> bool {
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| self.origin.strip_prefix(scheme));
+        let is_host = |host: &str| {
+            let fits = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
+            !host.is_empty() && host.chars().all(fits) && !host.contains(['/', '?', '#', '@', '*'])
+        };
+        host.is_some_and(is_host)
+    }
+
+    fn mistakes(&self) -> Vec<String> {
         let Self {
             origin,
             methods,
@@ -251,17 +264,11 @@ impl HttpRule {
         } = self;
         let texts = [origin, path_prefix].into_iter().chain(methods);
         if texts.into_iter().any(|text| text.len() > TEXT_BYTES_MAX) {
-            return Some(format!("has a text of more than {TEXT_BYTES_MAX} bytes"));
+            return vec![format!("has a text of more than {TEXT_BYTES_MAX} bytes")];
         }
-        let host = ["https://", "http://"]
-            .iter()
-            .find_map(|scheme| origin.strip_prefix(scheme));
-        let is_host = |host: &str| {
-            let fits = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
-            !host.is_empty() && host.chars().all(fits) && !host.contains(['/', '?', '#', '@', '*'])
-        };
-        if !host.is_some_and(is_host) {
-            return Some(format!(
+        let mut mistakes = Vec::new();
+        if !self.has_right_origin() {
+            mistakes.push(format!(
                 "has the origin `{origin}`: write scheme and host in lower case, with the port \
                  where it is not the usual one, as in `https://api.example.org`"
             ));
@@ -269,9 +276,8 @@ impl HttpRule {
         let is_method =
             |method: &String| !method.is_empty() && method.chars().all(|c| c.is_ascii_uppercase());
         if methods.is_empty() || !methods.iter().all(is_method) {
-            return Some(
-                "has no methods, or one that is not in upper case, as in `GET`".to_owned(),
-            );
+            mistakes
+                .push("has no methods, or one that is not in upper case, as in `GET`".to_owned());
         }
         let is_plain = path_prefix.starts_with('/')
             && path_prefix.chars().all(|c| c.is_ascii_graphic())
@@ -279,9 +285,13 @@ impl HttpRule {
             && !path_prefix
                 .split('/')
                 .any(|part| part == "." || part == "..");
-        (!is_plain).then(|| {
-            format!("has the path prefix `{path_prefix}`: it has to begin with `/`, as in `/v1/`")
-        })
+        if !is_plain {
+            mistakes.push(format!(
+                "has the path prefix `{path_prefix}`: it has to begin with `/`, as in `/v1/`, and \
+                 to be ASCII without `.` and `..` as steps"
+            ));
+        }
+        mistakes
     }
 }
 
@@ -368,9 +378,11 @@ mod tests {
             rule("https://a.example", &["GET"], "v1"),
             rule("https://a.example", &["GET"], "/a/../b"),
         ] {
-            assert!(bad.mistake().is_some(), "{bad:?}");
+            assert_eq!(bad.mistakes().len(), 1, "{bad:?}");
         }
-        assert_eq!(rule("http://[::1]:80", &["GET"], "/").mistake(), None);
+        assert!(rule("http://[::1]:81", &["GET"], "/").mistakes().is_empty());
+        let all = rule("https://a.example/x", &["get"], "v1").mistakes();
+        assert_eq!(all.len(), 3, "{all:?}");
     }
 
     #[test]

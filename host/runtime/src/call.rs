@@ -28,7 +28,6 @@ use std::time::Duration;
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
 use tokio::task::JoinError;
-use tokio::time::Sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::executors::Executors;
@@ -80,7 +79,7 @@ impl Caller {
                 self.places.for_describe(slots).await
             }
         };
-        let time = tokio::time::sleep(limits.wall);
+        let time = clients.time().wait(limits.wall);
         tokio::pin!(time);
         // A run that is asked to stop before it has an instance needs none.
         let place = tokio::select! {
@@ -108,7 +107,7 @@ async fn watched(
     stop: &StopSignal,
     clients: &RunClients,
     limits: &RunLimits,
-    time: Pin<&mut Sleep>,
+    time: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<GuestEnd, JoinError> {
     let time = async {
         tokio::select! {
@@ -123,7 +122,8 @@ async fn watched(
             Some(StopReason::Fenced | StopReason::Suspended)
         );
         if !is_over {
-            tokio::time::sleep(grace_left(limits.grace, stop.late())).await;
+            let grace = grace_left(limits.grace, stop.late());
+            clients.time().wait(grace).await;
         }
         stop.interrupt();
     };

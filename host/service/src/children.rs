@@ -254,10 +254,14 @@ impl RunChildren {
             if left.is_zero() {
                 return Ok(None);
             }
+            let time = self.core.time();
+            let rest = time.rest();
             tokio::select! {
                 () = family.notified() => {}
                 () = tokio::time::sleep(left.min(LOOK_AGAIN_AFTER)) => {}
+                () = time.skipped_to(Some(until)) => {}
             }
+            drop(rest);
             if let Some(ended) = self.first_ended(ids).await? {
                 return Ok(Some(ended));
             }

@@ -51,6 +51,7 @@ pub(crate) async fn run_claimed(
     registered: Registered,
     slot: Arc<Slot>,
 ) {
+    let _work = core.time().work();
     let stop = &registered.stop;
     let children = Arc::new(RunChildren::new(core, &claimed.task, stop, slot));
     let event = run(core, runtime, &claimed, stop, &children).await;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::concurrency::Concurrency;
+use taskhost_model::contract::ContractVersion;
 use taskhost_model::descriptor::{Descriptor, Limits, Retry, StreamUse};
 use taskhost_model::ids::{Digest, Label, TypeId};
 use taskhost_model::time::Timestamp;
@@ -60,6 +61,9 @@ pub struct TypeView {
     /// What of that it may.
     #[serde(skip_serializing_if = "Capabilities::is_empty")]
     pub granted: Capabilities,
+    /// The contract that a host has to have at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_host: Option<ContractVersion>,
     /// JSON Schema of params.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params_schema: Option<Value>,
@@ -205,6 +209,7 @@ impl TaskTypes {
             collections: descriptor.collections,
             granted: descriptor.capabilities.within(&allowed),
             wanted: descriptor.capabilities,
+            min_host: descriptor.min_host,
             params_schema: descriptor.params_schema,
             result_schema: descriptor.result_schema,
             checkpoint_schema: descriptor.checkpoint_schema,

@@ -43,6 +43,7 @@ mod store_trouble;
 mod kills;
 mod kit;
 mod kit_fixtures;
+mod kit_time;
 mod recordings;
 mod recordings_broken;
 mod authors_guide;
