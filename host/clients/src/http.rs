@@ -25,7 +25,7 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 pub use addresses::Range;
-pub use destination::origin;
+pub use destination::{origin, other_spellings};
 pub(crate) use exchange::Outbound;
 pub use network::{Connection, Names, Network, Outside};
 

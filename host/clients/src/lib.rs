@@ -25,6 +25,7 @@ pub mod stop;
 pub mod sink;
 pub mod caps;
 mod stillness;
+pub mod virtual_time;
 pub mod calls;
 mod scope;
 pub mod context;

@@ -10,11 +10,13 @@ use crate::error::{ClientError, ErrorCode};
 use crate::room::{AnswerMemory, Room};
 use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
+use crate::virtual_time::Time;
 
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
+    pub(crate) time: Time,
     pub(crate) memory_bytes: u64,
     pub(crate) stillness: Stillness,
     pub(crate) calls: Calls,
@@ -27,11 +29,17 @@ impl Scope {
         Self {
             stop,
             clock,
+            time: Time::default(),
             memory_bytes,
             stillness: Stillness::new(),
             calls,
             answers: OnceLock::new(),
         }
+    }
+
+    /// The same with another time than the real one.
+    pub(crate) fn at(self, time: Time) -> Self {
+        Self { time, ..self }
     }
 
     /// Room for the answers of one call.

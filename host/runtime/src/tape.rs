@@ -25,7 +25,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use taskhost_clients::run::RunClients;
 
 use crate::meter::Meter;
 
@@ -34,6 +36,8 @@ pub(crate) use wasi::tape_wasi;
 
 /// The call whose lines may differ.
 pub(crate) const LOG: &str = "log.log";
+/// Of an answer in words.
+const ANSWER_CHARS_MAX: usize = 160;
 
 /// Takes the lines of a recording.
 #[async_trait]
@@ -77,6 +81,8 @@ pub enum Tape {
 #[derive(Debug)]
 pub(crate) enum Call {
     Plain,
+    /// A test of a task type hears how it is answered.
+    Followed(RunClients),
     Recorded {
         recorder: Arc<dyn Recorder>,
         entry: Entry,
@@ -118,6 +124,11 @@ impl Call {
     ) -> T {
         match self {
             Self::Plain => work.await,
+            Self::Followed(clients) => {
+                let answer = work.await;
+                clients.answered(|| in_words(&answer));
+                answer
+            }
             Self::Recorded { recorder, entry } => {
                 let answer = work.await;
                 let kept = async {
@@ -141,7 +152,7 @@ impl Call {
         work: impl FnOnce() -> T,
     ) -> Option<T> {
         match self {
-            Self::Plain => Some(work()),
+            Self::Plain | Self::Followed(_) => Some(work()),
             Self::Recorded { recorder, entry } => {
                 let answer = work();
                 keep(&*recorder, entry, &answer);
@@ -165,6 +176,24 @@ fn keep(recorder: &dyn Recorder, entry: Entry, answer: &impl Serialize) {
     }
 }
 
+/// `ok` and the beginning of the answer, or the error's code and message.
+fn in_words(answer: &impl Serialize) -> String {
+    let answer = serde_json::to_value(answer).unwrap_or_default();
+    let error = answer.get("Err").map(|error| {
+        let text = |key: &str| error[key].as_str().unwrap_or_default();
+        format!("{}: {}", text("code"), text("message"))
+    });
+    let said = error.unwrap_or_else(|| match answer.get("Ok") {
+        None | Some(Value::Null) => "ok".to_owned(),
+        Some(answer) => format!("ok: {answer}"),
+    });
+    let mut shown: String = said.chars().take(ANSWER_CHARS_MAX).collect();
+    if shown.len() < said.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 fn text_of(call: &str, value: &impl Serialize) -> Option<Box<RawValue>> {
     let text = serde_json::to_value(value).and_then(|mut value| {
         redact::redact(call, &mut value);
@@ -184,6 +213,7 @@ fn unwritable(call: &str, error: &serde_json::Error) {
 #[cfg(test)]
 mod tests {
     use serde::Serializer;
+    use taskhost_clients::error::{ClientError, ErrorCode};
 
     use super::*;
 
@@ -219,5 +249,16 @@ mod tests {
             tape.call("random", &NeverLookedAt).answer_now(|| 7),
             Some(7)
         );
+    }
+
+    #[test]
+    fn an_answer_is_told_in_words_that_end_somewhere() {
+        let error = ClientError::new(ErrorCode::Denied, "not allowed");
+        assert_eq!(in_words(&Err::<(), _>(error)), "denied: not allowed");
+        assert_eq!(in_words(&Ok::<_, ClientError>(())), "ok");
+        assert_eq!(in_words(&Ok::<_, ClientError>(7)), "ok: 7");
+        assert_eq!(in_words(&"x".repeat(999)), "ok");
+        let long = in_words(&Ok::<_, ClientError>("ä".repeat(999)));
+        assert_eq!(long.chars().count(), ANSWER_CHARS_MAX + 1);
     }
 }

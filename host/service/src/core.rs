@@ -7,6 +7,7 @@ use taskhost_clients::http::Network;
 use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
+use taskhost_clients::virtual_time::Time;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Task};
@@ -65,6 +66,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// The time of runs: a test may skip some of it.
+    pub(crate) fn time(&self) -> Time {
+        let time = self.script.as_ref().map(|script| script.time());
+        time.unwrap_or_default()
+    }
+
     /// Applies an event and tells whoever watches.
     pub(crate) async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
         let is_progress = matches!(
@@ -150,12 +157,16 @@ impl Core {
         self.live.ask(task.fence(), StopReason::User, late);
     }
 
-    /// A run that waits is news to the scheduler, unless it was claimed along with the write.
+    /// A run that waits is news to the scheduler, unless it was claimed along with the write; so is
+    /// one that has a concurrency key and does not hold it any more, for the next one of that key.
     fn wake_for(&self, applied: &Applied) {
         let is_written = matches!(applied.outcome, Outcome::Changed | Outcome::Repeated);
         let Some(task) = applied.task.as_ref().filter(|_| is_written) else {
             return;
         };
+        if task.concurrency_key.is_some() && is_end(task.phase()) && !task.holds_key() {
+            self.wake.something_is_due();
+        }
         if matches!(
             task.phase(),
             Phase::Queued | Phase::WaitingRetry | Phase::Suspended

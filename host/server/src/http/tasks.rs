@@ -177,11 +177,13 @@ async fn list(
     query.finish()?;
     let service = &state.service().tasks;
     let page = service.list(state.by(), wish).await?;
-    let shown = |task| StatusAnswer {
-        waiting_for: service.waiting_for(task),
-        ..StatusAnswer::of_task(task)
-    };
-    let tasks = page.tasks.iter().map(shown).collect();
+    let mut tasks = Vec::with_capacity(page.tasks.len());
+    for task in &page.tasks {
+        tasks.push(StatusAnswer {
+            waiting_for: service.waiting_for(task).await?,
+            ..StatusAnswer::of_task(task)
+        });
+    }
     Ok(answer::json(
         StatusCode::OK,
         &Page {

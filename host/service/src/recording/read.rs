@@ -7,7 +7,7 @@ use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_store::error::StoreError;
-use taskhost_store::recordings::{Recorded, RecordingStore};
+use taskhost_store::recordings::{KEPT_AFTER_END, Recorded, RecordingStore, ended_at};
 
 use super::seal::{NotOpened, Place, Seal};
 use super::{LastLine, host_key};
@@ -54,7 +54,10 @@ impl Tasks {
             },
         };
         let task = core.tasks.get(key).await?.ok_or_else(none)?;
-        if !may_read(core, by, &task).await? {
+        // The sweeper ends it some time after that.
+        let before = core.clock.now().minus(KEPT_AFTER_END);
+        let is_over = ended_at(&task).is_some_and(|at| at < before);
+        if is_over || !may_read(core, by, &task).await? {
             return Err(none());
         }
         let all = core.recordings.recorded(key, task.run.id).await?;
