@@ -73,7 +73,9 @@ impl GuestState {
             self.clients.note(call);
         }
         match self.tape.call(call, arguments) {
-            Call::Plain if self.clients.are_followed() => Call::Followed(self.clients.clone()),
+            Call::Plain if self.clients.are_followed() => {
+                Call::Followed(Box::new(self.clients.clone()))
+            }
             call => call,
         }
     }

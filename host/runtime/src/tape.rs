@@ -82,7 +82,7 @@ pub enum Tape {
 pub(crate) enum Call {
     Plain,
     /// A test of a task type hears how it is answered.
-    Followed(RunClients),
+    Followed(Box<RunClients>),
     Recorded {
         recorder: Arc<dyn Recorder>,
         entry: Entry,

@@ -71,6 +71,8 @@ mod tests {
     use taskhost_model::ids::TypeId;
 
     use super::super::{File, Flags, Mistake, Settings};
+    use taskhost_model::capabilities::HttpRule;
+
     use super::*;
 
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
