@@ -69,7 +69,7 @@ pub struct Outcome {
     pub error: Value,
     /// What was logged, each with `level`, `message` and `fields`.
     pub log: Vec<Value>,
-    /// What the task slept and did not take, in milliseconds.
+    /// What was waited for and took no time, in milliseconds: sleeps, and pauses between attempts.
     pub slept_ms: u64,
     /// `cpu_ms`, `peak_memory_bytes`, `host_calls` and so on.
     pub usage: Value,
@@ -123,18 +123,19 @@ impl TaskTest {
         self.flag("--stream", name)
     }
 
-    /// Lets the `nth` call of that name fail: `fail("streams.sample", 2)`.
+    /// Lets the `nth` call of that name fail: `fail("streams.sample", 2)`. Where there is no such
+    /// call the test fails.
     pub fn fail(self, call: &str, nth: u64) -> Self {
         self.flag("--fail", format!("{call}:{nth}"))
     }
 
-    /// Cancels the task at the `nth` host call. It has to end canceled then, unless an `expect_`
+    /// Cancels the task at the `nth` host call, which there has to be. It has to end canceled then, unless an `expect_`
     /// says otherwise.
     pub fn cancel_at(self, nth: u64) -> Self {
         self.flag("--cancel-at", nth.to_string())
     }
 
-    /// Kills the host at the `nth` host call, and starts it again.
+    /// Kills the host at the `nth` host call, which there has to be, and starts it again.
     pub fn kill_at(self, nth: u64) -> Self {
         self.flag("--kill-at", nth.to_string())
     }

@@ -2,11 +2,43 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskhost_model::ids::TypeId;
 
 use crate::error::{ClientError, ErrorCode};
+use crate::virtual_time::Time;
+
+/// Every call that can fail, as people write it.
+pub const NAMES: &[&str] = &[
+    "children.cancel",
+    "children.spawn",
+    "children.status",
+    "children.wait-any",
+    "collection.apply",
+    "collection.get",
+    "collection.open",
+    "collection.query",
+    "context.sleep",
+    "http.send",
+    "http.send-many",
+    "inference.complete",
+    "inference.complete-many",
+    "inference.embed",
+    "progress.heartbeat",
+    "progress.phase",
+    "progress.report",
+    "secrets.placeholder",
+    "state.delete",
+    "state.load",
+    "state.save",
+    "streams.count",
+    "streams.describe",
+    "streams.field-stats",
+    "streams.sample",
+    "streams.sample-many",
+    "streams.search",
+];
 
 /// What a test of a task type puts between a guest and its clients. On a serving host there is
 /// none.
@@ -14,15 +46,19 @@ pub trait CallScript: Debug + Send + Sync {
     /// Whether it has to do with runs of that type.
     fn follows(&self, type_id: &TypeId) -> bool;
 
-    /// Called before each call that can fail does anything. `call`: as people write it,
-    /// `streams.sample`. May block for a while.
-    ///
-    /// # Errors
-    /// What the guest is answered in place of what the call would do.
-    fn before(&self, call: &'static str) -> Result<(), ClientError>;
+    /// The time of all runs, also of those that it has nothing to do with.
+    fn time(&self) -> Time;
 
-    /// How long a sleep really takes, in milliseconds.
-    fn sleep_ms(&self, ms: u64) -> u64;
+    /// The type whose runs stand for children of a type: itself, or one that the test has made.
+    fn child_type(&self, wanted: TypeId) -> TypeId;
+
+    /// Called before each call that can fail does anything. `call`: one of [`NAMES`]. May block for
+    /// a while. Answers the call's number, and what the guest is answered in place of what the call
+    /// would do, if that is to be.
+    fn before(&self, call: &'static str) -> (u64, Result<(), ClientError>);
+
+    /// Called when such a call is answered: with the answer in words.
+    fn after(&self, number: u64, answer: &str);
 }
 
 /// Counts calls and remembers the last one.
@@ -33,15 +69,23 @@ pub(crate) struct Calls {
     /// For the report of a guest that ends without a word.
     last: Mutex<Option<&'static str>>,
     script: Option<Arc<dyn CallScript>>,
+    /// The number of the call on its way; a guest makes one at a time.
+    on_its_way: Mutex<Option<u64>>,
 }
 
 impl Calls {
-    pub(crate) fn new(count_max: Option<u64>, script: Option<Arc<dyn CallScript>>) -> Self {
+    /// `count`: what the attempt has made before, if it begins again.
+    pub(crate) fn new(
+        count: u64,
+        count_max: Option<u64>,
+        script: Option<Arc<dyn CallScript>>,
+    ) -> Self {
         Self {
-            count: AtomicU64::new(0),
+            count: AtomicU64::new(count),
             count_max,
             last: Mutex::new(None),
             script,
+            on_its_way: Mutex::new(None),
         }
     }
 
@@ -52,6 +96,7 @@ impl Calls {
     }
 
     pub(crate) fn enter(&self, call: &'static str) -> Result<(), ClientError> {
+        debug_assert!(NAMES.contains(&call), "{call} is missing in NAMES");
         let nth = self.note(call);
         if let Some(most) = self.count_max.filter(|most| nth > *most) {
             let message = format!(
@@ -60,17 +105,39 @@ impl Calls {
             );
             return Err(ClientError::new(ErrorCode::QuotaExceeded, message));
         }
+        let Some(script) = &self.script else {
+            return Ok(());
+        };
+        let (number, done) = script.before(call);
+        *self.lock_number() = Some(number);
+        done
+    }
+
+    /// Whether somebody wants to hear of [`Self::answered`].
+    pub(crate) fn is_followed(&self) -> bool {
+        self.script.is_some()
+    }
+
+    /// The type of a child that a guest wants.
+    pub(crate) fn child_type(&self, wanted: TypeId) -> TypeId {
         match &self.script {
-            Some(script) => script.before(call),
-            None => Ok(()),
+            Some(script) => script.child_type(wanted),
+            None => wanted,
         }
     }
 
-    /// How long a sleep really takes.
-    pub(crate) fn sleep_ms(&self, ms: u64) -> u64 {
-        self.script
-            .as_ref()
-            .map_or(ms, |script| script.sleep_ms(ms))
+    /// The call on its way is answered, if one is that can fail.
+    pub(crate) fn answered(&self, answer: impl FnOnce() -> String) {
+        let number = self.lock_number().take();
+        if let (Some(script), Some(number)) = (&self.script, number) {
+            script.after(number, &answer());
+        }
+    }
+
+    fn lock_number(&self) -> MutexGuard<'_, Option<u64>> {
+        self.on_its_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -88,12 +155,12 @@ mod tests {
 
     #[test]
     fn calls_above_the_limit_are_refused_and_counted() {
-        let calls = Calls::new(Some(2), None);
-        assert_eq!(calls.note("log.log"), 1);
+        let calls = Calls::new(7, Some(9), None);
+        assert_eq!(calls.note("log.log"), 8);
         assert!(calls.enter("state.load").is_ok());
         let error = calls.enter("streams.sample").unwrap_err();
         assert_eq!(error.code, ErrorCode::QuotaExceeded);
         assert!(error.message.contains("limits.host_calls"), "{error}");
-        assert_eq!((calls.count(), calls.last()), (3, Some("streams.sample")));
+        assert_eq!((calls.count(), calls.last()), (10, Some("streams.sample")));
     }
 }

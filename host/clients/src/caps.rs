@@ -19,7 +19,7 @@ pub const CHECKPOINT_KEY_BYTES_MAX: usize = 255;
 /// A request to a language model.
 pub const INFERENCE_REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// All answers of one call to language models, as their servers send them.
-pub const INFERENCE_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const INFERENCE_ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Requests of one `complete-many`.
 pub const COMPLETIONS_MAX: usize = 64;
 /// All requests of one `complete-many`.

@@ -175,7 +175,7 @@ impl Children {
         } = options.map_or_else(|| Ok(Options::default()), read_options)?;
         let wish = ChildWish {
             key: key.to_owned(),
-            type_id,
+            type_id: self.scope.calls.child_type(type_id),
             params: Arc::from(params),
             priority,
             timeout_ms,

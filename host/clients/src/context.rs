@@ -132,11 +132,11 @@ impl Context {
         if self.info.is_none() {
             return Err(ClientError::denied("`describe` cannot wait"));
         }
-        let ms = self.scope.calls.sleep_ms(ms.min(SLEEP_MS_MAX));
-        let wait = tokio::time::sleep(Duration::from_millis(ms));
+        let duration = Duration::from_millis(ms.min(SLEEP_MS_MAX));
         let _resting = self.scope.stillness.rest();
         let wait = async {
-            wait.await;
+            let _rest = self.scope.time.rest();
+            self.scope.time.sleep(duration).await;
             Ok(())
         };
         self.scope.unless_stopped(wait).await

@@ -66,8 +66,9 @@ impl Denials {
         let Denial { message, setting } = denial;
         log.output(LogLevel::Warn, "host", &format!("denied: {message}"));
         if told.fetch_add(1, Ordering::Relaxed) < TOLD_MAX {
+            // What follows the words is this line's fields: the setting ends before they begin.
             let setting = setting.map_or_else(String::new, |setting| {
-                format!("; to allow it, add to the settings:\n{setting}")
+                format!("; to allow it, add to the settings:\n{setting}\n")
             });
             tracing::warn!(
                 space = %info.task.space, task = %info.task.id, type_id = %info.type_id,

@@ -25,14 +25,14 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 pub use addresses::Range;
-pub use destination::origin;
+pub use destination::{origin, other_spellings};
 pub(crate) use exchange::Outbound;
 pub use network::{Connection, Names, Network, Outside};
 
 use crate::encoded;
 use crate::error::ClientError;
+use crate::room::Room;
 use crate::scope::Scope;
-use exchange::Room;
 
 /// Requests of one `send-many`.
 const REQUESTS_MAX: usize = 64;
@@ -153,6 +153,7 @@ impl Http {
     }
 
     fn room(&self) -> Room {
-        Room::new(ANSWER_BYTES_MAX.min(self.scope.memory_bytes / 4))
+        self.scope
+            .room(ANSWER_BYTES_MAX.min(self.scope.memory_bytes / 4))
     }
 }

@@ -24,13 +24,14 @@ use taskhost_model::ids::{Label, Space};
 
 pub use answer::Embeddings;
 pub use connectors::{Connector, ConnectorLimits, Connectors, Key};
-pub use server::{HttpServer, ModelServer, NoReply, Reply, Room};
+pub use server::{HttpServer, ModelServer, NoReply, Reply};
 pub use url::Url;
 
 use crate::beside::Beside;
 use crate::caps::{COMPLETIONS_BYTES_MAX, COMPLETIONS_MAX, INFERENCE_ANSWER_BYTES_MAX};
 use crate::denied::{Denial, Denials};
 use crate::error::{ClientError, ErrorCode, cut};
+use crate::room::Room;
 use crate::scope::Scope;
 use answer::Judged;
 use budget::{Payer, Reservation, RunAccount};
@@ -167,7 +168,7 @@ impl Inference {
     /// `canceled`, `deadline`, `unavailable`, as everywhere here.
     pub async fn complete(&self, request: String) -> Result<String, ClientError> {
         let grant = self.granted("inference.complete")?;
-        let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
+        let room = self.0.scope.room(INFERENCE_ANSWER_BYTES_MAX);
         self.waited(self.ask(grant, &COMPLETION, request, &room))
             .await
     }
@@ -195,7 +196,7 @@ impl Inference {
                 most,
             ));
         }
-        let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
+        let room = self.0.scope.room(INFERENCE_ANSWER_BYTES_MAX);
         let each = requests
             .into_iter()
             .map(|one| self.ask(grant, &COMPLETION, one, &room));
@@ -209,7 +210,7 @@ impl Inference {
     /// As [`Self::complete`].
     pub async fn embed(&self, request: String) -> Result<Embeddings, ClientError> {
         let grant = self.granted("inference.embed")?;
-        let room = Room::new(INFERENCE_ANSWER_BYTES_MAX);
+        let room = self.0.scope.room(INFERENCE_ANSWER_BYTES_MAX);
         self.waited(self.ask(grant, &EMBEDDING, request, &room))
             .await
     }
@@ -349,13 +350,15 @@ impl Connector {
         let (address, key) = self.server.settings();
         let status = reply.status;
         let fails = |why: String| self.fails(Trouble::Status(status), &why);
+        let no_credit = || {
+            fails(format!("its account has no credit left: {sentence}"));
+            unavailable(format!(
+                "the account of the model `{name}` has no credit left"
+            ))
+        };
         match (status, reply.retry_after) {
-            (429, _) if has_no_credit(&reply.body) => {
-                fails(format!("its account has no credit left: {sentence}"));
-                unavailable(format!(
-                    "the account of the model `{name}` has no credit left"
-                ))
-            }
+            (402, _) => no_credit(),
+            (429, _) if has_no_credit(&reply.body) => no_credit(),
             (429, pause) => paused(name, pause.unwrap_or(PAUSE_DEFAULT)),
             (503, Some(pause)) => paused(name, pause),
             (401 | 403, _) => {
@@ -395,6 +398,7 @@ impl Connector {
         let (address, _) = self.server.settings();
         let seconds = self.limits.timeout.as_secs();
         let (trouble, told, said) = match why {
+            NoReply::NoMemory(error) => return error.clone(),
             NoReply::TooLarge => {
                 let message = format!(
                     "the answer of the model `{name}` is larger than {INFERENCE_ANSWER_BYTES_MAX} \

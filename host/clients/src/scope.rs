@@ -1,21 +1,27 @@
 //! What all clients of one run share: its signal to stop, its clock, and the count of its calls.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 
 use taskhost_model::time::Clock;
 
 use crate::calls::Calls;
 use crate::error::{ClientError, ErrorCode};
+use crate::room::{AnswerMemory, Room};
 use crate::stillness::Stillness;
 use crate::stop::{StopReason, StopSignal};
+use crate::virtual_time::Time;
 
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) stop: StopSignal,
     pub(crate) clock: Clock,
+    pub(crate) time: Time,
     pub(crate) memory_bytes: u64,
     pub(crate) stillness: Stillness,
     pub(crate) calls: Calls,
+    /// Known once the run has a place in the sandbox.
+    pub(crate) answers: OnceLock<Arc<dyn AnswerMemory>>,
 }
 
 impl Scope {
@@ -23,10 +29,22 @@ impl Scope {
         Self {
             stop,
             clock,
+            time: Time::default(),
             memory_bytes,
             stillness: Stillness::new(),
             calls,
+            answers: OnceLock::new(),
         }
+    }
+
+    /// The same with another time than the real one.
+    pub(crate) fn at(self, time: Time) -> Self {
+        Self { time, ..self }
+    }
+
+    /// Room for the answers of one call.
+    pub(crate) fn room(&self, bytes_max: u64) -> Room {
+        Room::new(bytes_max, self.answers.get().cloned())
     }
 
     /// Tells a run that is asked to stop so.

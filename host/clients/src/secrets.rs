@@ -217,6 +217,13 @@ impl RunSecrets {
         }
     }
 
+    /// Whether a secret that the run may use stands there, in a spelling that would be masked.
+    pub(crate) fn shows_in(&self, text: &[u8]) -> bool {
+        let mut masked = text.to_owned();
+        self.mask(&mut masked);
+        masked != text
+    }
+
     fn value(&self, placeholder: &str, origin: &str) -> Result<&str, ClientError> {
         let placeholders = self
             .placeholders

@@ -98,16 +98,16 @@ impl Capabilities {
             let entries: Vec<String> = entries.iter().map(write).collect();
             format!("[{}]", entries.join(", "))
         }
-        let quoted = |text: &str| format!("{text:?}");
         let http = |rule: &HttpRule| {
             format!(
-                "{{ origin = {:?}, methods = {}, path_prefix = {:?} }}",
-                rule.origin,
+                "{{ origin = {}, methods = {}, path_prefix = {} }}",
+                quoted(&rule.origin),
                 list(&rule.methods, |method| quoted(method)),
-                rule.path_prefix
+                quoted(&rule.path_prefix)
             )
         };
-        let mut lines = vec!["[[allow]]".to_owned(), format!("type = \"{type_id}\"")];
+        let of_type = format!("type = {}", quoted(type_id.as_str()));
+        let mut lines = vec!["[[allow]]".to_owned(), of_type];
         let mut line = |key: &str, is_empty: bool, value: String| {
             if !is_empty {
                 lines.push(format!("{key} = {value}"));
@@ -178,12 +178,26 @@ impl Capabilities {
             }
         }
         for (index, rule) in self.http.iter().enumerate() {
-            if let Some(problem) = rule.mistake() {
+            for problem in rule.mistakes() {
                 mistakes.push(format!("`capabilities.http[{index}]` {problem}"));
             }
         }
         mistakes
     }
+}
+
+/// As TOML writes a text in one line.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn missing<T: Clone>(asked: &[T], is_allowed: impl Fn(&T) -> bool) -> Vec<T> {
@@ -229,7 +243,20 @@ impl HttpRule {
         is_within.then_some(both)
     }
 
-    fn mistake(&self) -> Option<String> {
+    /// Whether the origin can be meant as one; it may still be another spelling of one.
+    #[must_use]
+    pub fn has_right_origin(&self) -> bool {
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| self.origin.strip_prefix(scheme));
+        let is_host = |host: &str| {
+            let fits = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
+            !host.is_empty() && host.chars().all(fits) && !host.contains(['/', '?', '#', '@', '*'])
+        };
+        host.is_some_and(is_host)
+    }
+
+    fn mistakes(&self) -> Vec<String> {
         let Self {
             origin,
             methods,
@@ -237,17 +264,11 @@ impl HttpRule {
         } = self;
         let texts = [origin, path_prefix].into_iter().chain(methods);
         if texts.into_iter().any(|text| text.len() > TEXT_BYTES_MAX) {
-            return Some(format!("has a text of more than {TEXT_BYTES_MAX} bytes"));
+            return vec![format!("has a text of more than {TEXT_BYTES_MAX} bytes")];
         }
-        let host = ["https://", "http://"]
-            .iter()
-            .find_map(|scheme| origin.strip_prefix(scheme));
-        let is_host = |host: &str| {
-            let fits = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
-            !host.is_empty() && host.chars().all(fits) && !host.contains(['/', '?', '#', '@', '*'])
-        };
-        if !host.is_some_and(is_host) {
-            return Some(format!(
+        let mut mistakes = Vec::new();
+        if !self.has_right_origin() {
+            mistakes.push(format!(
                 "has the origin `{origin}`: write scheme and host in lower case, with the port \
                  where it is not the usual one, as in `https://api.example.org`"
             ));
@@ -255,9 +276,8 @@ impl HttpRule {
         let is_method =
             |method: &String| !method.is_empty() && method.chars().all(|c| c.is_ascii_uppercase());
         if methods.is_empty() || !methods.iter().all(is_method) {
-            return Some(
-                "has no methods, or one that is not in upper case, as in `GET`".to_owned(),
-            );
+            mistakes
+                .push("has no methods, or one that is not in upper case, as in `GET`".to_owned());
         }
         let is_plain = path_prefix.starts_with('/')
             && path_prefix.chars().all(|c| c.is_ascii_graphic())
@@ -265,9 +285,13 @@ impl HttpRule {
             && !path_prefix
                 .split('/')
                 .any(|part| part == "." || part == "..");
-        (!is_plain).then(|| {
-            format!("has the path prefix `{path_prefix}`: it has to begin with `/`, as in `/v1/`")
-        })
+        if !is_plain {
+            mistakes.push(format!(
+                "has the path prefix `{path_prefix}`: it has to begin with `/`, as in `/v1/`, and \
+                 to be ASCII without `.` and `..` as steps"
+            ));
+        }
+        mistakes
     }
 }
 
@@ -354,9 +378,11 @@ mod tests {
             rule("https://a.example", &["GET"], "v1"),
             rule("https://a.example", &["GET"], "/a/../b"),
         ] {
-            assert!(bad.mistake().is_some(), "{bad:?}");
+            assert_eq!(bad.mistakes().len(), 1, "{bad:?}");
         }
-        assert_eq!(rule("http://[::1]:80", &["GET"], "/").mistake(), None);
+        assert!(rule("http://[::1]:81", &["GET"], "/").mistakes().is_empty());
+        let all = rule("https://a.example/x", &["get"], "v1").mistakes();
+        assert_eq!(all.len(), 3, "{all:?}");
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub enum Clock {
     System,
     /// A clock that stands still until it is moved.
     Manual(Arc<AtomicI64>),
+    /// The machine's clock, moved on by so many milliseconds.
+    MovedOn(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -120,6 +122,12 @@ impl Clock {
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(start.0)))
+    }
+
+    /// The machine's clock, which can be moved on.
+    #[must_use]
+    pub fn moved_on() -> Self {
+        Self::MovedOn(Arc::default())
     }
 
     /// The time now.
@@ -133,13 +141,22 @@ impl Clock {
                 Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Self::Manual(ms) => Timestamp(ms.load(Ordering::SeqCst)),
+            Self::MovedOn(ms) => {
+                let by = u64::try_from(ms.load(Ordering::SeqCst)).unwrap_or(0);
+                Self::System.now().plus(Duration::from_millis(by))
+            }
         }
     }
 
-    /// Moves a manual clock forward; the system's clock cannot be moved and stays.
+    /// Moves a clock forward; the system's own cannot be moved and stays.
     pub fn advance(&self, duration: Duration) {
-        if let Self::Manual(ms) = self {
-            ms.store(self.now().plus(duration).0, Ordering::SeqCst);
+        match self {
+            Self::System => {}
+            Self::Manual(ms) => ms.store(self.now().plus(duration).0, Ordering::SeqCst),
+            Self::MovedOn(ms) => {
+                let by = Timestamp(ms.load(Ordering::SeqCst)).plus(duration);
+                ms.store(by.0, Ordering::SeqCst);
+            }
         }
     }
 }
@@ -187,5 +204,16 @@ mod tests {
         assert_eq!(clock.now().as_ms(), 10);
         clock.advance(Duration::from_secs(1));
         assert_eq!(clock.clone().now().as_ms(), 1010);
+    }
+
+    #[test]
+    fn the_machines_clock_can_be_moved_on() {
+        let (clock, day) = (Clock::moved_on(), Duration::from_secs(86_400));
+        let before = Clock::System.now();
+        assert!(clock.now() >= before && clock.now() < before.plus(day));
+        clock.clone().advance(day);
+        clock.advance(day);
+        assert!(clock.now() >= before.plus(day * 2));
+        assert!(clock.now() < before.plus(day * 3));
     }
 }

@@ -27,9 +27,7 @@ use std::time::Duration;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
-use taskhost_model::task::Usage;
 use tokio::task::JoinError;
-use tokio::time::Sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::executors::Executors;
@@ -66,10 +64,7 @@ impl Caller {
         let outcome = outcome(end, &stop, |end| end.outcome(&limits, owner));
         RunExit {
             outcome,
-            usage: Usage {
-                tokens: clients.tokens(),
-                ..meter.usage(clients.host_calls())
-            },
+            usage: meter.usage(clients.used()),
         }
     }
 
@@ -84,7 +79,7 @@ impl Caller {
                 self.places.for_describe(slots).await
             }
         };
-        let time = tokio::time::sleep(limits.wall);
+        let time = clients.time().wait(limits.wall);
         tokio::pin!(time);
         // A run that is asked to stop before it has an instance needs none.
         let place = tokio::select! {
@@ -112,7 +107,7 @@ async fn watched(
     stop: &StopSignal,
     clients: &RunClients,
     limits: &RunLimits,
-    time: Pin<&mut Sleep>,
+    time: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<GuestEnd, JoinError> {
     let time = async {
         tokio::select! {
@@ -127,7 +122,8 @@ async fn watched(
             Some(StopReason::Fenced | StopReason::Suspended)
         );
         if !is_over {
-            tokio::time::sleep(grace_left(limits.grace, stop.late())).await;
+            let grace = grace_left(limits.grace, stop.late());
+            clients.time().wait(grace).await;
         }
         stop.interrupt();
     };

@@ -9,14 +9,21 @@ use crate::error::InvalidComponent;
 /// The largest component that is looked at.
 pub(crate) const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The packages of WASI 0.2 that are linked, with nothing granted.
-const WASI: [&str; 6] = [
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
+/// What is linked of WASI 0.2, with nothing granted: packages, and their interfaces.
+const WASI: [(&str, &str); 6] = [
+    (
+        "cli",
+        "environment exit stderr stdin stdout terminal-input terminal-output terminal-stderr \
+         terminal-stdin terminal-stdout",
+    ),
+    ("clocks", "monotonic-clock wall-clock"),
+    ("filesystem", "preopens types"),
+    ("io", "error poll streams"),
+    ("random", "insecure insecure-seed random"),
+    (
+        "sockets",
+        "instance-network ip-name-lookup network tcp tcp-create-socket udp udp-create-socket",
+    ),
 ];
 /// As many mistakes as an author can do something with at once.
 const MISTAKES_MAX: usize = 20;
@@ -125,8 +132,7 @@ fn import_mistakes(import: &Interface, contract: &Contract) -> Vec<String> {
             .collect();
     }
     if import.name.starts_with("wasi:") {
-        let is_linked = WASI.iter().any(|package| import.name.starts_with(package))
-            && matches!(import.version, Some([0, 2, _]));
+        let is_linked = is_linked_wasi(&import.name) && matches!(import.version, Some([0, 2, _]));
         let mistake = format!(
             "imports {}, which this host does not have: of WASI a task may import cli, clocks, \
              filesystem, io, random and sockets, version 0.2",
@@ -138,6 +144,15 @@ fn import_mistakes(import: &Interface, contract: &Contract) -> Vec<String> {
         "imports {}, which no taskhost has: a task may import {PACKAGE} and WASI 0.2",
         named(import)
     )]
+}
+
+/// Whether there is such an interface, `wasi:io/poll`.
+fn is_linked_wasi(name: &str) -> bool {
+    let Some((package, interface)) = name["wasi:".len()..].split_once('/') else {
+        return false;
+    };
+    let linked = WASI.iter().find(|(linked, _)| *linked == package);
+    linked.is_some_and(|(_, linked)| linked.split(' ').any(|linked| linked == interface))
 }
 
 fn export_mistake(exports: &[Interface], contract: &Contract) -> Option<String> {
@@ -285,6 +300,7 @@ mod tests {
             (import "wasi:http/types@0.2.3" (instance))
             (import "wasi:io/poll@0.3.0" (instance))
             (import "wasi:io/streams@0.2.9" (instance))
+            (import "wasi:cli/envirxnment@0.2.6" (instance))
             (import "acme:db/sql" (instance))
         "#;
         let message = wat_mistakes(&task_with(imports, "1.0.0"));

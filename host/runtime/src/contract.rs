@@ -119,23 +119,38 @@ impl Outside {
     }
 }
 
-/// The interfaces that a component imports, as its file names them, in its order.
+/// The outside of a component as its file names it, in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Those that it exports.
+    pub exports: Vec<String>,
+}
+
+impl Outline {
+    /// The contract that it was built for: `taskhost:task@1.0.0`. None where it has nothing of it.
+    #[must_use]
+    pub fn contract(&self) -> Option<String> {
+        let mut names = self.exports.iter().chain(&self.imports);
+        names.find_map(|name| {
+            let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+            Some(format!("{PACKAGE}@{version}"))
+        })
+    }
+}
+
+/// What a component imports and exports, whether a host takes it or not.
 ///
 /// # Errors
 /// Where the file is no component.
-pub fn imports(bytes: &[u8]) -> Result<Vec<String>, String> {
-    Ok(outside_names(bytes)?.imports)
-}
-
-#[derive(Debug, Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
+pub fn outline(bytes: &[u8]) -> Result<Outline, String> {
+    outside_names(bytes)
 }
 
 /// Names at the outermost level.
-fn outside_names(bytes: &[u8]) -> Result<Names, String> {
-    let mut names = Names::default();
+fn outside_names(bytes: &[u8]) -> Result<Outline, String> {
+    let mut names = Outline::default();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|error| error.to_string())? {

@@ -13,6 +13,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::bindings::v1::GuestError;
 use crate::memory::{Full, Refused};
+use crate::output::LastWords;
 use crate::settings::RunLimits;
 
 const MIB: u64 = 1024 * 1024;
@@ -83,8 +84,8 @@ pub(crate) struct Trapped {
     pub(crate) error: Error,
     /// Whether it has wanted more memory than it could get, and by whose limit.
     pub(crate) memory_refused: Option<Refused>,
-    /// What the guest said of its panic.
-    pub(crate) panic: Option<String>,
+    /// What the guest has said of it.
+    pub(crate) words: LastWords,
     /// The host call that it was in, or made before.
     pub(crate) last_call: Option<&'static str>,
     /// Of its log.
@@ -197,9 +198,14 @@ impl Trapped {
             );
             return TaskError::of(ErrorKind::OutOfMemory, message);
         }
-        let message = match self.panic {
+        let LastWords { panic, said } = self.words;
+        let message = match panic {
             Some(panic) => format!("the component panicked: {panic}"),
-            None => trap_message(&self.error, limits),
+            None if said.is_empty() => trap_message(&self.error, limits),
+            None => {
+                let message = trap_message(&self.error, limits);
+                format!("{message}; the last that it wrote to standard error: {said}")
+            }
         };
         TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX))
     }

@@ -59,6 +59,7 @@ impl Entry {
 impl Guest {
     /// Runs the guest to its end, in its place.
     pub(crate) async fn run(self, _place: Place) -> GuestEnd {
+        self.clients.count_answers(Arc::clone(&self.budget) as _);
         let mut store = match self.store() {
             Ok(store) => store,
             Err(error) => return GuestEnd::NotStarted(error),
@@ -82,7 +83,7 @@ impl Guest {
             }
         };
         let state = store.data();
-        let panic = state.finish_output();
+        let words = state.finish_output();
         let memory_refused = state.memory.refused();
         match driven {
             None => GuestEnd::Interrupted,
@@ -91,7 +92,7 @@ impl Guest {
                 GuestEnd::Trapped(Trapped {
                     error,
                     memory_refused,
-                    panic,
+                    words,
                     last_call: state.clients.last_call(),
                     last_lines: state.clients.last_lines(),
                 })

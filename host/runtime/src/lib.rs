@@ -32,7 +32,9 @@ mod sync;
 mod ticker;
 mod output;
 mod tape;
+mod virtual_clocks;
 mod state;
+mod virtual_waits;
 mod bindings;
 mod contract;
 mod check;
@@ -45,7 +47,7 @@ mod call;
 mod runtime;
 
 pub use compile::compile_child;
-pub use contract::imports;
+pub use contract::{Outline, outline};
 pub use error::{InvalidComponent, LoadError, RunFailure, RuntimeError};
 pub use exit::{ExitOutcome, RunExit};
 pub use runtime::{Component, RunRequest, Runtime};

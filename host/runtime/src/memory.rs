@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use taskhost_clients::error::{ClientError, ErrorCode};
+use taskhost_clients::room::AnswerMemory;
 use wasmtime::{Error, ResourceLimiter};
 
 use crate::engine::CORE_INSTANCES_MAX;
@@ -175,6 +177,46 @@ impl MemoryLimit {
     }
 }
 
+impl AnswerMemory for MemoryBudget {
+    fn take_for_answer(&self, bytes: u64) -> Result<(), ClientError> {
+        // That of one call is small beside the limit: 8 MiB at most.
+        let full = |limit_bytes| Full {
+            limit_bytes,
+            fits_alone: true,
+        };
+        Ok(self.take(bytes).map_err(full)?)
+    }
+
+    fn give_back_of_answer(&self, bytes: u64) {
+        self.give_back(bytes);
+    }
+}
+
+impl From<Full> for ClientError {
+    /// What a call is told that brings or is brought too much.
+    fn from(full: Full) -> Self {
+        let limit_mib = full.limit_bytes >> 20;
+        if full.fits_alone {
+            let message = format!(
+                "the {limit_mib} MiB are taken that the host gives to all runs (half of them to \
+                 those of one component), and what a call brings and is answered counts as well \
+                 until it ends: bring or ask for less at a time, or end with this error to be run \
+                 again later"
+            );
+            return Self {
+                retryable: true,
+                ..Self::new(ErrorCode::HostOutOfMemory, message)
+            };
+        }
+        let message = format!(
+            "what the call brings has to be kept until it is answered, and is more than the \
+             {limit_mib} MiB that the host gives to all runs of a component together: bring less \
+             at a time"
+        );
+        Self::new(ErrorCode::TooLarge, message)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);
@@ -236,6 +278,8 @@ impl ResourceLimiter for MemoryLimit {
 
 #[cfg(test)]
 mod tests {
+    use taskhost_model::task::Usage;
+
     use super::*;
     use std::time::Duration;
 
@@ -254,7 +298,7 @@ mod tests {
     }
 
     fn of_all(limit_bytes: u64, budget: &Arc<MemoryBudget>) -> MemoryLimit {
-        let meter = Arc::new(Meter::new(Duration::ZERO));
+        let meter = Arc::new(Meter::new(Duration::ZERO, Usage::default()));
         MemoryLimit::new(limit_bytes, Arc::clone(budget), meter)
     }
 
@@ -267,7 +311,7 @@ mod tests {
         assert_eq!(limit.refused(), None);
         assert!(!limit.table_growing(10, 11, None).unwrap());
         assert_eq!(limit.refused(), Some(Refused::OfRun));
-        assert_eq!(limit.meter.usage(0).peak_memory_bytes, 1000);
+        assert_eq!(limit.meter.usage(Usage::default()).peak_memory_bytes, 1000);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The guest's standard output and error: their lines go into the run's log.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,12 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// A line on standard error that begins so is what a trap is explained with.
 const PANIC_PREFIX: &str = "taskhost-panic: ";
+/// What Rust's own panic report has in its first line; the panic's text is the next one.
+const RUST_PANIC: &str = " panicked at ";
+/// The last lines on standard error that explain a trap where nothing better does, and the bytes
+/// of each.
+const SAID_LINES: usize = 3;
+const SAID_BYTES_EACH: usize = 300;
 /// What a guest may write at once.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
@@ -35,6 +42,16 @@ struct Written {
     /// The line that is not ended yet.
     rest: Vec<u8>,
     panic: Option<String>,
+    said: VecDeque<String>,
+}
+
+/// What a guest that trapped has said of it on standard error.
+#[derive(Debug, Default)]
+pub(crate) struct LastWords {
+    /// Of its panic.
+    pub(crate) panic: Option<String>,
+    /// Whatever else it wrote last, in one line; nothing where it wrote nothing.
+    pub(crate) said: String,
 }
 
 impl GuestOutput {
@@ -55,14 +72,19 @@ impl GuestOutput {
         }))
     }
 
-    /// The last line, if it was not ended; then what the guest said of its panic.
-    pub(crate) fn finish(&self) -> Option<String> {
+    /// Takes the last line, if it was not ended; then what the guest has said last.
+    pub(crate) fn finish(&self) -> LastWords {
         let mut written = self.lock();
         if !written.rest.is_empty() {
             let line = std::mem::take(&mut written.rest);
             self.line(&line, &mut written);
         }
-        written.panic.take()
+        let said: Vec<String> = std::mem::take(&mut written.said).into();
+        let panic = written.panic.take().or_else(|| rust_panic(&said));
+        LastWords {
+            panic,
+            said: said.join(" / "),
+        }
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -85,7 +107,10 @@ impl GuestOutput {
         let line = String::from_utf8_lossy(line);
         match line.strip_prefix(PANIC_PREFIX) {
             Some(message) => written.panic = Some(message.to_owned()),
-            None => self.0.log.output(self.0.level, self.0.source, &line),
+            None => {
+                self.0.log.output(self.0.level, self.0.source, &line);
+                written.remember(&line);
+            }
         }
     }
 
@@ -95,6 +120,29 @@ impl GuestOutput {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Written {
+    fn remember(&mut self, line: &str) {
+        let line = line.trim();
+        // What Rust writes after every panic is about an environment that a guest does not have.
+        if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE=1`") {
+            return;
+        }
+        if self.said.len() == SAID_LINES {
+            self.said.pop_front();
+        }
+        let end = line.floor_char_boundary(SAID_BYTES_EACH);
+        self.said.push_back(line[..end].to_owned());
+    }
+}
+
+/// The text and the place of a panic that Rust's standard library has reported.
+fn rust_panic(said: &[String]) -> Option<String> {
+    let at = said.iter().rposition(|line| line.contains(RUST_PANIC))?;
+    let (_, place) = said[at].split_once(RUST_PANIC)?;
+    let text = said.get(at + 1)?;
+    Some(format!("{text} at {}", place.trim_end_matches(':')))
 }
 
 impl IsTerminal for GuestOutput {
@@ -149,5 +197,35 @@ impl AsyncWrite for GuestOutput {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(written: &str) -> LastWords {
+        let log = taskhost_clients::run::RunClients::describing().log;
+        let stderr = GuestOutput::stderr(log);
+        stderr.take(written.as_bytes());
+        stderr.finish()
+    }
+
+    #[test]
+    fn a_panic_is_known_by_the_kits_line_or_by_rusts_own_report() {
+        let own = "\nthread '<unnamed>' (1) panicked at src/lib.rs:38:20:\nboom\n\
+                   note: run with `RUST_BACKTRACE=1` environment variable\n";
+        let panic = words(own).panic;
+        assert_eq!(panic.as_deref(), Some("boom at src/lib.rs:38:20"));
+        let panic = words(&format!("{own}taskhost-panic: mine")).panic;
+        assert_eq!(panic.as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn of_anything_else_the_last_lines_are_kept() {
+        let said = words("1\n2\n\nTraceback:\n  in run\nValueError: boom");
+        assert_eq!(said.panic, None);
+        assert_eq!(said.said, "Traceback: / in run / ValueError: boom");
+        assert!(words(&"x".repeat(100_000)).said.len() <= SAID_BYTES_EACH);
     }
 }

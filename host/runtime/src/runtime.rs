@@ -28,7 +28,8 @@ use crate::settings::{CompileCommand, RunLimits, RuntimeSettings};
 use crate::state::{GuestState, WASI_RESOURCES_MAX};
 use crate::tape::Tape;
 use crate::ticker::Ticker;
-use crate::{check, compile, engine};
+use crate::virtual_waits::POLL;
+use crate::{check, compile, engine, virtual_waits};
 
 /// What `describe` may use; the CPU time is the settings' affair.
 const DESCRIBE: RunLimits = RunLimits {
@@ -39,9 +40,6 @@ const DESCRIBE: RunLimits = RunLimits {
     no_progress: None,
     grace: Duration::ZERO,
 };
-
-/// As the WASI that is linked names it.
-const POLL: &str = "wasi:io/poll@0.2.12";
 
 /// Runs components. Ends its threads, and every guest with them, when dropped.
 pub struct Runtime {
@@ -249,6 +247,7 @@ impl Runtime {
             Entry::Run { .. } => Arc::clone(&component.budget),
             Entry::Describe => Arc::clone(&self.budget),
         };
+        let meter = Arc::new(Meter::new(limits.cpu, clients.used_before()));
         let guest = Guest {
             code: component.code.clone(),
             slots: component.slots,
@@ -256,7 +255,7 @@ impl Runtime {
             clients,
             limits,
             stop,
-            meter: Arc::new(Meter::new(limits.cpu)),
+            meter,
             budget,
             is_hog: Arc::clone(&component.is_hog),
             ticking: self.ticker.tick(),
@@ -304,6 +303,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     v1::add_to_linker(&mut linker)?;
     limit_poll(&mut linker)?;
+    virtual_waits::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 
@@ -323,7 +323,9 @@ fn limit_poll(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
                         list.len()
                     );
                 }
-                Ok((poll::Host::poll(&mut store.data_mut().table, list).await?,))
+                let state = store.data_mut();
+                let _rest = state.clients.time().rest();
+                Ok((poll::Host::poll(&mut state.table, list).await?,))
             })
         },
     )?;

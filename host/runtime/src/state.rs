@@ -9,8 +9,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::memory::MemoryLimit;
 use crate::meter::Meter;
-use crate::output::GuestOutput;
+use crate::output::{GuestOutput, LastWords};
 use crate::tape::{Call, Tape, tape_wasi};
+use crate::virtual_clocks::show_virtual_time;
 
 /// Streams, pollables and the like that an instance may hold at once.
 pub(crate) const WASI_RESOURCES_MAX: usize = 1024;
@@ -48,6 +49,7 @@ impl GuestState {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX);
+        show_virtual_time(clients.time(), &mut wasi);
         tape_wasi(&tape, &mut wasi);
         let wasi = wasi.build();
         let mut table = ResourceTable::new();
@@ -70,11 +72,14 @@ impl GuestState {
         if let Tape::Replays(_) = self.tape {
             self.clients.note(call);
         }
-        self.tape.call(call, arguments)
+        match self.tape.call(call, arguments) {
+            Call::Plain if self.clients.are_followed() => Call::Followed(self.clients.clone()),
+            call => call,
+        }
     }
 
-    /// What is left of the outputs goes into the log; what the guest said of its panic.
-    pub(crate) fn finish_output(&self) -> Option<String> {
+    /// What is left of the outputs goes into the log; what the guest has said last.
+    pub(crate) fn finish_output(&self) -> LastWords {
         self.stdout.finish();
         self.stderr.finish()
     }

@@ -112,7 +112,8 @@ impl App {
         settings: Settings,
         disturbance: Disturbance,
     ) -> Result<Self, AppError> {
-        let clock = Clock::System;
+        let time = disturbance.script.as_ref().map(|script| script.time());
+        let clock = time.unwrap_or_default().clock();
         let stores = open_stores(&settings, clock.clone()).await?;
         folder::prepare(&settings.folder)?;
         // Whatever may fail comes before the service.

@@ -19,6 +19,7 @@ use taskhost_service::policy::Policy;
 pub use connectors::ConnectorSettings;
 pub use outbound::OutboundSettings;
 use reader::Reader;
+pub(crate) use reader::nearest;
 pub use reader::{Environment, File, Mistake};
 
 /// Everything that can be set.

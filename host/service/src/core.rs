@@ -7,6 +7,7 @@ use taskhost_clients::http::Network;
 use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
+use taskhost_clients::virtual_time::Time;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Task};
@@ -65,6 +66,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// The time of runs: a test may skip some of it.
+    pub(crate) fn time(&self) -> Time {
+        let time = self.script.as_ref().map(|script| script.time());
+        time.unwrap_or_default()
+    }
+
     /// Applies an event and tells whoever watches.
     pub(crate) async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
         let is_progress = matches!(

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_model::time::Timestamp;
 use taskhost_store::error::StoreError;
 use taskhost_store::queue::Reservation as _;
 use tokio::time::Instant;
@@ -34,6 +35,24 @@ pub(crate) struct Scheduler {
     claims: Arc<Claims>,
 }
 
+/// When to look again without being woken.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    look_after: Duration,
+    /// In a test of a task type time may be skipped to then.
+    due_at: Option<Timestamp>,
+}
+
+impl Default for Next {
+    /// A guard, not a poll.
+    fn default() -> Self {
+        Self {
+            look_after: SLEEP_MAX,
+            due_at: None,
+        }
+    }
+}
+
 impl Scheduler {
     pub(crate) fn new(claims: Claims) -> Self {
         Self {
@@ -46,14 +65,18 @@ impl Scheduler {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let along = Along(Arc::downgrade(&self.claims));
         self.core.tasks.claim_along(Arc::new(along));
-        let mut next_look = Instant::now();
+        let (mut next_look, mut next_due) = (Instant::now(), None);
+        let time = self.core.time();
         while !stop.is_cancelled() {
             if self.core.wake.take_due() || Instant::now() >= next_look {
-                next_look = Instant::now() + self.look(&stop).await;
+                let _work = time.work();
+                let next = self.look(&stop).await;
+                (next_look, next_due) = (Instant::now() + next.look_after, next.due_at);
             }
             tokio::select! {
                 () = self.core.wake.woken() => {}
                 () = tokio::time::sleep_until(next_look) => {}
+                () = time.skipped_to(next_due) => next_look = Instant::now(),
                 () = stop.cancelled() => {}
             }
         }
@@ -61,15 +84,15 @@ impl Scheduler {
 
     /// Claims, and again while the store is away: whoever wakes the loop meanwhile is heard
     /// afterwards. Says when to look again without being woken.
-    async fn look(&self, stop: &CancellationToken) -> Duration {
+    async fn look(&self, stop: &CancellationToken) -> Next {
         let mut is_away = false;
         loop {
             match self.look_once().await {
-                Ok(sleep) => {
+                Ok(next) => {
                     if is_away {
                         tracing::info!("the store answers again");
                     }
-                    return sleep;
+                    return next;
                 }
                 Err(error) if !is_away => {
                     tracing::error!(%error, "the store is away: nothing starts until it answers");
@@ -79,17 +102,17 @@ impl Scheduler {
             is_away = true;
             let pause = tokio::time::sleep(STORE_AWAY);
             if stop.run_until_cancelled(pause).await.is_none() {
-                return SLEEP_MAX;
+                return Next::default();
             }
         }
     }
 
     /// Claims once and starts what was claimed.
-    async fn look_once(&self) -> Result<Duration, StoreError> {
+    async fn look_once(&self) -> Result<Next, StoreError> {
         let Some(reserved) = self.claims.reserve() else {
             // A freed slot or a new type wakes the loop; time does not help.
             self.core.wake.keep_due();
-            return Ok(SLEEP_MAX);
+            return Ok(Next::default());
         };
         match self.core.tasks.claim(reserved.request()).await {
             Ok(claimed) => reserved.start(claimed),
@@ -98,8 +121,11 @@ impl Scheduler {
                 return Err(error);
             }
         }
-        let next_due = self.core.tasks.next_due().await?;
-        let sleep = next_due.map(|at| at.since(self.core.clock.now()));
-        Ok(sleep.unwrap_or(SLEEP_MAX).min(SLEEP_MAX))
+        let due_at = self.core.tasks.next_due().await?;
+        let sleep = due_at.map(|at| at.since(self.core.clock.now()));
+        Ok(Next {
+            look_after: sleep.unwrap_or(SLEEP_MAX).min(SLEEP_MAX),
+            due_at,
+        })
     }
 }

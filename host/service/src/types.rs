@@ -14,6 +14,7 @@ mod view;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use taskhost_clients::beside::Beside;
+use taskhost_clients::http::other_spellings;
 use taskhost_clients::schema::Schema;
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::descriptor::{Bounds, Descriptor};
@@ -105,7 +106,7 @@ impl LoadedVersion {
             return Err(vec![refusal]);
         }
         let descriptor = Descriptor::parse(&version.descriptor, &rules.bounds)?;
-        let mut mistakes = Vec::new();
+        let mut mistakes = other_spellings(&descriptor.capabilities);
         let mut compile = |key: &str, schema: &Option<serde_json::Value>| {
             let compiled = Schema::compile(schema.as_ref()?);
             compiled

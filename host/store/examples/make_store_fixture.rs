@@ -27,8 +27,8 @@ async fn main() -> Result<(), Failure> {
     let clock = given::clock();
     let stores = open(&Settings { folder, limits }, clock.clone())?;
     let subject = Subject { stores, clock };
-    tasks(&subject).await?;
     others(&subject).await?;
+    tasks(&subject).await?;
     subject.stores.close().await;
     Ok(())
 }

@@ -211,6 +211,8 @@ async fn of_components(make: &impl Fn() -> Subject) {
             versions_retire_and_go,
             a_version_stays_as_long_as_a_run_is_pinned_to_it,
             no_run_is_pinned_to_a_version_that_has_gone,
+            tasks_wait_when_the_last_version_has_gone,
+            the_active_version_stays_as_long_as_a_task_waits_for_it,
             the_last_version_frees_the_labels,
             components_are_listed_newest_first,
             an_approval_is_kept_with_what_it_makes_active,

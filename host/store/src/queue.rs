@@ -18,8 +18,8 @@ use crate::error::StoreError;
 ///    `previous` run, and within a type in order of rank, then of `created_at`. The types are
 ///    taken in turn, one run each (starting with the first in the request), so that a type with
 ///    a long queue starves no other.
-/// 3. No run is pinned to a component that was deleted since the request was made: where another
-///    one of its type is active, the type's runs wait for a request that knows it.
+/// 3. No run is pinned to a component that is not there, since it was deleted after the request was
+///    made: the type's runs wait for a request that names another one.
 /// 4. Where a type has a bound on its runs with the same concurrency key, no run is given beyond
 ///    it; those that hold the key are told by their documents ([`Task::holds_key`]). A run that
 ///    was suspended holds it already, and is given whatever others do. Those that wait for a key

@@ -85,6 +85,20 @@ pub fn resident_kib(host: &Host) -> u64 {
     number.expect("what it holds of memory")
 }
 
+/// What a host holds of the machine's memory, in KiB: a page that many mappings share counts once,
+/// such as those of a component's data that each of its instances maps.
+///
+/// # Panics
+/// When the host does not run.
+#[must_use]
+pub fn proportional_kib(host: &Host) -> u64 {
+    let path = format!("/proc/{}/smaps_rollup", host.pid().as_raw_nonzero());
+    let rollup = std::fs::read_to_string(path).expect("the host runs");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("what it holds of memory")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

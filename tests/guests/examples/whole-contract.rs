@@ -152,11 +152,12 @@ fn keep_state(said: &mut Said) {
 
 fn have_children(said: &mut Said) {
     let spawned = children::spawn("one", "whole-contract", "{}", Some("{}"));
+    let child = spawned.clone().unwrap_or_else(|_| "nobody".to_owned());
     said.of("children.spawn", spawned);
-    said.of("children.status", children::status("nobody"));
-    let nobody = children::wait_any(&["nobody".to_owned()], 1);
-    said.of("children.wait-any", nobody);
-    said.of("children.cancel", children::cancel("nobody"));
+    said.of("children.status", children::status(&child));
+    let waited = children::wait_any(std::slice::from_ref(&child), 1);
+    said.of("children.wait-any", waited);
+    said.of("children.cancel", children::cancel(&child));
 }
 
 taskhost_guests::raw_guest!(describe, run);

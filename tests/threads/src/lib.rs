@@ -60,7 +60,29 @@ mod turns {
 }
 /// No guest calls here.
 mod calls {
-    pub(crate) trait CallScript: std::fmt::Debug + Send + Sync {}
+    use crate::virtual_time::Time;
+
+    pub(crate) trait CallScript: std::fmt::Debug + Send + Sync {
+        fn time(&self) -> Time;
+    }
+}
+/// Nothing is skipped here.
+mod virtual_time {
+    use taskhost_model::time::Timestamp;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Time;
+    pub(crate) struct Work;
+
+    impl Time {
+        pub(crate) fn work(&self) -> Work {
+            Work
+        }
+
+        pub(crate) async fn skipped_to(&self, _: Option<Timestamp>) {
+            std::future::pending().await
+        }
+    }
 }
 /// No guest sends here.
 mod http {

@@ -70,7 +70,7 @@ const NAT64: Range = Range {
 const LOOPBACK: &str = "an address of this machine";
 const PRIVATE: &str = "a private address";
 const LINK_LOCAL: &str = "an address of the local link";
-const METADATA: &str = "an address at which clouds hand out credentials";
+pub(super) const METADATA: &str = "an address at which clouds hand out credentials";
 const DOCUMENTATION: &str = "an address for documentation";
 const MULTICAST: &str = "an address of a group";
 const RESERVED: &str = "a reserved address";
@@ -128,6 +128,20 @@ const fn v6(a: u16, b: u16, last: u16) -> Ipv6Addr {
 }
 
 impl Range {
+    /// Its first address.
+    fn beginning(&self) -> IpAddr {
+        match self.first {
+            IpAddr::V4(first) => {
+                let mask = u32::MAX.checked_shl(32 - self.bits).unwrap_or(0);
+                Ipv4Addr::from_bits(first.to_bits() & mask).into()
+            }
+            IpAddr::V6(first) => {
+                let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
+                Ipv6Addr::from_bits(first.to_bits() & mask).into()
+            }
+        }
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         let (first, address, width) = match (self.first, address) {
             (IpAddr::V4(first), IpAddr::V4(address)) => {
@@ -168,7 +182,15 @@ impl FromStr for Range {
         if bits > width {
             return Err(wrong());
         }
-        Ok(Self { first, bits })
+        let range = Self { first, bits };
+        let begins = range.beginning();
+        if begins != first {
+            return Err(format!(
+                "is \"{text}\", and the range that it lies in begins with {begins}: write \
+                 \"{begins}/{bits}\" for that range, or \"{first}\" for this address alone"
+            ));
+        }
+        Ok(range)
     }
 }
 
@@ -179,6 +201,31 @@ mod tests {
     fn refused(address: &str, open: &[&str]) -> Option<&'static str> {
         let open: Vec<Range> = open.iter().map(|range| range.parse().unwrap()).collect();
         refusal(address.parse().unwrap(), &open)
+    }
+
+    #[test]
+    fn a_range_that_does_not_begin_where_it_is_written_is_refused() {
+        for (text, words) in [
+            (
+                "10.1.2.3/8",
+                "write \"10.0.0.0/8\" for that range, or \"10.1.2.3\"",
+            ),
+            ("fd00::1/8", "write \"fd00::/8\""),
+            ("1.2.3.4/0", "write \"0.0.0.0/0\""),
+        ] {
+            let said = text.parse::<Range>().unwrap_err();
+            assert!(said.contains(words), "{said}");
+        }
+        for text in [
+            "10.0.0.0/8",
+            "10.1.2.3",
+            "10.1.2.3/32",
+            "::/0",
+            "0.0.0.0/0",
+            "fd00::1/128",
+        ] {
+            assert!(text.parse::<Range>().is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -50,6 +50,29 @@ pub fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// Origins that are not written as requests have them, each as a sentence that names the key: nobody
+/// would see at a glance what they stand for, and the rule would hold for no request.
+#[must_use]
+pub fn other_spellings(capabilities: &Capabilities) -> Vec<String> {
+    let rules = capabilities.http.iter().enumerate();
+    let told = |(index, rule): (usize, &HttpRule)| {
+        let key = format!(
+            "`capabilities.http[{index}]` has the origin `{}`",
+            rule.origin
+        );
+        match origin(&rule.origin) {
+            Ok(written) if written == rule.origin => None,
+            Ok(written) => Some(format!("{key}, which is `{written}`: write it so")),
+            Err(_) => Some(format!(
+                "{key}, which is no address that a request can have"
+            )),
+        }
+    };
+    // What the descriptor's own rules refuse is told by them.
+    let is_told = |(_, rule): &(usize, &HttpRule)| rule.has_right_origin();
+    rules.filter(is_told).filter_map(told).collect()
+}
+
 impl Destination {
     pub(super) fn parse(text: &str) -> Result<Self, ClientError> {
         if text.len() > URL_BYTES_MAX {
@@ -197,7 +220,9 @@ fn is_end_of_step(byte: &u8) -> bool {
 }
 
 fn is_dots(step: &[u8]) -> bool {
-    let name = step.split(|byte| *byte == b';').next().unwrap_or_default();
+    // What comes after one of these may be cut off, or left out.
+    let is_end = |byte: &u8| matches!(byte, 0..=b' ' | b';' | b'?' | b'#' | 0x7F);
+    let name = step.split(is_end).next().unwrap_or_default();
     matches!(name, b"." | b"..")
 }
 
@@ -272,6 +297,10 @@ mod tests {
             "/v1/x%2f..%2f..",
             "/v1/%c0%ae%c0%ae/admin",
             "/v1/%2525252525252e",
+            "/v1/..%00/admin",
+            "/v1/..%20/admin",
+            "/v1/..%23/admin",
+            "/v1/.%2e%3fx/admin",
         ] {
             assert!(of(path), "{path}");
         }
@@ -295,6 +324,42 @@ mod tests {
             let to = Destination::parse(&format!("http://a{path}")).unwrap();
             assert_eq!(to.url.path(), normal);
         }
+    }
+
+    #[test]
+    fn an_origin_in_another_spelling_is_told_with_the_one_to_write() {
+        let rule = |origin: &str| HttpRule {
+            origin: origin.to_owned(),
+            methods: vec!["GET".to_owned()],
+            path_prefix: "/".to_owned(),
+        };
+        let told = |origin: &str| {
+            let http = vec![rule("https://right.example"), rule(origin)];
+            other_spellings(&Capabilities {
+                http,
+                ..Capabilities::default()
+            })
+        };
+        for (origin, written) in [
+            ("http://0xa.0.01", "http://10.0.0.1"),
+            (
+                "https://api.github.com%2eevil.example",
+                "https://api.github.com.evil.example",
+            ),
+            ("https://a.example:443", "https://a.example"),
+            ("http://127.1", "http://127.0.0.1"),
+        ] {
+            let expected = format!(
+                "`capabilities.http[1]` has the origin `{origin}`, which is `{written}`: write it so"
+            );
+            assert_eq!(told(origin), [expected]);
+        }
+        assert!(told("https://256.1.1.1")[0].contains("no address"));
+        assert!(told("http://[::1]:81").is_empty());
+        assert!(
+            told("https://A.example/x").is_empty(),
+            "told by the rules of descriptors"
+        );
     }
 
     #[test]

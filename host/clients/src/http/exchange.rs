@@ -3,7 +3,9 @@
 //! # Guarantees
 //! 1. Each hop is judged as the first one was: by both sides' rules, by its secrets, and by the
 //!    very addresses that are connected to.
-//! 2. Each hop has a connection of its own, which is closed with the answer's last byte, and when
+//! 2. A redirect whose URL has a secret in it is not followed: no URL of a hop has one, nor have
+//!    the errors and log lines that name it.
+//! 3. Each hop has a connection of its own, which is closed with the answer's last byte, and when
 //!    this future is dropped. Nothing of one request is left to the next one.
 
 use std::error::Error as _;
@@ -20,7 +22,7 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use taskhost_model::capabilities::Capabilities;
 
-use super::addresses::range_of;
+use super::addresses::{METADATA, range_of};
 use super::destination::{Destination, Rules};
 use super::headers::{self, Header};
 use super::network::{Network, NoConnection};
@@ -28,6 +30,7 @@ use super::{Request, Response};
 use crate::denied::{Denial, Denials};
 use crate::error::{ClientError, ErrorCode};
 use crate::request::no_options;
+use crate::room::{NoRoom, Room};
 use crate::secrets::RunSecrets;
 
 /// Redirects that are followed; the next one is answered as it came.
@@ -52,13 +55,6 @@ pub(crate) struct Outbound {
     secrets: Arc<RunSecrets>,
     denials: Denials,
     sent: AtomicU64,
-}
-
-/// Bytes that the bodies of a call's answers may still take.
-#[derive(Debug)]
-pub(super) struct Room {
-    bytes_max: u64,
-    left: AtomicU64,
 }
 
 /// The next thing to send.
@@ -91,6 +87,17 @@ impl Outbound {
             denials,
             sent: AtomicU64::new(0),
         }
+    }
+
+    /// Goes on counting where the attempt was begun before.
+    pub(crate) fn after(self: Arc<Self>, requests: u64) -> Arc<Self> {
+        self.sent.store(requests, Ordering::Relaxed);
+        self
+    }
+
+    /// How many requests the attempt has sent.
+    pub(crate) fn requests(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed).min(REQUESTS_MAX)
     }
 
     pub(crate) fn secrets(&self) -> Arc<RunSecrets> {
@@ -219,6 +226,14 @@ impl Outbound {
         }
         let location = answer.headers().get(header::LOCATION);
         let location = location.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        if location.is_some_and(|location| self.secrets.shows_in(location.as_bytes())) {
+            let from = hop.to.shown();
+            let message = format!(
+                "{from} redirects to a URL that has a secret of this task in it, which is not \
+                 followed: the secret would stand in logs, and go to wherever that leads"
+            );
+            return Err(self.denials.deny(Denial::new(message)));
+        }
         match location.and_then(|location| hop.to.then(location)) {
             None => Ok(None),
             Some(Ok(to)) => Ok(Some(to)),
@@ -242,7 +257,7 @@ impl Outbound {
             let frame = frame.map_err(|error| broken(&hop.to, &error))?;
             // Trailers are not for the task.
             if let Ok(part) = frame.into_data() {
-                room.take(part.len())?;
+                room.take(part.len()).map_err(no_room)?;
                 body.extend_from_slice(&part);
             }
         }
@@ -273,6 +288,10 @@ impl Outbound {
             NoConnection::Failed(why) => unavailable(to, &why),
             NoConnection::Refused { address, what } => {
                 let message = format!("{} leads to {what}, which is not public", to.origin);
+                // Whoever opens that knows why; nobody is told to.
+                if what == METADATA {
+                    return self.denials.deny(Denial::new(message));
+                }
                 // What address that is concerns the operator alone.
                 let setting = format!(
                     "[outbound]\nopen_networks = [\"{}\"] # beside those that stand there",
@@ -338,28 +357,6 @@ impl Hop {
     }
 }
 
-impl Room {
-    pub(super) fn new(bytes_max: u64) -> Self {
-        let left = AtomicU64::new(bytes_max);
-        Self { bytes_max, left }
-    }
-
-    fn take(&self, bytes: usize) -> Result<(), ClientError> {
-        let less = |left: u64| left.checked_sub(bytes as u64);
-        let taken = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        taken.map(drop).map_err(|_| {
-            let message = format!(
-                "the answer is too large: a call may bring {} bytes, a quarter of the run's memory \
-                 limit and 8 MiB at most",
-                self.bytes_max
-            );
-            ClientError::new(ErrorCode::TooLarge, message)
-        })
-    }
-}
-
 /// What a request has beside what the task has set.
 fn complete(headers: &mut hyper::HeaderMap, has_secret: bool) {
     let plain = HeaderValue::from_static("identity");
@@ -406,6 +403,19 @@ fn broken(to: &Destination, error: &hyper::Error) -> ClientError {
         .source()
         .map_or_else(String::new, |cause| format!(": {cause}"));
     unavailable(to, &format!("{error}{cause}"))
+}
+
+fn no_room(why: NoRoom) -> ClientError {
+    match why {
+        NoRoom::OfAll(error) => error,
+        NoRoom::OfCall(bytes_max) => {
+            let message = format!(
+                "the answer is too large: a call may bring {bytes_max} bytes, a quarter of the \
+                 run's memory limit and 8 MiB at most"
+            );
+            ClientError::new(ErrorCode::TooLarge, message)
+        }
+    }
 }
 
 fn not_sendable(what: &str) -> ClientError {

@@ -10,7 +10,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -30,6 +29,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::connectors::Key;
+use crate::error::ClientError;
+use crate::room::{NoRoom, Room};
 
 /// Of an answer that is an error: a sentence is wanted, and no page.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -74,7 +75,7 @@ pub struct Reply {
 }
 
 /// Why there is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoReply {
     /// No connection; in the words of an operator.
     #[error("no connection: {0}")]
@@ -88,24 +89,17 @@ pub enum NoReply {
     /// The answer is larger than the room for it.
     #[error("the answer is too large")]
     TooLarge,
+    /// All runs together have no memory for it.
+    #[error("{}", .0.message)]
+    NoMemory(ClientError),
 }
 
-/// Bytes that the answers of one call may have together.
-#[derive(Debug)]
-pub struct Room(AtomicUsize);
-
-impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(AtomicUsize::new(bytes))
-    }
-
-    /// Takes so much of it; whether there was so much.
-    pub fn take(&self, bytes: usize) -> bool {
-        let left = |left: usize| left.checked_sub(bytes);
-        let taken = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
-        taken.is_ok()
+impl From<NoRoom> for NoReply {
+    fn from(why: NoRoom) -> Self {
+        match why {
+            NoRoom::OfCall(_) => Self::TooLarge,
+            NoRoom::OfAll(error) => Self::NoMemory(error),
+        }
     }
 }
 
@@ -296,9 +290,7 @@ async fn body_of(answer: Response<Incoming>, room: &Room) -> Result<Vec<u8>, NoR
     while let Some(part) = parts.frame().await {
         let part = part.map_err(|error| broken(&error))?;
         let Ok(part) = part.into_data() else { continue };
-        if !room.take(part.len()) {
-            return Err(NoReply::TooLarge);
-        }
+        room.take(part.len())?;
         body.extend_from_slice(&part);
     }
     Ok(body)
@@ -401,11 +393,5 @@ mod tests {
         ] {
             assert_eq!(pause(name, value), ms, "{name}: {value}");
         }
-    }
-
-    #[test]
-    fn room_is_given_once() {
-        let room = Room::new(10);
-        assert!(room.take(6) && !room.take(5) && room.take(4) && !room.take(1));
     }
 }

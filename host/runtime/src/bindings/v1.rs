@@ -15,7 +15,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, Resource, ResourceTableE
 use wasmtime::error::Context as _;
 use wasmtime::{Result, format_err};
 
-use crate::memory::{Full, MemoryLimit};
+use crate::memory::MemoryLimit;
 use crate::meter::Meter;
 use crate::state::GuestState;
 use crate::tape::{LOG, Tape};
@@ -86,7 +86,7 @@ async fn waited<T>(
     brought_bytes: usize,
     client: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ClientError> {
-    let _held = memory.hold(brought_bytes).map_err(no_memory)?;
+    let _held = memory.hold(brought_bytes)?;
     meter.in_host(client).await
 }
 
@@ -465,27 +465,6 @@ fn bytes_of<T>(list: &[T], beside: impl Fn(&T) -> usize) -> usize {
 }
 
 /// The same call may go well when fewer others run.
-fn no_memory(full: Full) -> ClientError {
-    let limit_mib = full.limit_bytes >> 20;
-    if full.fits_alone {
-        let message = format!(
-            "the {limit_mib} MiB are taken that the host gives to all runs (half of them to those \
-             of one component), and what the call brings has to be kept until it is answered: \
-             bring less at a time, or end with this error to be run again later"
-        );
-        return ClientError {
-            retryable: true,
-            ..ClientError::new(ErrorCode::HostOutOfMemory, message)
-        };
-    }
-    let message = format!(
-        "what the call brings has to be kept until it is answered, and is more than the \
-         {limit_mib} MiB that the host gives to all runs of a component together: bring less at a \
-         time"
-    );
-    ClientError::new(ErrorCode::TooLarge, message)
-}
-
 fn no_room(_: ResourceTableError) -> ClientError {
     ClientError::new(
         ErrorCode::TooLarge,

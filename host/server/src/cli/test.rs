@@ -1,5 +1,6 @@
 //! `taskhost test`: runs a component as a host would, on a host of its own, and disturbs it.
 
+mod calls;
 mod collections;
 
 use std::path::{Path, PathBuf};
@@ -7,11 +8,13 @@ use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use taskhost_clients::calls::CallScript as _;
 use taskhost_clients::http::Outside;
 use taskhost_model::ids::{Space, StreamName, TypeId};
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 use taskhost_store::documents::DocumentStore;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::client::{Client, Target};
 use super::failure::{Exit, Failure};
@@ -28,6 +31,7 @@ use crate::kit::stand_in;
 use crate::kit::web::Web;
 use crate::kit::wishes::{Setup, Wish};
 use crate::kit::{KitFolder, KitHost};
+use calls::{call_and_number, trace};
 use collections::Collections;
 
 const TASK: &str = "test";
@@ -55,14 +59,17 @@ pub struct Test {
     #[arg(long, value_name = "CALL:N", value_parser = call_and_number)]
     pub fail: Vec<(String, u64)>,
     /// Cancel the task at the Nth host call.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub cancel_at: Option<u64>,
     /// Kill the host at the Nth host call, and start it again.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub kill_at: Vec<u64>,
-    /// Sleeps take the time that they say.
+    /// Waits take the time that they say.
     #[arg(long)]
     pub real_time: bool,
+    /// Print each host call with its number and what it was answered.
+    #[arg(long)]
+    pub trace: bool,
     /// How it has to end: completed, failed or canceled [default: completed, and canceled with
     /// --cancel-at].
     #[arg(long, value_name = "STATUS", value_parser = ["completed", "failed", "canceled"])]
@@ -91,7 +98,7 @@ const FIXTURES: &str = r#"Fixtures, all of them optional:
                                 {"status", "headers"?, "body"? or "body_json"?}}, or in place of
                                 the response "error": "unavailable"
   secrets.json                  {"NAME": "value"}
-  children/TYPE.json            what children of another type end with: {"result": …}, or a list
+  children/TYPE.json            what children of a type end with: {"result": …}, or a list
                                 of {"when"?: PARAMS, "result": …}, or in place of the result
                                 "error": {"code", "message"}; --also FILE is the real one
 
@@ -101,15 +108,14 @@ asks for is allowed; with --config it is what these settings allow, and without 
 settings lead to the real thing.
 
 Calls are counted from 1 over the whole test, all but those of `log` and the ones of `context` that
-cannot fail. The exit code is 0 when the task ended as expected, with the expected result."#;
+cannot fail; --trace shows their numbers. What is to happen at a call that is never made fails the
+test. The exit code is 0 when the task ended as expected, with the expected result.
 
-fn call_and_number(text: &str) -> Result<(String, u64), String> {
-    let parsed = text
-        .rsplit_once(':')
-        .and_then(|(call, number)| Some((call.to_owned(), number.parse().ok()?)));
-    let known = parsed.filter(|(call, number)| call.contains('.') && *number > 0);
-    known.ok_or_else(|| "write a call and which one of it: `streams.sample:2`".to_owned())
-}
+Time is virtual: whenever all runs wait (a sleep, also one of the language's own, a wait for children,
+the pause before the next attempt or the one that a model wants), the clock goes on to the end of the
+next wait at once. `context.remaining`, deadlines and the clocks of the language show it. Computing
+takes the time that it takes; limits of CPU time and of time without progress are counted really, and
+so are the time limits of single requests."#;
 
 pub(crate) async fn run(command: &Test) -> Result<Exit, Failure> {
     log_to_stderr("error")?;
@@ -158,6 +164,8 @@ struct Bench {
     unanswered: Unanswered,
     /// Answers until the test is over, also while the host is dead.
     _model: Model,
+    /// Skips what nobody works in.
+    _time: AbortOnDropHandle<()>,
     quiet: bool,
 }
 
@@ -186,14 +194,20 @@ impl Bench {
             };
             setup.complete(&mut settings).map_err(Failure::wrong_use)?;
         }
+        let tested = wishes.last().map(|wish| &wish.type_id);
+        let stand_ins = fixtures.children.keys();
+        let stand_ins = stand_ins.map(|id| stand_in::id_of(id, tested));
         let (script, deeds) = Script::new(Plan {
             fail: command.fail.clone(),
             cancel_at: command.cancel_at,
             kill_at: command.kill_at.clone(),
             real_time: command.real_time,
-            stand_ins: fixtures.children.keys().cloned().collect(),
+            stand_ins: stand_ins.collect(),
+            tested: tested.cloned(),
         });
         let script = Arc::new(script);
+        let time = script.time();
+        let passing = AbortOnDropHandle::new(tokio::spawn(async move { time.pass().await }));
         let outside: Arc<dyn Outside> = Arc::new(web);
         let disturbance = Disturbance {
             script: Some(Arc::<Script>::clone(&script)),
@@ -209,6 +223,7 @@ impl Bench {
             deeds,
             unanswered,
             _model: model,
+            _time: passing,
             quiet: command.json,
         })
     }
@@ -218,7 +233,8 @@ impl Bench {
             push(&self.client, file).await?;
         }
         for type_id in self.fixtures.children.keys() {
-            let component = stand_in::component(type_id).map_err(Failure::failed)?;
+            let id = stand_in::id_of(type_id, self.script.tested());
+            let component = stand_in::component(type_id, &id).map_err(Failure::failed)?;
             push_bytes(&self.client, component).await?;
         }
         let pushed = push(&self.client, &command.component).await?;
@@ -244,7 +260,7 @@ impl Bench {
         let collections = self.collections(&space, stream.as_ref());
         let differences = collections.differences(&*self.documents()?).await?;
         let verdict = self.verdict(command, &task, &differences);
-        self.report(&task, &verdict).await?;
+        self.report(command, &task, &verdict).await?;
         self.host.stop().await;
         Ok(if verdict.is_ok() {
             Exit::Done
@@ -299,7 +315,12 @@ impl Bench {
         }
     }
 
-    async fn report(&self, task: &Value, verdict: &Result<String, String>) -> Result<(), Failure> {
+    async fn report(
+        &self,
+        command: &Test,
+        task: &Value,
+        verdict: &Result<String, String>,
+    ) -> Result<(), Failure> {
         let calls = self.script.calls();
         if self.quiet {
             let calls: serde_json::Map<String, Value> = calls
@@ -308,8 +329,11 @@ impl Bench {
                 .collect();
             let said = verdict.as_ref().unwrap_or_else(|why| why);
             let log = log::lines(&self.client, TASK, task).await?;
-            let all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task, "calls": calls,
-                "log": log, "slept_ms": self.script.slept_ms()});
+            let mut all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task, "calls": calls,
+                "log": log, "slept_ms": self.script.skipped_ms()});
+            if command.trace {
+                all["trace"] = json!(self.script.trace());
+            }
             say!("{}", text::json(&all));
             return Ok(());
         }
@@ -322,10 +346,13 @@ impl Bench {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         say!("  calls      {}", none_or(&calls));
-        if self.script.slept_ms() > 0 {
+        if command.trace {
+            trace(&self.script.trace());
+        }
+        if self.script.skipped_ms() > 0 {
             say!(
-                "  slept      {} ms, which took no time (--real-time)",
-                self.script.slept_ms()
+                "  waited     {} ms, which took no time (--real-time)",
+                self.script.skipped_ms()
             );
         }
         match verdict {
@@ -345,6 +372,10 @@ impl Bench {
         let unanswered = self.unanswered.all();
         if !unanswered.is_empty() {
             return Err(unanswered.join("\n"));
+        }
+        let not_done = self.script.not_done();
+        if !not_done.is_empty() {
+            return Err(not_done.join("\n"));
         }
         let wanted = match (&command.expect, command.cancel_at) {
             (Some(status), _) => status.as_str(),
@@ -410,7 +441,7 @@ pub(crate) async fn push(client: &Client, file: &Path) -> Result<Value, Failure>
     push_bytes(client, bytes).await
 }
 
-async fn push_bytes(client: &Client, bytes: Vec<u8>) -> Result<Value, Failure> {
+pub(crate) async fn push_bytes(client: &Client, bytes: Vec<u8>) -> Result<Value, Failure> {
     let request = client
         .request(Method::POST, &["v1", "task-types"])
         .header("content-type", "application/wasm")

@@ -49,6 +49,7 @@ impl Fixtures {
         }
         let mut streams = Vec::new();
         for file in reading::files_of(&folder.join("streams"))? {
+            reading::is_there(&file)?;
             streams.push((stream_name(&file)?, file));
         }
         streams.sort();
@@ -120,5 +121,8 @@ mod tests {
             assert!(error.contains(said), "{error}");
             std::fs::remove_file(folder.path().join(name)).unwrap();
         }
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("streams/zero.ndjson")).unwrap();
+        let error = Fixtures::read(folder.path()).unwrap_err();
+        assert!(error.contains("zero.ndjson: is no file"), "{error}");
     }
 }

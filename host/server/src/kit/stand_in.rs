@@ -17,6 +17,17 @@ pub(crate) const ERROR_STATUS: u16 = 500;
 
 const TEXT: &str = include_str!("stand_in.wat");
 
+/// The id of a component that stands in for a type. The tested component keeps its own id, so that
+/// its children have another one where something stands in for them.
+pub(crate) fn id_of(type_id: &TypeId, tested: Option<&TypeId>) -> TypeId {
+    let of_itself = || TypeId::parse("stand-in-for-the-tested-type").ok();
+    let is_tested = tested == Some(type_id);
+    is_tested
+        .then(of_itself)
+        .flatten()
+        .unwrap_or_else(|| type_id.clone())
+}
+
 /// What it asks for.
 pub(crate) fn wanted() -> Capabilities {
     Capabilities {
@@ -29,13 +40,13 @@ pub(crate) fn wanted() -> Capabilities {
     }
 }
 
-/// A component of that type.
+/// A component that stands in for that type, under an id of [`id_of`].
 ///
 /// # Errors
-/// Never for a valid id.
-pub(crate) fn component(type_id: &TypeId) -> Result<Vec<u8>, String> {
+/// Never for valid ids.
+pub(crate) fn component(type_id: &TypeId, id: &TypeId) -> Result<Vec<u8>, String> {
     let descriptor = json!({
-        "id": type_id, "version": "0.0.0", "title": "stands in for a task type in a test",
+        "id": id, "version": "0.0.0", "title": "stands in for a task type in a test",
         "stream": "optional", "capabilities": wanted(),
     });
     let (descriptor, url) = (descriptor.to_string(), format!("{ORIGIN}/{type_id}"));
@@ -70,7 +81,7 @@ mod tests {
     #[test]
     fn it_is_a_component_with_the_types_id() {
         let id = TypeId::parse(&format!("a{}", "b".repeat(63))).unwrap();
-        let bytes = component(&id).unwrap();
+        let bytes = component(&id, &id).unwrap();
         let has = |text: &str| {
             bytes
                 .windows(text.len())
@@ -78,7 +89,12 @@ mod tests {
         };
         assert!(has(&format!("\"id\":\"{id}\"")));
         assert!(has(&format!("{ORIGIN}/{id}")));
-        let imports = taskhost_runtime::imports(&bytes).unwrap().join(" ");
+        let itself = id_of(&id, Some(&id));
+        assert_ne!(itself, id);
+        assert_eq!(id_of(&id, Some(&itself)), id);
+        let outline = taskhost_runtime::outline(&bytes).unwrap();
+        assert_eq!(outline.contract().unwrap(), "taskhost:task@1.0.0");
+        let imports = outline.imports.join(" ");
         assert!(imports.contains("taskhost:task/http@"), "{imports}");
     }
 }

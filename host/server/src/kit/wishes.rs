@@ -26,6 +26,7 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
     pub(crate) fixtures: &'a Fixtures,
+    /// The tested one at the end.
     pub(crate) wishes: &'a [Wish],
     /// The settings are an operator's: nothing more is allowed than they say.
     pub(crate) is_operators: bool,
@@ -38,6 +39,7 @@ impl Setup<'_> {
     /// A fixture that nobody asks for.
     pub(crate) fn complete(&self, settings: &mut Settings) -> Result<(), String> {
         self.check_children()?;
+        let tested = self.wishes.last().map(|wish| &wish.type_id);
         self.secrets(settings)?;
         self.models(settings)?;
         if !self.is_operators {
@@ -46,7 +48,7 @@ impl Setup<'_> {
         for type_id in self.fixtures.children.keys() {
             settings.policy.rules.push(Rule {
                 record: false,
-                type_id: Some(type_id.clone()),
+                type_id: Some(stand_in::id_of(type_id, tested)),
                 allowed: stand_in::wanted(),
             });
         }
@@ -110,11 +112,13 @@ impl Setup<'_> {
 
     fn check_children(&self) -> Result<(), String> {
         for type_id in self.fixtures.children.keys() {
-            let is_given = self.wishes.iter().any(|wish| wish.type_id == *type_id);
+            // What is tested may be a parent of its own kind: it is the root then, alone.
+            let also = self.wishes.split_last().map_or(&[][..], |(_, also)| also);
+            let is_given = also.iter().any(|wish| wish.type_id == *type_id);
             if is_given {
                 return Err(format!(
                     "children/{type_id}.json: the type `{type_id}` is given as a component, and \
-                     its runs are real: leave the file out, or the component"
+                     its runs are real: leave the file out, or the component of `--also`"
                 ));
             }
             let asks = |wish: &Wish| wish.wanted.children.contains(type_id);
@@ -228,8 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn the_tested_type_may_have_children_of_its_own_kind_from_a_file() {
+        let wishes = [wish("a", r#"{"children": ["a"]}"#)];
+        let files = [("children/a.json", "{\"result\": 1}")];
+        let settings = completed(&files, &wishes, false).unwrap();
+        let a = &wishes[0].type_id;
+        assert_eq!(settings.policy.allowed(a), wishes[0].wanted);
+        let stand_in = stand_in::id_of(a, Some(a));
+        assert_eq!(settings.policy.allowed(&stand_in), stand_in::wanted());
+    }
+
+    #[test]
     fn a_fixture_that_nobody_asks_for_is_a_mistake() {
-        let wishes = [wish("a", "{}")];
+        let wishes = [wish("also", "{}"), wish("a", "{}")];
         for (file, text, words) in [
             (
                 "secrets.json",
@@ -244,7 +259,12 @@ mod tests {
             (
                 "children/a.json",
                 "{\"result\": 1}",
-                "`a` is given as a component",
+                "children/a.json: no component",
+            ),
+            (
+                "children/also.json",
+                "{\"result\": 1}",
+                "`also` is given as a component",
             ),
         ] {
             let said = completed(&[(file, text)], &wishes, false).unwrap_err();

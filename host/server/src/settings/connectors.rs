@@ -1,6 +1,5 @@
 //! Language models: `[connectors.NAME]`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,11 @@ use serde::Deserialize;
 use taskhost_clients::inference::{ConnectorLimits, Key, Url};
 use taskhost_model::ids::Label;
 
-use super::reader::Reader;
+use super::reader::{Fields, Reader};
+use crate::plain_file;
+
+/// What is read of a file that holds one.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// A connector as it is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,24 +28,6 @@ pub struct ConnectorSettings {
     pub limits: ConnectorLimits,
 }
 
-/// One `[connectors.NAME]`. The key itself never stands in the file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    url: String,
-    model: String,
-    key_env: Option<String>,
-    key_file: Option<PathBuf>,
-    #[serde(default = "requests_at_once")]
-    requests_at_once: u16,
-    tokens_per_run: Option<u64>,
-    tokens_per_space_per_day: Option<u64>,
-    #[serde(default = "timeout_s")]
-    timeout_s: u64,
-    #[serde(default)]
-    answer_limit: AnswerLimit,
-}
-
 /// What the server calls the most tokens of an answer.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,69 +40,74 @@ enum AnswerLimit {
 const KEY: &str = "connectors";
 const DAY_S: u64 = 86_400;
 
-fn requests_at_once() -> u16 {
-    4
-}
-
-fn timeout_s() -> u64 {
-    120
-}
-
+/// `[connectors.NAME]`. The key itself never stands in the file.
 pub(super) fn connectors(reader: &mut Reader<'_>) -> Vec<ConnectorSettings> {
     let mut connectors = Vec::new();
-    for (name, entry, place) in reader.tables::<Entry>(KEY) {
-        match connector(&name, entry, reader) {
-            Ok(connector) => connectors.push(connector),
-            Err(problem) => {
-                reader.mistake_in_file(&place, &format!("{KEY}.{name}"), problem);
-            }
-        }
+    for (name, mut fields) in reader.named(KEY) {
+        let connector = connector(&name, &mut fields, reader);
+        let is_right = reader.is_right(fields);
+        connectors.extend(connector.filter(|_| is_right));
     }
     connectors
 }
 
-fn connector(name: &str, entry: Entry, reader: &Reader<'_>) -> Result<ConnectorSettings, String> {
-    let label = Label::parse(name).map_err(|error| format!("has a wrong name: {error}"))?;
-    if entry.model.trim().is_empty() {
-        return Err("has an empty `model`: write what its server calls it".to_owned());
-    }
-    for (key, number, most) in [
-        ("requests_at_once", u64::from(entry.requests_at_once), 1_000),
-        ("timeout_s", entry.timeout_s, DAY_S),
-        (
-            "tokens_per_run",
-            entry.tokens_per_run.unwrap_or(1),
-            u64::MAX,
-        ),
-        (
-            "tokens_per_space_per_day",
-            entry.tokens_per_space_per_day.unwrap_or(1),
-            u64::MAX,
-        ),
-    ] {
-        if number == 0 || number > most {
-            return Err(match most {
-                u64::MAX => format!("has `{key}` = 0: leave it out for no limit"),
-                most => format!("has `{key}` = {number}: it has to be from 1 to {most}"),
-            });
-        }
-    }
-    Ok(ConnectorSettings {
-        name: label,
-        url: url(&entry.url)?,
-        key: key(&entry, reader)?,
-        model: entry.model,
-        limits: ConnectorLimits {
-            requests_at_once: usize::from(entry.requests_at_once),
-            tokens_per_run: entry.tokens_per_run,
-            tokens_per_space_per_day: entry.tokens_per_space_per_day,
-            answer_tokens_name: match entry.answer_limit {
-                AnswerLimit::MaxTokens => "max_tokens",
-                AnswerLimit::MaxCompletionTokens => "max_completion_tokens",
-            },
-            timeout: Duration::from_secs(entry.timeout_s),
-        },
+/// None where something is wrong, which is told then.
+fn connector(
+    name: &str,
+    fields: &mut Fields,
+    reader: &mut Reader<'_>,
+) -> Option<ConnectorSettings> {
+    let label = Label::parse(name).map_err(|error| format!("has a wrong name: {error}"));
+    let label = reader.told(fields, label);
+    let given: Option<String> = reader.needed(fields, "url");
+    let url = given.and_then(|text| reader.told(fields, url(&text)));
+    let model: Option<String> = reader.needed(fields, "model");
+    let model = model.and_then(|model| {
+        let is_named = !model.trim().is_empty();
+        let empty = || "has an empty `model`: write what its server calls it".to_owned();
+        reader.told(fields, is_named.then_some(model).ok_or_else(empty))
+    });
+    let key_env = reader.field(fields, "key_env");
+    let key_file = reader.field(fields, "key_file");
+    let key = key(key_env, key_file, reader);
+    let key = reader.told(fields, key);
+    let limits = limits(fields, reader);
+    Some(ConnectorSettings {
+        name: label?,
+        url: url?,
+        key: key?,
+        model: model?,
+        limits,
     })
+}
+
+fn limits(fields: &mut Fields, reader: &mut Reader<'_>) -> ConnectorLimits {
+    let mut number = |key: &'static str, most: u64| -> Option<u64> {
+        let number: u64 = reader.field(fields, key)?;
+        let checked = match most {
+            _ if (1..=most).contains(&number) => Ok(number),
+            u64::MAX => Err(format!("has `{key}` = 0: leave it out for no limit")),
+            most => Err(format!(
+                "has `{key}` = {number}: it has to be from 1 to {most}"
+            )),
+        };
+        reader.told(fields, checked)
+    };
+    let requests_at_once = number("requests_at_once", 1_000).unwrap_or(4);
+    let timeout_s = number("timeout_s", DAY_S).unwrap_or(120);
+    let tokens_per_run = number("tokens_per_run", u64::MAX);
+    let tokens_per_space_per_day = number("tokens_per_space_per_day", u64::MAX);
+    let answer_limit = reader.field(fields, "answer_limit").unwrap_or_default();
+    ConnectorLimits {
+        requests_at_once: usize::try_from(requests_at_once).unwrap_or(usize::MAX),
+        tokens_per_run,
+        tokens_per_space_per_day,
+        answer_tokens_name: match answer_limit {
+            AnswerLimit::MaxTokens => "max_tokens",
+            AnswerLimit::MaxCompletionTokens => "max_completion_tokens",
+        },
+        timeout: Duration::from_secs(timeout_s),
+    }
 }
 
 /// The text itself is in no mistake: people write keys into addresses.
@@ -143,17 +133,21 @@ fn url(text: &str) -> Result<Url, String> {
 }
 
 /// The value is read here, once, and is in no mistake.
-fn key(entry: &Entry, reader: &Reader<'_>) -> Result<Option<Key>, String> {
-    let (secret, setting) = match (&entry.key_env, &entry.key_file) {
+fn key(
+    variable: Option<String>,
+    file: Option<PathBuf>,
+    reader: &Reader<'_>,
+) -> Result<Option<Key>, String> {
+    let (secret, setting) = match (variable, file) {
         (None, None) => return Ok(None),
         (Some(variable), None) => {
-            let secret = reader.variable(variable).ok_or_else(|| {
+            let secret = reader.variable(&variable).ok_or_else(|| {
                 format!("has `key_env` = {variable:?}, which is not set: set it, or leave it out")
             })?;
             (secret, format!("`key_env` = {variable:?}"))
         }
         (None, Some(file)) => {
-            let secret = fs::read_to_string(file).map_err(|error| {
+            let secret = plain_file::read_text(&file, KEY_BYTES_MAX).map_err(|error| {
                 format!(
                     "has `key_file` = {:?}, which cannot be read: {error}",
                     file.display()
@@ -174,6 +168,8 @@ fn key(entry: &Entry, reader: &Reader<'_>) -> Result<Option<Key>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::{File, Flags, Mistake, Settings};
     use super::*;
 
@@ -244,6 +240,28 @@ mod tests {
         };
         assert_eq!(all[0].limits, expected);
         assert!(all[0].key.is_some() && all[1].key.is_none());
+    }
+
+    #[test]
+    fn every_mistake_of_one_connector_is_told() {
+        let text = "[connectors.Big]\nurl = \"ftp://a.example\"\nmodel = \" \"\n\
+            requests_at_once = 0\ntimeout_s = \"long\"\nkey_env = \"UNSET\"\nky = 1\n";
+        let mistakes = read(text).unwrap_err();
+        for words in [
+            "has a wrong name",
+            "neither http nor https",
+            "empty `model`",
+            "`requests_at_once` = 0",
+            "t.toml:5: `connectors.Big` is not right: `timeout_s`: ",
+            "which is not set",
+            "t.toml:7: `connectors.Big` is not right: unknown field `ky`",
+        ] {
+            assert!(
+                mistakes.iter().any(|it| it.contains(words)),
+                "{words}: {mistakes:#?}"
+            );
+        }
+        assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
     }
 
     /// What is said of the only mistake in the settings of a connector.

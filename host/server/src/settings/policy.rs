@@ -1,29 +1,11 @@
 //! What the operator allows task types: `[[allow]]`, `require_signature` and `trusted_keys`.
 
-use serde::Deserialize;
-use taskhost_model::capabilities::{Capabilities, HttpRule};
-use taskhost_model::ids::{Label, TypeId};
+use taskhost_clients::http::other_spellings;
+use taskhost_model::capabilities::Capabilities;
 use taskhost_service::policy::{Policy, Rule};
 use taskhost_service::signatures::{Signatures, TrustedKey};
 
 use super::reader::Reader;
-
-/// One `[[allow]]`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Allow {
-    r#type: Option<TypeId>,
-    #[serde(default)]
-    http: Vec<HttpRule>,
-    #[serde(default)]
-    secrets: Vec<Label>,
-    #[serde(default)]
-    models: Vec<Label>,
-    #[serde(default)]
-    children: Vec<TypeId>,
-    #[serde(default)]
-    record: bool,
-}
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
     Policy {
@@ -34,23 +16,31 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
 
 fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (allow, place) in reader.entries::<Allow>("allow") {
+    for mut allow in reader.rows("allow") {
+        let type_id = reader.field(&mut allow, "type");
         let allowed = Capabilities {
-            http: allow.http,
-            secrets: allow.secrets,
-            models: allow.models,
-            children: allow.children,
+            http: reader.list(&mut allow, "http"),
+            secrets: reader.list(&mut allow, "secrets"),
+            models: reader.list(&mut allow, "models"),
+            children: reader.list(&mut allow, "children"),
         };
-        for mistake in allowed.mistakes() {
+        let record = reader.field(&mut allow, "record").unwrap_or(false);
+        for mistake in allowed
+            .mistakes()
+            .into_iter()
+            .chain(other_spellings(&allowed))
+        {
             // Told as of a descriptor, which has them in an object of their own.
             let problem = mistake.replace("`capabilities.", "`");
-            reader.mistake_in_file(&place, "allow", format!("is not right: {problem}"));
+            reader.mistake_in(&mut allow, format!("is not right: {problem}"));
         }
-        rules.push(Rule {
-            type_id: allow.r#type,
-            allowed,
-            record: allow.record,
-        });
+        if reader.is_right(allow) {
+            rules.push(Rule {
+                type_id,
+                allowed,
+                record,
+            });
+        }
     }
     rules
 }
@@ -78,6 +68,8 @@ fn signatures(reader: &mut Reader<'_>) -> Signatures {
 
 #[cfg(test)]
 mod tests {
+    use taskhost_model::ids::TypeId;
+
     use super::super::{File, Flags, Mistake, Settings};
     use super::*;
 
@@ -120,6 +112,35 @@ mod tests {
         assert!(again.allowed(&other).is_empty());
     }
 
+    /// Whatever somebody has written into a descriptor.
+    #[test]
+    fn every_wish_is_said_in_toml() {
+        let texts = [
+            "https://a.example",
+            "quotes \" and ' and \\ and \\u0041",
+            "\u{0}\u{7}\u{8}\t\n\r\u{1b}[2J\u{7f}\u{85}\u{9f}",
+            "é → ü \u{202e}\u{feff}\u{10ffff}\u{1f600}",
+            "",
+        ];
+        let http = texts.map(|text| HttpRule {
+            origin: text.to_owned(),
+            methods: texts.map(str::to_owned).to_vec(),
+            path_prefix: text.to_owned(),
+        });
+        let asked = Capabilities {
+            http: http.to_vec(),
+            secrets: vec!["key-1".parse().unwrap()],
+            models: vec!["small".parse().unwrap()],
+            children: vec![TypeId::parse("b").unwrap()],
+        };
+        let setting = asked.as_setting(&TypeId::parse("a").unwrap());
+        let table: toml::Table = toml::from_str(&setting).unwrap();
+        let allow = table["allow"].as_array().unwrap();
+        assert_eq!((allow.len(), allow[0]["type"].as_str()), (1, Some("a")));
+        let again: Capabilities = allow[0].clone().try_into().unwrap();
+        assert_eq!(again, asked);
+    }
+
     #[test]
     fn mistakes_in_rules_have_their_line() {
         let text = "allow = [\n  { types = \"a\" },\n  { type = \"A!\" },\n  7,\n\
@@ -149,6 +170,30 @@ mod tests {
             let mistakes = read(text, environment).unwrap_err();
             assert!(mistakes[0].contains("`allow` has to be"), "{mistakes:?}");
         }
+    }
+
+    #[test]
+    fn every_mistake_of_one_rule_is_told() {
+        let text = "[[allow]]\ntypo = 1\nhttp = [{ origin = \"https://a.example/x\", \
+            methods = [\"get\"], path_prefix = \"v1\" }, { origin = \"http://0xa.0.01\" }]\n\
+            secrets = [\"A B\", \"C D\", \"right\"]\nrecord = \"yes\"\n";
+        let mistakes = read(text, &[]).unwrap_err();
+        for words in [
+            "t.toml:2: `allow` is not right: unknown field `typo`: did you mean `type`?",
+            "has the origin `https://a.example/x`",
+            "is not in upper case",
+            "has the path prefix `v1`",
+            "`http[1]` has the origin `http://0xa.0.01`, which is `http://10.0.0.1`",
+            "t.toml:4: `allow` is not right: `secrets`: ",
+            "C D",
+            "t.toml:5: `allow` is not right: `record`: ",
+        ] {
+            assert!(
+                mistakes.iter().any(|it| it.contains(words)),
+                "{words}: {mistakes:#?}"
+            );
+        }
+        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
     }
 
     #[test]

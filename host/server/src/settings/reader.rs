@@ -1,6 +1,8 @@
 //! Reads values from flags, environment, file and default, in this order, and collects every
 //! mistake with its place instead of stopping at the first.
 
+mod fields;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
@@ -8,6 +10,8 @@ use std::ops::{Range, RangeInclusive};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+pub(super) use fields::Fields;
 
 /// One mistake in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -424,7 +428,7 @@ pub(super) fn unknown_variable(name: &str, known: &[&str], others: &[&str]) -> O
 
 /// The known key that differs least, if it differs little. A key in the wrong section counts
 /// as near.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let same_name = known.iter().find(|other| last(other) == last(key));
     if let Some(other) = same_name {

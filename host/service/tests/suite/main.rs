@@ -23,4 +23,7 @@ mod pushes;
 mod reads;
 mod orphans;
 mod keys;
+mod suspended;
+mod unreadable;
 mod recordings;
+mod spoiled_recordings;

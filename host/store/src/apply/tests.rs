@@ -77,6 +77,7 @@ fn suspension() -> Suspension {
         wait: "for all".to_owned(),
         until: at(0),
         times: 1,
+        ids: Vec::new(),
     }
 }
 

@@ -19,10 +19,8 @@ use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 pub(super) const SELECT_READY: &str = "\
     SELECT number FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1 ORDER BY rank, \
     created_ms, number LIMIT ?2";
-/// Whether a type's component was deleted since somebody wanted it: another one is active.
-pub(super) const IS_GONE: &str = "\
-    SELECT NOT EXISTS (SELECT 1 FROM components WHERE digest = ?2) \
-    AND EXISTS (SELECT 1 FROM components WHERE type = ?1 AND state = 'active')";
+/// Whether a type's component was deleted since somebody wanted it.
+pub(super) const IS_GONE: &str = "SELECT NOT EXISTS (SELECT 1 FROM components WHERE digest = ?1)";
 /// What cannot be claimed leaves the queue.
 const LEAVE: &str = "UPDATE tasks SET place = ?2 WHERE number = ?1 AND place = 1";
 /// What became due goes to where claims look for it.
@@ -139,8 +137,7 @@ impl Claiming<'_> {
 
     fn is_gone(&self, wanted: &ClaimableType) -> Result<bool, StoreError> {
         let mut is_gone = self.connection.prepare_cached(IS_GONE)?;
-        let of_type = (wanted.type_id.as_str(), wanted.digest.as_str());
-        Ok(is_gone.query_row(of_type, |row| row.get(0))?)
+        Ok(is_gone.query_row([wanted.digest.as_str()], |row| row.get(0))?)
     }
 
     fn take(&mut self, wanted: &ClaimableType, number: i64) -> Result<(), StoreError> {

@@ -72,8 +72,6 @@ fn tasks_are_found_and_claimed_by_one_seek() {
             "SCAN CONSTANT ROW",
             "SCALAR SUBQUERY 1",
             "SEARCH components USING COVERING INDEX sqlite_autoindex_components_1 (digest=?)",
-            "SCALAR SUBQUERY 2",
-            "SEARCH components USING COVERING INDEX components_active (type=?)",
         ],
     );
     check(
@@ -83,6 +81,18 @@ fn tasks_are_found_and_claimed_by_one_seek() {
             "SCALAR SUBQUERY 1",
             "SEARCH tasks USING INDEX tasks_pinned (digest=?)",
             "SCALAR SUBQUERY 2",
+            "SEARCH tasks USING INDEX tasks_held (place=?)",
+        ],
+    );
+    check(
+        components::IS_AWAITED,
+        &[
+            "SCAN CONSTANT ROW",
+            "SCALAR SUBQUERY 1",
+            "SEARCH tasks USING COVERING INDEX tasks_ready (type=?)",
+            "SCALAR SUBQUERY 2",
+            "SCAN tasks USING INDEX tasks_waiting",
+            "SCALAR SUBQUERY 3",
             "SEARCH tasks USING INDEX tasks_held (place=?)",
         ],
     );

@@ -244,6 +244,7 @@ impl Pair {
                     wait: "for all".to_owned(),
                     until: given::at(now.as_ms() + 60),
                     times: 2,
+                    ids: Vec::new(),
                 },
                 until: given::at(now.as_ms() + 30),
                 end,
@@ -384,6 +385,9 @@ proptest! {
                 last_run: None,
                 incarnation: Incarnation::new(),
             };
+            for subject in [&pair.memory, &pair.sqlite] {
+                subject.has_component('a').await.unwrap();
+            }
             for step in steps {
                 pair.run(step).await;
                 pair.compare().await;

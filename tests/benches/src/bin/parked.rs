@@ -1,12 +1,12 @@
-//! Thousands of runs parked in host calls at once: what each takes of memory, what becomes of the
-//! runs beyond the slots, and whether the host works on meanwhile. It ends with 1 when one of them
-//! takes more than it may, or when not all of those beyond were queued.
+//! Thousands of runs parked in host calls at once: what each takes of the machine's memory, what
+//! becomes of the runs beyond the slots, and whether the host works on meanwhile. It ends with 1
+//! when one of them takes more than it may, or when not all of those beyond were queued.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use taskhost_benches::wire::Wire;
-use taskhost_benches::{line, machine, ms, percentile, resident_kib};
+use taskhost_benches::{line, machine, ms, percentile, proportional_kib};
 use taskhost_e2e::home::Home;
 
 const PARKED: usize = 8_000;
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
         .schedule("warm", r#"{"type":"sleeper","params":{"ms":1}}"#)
         .await;
     wire.until("warm", "completed", warm).await;
-    let (before_kib, begun) = (resident_kib(&host), Instant::now());
+    let (before_kib, begun) = (proportional_kib(&host), Instant::now());
     for n in 0..PARKED {
         wire.schedule(&format!("p{n}"), BODY).await;
     }
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = begun.elapsed();
-    let each_kib = (resident_kib(&host) - before_kib) as f64 / PARKED as f64;
+    let each_kib = (proportional_kib(&host) - before_kib) as f64 / PARKED as f64;
     println!("{}", machine());
     println!(
         "{}",

@@ -4,7 +4,6 @@
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
-use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 
 use crate::guests::{Honest, home, row};
@@ -202,32 +201,4 @@ pub(crate) fn held(host: &Host, key: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
     kib.parse::<u64>().unwrap() * 1024
-}
-
-/// The guest whose first build is kept as what 1.0.0 was (`wit/released`).
-#[tokio::test]
-async fn every_function_of_the_contract_answers() {
-    let home = Home::with(&["whole-contract"]);
-    home.settings(
-        "[[allow]]\ntype = \"whole-contract\"\nchildren = [\"whole-contract\"]\n\
-         models = [\"small\"]\nsecrets = [\"key\"]\n\
-         http = [{ origin = \"https://taskhost.invalid\" }]\n",
-    );
-    let host = home.start().await;
-    host.fill("logs.test", [json!({"@timestamp": 1, "message": "one"})])
-        .await;
-    host.schedule_on("logs.test", "all", "whole-contract", json!({}))
-        .await;
-    let ended = host.ends("all").await;
-    assert_eq!(ended["status"], "completed", "{ended}");
-    let said = ended["payload"].as_object().unwrap();
-    assert_eq!(said.len(), 40, "{said:?}");
-    for function in [
-        "streams.search",
-        "collection.query",
-        "state.load",
-        "children.spawn",
-    ] {
-        assert_eq!(said[function], "ok", "{said:?}");
-    }
 }

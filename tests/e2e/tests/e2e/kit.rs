@@ -50,7 +50,7 @@ async fn a_killed_host_goes_on_at_the_checkpoint() {
     // load, then sleep, save and report in each step: the ninth call is the third save.
     let arguments = [
         "--params",
-        r#"{"steps":5,"step_ms":3600000}"#,
+        r#"{"steps":5,"step_ms":40000}"#,
         "--kill-at",
         "9",
     ];

@@ -217,8 +217,16 @@ async fn fan_out_is_a_parent_of_its_own_kind() {
     let fixtures = Fixtures::new(&[("params.json", params), ("result.json", json!({"sum": 45}))]);
     // Allowed without a setting.
     fixtures.passes("fan-out").await;
+    // With a file for its children it is the root alone.
     fixtures.write("children/fan-out.json", r#"{"result": {"sum": 1}}"#);
-    let said = fixtures.cli("fan-out", &[]).await;
+    fixtures.write("result.json", r#"{"sum": 2}"#);
+    let said = fixtures.test("fan-out", &[]).await;
+    assert_eq!(said["ok"], true, "{said:#}");
+    assert_eq!(said["calls"].get("context.sleep"), None, "{said:#}");
+    let fan_out = places::component("fan-out");
+    let said = fixtures
+        .cli("hello-task", &["--also", fan_out.to_str().unwrap()])
+        .await;
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(
         said.err.contains("`fan-out` is given as a component"),

@@ -9,6 +9,7 @@
 mod straight_line;
 mod versions;
 mod cancel;
+mod released;
 mod retries;
 mod inference;
 mod http_client;
@@ -42,5 +43,7 @@ mod store_trouble;
 mod kills;
 mod kit;
 mod kit_fixtures;
+mod kit_time;
 mod recordings;
+mod recordings_broken;
 mod authors_guide;

@@ -120,3 +120,42 @@ async fn placeholders_are_for_what_both_sides_name_and_the_operator_has_set_up()
         ErrorCode::Denied
     );
 }
+
+#[tokio::test]
+async fn a_redirect_that_has_a_secret_in_it_is_not_followed() {
+    // Where it leads stands in the request's path; what the server saw of the key, in its place.
+    let reflect = |seen: &str| {
+        let to = seen.split(' ').nth(1).unwrap().strip_prefix("/?").unwrap();
+        let location = to.replace("KEY", seen.split("x-key: ").nth(1).unwrap_or("").trim());
+        let location = location.split("\r\n").next().unwrap();
+        answer("302 Found", &format!("location: {location}\r\n"), "")
+    };
+    let server = Server::new(reflect).await;
+    let other = Server::new(|_| answer("200 OK", "", "")).await;
+    let bench = reaching(&[&server.origin, &other.origin]).await;
+    let placeholder = bench.clients.secrets.placeholder("key").unwrap();
+    for to in [
+        "/KEY",
+        "//127.0.0.2:1/denied/KEY",
+        "http://KEY.invalid/",
+        "file:///KEY",
+        &other.url("/?KEY"),
+    ] {
+        let get = request("GET", server.url(&format!("/?{to}")));
+        let denied = bench
+            .clients
+            .http
+            .send(with(get, "x-key", &placeholder))
+            .await;
+        let error = denied.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Denied, "{to}: {error:?}");
+        assert!(error.message.contains("secret of this task"), "{error:?}");
+        assert!(!format!("{error:?}").contains(SECRET), "{error:?}");
+    }
+    let told = warnings(&bench).join("\n");
+    assert!(
+        told.contains("denied: ") && !told.contains(SECRET),
+        "{told}"
+    );
+    assert!(other.seen().is_empty(), "{:?}", other.seen());
+}

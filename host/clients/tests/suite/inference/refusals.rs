@@ -88,13 +88,16 @@ async fn a_pause_is_passed_on_and_not_waited_for() {
 #[tokio::test]
 async fn an_account_without_credit_is_no_pause() {
     let body = json!({"error": {"message": "m", "code": "insufficient_quota"}}).to_string();
-    let server = says(move |_, _| Said::Status(429, vec![], body.clone())).await;
-    let bench = bench(&server, limits()).await;
-    let error = error_of(&bench.clients.inference).await;
-    assert_eq!(
-        (error.code, error.retry_after_ms),
-        (ErrorCode::Unavailable, None)
-    );
+    for (status, body) in [(429, body), (402, String::new())] {
+        let server = says(move |_, _| Said::Status(status, vec![], body.clone())).await;
+        let bench = bench(&server, limits()).await;
+        let error = error_of(&bench.clients.inference).await;
+        assert_eq!(
+            (error.code, error.retry_after_ms),
+            (ErrorCode::Unavailable, None)
+        );
+        assert!(error.message.contains("no credit left"), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_clients::inference::{
-    Connector, ConnectorLimits, Connectors, Inference, ModelServer, NoReply, Reply, Room,
+    Connector, ConnectorLimits, Connectors, Inference, ModelServer, NoReply, Reply,
 };
+use taskhost_clients::room::Room;
 use taskhost_model::ids::Label;
 
 use crate::contract;
@@ -33,9 +34,7 @@ impl ModelServer for Says {
         let body: Value = serde_json::from_str(&body).expect("what goes out is JSON");
         assert_eq!(body["model"], "tiny");
         let (status, body) = self.status.lock().unwrap().clone();
-        if !room.take(body.len()) {
-            return Err(NoReply::TooLarge);
-        }
+        room.take(body.len())?;
         let retry_after = None;
         Ok(Reply {
             status,
