@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_model::capabilities::Capabilities;
-use taskhost_model::ids::{Label, StreamKey, StreamName};
+use taskhost_model::ids::{Label, StreamName};
 use taskhost_model::task::Usage;
 use taskhost_model::time::Clock;
 use taskhost_store::checkpoints::CheckpointStore;
@@ -142,29 +142,22 @@ impl RunClients {
         let time = script.as_ref().map(|script| script.time());
         let script = script.filter(|script| script.follows(&info.type_id));
         let calls = Calls::new(used.host_calls, host_calls_max, script);
-        let scope = Scope::new(stop, clock, memory_bytes, calls).at(time.unwrap_or_default());
-        let scope = Arc::new(scope);
+        let scope = Scope::new(stop, clock, memory_bytes, calls);
+        let scope = Arc::new(scope.at(time.unwrap_or_default()));
         let info = Arc::new(info);
-        let stream = grants.stream.map(|name| StreamGrant {
-            store: streams,
-            turns: turns.streams,
-            key: StreamKey {
-                space: info.task.space.clone(),
-                name,
-            },
-            requester: info.requester.clone(),
-        });
+        let grant = |name| StreamGrant::of(&info, name, streams, turns.streams);
+        let stream = grants.stream.map(grant);
         let collections = DocumentGrant {
             store: documents,
             turns: turns.documents,
             labels: grants.collections,
             info: Arc::clone(&info),
         };
-        let kept = StateGrant::of(checkpoints, &info);
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
         let denials = Denials::new(log.clone(), Arc::clone(&info));
         let (asked, allowed) = (grants.asked, grants.allowed);
-        let outbound = Arc::new(Outbound::new(network, &asked, &allowed, denials.clone()));
+        let outbound = Outbound::new(network, (&asked, &allowed), denials.clone(), used);
+        let outbound = Arc::new(outbound);
         let types = (asked.children, allowed.children);
         let children = ChildGrant::new(children, types, denials.clone());
         let models = InferenceGrant {
@@ -177,17 +170,17 @@ impl RunClients {
             account: InferenceGrant::account(used.tokens),
         };
         Self {
+            state: State::new(Arc::clone(&scope), Some(StateGrant::of(checkpoints, &info))),
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(sink)),
             log,
             streams: Streams::new(Arc::clone(&scope), stream),
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
-            state: State::new(Arc::clone(&scope), Some(kept)),
             secrets: Secrets::new(Arc::clone(&scope), Some(outbound.secrets())),
             http: Http::new(Arc::clone(&scope), Some(Arc::clone(&outbound))),
             inference: Inference::new(Arc::clone(&scope), Some(models)),
             children: Children::new(Arc::clone(&scope), Some(children)),
-            outbound: Some(outbound.after(used.http_requests)),
+            outbound: Some(outbound),
             used,
             scope,
         }

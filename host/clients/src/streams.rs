@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use taskhost_model::ids::StreamKey;
+use taskhost_model::ids::{StreamKey, StreamName};
 use taskhost_model::requester::Requester;
 use taskhost_store::streams as store;
 use taskhost_store::streams::StreamStore;
 
 use crate::caps::{SAMPLES_MAX, batch_bytes_max};
+use crate::context::RunInfo;
 use crate::error::ClientError;
 use crate::request;
 use crate::scope::Scope;
@@ -51,6 +52,24 @@ pub(crate) struct StreamGrant {
     pub(crate) turns: Arc<Turns>,
     pub(crate) key: StreamKey,
     pub(crate) requester: Requester,
+}
+
+impl StreamGrant {
+    /// Of a run, for the stream of that name in its space.
+    pub(crate) fn of(
+        info: &RunInfo,
+        name: StreamName,
+        store: Arc<dyn StreamStore>,
+        turns: Arc<Turns>,
+    ) -> Self {
+        let space = info.task.space.clone();
+        Self {
+            store,
+            turns,
+            key: StreamKey { space, name },
+            requester: info.requester.clone(),
+        }
+    }
 }
 
 impl Streams {

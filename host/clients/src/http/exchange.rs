@@ -21,6 +21,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use taskhost_model::capabilities::Capabilities;
+use taskhost_model::task::Usage;
 
 use super::addresses::{METADATA, range_of};
 use super::destination::{Destination, Rules};
@@ -74,9 +75,9 @@ enum Answer {
 impl Outbound {
     pub(crate) fn new(
         network: Network,
-        asked: &Capabilities,
-        allowed: &Capabilities,
+        (asked, allowed): (&Capabilities, &Capabilities),
         denials: Denials,
+        used: Usage,
     ) -> Self {
         let names = (asked.secrets.clone(), allowed.secrets.clone());
         let secrets = RunSecrets::new(network.secrets(), names, denials.clone());
@@ -85,14 +86,8 @@ impl Outbound {
             rules: Rules::new(asked, allowed),
             secrets: Arc::new(secrets),
             denials,
-            sent: AtomicU64::new(0),
+            sent: AtomicU64::new(used.http_requests),
         }
-    }
-
-    /// Goes on counting where the attempt was begun before.
-    pub(crate) fn after(self: Arc<Self>, requests: u64) -> Arc<Self> {
-        self.sent.store(requests, Ordering::Relaxed);
-        self
     }
 
     /// How many requests the attempt has sent.

@@ -376,6 +376,7 @@ mod tests {
         let log = serde_json::to_string(&entry(LOG, json!(["info", "a"]), Value::Null)).unwrap();
         let (many, _) = replay_text(format!("{log}\n").repeat(10_000), false);
         assert_eq!(many.next_call(), None);
-        assert_eq!(many.lock().at, many.lock().text.len());
+        let left = many.lock();
+        assert_eq!(left.at, left.text.len());
     }
 }
