@@ -145,14 +145,15 @@ fn lanes_are_found_by_their_key() {
     );
     check(
         lanes::COUNT_HOLDING,
-        &["SEARCH tasks USING INDEX tasks_holding (type=? AND space=? AND concurrency_key=?)"],
+        &["SEARCH tasks USING COVERING INDEX tasks_holding \
+           (type=? AND space=? AND concurrency_key=?)"],
     );
     check(
         lanes::IS_ANY_BEHIND,
         &[
             "SCAN CONSTANT ROW",
             "SCALAR SUBQUERY 1",
-            "SCAN tasks USING INDEX tasks_behind_runs",
+            "SCAN tasks USING COVERING INDEX tasks_behind_runs",
         ],
     );
     for (sql, than) in lanes::COME_BACK.iter().zip(["<", ">"]) {
