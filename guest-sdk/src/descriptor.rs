@@ -215,6 +215,31 @@ impl Descriptor {
         self.set_in("retry", "attempts", attempts.into())
     }
 
+    /// Of all runs of this type in a space, so many (1 to 1,000) are at work at once; the others wait
+    /// in the queue, and keep no other type from its turn. As many as there are slots by default.
+    ///
+    /// A run is at work while its guest runs and while it waits for children; not while it waits to
+    /// be tried again, or after its host has died, until it is its turn again. A child that needs
+    /// the key of a run which waits for it is refused with `conflict`.
+    #[must_use]
+    pub fn runs_at_once(self, max: u64) -> Self {
+        self.set("concurrency", json!({ "max": max }))
+    }
+
+    /// The same of runs with the same key: on one stream, where `key` is `stream`, or with one value
+    /// in their params, where it is a JSON pointer (RFC 6901) to it. Runs that have nothing there
+    /// count as if they had `null`.
+    ///
+    /// ```
+    /// use taskhost_sdk::Descriptor;
+    /// let descriptor = Descriptor::new("fetch", "1").runs_at_once_per("/url", 1);
+    /// assert_eq!(descriptor.to_json()["concurrency"]["key"], "/url");
+    /// ```
+    #[must_use]
+    pub fn runs_at_once_per(self, key: &str, max: u64) -> Self {
+        self.set("concurrency", json!({ "key": key, "max": max }))
+    }
+
     /// How long a run that is asked to stop may go on to leave things in order; 5,000 by default.
     #[must_use]
     pub fn grace_ms(self, ms: u64) -> Self {

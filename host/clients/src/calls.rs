@@ -74,9 +74,14 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(count_max: Option<u64>, script: Option<Arc<dyn CallScript>>) -> Self {
+    /// `count`: what the attempt has made before, if it begins again.
+    pub(crate) fn new(
+        count: u64,
+        count_max: Option<u64>,
+        script: Option<Arc<dyn CallScript>>,
+    ) -> Self {
         Self {
-            count: AtomicU64::new(0),
+            count: AtomicU64::new(count),
             count_max,
             last: Mutex::new(None),
             script,
@@ -150,12 +155,12 @@ mod tests {
 
     #[test]
     fn calls_above_the_limit_are_refused_and_counted() {
-        let calls = Calls::new(Some(2), None);
-        assert_eq!(calls.note("log.log"), 1);
+        let calls = Calls::new(7, Some(9), None);
+        assert_eq!(calls.note("log.log"), 8);
         assert!(calls.enter("state.load").is_ok());
         let error = calls.enter("streams.sample").unwrap_err();
         assert_eq!(error.code, ErrorCode::QuotaExceeded);
         assert!(error.message.contains("limits.host_calls"), "{error}");
-        assert_eq!((calls.count(), calls.last()), (3, Some("streams.sample")));
+        assert_eq!((calls.count(), calls.last()), (10, Some("streams.sample")));
     }
 }

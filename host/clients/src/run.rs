@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Label, StreamKey, StreamName};
+use taskhost_model::task::Usage;
 use taskhost_model::time::Clock;
 use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
@@ -73,8 +74,9 @@ pub struct RunParts {
     pub connectors: Connectors,
     /// The most tokens of the run, over its attempts.
     pub tokens_max: Option<u64>,
-    /// What its former attempts have used of them.
-    pub tokens_used: u64,
+    /// What its attempt has used so far, where its guest is begun once more; of tokens, what the
+    /// run has.
+    pub used: Usage,
     /// Checkpoints.
     pub checkpoints: Arc<dyn CheckpointStore>,
     /// How the outside is reached, the same for all runs of a host.
@@ -108,6 +110,8 @@ pub struct RunClients {
     pub inference: Inference,
     /// Runs of other task types.
     pub children: Children,
+    outbound: Option<Arc<Outbound>>,
+    used: Usage,
     scope: Arc<Scope>,
 }
 
@@ -129,7 +133,7 @@ impl RunClients {
             turns,
             connectors,
             tokens_max,
-            tokens_used,
+            used,
             checkpoints,
             network,
             children,
@@ -137,7 +141,7 @@ impl RunClients {
         } = parts;
         let time = script.as_ref().map(|script| script.time());
         let script = script.filter(|script| script.follows(&info.type_id));
-        let calls = Calls::new(host_calls_max, script);
+        let calls = Calls::new(used.host_calls, host_calls_max, script);
         let scope = Scope::new(stop, clock, memory_bytes, calls).at(time.unwrap_or_default());
         let scope = Arc::new(scope);
         let info = Arc::new(info);
@@ -160,7 +164,7 @@ impl RunClients {
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
         let denials = Denials::new(log.clone(), Arc::clone(&info));
         let (asked, allowed) = (grants.asked, grants.allowed);
-        let outbound = Outbound::new(network, &asked, &allowed, denials.clone());
+        let outbound = Arc::new(Outbound::new(network, &asked, &allowed, denials.clone()));
         let types = (asked.children, allowed.children);
         let children = ChildGrant::new(children, types, denials.clone());
         let models = InferenceGrant {
@@ -170,7 +174,7 @@ impl RunClients {
             denials,
             space: info.task.space.clone(),
             tokens_max,
-            account: InferenceGrant::account(tokens_used),
+            account: InferenceGrant::account(used.tokens),
         };
         Self {
             context: Context::new(Arc::clone(&scope), Some(info)),
@@ -180,9 +184,11 @@ impl RunClients {
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
             state: State::new(Arc::clone(&scope), Some(kept)),
             secrets: Secrets::new(Arc::clone(&scope), Some(outbound.secrets())),
-            http: Http::new(Arc::clone(&scope), Some(Arc::new(outbound))),
+            http: Http::new(Arc::clone(&scope), Some(Arc::clone(&outbound))),
             inference: Inference::new(Arc::clone(&scope), Some(models)),
             children: Children::new(Arc::clone(&scope), Some(children)),
+            outbound: Some(outbound.after(used.http_requests)),
+            used,
             scope,
         }
     }
@@ -191,7 +197,7 @@ impl RunClients {
     /// the context is empty.
     #[must_use]
     pub fn describing() -> Self {
-        let calls = Calls::new(None, None);
+        let calls = Calls::new(0, None, None);
         let scope = Arc::new(Scope::new(StopSignal::new(), Clock::System, 0, calls));
         Self::without_grants(scope)
     }
@@ -200,7 +206,7 @@ impl RunClients {
     /// `sink`.
     #[must_use]
     pub fn replaying(stop: StopSignal, sink: Arc<dyn RunSink>, log_bytes_max: u64) -> Self {
-        let calls = Calls::new(None, None);
+        let calls = Calls::new(0, None, None);
         let scope = Arc::new(Scope::new(stop, Clock::System, 0, calls));
         Self {
             log: Log::new(Arc::clone(&scope), Some(sink), log_bytes_max),
@@ -220,6 +226,8 @@ impl RunClients {
             http: Http::new(Arc::clone(&scope), None),
             inference: Inference::new(Arc::clone(&scope), None),
             children: Children::new(Arc::clone(&scope), None),
+            outbound: None,
+            used: Usage::default(),
             scope,
         }
     }
@@ -271,6 +279,25 @@ impl RunClients {
     #[must_use]
     pub fn tokens(&self) -> u64 {
         self.inference.tokens()
+    }
+
+    /// What the attempt had used before.
+    #[must_use]
+    pub fn used_before(&self) -> Usage {
+        self.used
+    }
+
+    /// What the attempt has used by now, but for what only the runtime knows; of that what it had
+    /// used before.
+    #[must_use]
+    pub fn used(&self) -> Usage {
+        let requests = self.outbound.as_ref().map(|outbound| outbound.requests());
+        Usage {
+            host_calls: self.host_calls(),
+            http_requests: requests.unwrap_or_default(),
+            tokens: self.tokens(),
+            ..self.used
+        }
     }
 
     /// The host call that the guest made last, as people write it.

@@ -98,16 +98,16 @@ impl Capabilities {
             let entries: Vec<String> = entries.iter().map(write).collect();
             format!("[{}]", entries.join(", "))
         }
-        let quoted = |text: &str| format!("{text:?}");
         let http = |rule: &HttpRule| {
             format!(
-                "{{ origin = {:?}, methods = {}, path_prefix = {:?} }}",
-                rule.origin,
+                "{{ origin = {}, methods = {}, path_prefix = {} }}",
+                quoted(&rule.origin),
                 list(&rule.methods, |method| quoted(method)),
-                rule.path_prefix
+                quoted(&rule.path_prefix)
             )
         };
-        let mut lines = vec!["[[allow]]".to_owned(), format!("type = \"{type_id}\"")];
+        let of_type = format!("type = {}", quoted(type_id.as_str()));
+        let mut lines = vec!["[[allow]]".to_owned(), of_type];
         let mut line = |key: &str, is_empty: bool, value: String| {
             if !is_empty {
                 lines.push(format!("{key} = {value}"));
@@ -184,6 +184,20 @@ impl Capabilities {
         }
         mistakes
     }
+}
+
+/// As TOML writes a text in one line.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn missing<T: Clone>(asked: &[T], is_allowed: impl Fn(&T) -> bool) -> Vec<T> {

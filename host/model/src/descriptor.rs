@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::capabilities::Capabilities;
+use crate::concurrency::Concurrency;
 use crate::contract::{ContractVersion, min_host_problem};
 use crate::ids::{Label, TypeId};
 
@@ -60,6 +61,13 @@ pub struct Descriptor {
     /// How failures are tried again.
     #[serde(default, deserialize_with = "from_object")]
     pub retry: Retry,
+    /// How many of its runs may be at work at once; none: as many as there are slots.
+    #[serde(
+        default,
+        deserialize_with = "some_object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub concurrency: Option<Concurrency>,
     /// Time between asking a run to stop and stopping it, in milliseconds.
     #[serde(default = "default_grace_ms")]
     pub grace_ms: u64,
@@ -231,6 +239,15 @@ where
     deserializer.deserialize_map(Object(PhantomData))
 }
 
+/// The same of what may be left out.
+fn some_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    from_object(deserializer).map(Some)
+}
+
 fn default_grace_ms() -> u64 {
     5_000
 }
@@ -351,6 +368,29 @@ mod tests {
             (r#"{"secrets":["No!"]}"#, "`capabilities.secrets[0]`"),
         ] {
             let mistakes = with(capabilities).unwrap_err();
+            assert!(mistakes[0].contains(named), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn concurrency_is_read_and_its_mistakes_named() {
+        let with = |concurrency: &str| with(&format!(r#""concurrency":{concurrency}"#));
+        let read = |text| with(text).unwrap().concurrency.unwrap();
+        assert_eq!(read("{}"), Concurrency::default());
+        let by_url = read(r#"{"key":"/url","max":7}"#);
+        assert_eq!((by_url.key.as_deref(), by_url.max), (Some("/url"), 7));
+        for (concurrency, named) in [
+            ("1", "`concurrency`"),
+            ("null", "`concurrency`"),
+            (r#"["/url",1]"#, "`concurrency`"),
+            (r#"{"key":1}"#, "`concurrency.key`"),
+            (r#"{"key":"url"}"#, "`concurrency.key`"),
+            (r#"{"key":"stream"}"#, "`concurrency.key` is `stream`"),
+            (r#"{"max":"all"}"#, "`concurrency.max`"),
+            (r#"{"max":-1}"#, "`concurrency.max`"),
+            (r#"{"max":0}"#, "`concurrency.max` is 0"),
+        ] {
+            let mistakes = with(concurrency).unwrap_err();
             assert!(mistakes[0].contains(named), "{mistakes:?}");
         }
     }

@@ -17,6 +17,7 @@ pub mod task;
 pub mod stale;
 pub mod capabilities;
 pub mod contract;
+pub mod concurrency;
 pub mod descriptor;
 pub mod exact;
 pub mod condition;

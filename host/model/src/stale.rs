@@ -46,6 +46,7 @@ mod tests {
             last_canceled_at: None,
             last_failed_at: None,
             parent: None,
+            concurrency_key: None,
             record: false,
             requested_by: "somebody".to_owned(),
             canceled_by: None,

@@ -45,6 +45,9 @@ pub struct Task {
     /// Whose child it is; a child ends with its parent's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// Of the runs of its type in its space that have the same, only so many are at work at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// Whether what its run asks and is answered is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record: bool,
@@ -72,7 +75,7 @@ pub struct Task {
     /// What the run last said of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// What the ended attempt used.
+    /// What the attempt has used whose guest ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// Why it failed; of the last attempt while waiting to be tried again.
@@ -102,6 +105,10 @@ pub struct Suspension {
     pub until: Timestamp,
     /// How often in a row the run was suspended in it.
     pub times: u32,
+    /// The children that it waits for, in its order: before its guest begins, the host looks
+    /// whether one of them has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<TaskId>,
 }
 
 /// One run of a task, over all its attempts.
@@ -199,9 +206,13 @@ pub struct Progress {
     pub updated_at: Option<Timestamp>,
 }
 
-/// What an attempt used; of tokens, what the run has used over its attempts.
+/// What an attempt used, however often its guest was begun in it; of tokens, what the run has used
+/// over its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
+    /// The attempt.
+    #[serde(default)]
+    pub attempt: u32,
     /// The guest's own computing, by the thread's CPU clock.
     pub cpu_ms: u64,
     /// Time that the guest waited in host calls.
@@ -210,6 +221,9 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     /// Calls of host functions, WASI's not counted.
     pub host_calls: u64,
+    /// Requests that went out, redirects included.
+    #[serde(default)]
+    pub http_requests: u64,
     /// Tokens of language models, over all attempts of the run.
     #[serde(default)]
     pub tokens: u64,
@@ -246,6 +260,22 @@ pub enum LogLevel {
 }
 
 impl Task {
+    /// What the attempt has used so far, which may have begun before: the rest of what it may use
+    /// is what it begins with. Tokens count over attempts.
+    #[must_use]
+    pub fn used(&self) -> Usage {
+        let usage = self.usage.unwrap_or_default();
+        let attempt = self.run.attempt;
+        if usage.attempt == attempt {
+            return usage;
+        }
+        Usage {
+            attempt,
+            tokens: usage.tokens,
+            ..Usage::default()
+        }
+    }
+
     /// The task's address.
     #[must_use]
     pub fn key(&self) -> TaskKey {
@@ -265,6 +295,18 @@ impl Task {
             };
             (key, parent.run)
         })
+    }
+
+    /// Whether it is one of those at work that its concurrency key allows: a guest may be alive,
+    /// or it waits for children. How such a wait is kept is the host's affair, so one that was
+    /// suspended in it holds the key as one does that waits in memory.
+    #[must_use]
+    pub fn holds_key(&self) -> bool {
+        let is_at_work = matches!(
+            self.phase(),
+            Phase::Running | Phase::BeingCanceled | Phase::Suspended
+        );
+        self.concurrency_key.is_some() && (is_at_work || !self.previous.is_empty())
     }
 
     /// Where it is in its life.
@@ -324,6 +366,40 @@ pub fn rank(due_at: Timestamp, priority: i32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_counts_of_the_run_goes_on_in_the_next_attempt_and_nothing_else_does() {
+        let task = |attempt: u32, usage: serde_json::Value| -> Task {
+            serde_json::from_value(serde_json::json!({
+                "id": "t", "type": "hello", "space": "default", "status": "in_progress",
+                "created_at": Timestamp::from_ms(1), "requested_by": "somebody", "version": 1,
+                "revision": 1, "usage": usage, "run": {
+                    "id": RunId::new(), "attempt": attempt, "max_attempts": 3, "priority": 0,
+                    "due_at": Timestamp::from_ms(1), "rank": 0, "lease_number": 1,
+                },
+            }))
+            .unwrap()
+        };
+        let usage = serde_json::json!({"attempt": 2, "cpu_ms": 1, "host_wait_ms": 2,
+            "peak_memory_bytes": 3, "host_calls": 4, "http_requests": 5, "tokens": 6});
+        let same = task(2, usage.clone());
+        assert_eq!(Some(same.used()), same.usage);
+        let next = Usage {
+            attempt: 3,
+            tokens: 6,
+            ..Usage::default()
+        };
+        assert_eq!(task(3, usage).used(), next);
+        let first = Usage {
+            attempt: 1,
+            ..Usage::default()
+        };
+        assert_eq!(task(1, serde_json::Value::Null).used(), first);
+        // As an older host has written it.
+        let older = serde_json::json!({"cpu_ms": 1, "host_wait_ms": 2, "peak_memory_bytes": 3,
+            "host_calls": 4});
+        assert_eq!(task(1, older).used(), first);
+    }
 
     #[test]
     fn a_minute_of_waiting_outweighs_one_step_of_priority() {

@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::{StopReason, StopSignal};
-use taskhost_model::task::Usage;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -65,10 +64,7 @@ impl Caller {
         let outcome = outcome(end, &stop, |end| end.outcome(&limits, owner));
         RunExit {
             outcome,
-            usage: Usage {
-                tokens: clients.tokens(),
-                ..meter.usage(clients.host_calls())
-            },
+            usage: meter.usage(clients.used()),
         }
     }
 

@@ -278,6 +278,8 @@ impl ResourceLimiter for MemoryLimit {
 
 #[cfg(test)]
 mod tests {
+    use taskhost_model::task::Usage;
+
     use super::*;
     use std::time::Duration;
 
@@ -296,7 +298,7 @@ mod tests {
     }
 
     fn of_all(limit_bytes: u64, budget: &Arc<MemoryBudget>) -> MemoryLimit {
-        let meter = Arc::new(Meter::new(Duration::ZERO));
+        let meter = Arc::new(Meter::new(Duration::ZERO, Usage::default()));
         MemoryLimit::new(limit_bytes, Arc::clone(budget), meter)
     }
 
@@ -309,7 +311,7 @@ mod tests {
         assert_eq!(limit.refused(), None);
         assert!(!limit.table_growing(10, 11, None).unwrap());
         assert_eq!(limit.refused(), Some(Refused::OfRun));
-        assert_eq!(limit.meter.usage(0).peak_memory_bytes, 1000);
+        assert_eq!(limit.meter.usage(Usage::default()).peak_memory_bytes, 1000);
     }
 
     #[test]

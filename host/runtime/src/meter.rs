@@ -43,17 +43,19 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(cpu_limit: Duration) -> Self {
+    /// `before`: what counts already, of an attempt that begins again.
+    pub(crate) fn new(cpu_limit: Duration, before: Usage) -> Self {
+        let ns = |ms: u64| AtomicU64::new(ms.saturating_mul(1_000_000));
         Self {
             cpu_limit_ns: u64::try_from(cpu_limit.as_nanos()).unwrap_or(u64::MAX),
-            cpu_ns: AtomicU64::new(0),
-            turn_ns: AtomicU64::new(0),
+            cpu_ns: ns(before.cpu_ms),
+            turn_ns: ns(before.cpu_ms),
             since_ns: AtomicU64::new(0),
             in_host: AtomicBool::new(false),
             held_ns: AtomicU64::new(0),
             long_ns: AtomicU64::new(0),
-            host_wait_ns: AtomicU64::new(0),
-            memory_peak_bytes: AtomicU64::new(0),
+            host_wait_ns: ns(before.host_wait_ms),
+            memory_peak_bytes: AtomicU64::new(before.peak_memory_bytes),
         }
     }
 
@@ -96,14 +98,13 @@ impl Meter {
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    /// What was used, but for what only the clients know.
-    pub(crate) fn usage(&self, host_calls: u64) -> Usage {
+    /// What was used; of what only the clients know, what they say.
+    pub(crate) fn usage(&self, clients: Usage) -> Usage {
         Usage {
             cpu_ms: self.cpu_ns.load(Ordering::Relaxed).div_ceil(1_000_000),
             host_wait_ms: self.host_wait_ns.load(Ordering::Relaxed) / 1_000_000,
             peak_memory_bytes: self.memory_peak_bytes.load(Ordering::Relaxed),
-            host_calls,
-            tokens: 0,
+            ..clients
         }
     }
 
@@ -189,6 +190,10 @@ fn thread_cpu_ns() -> u64 {
 mod tests {
     use super::*;
 
+    fn new(cpu_limit: Duration) -> Meter {
+        Meter::new(cpu_limit, Usage::default())
+    }
+
     fn compute(duration: Duration) {
         let until = thread_cpu_ns() + u64::try_from(duration.as_nanos()).unwrap();
         while thread_cpu_ns() < until {
@@ -198,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_turn_lasts_until_enough_is_computed() {
-        let meter = Meter::new(Duration::from_secs(1));
+        let meter = new(Duration::from_secs(1));
         meter.resume();
         assert!(!meter.is_over() && !meter.ends_turn());
         compute(Duration::from_nanos(TURN_NS));
@@ -207,8 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_begins_again_has_what_is_left() {
+        let before = Usage {
+            cpu_ms: 990,
+            host_wait_ms: 7,
+            peak_memory_bytes: 100,
+            ..Usage::default()
+        };
+        let meter = Meter::new(Duration::from_secs(1), before);
+        meter.note_memory(50);
+        assert_eq!(meter.usage(Usage::default()), before);
+        meter.resume();
+        assert!(!meter.is_over() && !meter.ends_turn());
+        compute(Duration::from_millis(11));
+        assert!(meter.is_over() && meter.ends_turn());
+        assert!(meter.usage(Usage::default()).cpu_ms > 1_000);
+    }
+
+    #[test]
     fn who_holds_the_thread_again_and_again_is_known_for_it() {
-        let meter = Meter::new(Duration::from_secs(10));
+        let meter = new(Duration::from_secs(10));
         for _ in 0..200 {
             meter.resume();
             compute(Duration::from_millis(1));
@@ -220,12 +243,12 @@ mod tests {
             compute(Duration::from_millis(10));
             assert!(!meter.is_over());
         }
-        assert!(meter.usage(0).cpu_ms >= 300);
+        assert!(meter.usage(Usage::default()).cpu_ms >= 300);
     }
 
     #[test]
     fn who_takes_long_turns_all_the_time_is_known_for_it_as_well() {
-        let meter = Meter::new(Duration::from_secs(10));
+        let meter = new(Duration::from_secs(10));
         let stretch = |ms| {
             meter.resume();
             compute(Duration::from_millis(ms));
@@ -245,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_host_is_not_counted() {
-        let meter = Meter::new(Duration::from_millis(20));
+        let meter = new(Duration::from_millis(20));
         let guest = async {
             compute(Duration::from_millis(5));
             meter
@@ -260,14 +283,14 @@ mod tests {
             meter.is_over()
         };
         assert!(!Metered::new(&meter, guest).await);
-        let usage = meter.usage(0);
+        let usage = meter.usage(Usage::default());
         assert!((10..20).contains(&usage.cpu_ms), "{usage:?}");
         assert!(usage.host_wait_ms >= 100, "{usage:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_is_broken_off_is_counted() {
-        let meter = Meter::new(Duration::from_millis(20));
+        let meter = new(Duration::from_millis(20));
         let waiting = Metered::new(&meter, meter.in_host(std::future::pending::<()>()));
         let since = Instant::now();
         tokio::time::timeout(Duration::from_secs(1), waiting)
@@ -280,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_others_do_between_polls_is_not_counted() {
-        let meter = Meter::new(Duration::from_millis(20));
+        let meter = new(Duration::from_millis(20));
         let guest = Metered::new(&meter, async {
             tokio::task::yield_now().await;
             compute(Duration::from_millis(25));
@@ -289,6 +312,6 @@ mod tests {
         let other = async { compute(Duration::from_millis(40)) };
         let (is_over, ()) = tokio::join!(guest, other);
         assert!(is_over);
-        assert!((25..40).contains(&meter.usage(0).cpu_ms));
+        assert!((25..40).contains(&meter.usage(Usage::default()).cpu_ms));
     }
 }

@@ -247,6 +247,7 @@ impl Runtime {
             Entry::Run { .. } => Arc::clone(&component.budget),
             Entry::Describe => Arc::clone(&self.budget),
         };
+        let meter = Arc::new(Meter::new(limits.cpu, clients.used_before()));
         let guest = Guest {
             code: component.code.clone(),
             slots: component.slots,
@@ -254,7 +255,7 @@ impl Runtime {
             clients,
             limits,
             stop,
-            meter: Arc::new(Meter::new(limits.cpu)),
+            meter,
             budget,
             is_hog: Arc::clone(&component.is_hog),
             ticking: self.ticker.tick(),

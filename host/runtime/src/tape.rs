@@ -6,8 +6,10 @@
 //! 2. A replay reaches no client. A call that is not the recording's next one ends the guest, and
 //!    [`Replay::stopped`] says where they differ. Lines of the log alone may differ: they are
 //!    answered nothing, and are what an author adds while looking for a mistake.
-//! 3. What lets somebody in (`authorization`, cookies and the like) is in no recording, whatever
-//!    direction it goes.
+//! 3. What lets somebody in is in no recording, whatever direction it goes: the value of a header
+//!    whose name has a word such as `auth`, `token` or `cookie` in it ([`redact`]).
+//! 4. A recording is untrusted when it is replayed. Its lines are read one at a time, and what they
+//!    hold stays text until it is compared or handed over.
 //!
 //! # Why this way
 //! The calls of one guest come strictly one after another, the clocks and random numbers of WASI
@@ -24,6 +26,7 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use taskhost_clients::run::RunClients;
 
 use crate::meter::Meter;
@@ -39,6 +42,9 @@ const ANSWER_CHARS_MAX: usize = 160;
 /// Takes the lines of a recording.
 #[async_trait]
 pub trait Recorder: Send + Sync + Debug {
+    /// Whether lines are kept still; else none is made.
+    fn keeps(&self) -> bool;
+
     /// Keeps a line, which has no newline.
     fn keep(&self, line: String);
 
@@ -47,16 +53,16 @@ pub trait Recorder: Send + Sync + Debug {
 }
 
 /// One call in a recording.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
     /// As people write it, `streams.sample`.
     pub call: String,
     /// A list, or nothing.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub arguments: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Box<RawValue>>,
     /// What the guest was answered; `Ok` or `Err` where it can fail.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub answer: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<RawValue>>,
 }
 
 /// Whether a run is recorded or replayed.
@@ -92,12 +98,11 @@ impl Tape {
     pub(crate) fn call(&self, call: &'static str, arguments: &impl Serialize) -> Call {
         let entry = || Entry {
             call: call.to_owned(),
-            arguments: value_of(call, arguments),
-            answer: Value::Null,
+            arguments: text_of(call, arguments),
+            answer: None,
         };
         match self {
-            Self::Off => Call::Plain,
-            Self::Records(recorder) => Call::Recorded {
+            Self::Records(recorder) if recorder.keeps() => Call::Recorded {
                 recorder: Arc::clone(recorder),
                 entry: entry(),
             },
@@ -105,6 +110,7 @@ impl Tape {
                 replay: Arc::clone(replay),
                 entry: entry(),
             },
+            Self::Off | Self::Records(_) => Call::Plain,
         }
     }
 }
@@ -158,7 +164,11 @@ impl Call {
 }
 
 fn keep(recorder: &dyn Recorder, entry: Entry, answer: &impl Serialize) {
-    let answer = value_of(&entry.call, answer);
+    // It may be over since the call began.
+    if !recorder.keeps() {
+        return;
+    }
+    let answer = text_of(&entry.call, answer);
     let entry = Entry { answer, ..entry };
     match serde_json::to_string(&entry) {
         Ok(line) => recorder.keep(line),
@@ -184,13 +194,16 @@ fn in_words(answer: &impl Serialize) -> String {
     shown
 }
 
-fn value_of(call: &str, value: &impl Serialize) -> Value {
-    let mut value = serde_json::to_value(value).unwrap_or_else(|error| {
-        unwritable(call, &error);
-        Value::Null
+fn text_of(call: &str, value: &impl Serialize) -> Option<Box<RawValue>> {
+    let text = serde_json::to_value(value).and_then(|mut value| {
+        redact::redact(call, &mut value);
+        let text = || serde_json::value::to_raw_value(&value);
+        (!value.is_null()).then(text).transpose()
     });
-    redact::redact(call, &mut value);
-    value
+    text.unwrap_or_else(|error| {
+        unwritable(call, &error);
+        None
+    })
 }
 
 fn unwritable(call: &str, error: &serde_json::Error) {
@@ -199,9 +212,44 @@ fn unwritable(call: &str, error: &serde_json::Error) {
 
 #[cfg(test)]
 mod tests {
+    use serde::Serializer;
     use taskhost_clients::error::{ClientError, ErrorCode};
 
     use super::*;
+
+    /// Full, as one that was cut.
+    #[derive(Debug)]
+    struct Full;
+
+    #[async_trait]
+    impl Recorder for Full {
+        fn keeps(&self) -> bool {
+            false
+        }
+
+        fn keep(&self, line: String) {
+            panic!("it takes no line: {line}");
+        }
+
+        async fn until_room(&self) {}
+    }
+
+    struct NeverLookedAt;
+
+    impl Serialize for NeverLookedAt {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("it was looked at")
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_of_a_call_that_is_not_kept_any_more() {
+        let tape = Tape::Records(Arc::new(Full));
+        assert_eq!(
+            tape.call("random", &NeverLookedAt).answer_now(|| 7),
+            Some(7)
+        );
+    }
 
     #[test]
     fn an_answer_is_told_in_words_that_end_somewhere() {

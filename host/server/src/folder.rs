@@ -213,6 +213,13 @@ impl Folder {
             self.refuse(shown, reason.to_owned());
             return true;
         }
+        let signature = known.stat.signature;
+        if signature.is_some_and(|signature| !signature.is_file) {
+            let reason = "its signature beside it (.minisig) is no file, but a folder, a pipe or a \
+                          device: put the file there that minisign has made, or remove it";
+            self.refuse(shown, reason.to_owned());
+            return true;
+        }
         let (bytes, signature) = match read(&self.settings.folder.join(name), known.stat).await {
             Ok(Some(read)) => read,
             // It has changed since the look, or is gone: the next look will see.

@@ -8,6 +8,7 @@
 //! The modules are listed in reading order; each uses only those above it.
 
 mod memory;
+mod plain_file;
 mod host_key;
 pub mod settings;
 pub mod http;

@@ -6,6 +6,10 @@
 //!    them the guest is ended, and its run is stored as suspended until a child has ended or its
 //!    time is up. Then its guest begins anew, and finds its children by their keys.
 //! 3. A wait that goes on after that has no more time than it had at first.
+//! 4. A suspended run that is claimed while none of the children has ended for which it waits is
+//!    suspended again, without its guest.
+
+mod ids;
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -13,7 +17,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 use taskhost_clients::children::{ChildError, ChildRuns, ChildState, ChildWish, no_child};
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_clients::stop::StopSignal;
@@ -27,20 +30,18 @@ use taskhost_store::event::{Applied, Event, WriteCondition};
 use taskhost_store::queue::StoredTask;
 use tokio::sync::Notify;
 
+use crate::concurrency::check_child;
 use crate::core::{Core, Tasks, is_end};
 use crate::error::ServiceError;
 use crate::schedule::ScheduleRequest;
 use crate::slot::Slot;
 use crate::sync::{AtomicBool, Mutex, MutexGuard};
+use ids::{digest, id_of, is_childs};
 
 /// Children of one run, those that have ended among them.
 const CHILDREN_MAX: u64 = 1_000;
 /// Children of children and so on.
 const DEPTH_MAX: u32 = 4;
-/// What the ids of children begin with.
-const ID_PREFIX: &str = "child-";
-/// Hexadecimal digits after it.
-const ID_DIGITS: usize = 32;
 /// Somebody who waits looks again after so long: a guard against a lost wake-up, not a poll.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A suspended run looks after its children after so long at first, and doubles that.
@@ -73,7 +74,6 @@ pub(crate) struct Suspended {
     pub(crate) suspension: Suspension,
     /// Due at the latest then.
     pub(crate) until: Timestamp,
-    ids: Vec<TaskId>,
 }
 
 impl RunChildren {
@@ -108,15 +108,38 @@ impl RunChildren {
         if self.may_spawn.load(Ordering::Relaxed) || self.task.parent.is_some() {
             self.core.after_end(end).await;
         }
-        let Some(Suspended { ids, .. }) = self.suspended() else {
+        let Some(Suspended { suspension, .. }) = self.suspended() else {
             return;
         };
         // A child that ended before the run was stored as suspended has woken nobody.
-        if matches!(self.first_ended(&ids).await, Ok(Some(_))) {
+        if matches!(self.first_ended(&suspension.ids).await, Ok(Some(_))) {
             let resume = Event::Resume { run: self.run() };
             if let Err(error) = self.core.apply(&self.task.key(), resume).await {
                 tracing::warn!(%error, task = %self.task.id, "a parent goes on later");
             }
+        }
+    }
+
+    /// The wait in which the run was suspended, if it goes on: none of its children has ended, and
+    /// no time is up. The run is suspended in it once more, then.
+    pub(crate) async fn waits_on(&self) -> Result<Option<Suspended>, ServiceError> {
+        let Some(former) = self.lock().former.clone() else {
+            return Ok(None);
+        };
+        let now = self.core.clock.now();
+        let deadline_at = self.task.run.deadline_at;
+        let is_over = former.until <= now || deadline_at.is_some_and(|at| at <= now);
+        // Whom an older host's wait is for, its guest alone knows.
+        if is_over || former.ids.is_empty() {
+            return Ok(None);
+        }
+        match self.first_ended(&former.ids).await {
+            Ok(None) => Ok(Some(self.suspend(former))),
+            Err(error) if error.retryable => Err(ServiceError::Unavailable {
+                reason: error.message,
+            }),
+            // Its guest is told.
+            Ok(Some(_)) | Err(_) => Ok(None),
         }
     }
 
@@ -186,7 +209,9 @@ impl RunChildren {
         match self.core.tasks.read(&self.key_of(id)).await? {
             Some(stored) if self.is_parent_of(&stored.task) => Ok(state_of(stored)),
             Some(stored) if stored.task.parent.is_some() => Err(no_child(id.as_str())),
-            // Deleted; somebody may have scheduled another task in its place.
+            // Deleted; somebody may have scheduled another task in its place. Nothing remembers
+            // what is gone, and a guest may have the id from a checkpoint, so one that was never
+            // given is taken for such a one: a child that was there and is unknown would be worse.
             _ if is_childs(id) => Ok(deleted(id)),
             _ => Err(no_child(id.as_str())),
         }
@@ -214,6 +239,7 @@ impl RunChildren {
             wait,
             until: self.core.clock.now().plus(timeout),
             times: 0,
+            ids: ids.to_vec(),
         })
     }
 
@@ -242,8 +268,8 @@ impl RunChildren {
         }
     }
 
-    /// Has the guest ended. Whoever waits for this ends with it.
-    fn suspend(&self, wait: Suspension, ids: &[TaskId]) {
+    /// How the run is suspended in a wait, from now on.
+    fn suspend(&self, wait: Suspension) -> Suspended {
         let backoff = BACKOFF
             .saturating_mul(1 << wait.times.min(4))
             .min(BACKOFF_MAX);
@@ -254,12 +280,12 @@ impl RunChildren {
             .deadline_at
             .map_or(latest, |at| at.min(latest));
         let times = wait.times + 1;
-        self.lock().suspended = Some(Suspended {
+        let suspended = Suspended {
             suspension: Suspension { times, ..wait },
             until,
-            ids: ids.to_vec(),
-        });
-        self.stop.suspend();
+        };
+        self.lock().suspended = Some(suspended.clone());
+        suspended
     }
 }
 
@@ -295,9 +321,12 @@ impl ChildRuns for RunChildren {
         }
         self.check_count().await?;
         let own_stream = self.task.stream.clone();
+        let stream = own_stream.filter(|_| stream != StreamUse::None);
+        let (parent, of_stream) = (&self.task, stream.as_ref());
+        check_child(&self.core, parent, &wish.type_id, of_stream, &params).await?;
         let request = ScheduleRequest {
             type_id: wish.type_id.clone(),
-            stream: own_stream.filter(|_| stream != StreamUse::None),
+            stream,
             params: Arc::clone(&params),
             priority: Some(wish.priority.unwrap_or(self.task.run.priority)),
             run_at: None,
@@ -347,7 +376,9 @@ impl ChildRuns for RunChildren {
             return Ok(None);
         }
         let Ok(parked) = Arc::clone(&self.core.parked).try_acquire_owned() else {
-            self.suspend(wait, ids);
+            self.suspend(wait);
+            // Its guest is ended, and this with it.
+            self.stop.suspend();
             return std::future::pending().await;
         };
         self.slot.give_up();
@@ -371,36 +402,6 @@ impl ChildRuns for RunChildren {
         let applied = self.core.apply_wish(&self.key_of(id), cancel).await;
         applied.map(drop).map_err(explained)
     }
-}
-
-fn id_of(run: RunId, key: &str) -> Result<TaskId, ClientError> {
-    let text = format!("{ID_PREFIX}{}", digest([run.to_string().as_str(), key]));
-    TaskId::parse(&text).map_err(|error| {
-        explained(ServiceError::Internal {
-            reason: error.to_string(),
-        })
-    })
-}
-
-fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-        hash.update([0]);
-    }
-    let digits = hash.finalize();
-    digits[..ID_DIGITS / 2]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// Whether it looks like the id of a child.
-fn is_childs(id: &TaskId) -> bool {
-    let digits = id.as_str().strip_prefix(ID_PREFIX);
-    digits.is_some_and(|digits| {
-        digits.len() == ID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
 }
 
 fn state_of(stored: StoredTask) -> ChildState {
@@ -465,30 +466,5 @@ fn explained(error: ServiceError) -> ClientError {
             ..ClientError::new(ErrorCode::Unavailable, message)
         },
         _ => ClientError::new(ErrorCode::Internal, message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_of_a_run_is_one_id_and_no_other_runs() {
-        let (run, other) = (RunId::new(), RunId::new());
-        let id = id_of(run, "a").unwrap();
-        assert_eq!(id, id_of(run, "a").unwrap());
-        assert_ne!(id, id_of(run, "b").unwrap());
-        assert_ne!(id, id_of(other, "a").unwrap());
-        assert!(is_childs(&id), "{id}");
-        for foreign in ["child-1", "t", &id.as_str()[1..], &format!("{id}0")] {
-            assert!(!is_childs(&TaskId::parse(foreign).unwrap()), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn lists_that_read_the_same_are_not_the_same_wait() {
-        assert_eq!(digest(["a", "b"]).len(), ID_DIGITS);
-        assert_ne!(digest(["a", "b"]), digest(["ab"]));
-        assert_ne!(digest(["a", "b"]), digest(["b", "a"]));
     }
 }

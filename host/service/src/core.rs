@@ -157,12 +157,16 @@ impl Core {
         self.live.ask(task.fence(), StopReason::User, late);
     }
 
-    /// A run that waits is news to the scheduler, unless it was claimed along with the write.
+    /// A run that waits is news to the scheduler, unless it was claimed along with the write; so is
+    /// one that has a concurrency key and does not hold it any more, for the next one of that key.
     fn wake_for(&self, applied: &Applied) {
         let is_written = matches!(applied.outcome, Outcome::Changed | Outcome::Repeated);
         let Some(task) = applied.task.as_ref().filter(|_| is_written) else {
             return;
         };
+        if task.concurrency_key.is_some() && is_end(task.phase()) && !task.holds_key() {
+            self.wake.something_is_due();
+        }
         if matches!(
             task.phase(),
             Phase::Queued | Phase::WaitingRetry | Phase::Suspended

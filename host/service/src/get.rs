@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::requester::Requester;
-use taskhost_model::status::Phase;
-use taskhost_model::task::Task;
 
 use crate::core::Tasks;
 use crate::error::ServiceError;
@@ -21,22 +19,11 @@ impl Tasks {
         let Some(stored) = stored else {
             return Ok(TaskView::not_started(key.clone()));
         };
-        let waiting_for = self.waiting_for(&stored.task);
+        let waiting_for = self.waiting_for(&stored.task).await?;
         Ok(TaskView {
             waiting_for,
             ..TaskView::with_payload(stored)
         })
-    }
-
-    /// Why a task waits although it may be due, for people.
-    #[must_use]
-    pub fn waiting_for(&self, task: &Task) -> Option<String> {
-        match task.phase() {
-            Phase::Queued | Phase::WaitingRetry | Phase::Suspended => {
-                self.0.types.held_up(&task.type_id)
-            }
-            _ => None,
-        }
     }
 
     /// The task as soon as its revision is not `since`, waiting at most `wait`; `None` when it

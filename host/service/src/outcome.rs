@@ -28,8 +28,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Attempt<'a> {
     pub(crate) run: &'a Run,
     pub(crate) limits: &'a Limits,
-    /// What former attempts of the run have used of language models.
-    pub(crate) tokens_used: u64,
+    /// What it has used before, and the run of language models.
+    pub(crate) used: Usage,
     /// What the host lacked, if its guest has never started.
     pub(crate) lacked: Option<&'a str>,
     /// The wait for which its guest was ended.
@@ -79,16 +79,13 @@ pub(crate) fn event_before_start(
     attempt: Attempt<'_>,
     now: Timestamp,
 ) -> Option<RunEvent> {
-    stopped(reason, not_begun(attempt.tokens_used), attempt, now)
+    stopped(reason, not_begun(attempt.used), attempt, now)
 }
 
-/// The end of an attempt that has used nothing.
-fn not_begun(tokens: u64) -> RunReport {
+/// The end of an attempt that has used nothing since it was claimed.
+fn not_begun(used: Usage) -> RunReport {
     RunReport {
-        usage: Some(Usage {
-            tokens,
-            ..Usage::default()
-        }),
+        usage: Some(used),
         ..RunReport::default()
     }
 }
@@ -120,8 +117,8 @@ fn stopped(
 }
 
 /// What is written of a run that could not be started.
-pub(crate) fn event_without_run(error: TaskError, tokens_used: u64) -> RunEvent {
-    failed_for_good(error, not_begun(tokens_used))
+pub(crate) fn event_without_run(error: TaskError, used: Usage) -> RunEvent {
+    failed_for_good(error, not_begun(used))
 }
 
 fn failed_for_good(error: TaskError, end: RunReport) -> RunEvent {
@@ -282,7 +279,7 @@ mod tests {
         let attempt = Attempt {
             run,
             limits,
-            tokens_used: 0,
+            used: Usage::default(),
             lacked: None,
             suspended: None,
         };
@@ -366,7 +363,7 @@ mod tests {
             let attempt = Attempt {
                 run,
                 limits,
-                tokens_used: 0,
+                used: Usage::default(),
                 lacked,
                 suspended: None,
             };

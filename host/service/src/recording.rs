@@ -4,19 +4,27 @@
 //! 1. A run is recorded only where whoever scheduled it wished so and the operator allows it to
 //!    its type; its children are not.
 //! 2. What is stored is sealed with the host's key (`seal`). No part of it is there in the clear.
-//! 3. At most [`BYTES_MAX`] are kept of a run, over its attempts. Beyond that, and where the store
-//!    refuses a piece, the rest is not kept; the run goes on all the same.
+//! 3. At most [`BYTES_MAX`] are stored of a run, over its attempts. Beyond that, where the store
+//!    refuses a piece, and where a guest that waits for nothing is faster than the disk, the rest
+//!    is not kept, and its last line says so; the run goes on all the same. An attempt for which
+//!    not even its first line has room is not recorded.
 //! 4. Its requester alone reads it, and only while they may read the run's stream (`read`).
 //! 5. It is gone with its task, with the next schedule, and a day after the run's end (`sweeper`).
+//!    An attempt that begins again, since its host died, is recorded anew from its beginning.
+//! 6. What a run has said is written within a second or so, so that little is lost with its host.
+//!    A recording that lacks its end is read as one that breaks off, with the reason if it is
+//!    known.
 //!
 //! # How it works
-//! A recording is a text of JSON lines: a [`Head`], one [`Entry`] for each call, and an [`End`],
-//! which is missing where the host died. It is stored in pieces, which begin and end anywhere.
+//! A recording is a text of JSON lines: a [`Head`], one [`Entry`] for each call, and a
+//! [`LastLine`]. It is stored in pieces, which begin and end anywhere.
 
 mod seal;
+mod kept;
 mod recorder;
 mod read;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -26,11 +34,14 @@ use taskhost_model::ids::{Digest, RunId, Space, StreamName, TaskId, TypeId};
 use taskhost_model::time::Timestamp;
 use taskhost_runtime::{ExitOutcome, RunLimits};
 
+use crate::core::Core;
+use crate::host_key::{HostKey, KEY_BYTES};
+
 pub use read::Recording;
 pub(crate) use recorder::RunRecording;
 pub use taskhost_runtime::Entry;
 
-/// What is kept of a run, in bytes before they are sealed.
+/// What is stored of a run at most, in bytes.
 pub const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The longest result that is kept along with its digest, in bytes.
 const RESULT_BYTES_MAX: usize = 64 * 1024;
@@ -93,11 +104,15 @@ pub struct Context {
     pub deadline_at: Option<Timestamp>,
 }
 
-/// The last line of a recording, which is `{"end": …}`.
+/// The last line of a recording: `{"end": …}`, or `{"broken_off": "…"}`. The line before the latter
+/// may be there in part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EndLine {
+#[serde(rename_all = "snake_case")]
+pub enum LastLine {
     /// How the attempt ended.
-    pub end: End,
+    End(End),
+    /// Why there is no more, for people: it was added when the recording was read.
+    BrokenOff(String),
 }
 
 /// How an attempt ended.
@@ -109,6 +124,9 @@ pub struct End {
     /// Whether calls were not kept, because there were too many.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// Why calls were not kept, if the host could not: the last one may be there in part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 /// How a component ended, before anybody else had a say.
@@ -135,6 +153,16 @@ pub enum Outcome {
     },
 }
 
+/// Asks for the host's key on a thread that may wait: it lies in a file.
+async fn host_key(
+    core: &Core,
+    ask: fn(&dyn HostKey) -> Result<[u8; KEY_BYTES], String>,
+) -> Result<[u8; KEY_BYTES], String> {
+    let key = Arc::clone(&core.host_key);
+    let asked = tokio::task::spawn_blocking(move || ask(&*key)).await;
+    asked.unwrap_or_else(|error| Err(error.to_string()))
+}
+
 impl From<&ExitOutcome> for Outcome {
     fn from(outcome: &ExitOutcome) -> Self {
         match outcome {
@@ -157,6 +185,15 @@ impl From<&ExitOutcome> for Outcome {
 }
 
 impl Outcome {
+    /// Without what is only told along with it.
+    fn shorten(&mut self) {
+        match self {
+            Self::Completed { result, .. } => *result = None,
+            Self::Failed { error } => error.details = None,
+            Self::Stopped { .. } => {}
+        }
+    }
+
     /// Whether both are the same end: the same result, or the same error, whatever else is told of
     /// where it happened.
     #[must_use]

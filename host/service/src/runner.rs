@@ -14,7 +14,7 @@ use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_runtime::{Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime};
-use taskhost_store::event::RunEvent;
+use taskhost_store::event::{RunEvent, RunReport};
 use taskhost_store::queue::StoredTask;
 
 use crate::children::RunChildren;
@@ -71,10 +71,13 @@ async fn run(
     stop: &StopSignal,
     children: &Arc<RunChildren>,
 ) -> Option<RunEvent> {
-    let tokens_used = tokens_used(&claimed.task);
+    let used = claimed.task.used();
     let lack = Lack::default();
     if let Some(reason) = not_to_begin(core, &claimed.task, stop, &lack).await {
         return not_begun(core, &claimed.task, &Limits::default(), reason, &lack);
+    }
+    if let Some(event) = waits_on(core, &claimed.task, stop, children, &lack).await {
+        return Some(event);
     }
     // Reading may take until the store is back, and loading minutes; a stop waits for neither.
     let pinned = tokio::select! {
@@ -86,26 +89,18 @@ async fn run(
     };
     let version = match pinned {
         Ok(version) => version,
-        Err(error) => return Some(event_without_run(not_loaded(&error), tokens_used)),
+        Err(error) => return Some(event_without_run(not_loaded(&error), used)),
     };
     children.set_may_spawn(!version.descriptor.capabilities.children.is_empty());
-    let ready = async {
-        match incompatible(&version, claimed).await {
-            Some(error) => Err(error),
-            None => load(core, &version, &lack)
-                .await
-                .map_err(|error| not_loaded(&error)),
-        }
-    };
     let ready = tokio::select! {
-        ready = ready => ready,
+        ready = ready(core, &version, claimed, &lack) => ready,
         reason = stopped_early(core, &claimed.task, stop) => {
             return not_begun(core, &claimed.task, &version.descriptor.limits, reason, &lack);
         }
     };
     let component = match ready {
         Ok(component) => component,
-        Err(error) => return Some(event_without_run(error, tokens_used)),
+        Err(error) => return Some(event_without_run(error, used)),
     };
     let reporter = Arc::new(Reporter::default());
     let (mut exit, has_time) = driven(
@@ -129,7 +124,7 @@ async fn run(
     let attempt = Attempt {
         run: &claimed.task.run,
         limits: &version.descriptor.limits,
-        tokens_used,
+        used,
         lacked: has_time.then_some(NO_PLACE),
         suspended: suspended.as_ref(),
     };
@@ -212,7 +207,7 @@ fn not_begun(
     let attempt = Attempt {
         run: &task.run,
         limits,
-        tokens_used: tokens_used(task),
+        used: task.used(),
         lacked: lacked.as_deref(),
         suspended: None,
     };
@@ -234,13 +229,40 @@ async fn not_to_begin(
     }
 }
 
-/// Loads the code. The host may lack descriptors or memory for it.
-async fn load<'a>(
+/// What is written of a suspended run whose wait goes on: neither its code nor its guest is needed
+/// for that, and it uses nothing of what the run may use.
+async fn waits_on(
     core: &Core,
-    version: &'a LoadedVersion,
+    task: &Task,
+    stop: &StopSignal,
+    children: &RunChildren,
     lack: &Lack,
-) -> Result<&'a Component, ServiceError> {
-    lack.until_there(|| core.types.component(version)).await
+) -> Option<RunEvent> {
+    task.run.suspension.as_ref()?;
+    let waits_on = lack.until_there(|| children.waits_on());
+    let waits_on = tokio::select! {
+        waits_on = waits_on => waits_on.ok().flatten()?,
+        _ = stopped_early(core, task, stop) => return None,
+    };
+    Some(RunEvent::Suspended {
+        suspension: waits_on.suspension,
+        until: waits_on.until,
+        end: RunReport::default(),
+    })
+}
+
+/// The code, if the run's params fit it. The host may lack descriptors or memory to load it.
+async fn ready<'a>(
+    core: &Core,
+    version: &'a Arc<LoadedVersion>,
+    claimed: &StoredTask,
+    lack: &Lack,
+) -> Result<&'a Component, TaskError> {
+    if let Some(error) = incompatible(version, claimed).await {
+        return Err(error);
+    }
+    let component = lack.until_there(|| core.types.component(version)).await;
+    component.map_err(|error| not_loaded(&error))
 }
 
 /// Why the run is to end although its guest has not started.
@@ -322,7 +344,7 @@ fn clients(
         turns: core.turns.clone(),
         connectors: core.connectors.clone(),
         tokens_max: Some(tokens_max(core, version)),
-        tokens_used: tokens_used(task),
+        used: task.used(),
         checkpoints: Arc::clone(&core.checkpoints),
         network: core.network.clone(),
         children: Some(Arc::<RunChildren>::clone(children)),
@@ -351,11 +373,6 @@ fn host_calls_max(core: &Core, version: &LoadedVersion) -> u64 {
 fn tokens_max(core: &Core, version: &LoadedVersion) -> u64 {
     let asked = version.descriptor.limits.tokens;
     asked.unwrap_or(core.settings.bounds.tokens)
-}
-
-/// Of former attempts: what the document says until the next end.
-fn tokens_used(task: &Task) -> u64 {
-    task.usage.map_or(0, |usage| usage.tokens)
 }
 
 fn memory_bytes(version: &LoadedVersion) -> u64 {

@@ -10,6 +10,7 @@ use taskhost_model::task::{Parent, Task};
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Event, NewRun, Outcome, WriteCondition};
 
+use crate::concurrency::key_of;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
 use crate::types::LoadedVersion;
@@ -95,12 +96,18 @@ impl Tasks {
         self.check_record(&request)?;
         self.check_params(&mut request, &version).await?;
         let now = self.0.clock.now();
+        let concurrency_key = key_of(
+            &version.descriptor,
+            request.stream.as_ref(),
+            &request.params,
+        );
         let run = NewRun {
             id: RunId::new(),
             type_id: request.type_id.clone(),
             stream: request.stream.clone(),
             params: Arc::clone(&request.params),
             parent,
+            concurrency_key,
             record: request.record,
             requested_by: by.name.clone(),
             priority: request.priority.unwrap_or(0),
@@ -116,7 +123,10 @@ impl Tasks {
         let outcome = applied.outcome;
         let mut view =
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
-        view.waiting_for = view.task.as_ref().and_then(|task| self.waiting_for(task));
+        if let Some(task) = &view.task {
+            // It is accepted: where this cannot be read, nothing else is answered.
+            view.waiting_for = self.waiting_for(task).await.unwrap_or_default();
+        }
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
             Outcome::Unchanged => self.already_running(by, &key, &request, view).await,

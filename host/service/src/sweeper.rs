@@ -2,8 +2,8 @@
 //! without a run behind it.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
 
 use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::Incarnation;
@@ -11,17 +11,14 @@ use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Lease, Task};
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome};
+use taskhost_store::recordings::KEPT_AFTER_END;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-use crate::error::ServiceError;
 use crate::settings::Settings;
 
 /// Documents looked at in one go, beside one for each run that is at work or waits for children.
 const BATCH: usize = 1_000;
-
-/// How long after a run's end its recording is kept.
-const RECORDINGS_KEPT_AFTER_END: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What one sweep did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -84,31 +81,30 @@ impl Sweeper {
                 // What it was doing is done in pieces that are whole by themselves.
                 () = stop.cancelled() => return,
             };
-            match swept {
-                Ok(swept) if swept == Swept::default() => {}
-                Ok(swept) => tracing::debug!(?swept, "swept"),
-                Err(error) => tracing::warn!(%error, "the sweep was not finished"),
+            if swept != Swept::default() {
+                tracing::debug!(?swept, "swept");
             }
         }
     }
 
-    /// One sweep.
-    pub(crate) async fn run_once(&mut self) -> Result<Swept, ServiceError> {
-        let lost_runs = self.sweep_held().await?;
+    /// One sweep. What fails of it keeps nothing else from being done, and is done at the next one.
+    pub(crate) async fn run_once(&mut self) -> Swept {
+        let lost_runs = done("runs that are lost", self.sweep_held().await);
         let core = &self.core;
-        let tombstones = core.tasks.remove_tombstones().await?;
-        let orphans = core.cancel_orphans().await?;
-        let stream_documents = core.streams.enforce_retention(core.clock.now()).await?;
-        core.types.retire_unused().await?;
-        let before = core.clock.now().minus(RECORDINGS_KEPT_AFTER_END);
-        let recordings = core.recordings.forget_ended(before).await?;
-        Ok(Swept {
+        let tombstones = core.tasks.remove_tombstones().await;
+        let orphans = core.cancel_orphans().await;
+        let stream_documents = core.streams.enforce_retention(core.clock.now()).await;
+        let retired = core.types.retire_unused().await;
+        done("versions that nothing uses", retired);
+        let before = core.clock.now().minus(KEPT_AFTER_END);
+        let recordings = core.recordings.forget_ended(before).await;
+        Swept {
             lost_runs,
-            tombstones,
-            stream_documents,
-            orphans,
-            recordings,
-        })
+            tombstones: done("deleted tasks", tombstones),
+            stream_documents: done("old documents of streams", stream_documents),
+            orphans: done("children without a parent", orphans),
+            recordings: done("old recordings", recordings),
+        }
     }
 
     async fn sweep_held(&mut self) -> Result<u64, StoreError> {
@@ -183,6 +179,14 @@ impl Need {
             Self::PreviousEnded(Lease { fence, .. }) => Event::PreviousEnded { fence },
         }
     }
+}
+
+/// What a step of a sweep has done; nothing where it failed.
+fn done<T: Default>(what: &str, step: Result<T, impl Display>) -> T {
+    step.unwrap_or_else(|error| {
+        tracing::warn!(%error, "{what} are left to the next sweep");
+        T::default()
+    })
 }
 
 /// What a held document needs, given which leases have a run here.

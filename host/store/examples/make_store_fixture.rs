@@ -27,8 +27,8 @@ async fn main() -> Result<(), Failure> {
     let clock = given::clock();
     let stores = open(&Settings { folder, limits }, clock.clone())?;
     let subject = Subject { stores, clock };
-    tasks(&subject).await?;
     others(&subject).await?;
+    tasks(&subject).await?;
     subject.stores.close().await;
     Ok(())
 }
@@ -65,6 +65,7 @@ async fn tasks(s: &Subject) -> Result<(), Failure> {
     running(s).await?;
     let mut run = s.run("hello");
     run.params = Arc::from("{\"n\":1}");
+    run.concurrency_key = Some("one".to_owned());
     s.schedule("queued", run).await?;
     Ok(())
 }
@@ -103,10 +104,11 @@ async fn failures(s: &Subject) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One that runs, and has progress and a checkpoint.
+/// One that runs, and has progress, a concurrency key and a checkpoint.
 async fn running(s: &Subject) -> Result<(), Failure> {
     let mut run = s.run("hello");
     run.stream = Some(given::stream("logs").name);
+    run.concurrency_key = Some("one".to_owned());
     s.schedule("running", run).await?;
     let fence = s.claim(1).await?[0].task.fence();
     s.says("running", fence, RunEvent::Progress(given::progress(3)))

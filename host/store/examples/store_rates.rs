@@ -14,6 +14,7 @@ use taskhost_model::ids::{
 use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
+use taskhost_store::components::{Version, VersionState};
 use taskhost_store::event::{Event, NewRun, RunEvent, RunReport};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Settings, Stores, open};
@@ -54,6 +55,7 @@ async fn main() -> Result<(), Failure> {
 }
 
 async fn tasks(stores: &Stores, folder: &Path) -> Result<(), Failure> {
+    stores.components.put(&version()?, Arc::from([])).await?;
     for (callers, count) in [(1, 2_000), (16, 20_000), (64, 40_000), (256, TASKS)] {
         let each = |number: usize| {
             let stores = stores.clone();
@@ -269,6 +271,7 @@ fn new_run() -> Result<NewRun, Failure> {
         stream: None,
         params: Arc::from(r#"{"name":"you"}"#),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "local".to_owned(),
         priority: 0,
@@ -285,10 +288,26 @@ fn claim_request(limit: usize) -> Result<ClaimRequest, Failure> {
         incarnation: Incarnation::new(),
         types: vec![ClaimableType {
             type_id: TypeId::parse("hello")?,
-            digest: Digest::parse(&"ab".repeat(32))?,
+            digest: version()?.digest,
             wall_ms: 60_000,
+            runs_per_key: None,
         }],
         limit,
+    })
+}
+
+/// What is claimed for has to be there.
+fn version() -> Result<Version, Failure> {
+    Ok(Version {
+        digest: Digest::parse(&"ab".repeat(32))?,
+        type_id: TypeId::parse("hello")?,
+        descriptor: "{}".to_owned(),
+        state: VersionState::Active,
+        bytes: 0,
+        uploaded_at: Clock::System.now(),
+        activated_at: None,
+        approval: None,
+        signed_by: None,
     })
 }
 

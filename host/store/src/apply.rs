@@ -157,6 +157,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         last_canceled_at: last(|task| task.last_canceled_at),
         last_failed_at: last(|task| task.last_failed_at),
         parent: new.parent.clone(),
+        concurrency_key: new.concurrency_key.clone(),
         record: new.record,
         requested_by: new.requested_by.clone(),
         canceled_by: None,

@@ -20,7 +20,8 @@ pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// 2. Of each type at most one version is active. Making one active, by `activate` or by a
 ///    `put` whose state is `Active`, makes the former `Draining` in the same write.
 /// 3. When a write has answered, it is on disk.
-/// 4. What an unfinished run is pinned to stays.
+/// 4. What an unfinished run is pinned to stays, and the active version as long as a task of its
+///    type has not ended.
 #[async_trait]
 pub trait ComponentStore: Send + Sync + std::fmt::Debug {
     /// Keeps a component. One that is known already changes nothing: false.
@@ -51,9 +52,9 @@ pub trait ComponentStore: Send + Sync + std::fmt::Debug {
     /// Moves a `draining` version to `retired`.
     async fn retire(&self, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Removes a version and its component; false when there was none, or when an unfinished run
-    /// is pinned to it. With a type's last version its labels are free again, and it is not
-    /// paused any more.
+    /// Removes a version and its component; false when there was none, or when it has to stay
+    /// (guarantee 4), which is looked at in the unit that removes it. With a type's last version
+    /// its labels are free again, and it is not paused any more.
     async fn delete(&self, digest: &Digest) -> Result<bool, StoreError>;
 
     /// Pauses a type, or with `None` lets it go on. The type need not have any version.

@@ -10,6 +10,7 @@
 pub mod given;
 mod schedules;
 mod claims;
+mod keys;
 pub(crate) mod along;
 mod runs;
 mod children;
@@ -110,6 +111,17 @@ async fn of_tasks(make: &impl Fn() -> Subject) {
             held_are_those_that_a_host_may_run,
             unfinished_are_counted,
         }
+        keys {
+            as_many_of_a_key_are_given_as_it_allows,
+            a_long_queue_of_one_key_keeps_nobody_waiting,
+            of_a_key_the_first_in_rank_is_next,
+            a_run_that_waits_again_gives_its_key_back,
+            a_suspended_run_holds_its_key,
+            a_deleted_run_holds_its_key_while_its_guest_may_be_alive,
+            whatever_leaves_a_key_lets_the_next_have_it,
+            the_bound_that_a_claim_names_holds,
+            what_waits_for_a_key_is_pinned_and_a_living_child,
+        }
         along {
             along_is_claimed_as_any_claim,
             along_gives_what_is_due_in_order,
@@ -199,6 +211,8 @@ async fn of_components(make: &impl Fn() -> Subject) {
             versions_retire_and_go,
             a_version_stays_as_long_as_a_run_is_pinned_to_it,
             no_run_is_pinned_to_a_version_that_has_gone,
+            tasks_wait_when_the_last_version_has_gone,
+            the_active_version_stays_as_long_as_a_task_waits_for_it,
             the_last_version_frees_the_labels,
             components_are_listed_newest_first,
             an_approval_is_kept_with_what_it_makes_active,

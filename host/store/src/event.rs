@@ -79,6 +79,8 @@ pub struct NewRun {
     pub params: Arc<str>,
     /// Whose child it is.
     pub parent: Option<Parent>,
+    /// Of the runs of the type in the space that have the same, only so many are at work at once.
+    pub concurrency_key: Option<String>,
     /// Who asks.
     pub requested_by: String,
     /// −100 to 100.

@@ -20,6 +20,10 @@ pub(crate) enum Place {
     Held = 3,
     /// It was deleted, and nothing hangs on it.
     Tombstone = 4,
+    /// It could be claimed, and as many as its concurrency key allows are at work or ready before
+    /// it. A backend puts it there, and back: no document tells it, and where it is written anew
+    /// it is ready.
+    Behind = 5,
 }
 
 /// Where `task` stands now.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taskhost_model::ids::{Digest, Incarnation, TypeId};
+use taskhost_model::ids::{Digest, Incarnation, Space, TypeId};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
@@ -18,9 +18,14 @@ use crate::error::StoreError;
 ///    `previous` run, and within a type in order of rank, then of `created_at`. The types are
 ///    taken in turn, one run each (starting with the first in the request), so that a type with
 ///    a long queue starves no other.
-/// 3. No run is pinned to a component that was deleted since the request was made: where another
-///    one of its type is active, the type's runs wait for a request that knows it.
-/// 4. A claim costs the same however many tasks are finished, not yet due or of other types.
+/// 3. No run is pinned to a component that is not there, since it was deleted after the request was
+///    made: the type's runs wait for a request that names another one.
+/// 4. Where a type has a bound on its runs with the same concurrency key, no run is given beyond
+///    it; those that hold the key are told by their documents ([`Task::holds_key`]). A run that
+///    was suspended holds it already, and is given whatever others do. Those that wait for a key
+///    keep nobody else from their turn.
+/// 5. A claim costs the same however many tasks are finished, not yet due, of other types, or
+///    known to wait for a key.
 #[async_trait]
 pub trait RunQueue: Send + Sync + Debug {
     /// Takes due runs; [`StoreError::DiskReserved`] while there is no room for what they bring.
@@ -34,6 +39,14 @@ pub trait RunQueue: Send + Sync + Debug {
     /// When the next run of any type becomes due, of those that were not due at the last claim;
     /// so nothing that becomes due between a claim and this call is missed.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many runs of the type in the space hold this concurrency key.
+    async fn holding(
+        &self,
+        space: &Space,
+        type_id: &TypeId,
+        concurrency_key: &str,
+    ) -> Result<u64, StoreError>;
 }
 
 /// Somebody who takes runs as soon as there are some.
@@ -87,4 +100,6 @@ pub struct ClaimableType {
     pub digest: Digest,
     /// Its wall-clock limit.
     pub wall_ms: u64,
+    /// So many of its runs with the same concurrency key at once; none: as many as there are.
+    pub runs_per_key: Option<u64>,
 }

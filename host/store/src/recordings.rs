@@ -2,6 +2,7 @@
 //! writes it.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use taskhost_model::ids::{RunId, TaskKey};
@@ -10,6 +11,9 @@ use taskhost_model::time::Timestamp;
 
 use crate::checkpoints::RunOfTask;
 use crate::error::StoreError;
+
+/// How long after its run's end a recording is kept.
+pub const KEPT_AFTER_END: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The largest piece, in bytes.
 pub const PIECE_BYTES_MAX: u64 = 256 * 1024 + 64;
@@ -49,12 +53,15 @@ pub struct Recorded {
     pub attempt: u32,
     /// The lease that wrote it.
     pub lease_number: u64,
+    /// How many pieces it has.
+    pub pieces: u32,
     /// Bytes of its pieces.
     pub bytes: u64,
 }
 
 /// When the task's run has ended, if it has.
-pub(crate) fn ended_at(task: &Task) -> Option<Timestamp> {
+#[must_use]
+pub fn ended_at(task: &Task) -> Option<Timestamp> {
     let ends = [
         task.last_completed_at,
         task.last_failed_at,

@@ -11,6 +11,7 @@ mod row;
 mod read_task;
 mod checkpoints;
 mod recordings;
+mod lanes;
 mod write_task;
 mod claim;
 mod along;

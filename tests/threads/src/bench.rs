@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shuttle::future::JoinHandle;
+use shuttle::future::{JoinHandle, block_on};
 use taskhost_model::ids::{Incarnation, Space, TaskId, TaskKey};
 use taskhost_store::event::{Applied, Event, NewRun};
 use taskhost_store::limits::Limits;
@@ -25,7 +25,7 @@ use crate::sweeper::Sweeper;
 use crate::sync::{AtomicUsize, CancellationToken, Semaphore};
 use crate::task::TaskTracker;
 use crate::time;
-use crate::types::{TaskTypes, type_id};
+use crate::types::{TaskTypes, type_id, version};
 use crate::wake::Wake;
 
 #[derive(Debug)]
@@ -43,6 +43,8 @@ impl Bench {
     pub(crate) fn start(slots: usize, trouble: Trouble) -> Self {
         let clock = time::start();
         let stores = in_memory(Limits::default(), clock.clone());
+        // What is in memory never waits.
+        block_on(stores.components.put(&version(), Arc::from([]))).unwrap();
         let store = Arc::new(Store::new(stores.tasks, trouble));
         let core = Arc::new(Core {
             tasks: Arc::<Store>::clone(&store),
@@ -115,6 +117,7 @@ pub(crate) async fn schedule(
         stream: None,
         params: kind.params(),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,

@@ -66,6 +66,7 @@ fn task() -> Task {
         stream: None,
         params: Arc::from("{}"),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
-use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::ids::{RunId, Space, TaskKey, TypeId};
 use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
@@ -157,6 +157,16 @@ impl RunQueue for Store {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.pass(self.beneath.next_due()).await
+    }
+
+    async fn holding(
+        &self,
+        space: &Space,
+        type_id: &TypeId,
+        concurrency_key: &str,
+    ) -> Result<u64, StoreError> {
+        let holding = self.beneath.holding(space, type_id, concurrency_key);
+        self.pass(holding).await
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::time::Timestamp;
+use taskhost_store::components::{Version, VersionState};
 use taskhost_store::queue::ClaimableType;
 
 use crate::error::ServiceError;
@@ -16,8 +18,9 @@ impl TaskTypes {
     pub(crate) fn push(&self) {
         let version = ClaimableType {
             type_id: type_id(),
-            digest: Digest::parse(&"0".repeat(64)).unwrap(),
+            digest: version().digest,
             wall_ms: 1_000,
+            runs_per_key: None,
         };
         self.0.lock().unwrap().push(version);
     }
@@ -29,6 +32,21 @@ impl TaskTypes {
     #[expect(clippy::unused_async, reason = "the real one reads the store")]
     pub(crate) async fn retire_unused(&self) -> Result<(), ServiceError> {
         Ok(())
+    }
+}
+
+/// The component of the type, which the store has.
+pub(crate) fn version() -> Version {
+    Version {
+        digest: Digest::parse(&"0".repeat(64)).unwrap(),
+        type_id: type_id(),
+        descriptor: String::new(),
+        state: VersionState::Active,
+        bytes: 0,
+        uploaded_at: Timestamp::from_ms(0),
+        activated_at: None,
+        approval: None,
+        signed_by: None,
     }
 }
 

@@ -89,6 +89,17 @@ impl Outbound {
         }
     }
 
+    /// Goes on counting where the attempt was begun before.
+    pub(crate) fn after(self: Arc<Self>, requests: u64) -> Arc<Self> {
+        self.sent.store(requests, Ordering::Relaxed);
+        self
+    }
+
+    /// How many requests the attempt has sent.
+    pub(crate) fn requests(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed).min(REQUESTS_MAX)
+    }
+
     pub(crate) fn secrets(&self) -> Arc<RunSecrets> {
         Arc::clone(&self.secrets)
     }

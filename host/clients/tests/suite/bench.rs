@@ -14,7 +14,7 @@ use taskhost_model::ids::{
     Digest, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId,
 };
 use taskhost_model::requester::Requester;
-use taskhost_model::task::{LogLine, Progress};
+use taskhost_model::task::{LogLine, Progress, Usage};
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_store::event::{Claim, Event, NewRun};
 use taskhost_store::limits::Limits;
@@ -139,7 +139,7 @@ fn parts(
         checkpoints: Arc::clone(&stores.checkpoints),
         connectors: Connectors::default(),
         tokens_max: None,
-        tokens_used: 0,
+        used: Usage::default(),
         network: Network::default(),
         children: None,
         clock: clock.clone(),
@@ -186,6 +186,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         stream: Some(name.clone()),
         params: "{}".into(),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: requester.name.clone(),
         priority: 0,

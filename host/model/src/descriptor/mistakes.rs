@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Bounds, Descriptor};
+use super::{Bounds, Descriptor, StreamUse};
 
 /// A run that is not live is shown as such after a week at the latest.
 const STALE_AFTER_S_MAX: u64 = 7 * 24 * 60 * 60;
@@ -18,6 +18,9 @@ impl Descriptor {
             mistakes.push(too_large("collections", asked, most));
         }
         mistakes.extend(self.capabilities.mistakes());
+        if let Some(concurrency) = &self.concurrency {
+            mistakes.extend(concurrency.mistakes(self.stream != StreamUse::None));
+        }
         let mut seen = BTreeSet::new();
         for label in &self.collections {
             if !seen.insert(label) {

@@ -1,10 +1,10 @@
 //! A recording that answers a guest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use taskhost_clients::stop::{StopReason, StopSignal};
 
 use super::{Entry, LOG};
@@ -12,18 +12,25 @@ use super::{Entry, LOG};
 /// Characters of arguments before the place where they differ, and after it.
 const SHOWN_BEFORE: usize = 40;
 const SHOWN_AFTER: usize = 80;
+/// The longest line: what a host keeps of one call is shorter, also where half of it is escaped.
+/// The largest has 16 MiB of requests to models and 8 MiB of their answers.
+const LINE_BYTES_MAX: usize = 50 * 1024 * 1024;
 
 /// A recording that is replayed once.
 #[derive(Debug)]
 pub struct Replay {
     left: Mutex<Left>,
-    is_cut: bool,
+    is_open: bool,
     stop: StopSignal,
 }
 
 #[derive(Debug)]
 struct Left {
-    lines: VecDeque<String>,
+    /// All lines, of which those before `at` are done.
+    text: String,
+    at: usize,
+    /// Of the line at `at`, from 1: the head is the first one.
+    line: u64,
     /// Calls that were answered.
     answered: u64,
     calls: BTreeMap<String, u64>,
@@ -40,21 +47,26 @@ pub enum Stopped {
         /// The call that nothing answers.
         call: String,
     },
+    /// A line is no call; which, and why.
+    Unreadable(String),
 }
 
 impl Replay {
-    /// `lines` are entries as a [`super::Recorder`] got them; `is_cut`: calls followed that were
-    /// not kept. `stop` ends the guest.
+    /// `lines` are entries as a [`super::Recorder`] got them, with a newline after each; `is_open`:
+    /// calls may have followed that are not there, and of the last one a part. `stop` ends the
+    /// guest.
     #[must_use]
-    pub fn new(lines: impl IntoIterator<Item = String>, is_cut: bool, stop: StopSignal) -> Self {
+    pub fn new(lines: String, is_open: bool, stop: StopSignal) -> Self {
         Self {
             left: Mutex::new(Left {
-                lines: lines.into_iter().collect(),
+                text: lines,
+                at: 0,
+                line: 2,
                 answered: 0,
                 calls: BTreeMap::new(),
                 stopped: None,
             }),
-            is_cut,
+            is_open,
             stop,
         }
     }
@@ -75,11 +87,18 @@ impl Replay {
             .collect()
     }
 
-    /// The next call of the recording, lines of the log left out.
+    /// The next call of the recording, lines of the log left out; none at its end, and where it
+    /// cannot be read, which [`Self::stopped`] says from then on.
     #[must_use]
     pub fn next_call(&self) -> Option<String> {
         let mut left = self.lock();
-        left.next().map(|entry| shown(&entry, None))
+        match left.next(self.is_open) {
+            Ok(next) => next.map(|(entry, _)| shown(&entry, None)),
+            Err(stopped) => {
+                left.stopped.get_or_insert(stopped);
+                None
+            }
+        }
     }
 
     /// What the recording answers; none, and the guest is ended, when it has another call.
@@ -88,19 +107,21 @@ impl Replay {
         if left.stopped.is_some() {
             return None;
         }
-        let answer = match left.next() {
-            Some(entry) if entry.call == now.call && entry.arguments == now.arguments => {
-                let read = serde_json::from_value(entry.answer);
-                read.map_err(|error| {
+        let answer = match left.next(self.is_open) {
+            Ok(Some((entry, after))) if is_same(&entry, now) => {
+                let read = serde_json::from_str(text_of(entry.answer.as_deref()));
+                let read = read.map_err(|error| {
                     let problem = format!("`{}` has an answer that cannot be read", now.call);
-                    Stopped::Differs(format!("{problem}: {error}"))
-                })
+                    left.unreadable(&format!("{problem}: {error}"))
+                });
+                read.map(|answer| (answer, after))
             }
-            Some(entry) => Err(Stopped::Differs(left.difference(&entry, now))),
-            None if self.is_cut => Err(Stopped::Over {
+            Ok(Some((entry, _))) => Err(Stopped::Differs(left.difference(&entry, now))),
+            Err(stopped) => Err(stopped),
+            Ok(None) if self.is_open => Err(Stopped::Over {
                 call: shown(now, None),
             }),
-            None => Err(Stopped::Differs(format!(
+            Ok(None) => Err(Stopped::Differs(format!(
                 "call {} is beyond the recording: it ends after {} calls, and now comes `{}`",
                 left.answered + 1,
                 left.answered,
@@ -108,8 +129,8 @@ impl Replay {
             ))),
         };
         match answer {
-            Ok(answer) => {
-                left.lines.pop_front();
+            Ok((answer, after)) => {
+                left.go_to(after);
                 left.answered += 1;
                 *left.calls.entry(now.call.clone()).or_default() += 1;
                 Some(answer)
@@ -129,24 +150,50 @@ impl Replay {
 }
 
 impl Left {
-    /// The next call, which stays; lines of the log before it go.
-    fn next(&mut self) -> Option<Entry> {
+    /// The next call, which stays, and where the line after it begins; lines of the log before it
+    /// go. None at the end.
+    fn next(&mut self, is_open: bool) -> Result<Option<(Entry, usize)>, Stopped> {
         loop {
-            let entry = self.lines.front().and_then(|line| {
-                let entry: Entry = serde_json::from_str(line).ok()?;
-                Some(entry)
-            })?;
-            if entry.call != LOG {
-                return Some(entry);
+            let rest = &self.text[self.at..];
+            if rest.trim_ascii_start().is_empty() {
+                return Ok(None);
             }
-            self.lines.pop_front();
+            let line = rest.split('\n').next().unwrap_or_default();
+            let after = (self.at + line.len() + 1).min(self.text.len());
+            if line.len() > LINE_BYTES_MAX {
+                return Err(self.unreadable("it is longer than what a host keeps of a call"));
+            }
+            let entry: Entry = match serde_json::from_str(line) {
+                Ok(entry) => entry,
+                // A part of the last line is as good as none.
+                Err(_) if is_open && self.text[after..].trim_ascii_start().is_empty() => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(self.unreadable(&error.to_string())),
+            };
+            if entry.call != LOG {
+                return Ok(Some((entry, after)));
+            }
+            self.go_to(after);
         }
+    }
+
+    fn go_to(&mut self, after: usize) {
+        self.at = after;
+        self.line += 1;
+    }
+
+    fn unreadable(&self, problem: &str) -> Stopped {
+        Stopped::Unreadable(format!(
+            "line {} of the recording cannot be read, since it was changed or damaged: {problem}",
+            self.line
+        ))
     }
 
     fn difference(&self, recorded: &Entry, now: &Entry) -> String {
         let at = (recorded.call == now.call).then(|| {
-            let pair = [recorded, now].map(|entry| text_of(&entry.arguments));
-            let same = pair[0].chars().zip(pair[1].chars());
+            let [one, other] = [recorded, now].map(|entry| inner(entry.arguments.as_deref()));
+            let same = one.chars().zip(other.chars());
             same.take_while(|(one, other)| one == other).count()
         });
         format!(
@@ -158,23 +205,28 @@ impl Left {
     }
 }
 
+/// Both are written alike by every host: what is the same is so to the letter.
+fn is_same(recorded: &Entry, now: &Entry) -> bool {
+    let [one, other] = [recorded, now].map(|entry| text_of(entry.arguments.as_deref()));
+    recorded.call == now.call && one == other
+}
+
+fn text_of(value: Option<&RawValue>) -> &str {
+    value.map_or("null", RawValue::get)
+}
+
 /// The arguments without the brackets around them.
-fn text_of(arguments: &Value) -> String {
-    match arguments {
-        Value::Null => String::new(),
-        arguments => {
-            let text = arguments.to_string();
-            let inner = text
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'));
-            inner.map(str::to_owned).unwrap_or(text)
-        }
-    }
+fn inner(arguments: Option<&RawValue>) -> &str {
+    let text = arguments.map(RawValue::get).unwrap_or_default();
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    inner.unwrap_or(text)
 }
 
 /// `streams.count("logs", …)`, with the arguments around a place, or from their beginning.
 fn shown(entry: &Entry, at: Option<usize>) -> String {
-    let text = text_of(&entry.arguments);
+    let text = inner(entry.arguments.as_deref());
     let from = at.unwrap_or(0).saturating_sub(SHOWN_BEFORE);
     let mut around: String = text
         .chars()
@@ -192,22 +244,33 @@ fn shown(entry: &Entry, at: Option<usize>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn entry(call: &str, arguments: Value, answer: Value) -> Entry {
+        let text = |value: Value| match value {
+            Value::Null => None,
+            value => Some(to_raw_value(&value).unwrap()),
+        };
         Entry {
             call: call.to_owned(),
-            arguments,
-            answer,
+            arguments: text(arguments),
+            answer: text(answer),
         }
     }
 
-    fn replay(entries: &[Entry], is_cut: bool) -> (Replay, StopSignal) {
+    fn replay(entries: &[Entry], is_open: bool) -> (Replay, StopSignal) {
+        let lines = entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n");
+        replay_text(lines.collect(), is_open)
+    }
+
+    fn replay_text(lines: String, is_open: bool) -> (Replay, StopSignal) {
         let stop = StopSignal::new();
-        let lines = entries.iter().map(|e| serde_json::to_string(e).unwrap());
-        (Replay::new(lines, is_cut, stop.clone()), stop)
+        (Replay::new(lines, is_open, stop.clone()), stop)
     }
 
     #[test]
@@ -269,5 +332,50 @@ mod tests {
             panic!("it differs")
         };
         assert!(said.contains("call 1 is beyond the recording"), "{said}");
+    }
+    #[test]
+    fn a_line_that_is_no_call_is_told_and_not_taken_for_the_end() {
+        let whole = serde_json::to_string(&entry("a.b", Value::Null, json!(7))).unwrap();
+        let now = entry("a.b", Value::Null, Value::Null);
+        let text = format!("{whole}\n{{\"call\":\"a.b\n{whole}\n");
+        for is_open in [false, true] {
+            let (replay, stop) = replay_text(text.clone(), is_open);
+            assert_eq!(replay.answer(&now), Some(7_u8));
+            assert_eq!(replay.answer::<u8>(&now), None);
+            let Some(Stopped::Unreadable(said)) = replay.stopped() else {
+                panic!("it cannot be read")
+            };
+            assert!(said.starts_with("line 3 of the recording cannot"), "{said}");
+            assert!(stop.interrupted());
+        }
+        // At the end of one that breaks off a part of a line is as good as none.
+        let half = format!("{whole}\n{}\n\n", &whole[..9]);
+        let (open, _) = replay_text(half.clone(), true);
+        assert_eq!(open.answer(&now), Some(7_u8));
+        assert_eq!(open.answer::<u8>(&now), None);
+        assert!(matches!(open.stopped(), Some(Stopped::Over { .. })));
+        let (closed, _) = replay_text(half, false);
+        assert_eq!(closed.answer(&now), Some(7_u8));
+        assert_eq!(closed.answer::<u8>(&now), None);
+        assert!(matches!(closed.stopped(), Some(Stopped::Unreadable(_))));
+        // An answer of another kind was no host's.
+        let (other, _) = replay_text(format!("{whole}\n"), true);
+        assert_eq!(other.answer::<String>(&now), None);
+        assert!(matches!(other.stopped(), Some(Stopped::Unreadable(_))));
+    }
+
+    #[test]
+    fn a_forged_recording_takes_no_more_than_its_text() {
+        let now = entry("a.b", Value::Null, Value::Null);
+        let (long, _) = replay_text("x".repeat(LINE_BYTES_MAX + 1), true);
+        assert_eq!(long.answer::<u8>(&now), None);
+        let Some(Stopped::Unreadable(said)) = long.stopped() else {
+            panic!("it cannot be read")
+        };
+        assert!(said.contains("longer than"), "{said}");
+        let log = serde_json::to_string(&entry(LOG, json!(["info", "a"]), Value::Null)).unwrap();
+        let (many, _) = replay_text(format!("{log}\n").repeat(10_000), false);
+        assert_eq!(many.next_call(), None);
+        assert_eq!(many.lock().at, many.lock().text.len());
     }
 }

@@ -15,7 +15,7 @@ use taskhost_model::ids::{
     Digest, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId,
 };
 use taskhost_model::requester::Requester;
-use taskhost_model::task::{LogLine, Progress};
+use taskhost_model::task::{LogLine, Progress, Usage};
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{
     Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime, RuntimeSettings,
@@ -170,7 +170,7 @@ impl TestRun {
             turns: RunTurns::default(),
             connectors: Connectors::default(),
             tokens_max: None,
-            tokens_used: 0,
+            used: Usage::default(),
             checkpoints: Arc::clone(&stores.checkpoints),
             network: Network::default(),
             children: None,
@@ -279,6 +279,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         stream: Some(name.clone()),
         params: "{}".into(),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: requester.name.clone(),
         priority: 0,

@@ -42,6 +42,7 @@ const KEYS: &[&str] = &[
     "wanted",
     "granted",
     "retry",
+    "concurrency",
     "grace_ms",
     "stale_after_s",
     "min_host",

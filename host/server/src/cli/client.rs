@@ -141,6 +141,14 @@ impl Client {
         self.url.as_str().trim_end_matches('/')
     }
 
+    /// For an answer that has begun and does not end: the host was reached.
+    pub(crate) fn broken_off(&self, what: &str, error: &reqwest::Error) -> Failure {
+        let why = innermost(error);
+        Failure::failed(format!(
+            "{what} broke off: {why}. The host has ended, or its log says why: try again"
+        ))
+    }
+
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
         Failure::unreachable(self.shown_url(), innermost(error))
     }

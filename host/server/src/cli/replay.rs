@@ -1,12 +1,12 @@
 //! `taskhost replay`: a recorded run again, in the real sandbox of this process, answered by its
 //! recording.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+mod recorded;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use taskhost_clients::run::RunClients;
 use taskhost_clients::sink::RunSink;
@@ -14,7 +14,7 @@ use taskhost_clients::stop::StopSignal;
 use taskhost_model::ids::{Digest, TaskId};
 use taskhost_model::task::{LogLine, Progress};
 use taskhost_runtime::{Replay, RunRequest, Runtime, RuntimeSettings, Stopped, Tape};
-use taskhost_service::recording::{BYTES_MAX, End, EndLine, Head, Outcome};
+use taskhost_service::recording::{BYTES_MAX, End, Head, LastLine, Outcome};
 use taskhost_service::types::digest_of;
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 
@@ -23,16 +23,17 @@ use super::failure::{Exit, Failure};
 use super::serve::log_to_stderr;
 use super::{files, log, text};
 use crate::app::compile_command;
+use recorded::{Recorded, save};
 
-/// What is read of a saved recording: its lines are a little more than what they hold.
-const FILE_BYTES_MAX: u64 = BYTES_MAX * 2;
+/// What is read of a recording: what a host keeps, and a line that it adds.
+const RECORDING_BYTES_MAX: u64 = BYTES_MAX + 64 * 1024;
 
 /// Run a recorded run again, here, with the answers that it got.
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub struct ReplayRun {
-    /// The task's id, or a file that --save has written.
-    #[arg(value_name = "RUN")]
+    /// The id of a task, of whose latest run it is, or a file that --save has written.
+    #[arg(value_name = "TASK|FILE")]
     pub run: String,
     /// A component in place of the recorded one, mended perhaps.
     #[arg(long, value_name = "FILE")]
@@ -40,7 +41,7 @@ pub struct ReplayRun {
     /// Which attempt [default: the latest one that was recorded].
     #[arg(long, value_name = "N")]
     pub attempt: Option<u32>,
-    /// Keep the recording in a file, which is not encrypted.
+    /// Keep the recording in a file, for its owner alone, but not encrypted.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     #[command(flatten)]
@@ -49,16 +50,8 @@ pub struct ReplayRun {
 
 const NOTES: &str = "\
 A task is recorded when it is scheduled with --record, which an operator has to allow. The exit code
-is 0 when the run ends as it did. Log lines may differ; any other call that does ends the replay.";
-
-/// A recording, read.
-struct Recorded {
-    head: Head,
-    /// Calls, one JSON object each.
-    lines: Vec<String>,
-    /// None when its host died.
-    end: Option<End>,
-}
+is 0 when the run ends as it did. Log lines may differ; any other call that does ends the replay.
+Where a file and a task have the same name the file is taken.";
 
 /// What came of a replay.
 struct Replayed {
@@ -77,15 +70,15 @@ pub(crate) async fn run(command: &ReplayRun) -> Result<Exit, Failure> {
     if let Some(file) = &command.save {
         save(file, &bytes)?;
     }
-    let recorded = Recorded::read(&bytes)?;
-    drop(bytes);
+    let mut recorded = Recorded::read(bytes)?;
     let component = component(command, &client, &recorded.head).await?;
     let digest = digest_of(&component);
     let quiet = command.target.json;
     if !quiet {
         recorded.introduce(command, &digest);
     }
-    let replayed = replay(&recorded, component, &digest, quiet).await?;
+    let calls = std::mem::take(&mut recorded.calls);
+    let replayed = replay(&recorded, calls, component, &digest, quiet).await?;
     let verdict = verdict(&recorded, &replayed);
     report(&recorded, &replayed, &digest, &verdict, quiet);
     Ok(if verdict.is_ok() {
@@ -97,10 +90,18 @@ pub(crate) async fn run(command: &ReplayRun) -> Result<Exit, Failure> {
 
 async fn recording(command: &ReplayRun, client: &Client) -> Result<Vec<u8>, Failure> {
     let file = Path::new(&command.run);
+    let id = TaskId::parse(&command.run);
     if file.is_file() {
-        return files::read(file, FILE_BYTES_MAX).map_err(Failure::wrong_use);
+        if id.is_ok() {
+            let file = files::shown(file);
+            eprintln!(
+                "note: the file {file} is taken, and no task of that name: for the task, go to \
+                 another folder"
+            );
+        }
+        return files::read(file, RECORDING_BYTES_MAX).map_err(Failure::wrong_use);
     }
-    let id = TaskId::parse(&command.run).map_err(|error| {
+    let id = id.map_err(|error| {
         let message = format!("there is no such file, and {error}");
         Failure::wrong_use(message)
     })?;
@@ -108,7 +109,7 @@ async fn recording(command: &ReplayRun, client: &Client) -> Result<Vec<u8>, Fail
     if let Some(attempt) = command.attempt {
         request = request.query(&[("attempt", attempt)]);
     }
-    fetched(client, request).await
+    fetched(client, request, ("the recording", RECORDING_BYTES_MAX)).await
 }
 
 async fn component(
@@ -121,88 +122,45 @@ async fn component(
         None => {
             let (type_id, digest) = (head.type_id.as_str(), head.digest.as_str());
             let path = ["v1", "task-types", type_id, "versions", digest, "component"];
-            fetched(client, client.request(Method::GET, &path)).await?
+            let request = client.request(Method::GET, &path);
+            let bytes = fetched(client, request, ("the component", COMPONENT_BYTES_MAX)).await?;
+            let sent = digest_of(&bytes);
+            if sent != head.digest {
+                return Err(Failure::failed(format!(
+                    "the host has sent another component ({sent}) than was recorded ({}): is the \
+                     recording another host's? Name the component's file with --component",
+                    head.digest
+                )));
+            }
+            bytes
         }
     };
     Ok(bytes.into())
 }
 
-async fn fetched(client: &Client, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
-    let response = client.send(request).await?;
+/// The body of an answer, which has a name for people and at most so many bytes.
+async fn fetched(
+    client: &Client,
+    request: RequestBuilder,
+    (what, bytes_max): (&str, u64),
+) -> Result<Vec<u8>, Failure> {
+    let mut response = client.send(request).await?;
     let status = response.status();
-    let bytes = response.bytes().await;
-    let bytes = bytes.map_err(|error| client.unreachable(&error))?;
+    let mut bytes = Vec::new();
+    let broken_off = |error| client.broken_off(what, &error);
+    while let Some(chunk) = response.chunk().await.map_err(broken_off)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() as u64 > bytes_max {
+            let most = text::bytes(bytes_max);
+            let message = format!("{what} has more than {most}, the most that is read");
+            return Err(Failure::failed(message));
+        }
+    }
     if status == StatusCode::OK {
-        return Ok(bytes.into());
+        return Ok(bytes);
     }
     let problem = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     Err(Failure::of_problem(&problem))
-}
-
-/// Readable by its owner alone: the host keeps the same encrypted.
-fn save(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options
-        .open(file)
-        .and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| {
-        let message = format!("{} cannot be written: {error}", files::shown(file));
-        Failure::failed(message)
-    })
-}
-
-impl Recorded {
-    fn read(bytes: &[u8]) -> Result<Self, Failure> {
-        let wrong = |problem: String| {
-            let message = format!("that is no recording that this taskhost can read: {problem}");
-            Failure::failed(message)
-        };
-        let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
-        // A host that died may have left half a line.
-        let mut lines = text
-            .split_inclusive('\n')
-            .filter_map(|line| line.strip_suffix('\n'));
-        let head = lines.next().unwrap_or_default();
-        let head = serde_json::from_str(head);
-        let head = head.map_err(|error| wrong(format!("its first line has {error}")))?;
-        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
-        let end = lines.last().and_then(|line| {
-            let EndLine { end } = serde_json::from_str(line).ok()?;
-            Some(end)
-        });
-        if end.is_some() {
-            lines.pop();
-        }
-        Ok(Self { head, lines, end })
-    }
-
-    /// Whether calls may have followed that are not there.
-    fn is_open(&self) -> bool {
-        let stopped = |end: &End| end.cut || matches!(end.outcome, Outcome::Stopped { .. });
-        self.end.as_ref().is_none_or(stopped)
-    }
-
-    fn introduce(&self, command: &ReplayRun, digest: &Digest) {
-        let Head {
-            type_id,
-            version,
-            attempt,
-            run,
-            task,
-            ..
-        } = &self.head;
-        let version = text::shown(version);
-        say!("{task}: attempt {attempt} of run {run}, {type_id} {version}");
-        if let Some(file) = command
-            .component
-            .as_ref()
-            .filter(|_| *digest != self.head.digest)
-        {
-            let file = files::shown(file);
-            say!("  component  {file}, which is another one than was recorded ({digest})");
-        }
-    }
 }
 
 /// Shows or keeps what is logged.
@@ -227,6 +185,7 @@ impl RunSink for LogSink {
 
 async fn replay(
     recorded: &Recorded,
+    calls: String,
     component: Arc<[u8]>,
     digest: &Digest,
     quiet: bool,
@@ -242,15 +201,10 @@ async fn replay(
     let loaded = runtime.load(digest, component).await;
     let loaded = loaded.map_err(|error| failed(error.to_string()))?;
     let stop = StopSignal::new();
-    let tape = Replay::new(
-        recorded.lines.iter().cloned(),
-        recorded.is_open(),
-        stop.clone(),
-    );
-    let tape = Arc::new(tape);
+    let tape = Arc::new(Replay::new(calls, recorded.is_open(), stop.clone()));
     let lines = Mutex::default();
     let sink = Arc::new(LogSink { quiet, lines });
-    let limits = recorded.head.limits;
+    let limits = recorded.limits();
     let shown = Arc::<LogSink>::clone(&sink);
     let request = RunRequest {
         params: recorded.head.params.clone(),
@@ -262,10 +216,12 @@ async fn replay(
     };
     let exit = runtime.run(&loaded, request).await;
     let log = std::mem::take(&mut *sink.lines.lock().unwrap_or_else(PoisonError::into_inner));
+    // Looked at first: what is left may be what cannot be read.
+    let left = tape.next_call();
     Ok(Replayed {
         outcome: Outcome::from(&exit.outcome),
         stopped: tape.stopped(),
-        left: tape.next_call(),
+        left,
         calls: tape.calls(),
         log,
     })
@@ -273,36 +229,52 @@ async fn replay(
 
 /// Whether it has ended as it did.
 fn verdict(recorded: &Recorded, replayed: &Replayed) -> Result<String, String> {
-    let Some(end) = &recorded.end else {
-        return match &replayed.stopped {
-            Some(Stopped::Differs(said)) => Err(said.clone()),
-            _ => Err("as far as it goes it is the same, and its host died: it has no end".into()),
-        };
+    let over = match &replayed.stopped {
+        Some(Stopped::Differs(said) | Stopped::Unreadable(said)) => return Err(said.clone()),
+        Some(Stopped::Over { call }) => Some(call),
+        None => None,
     };
-    match (&replayed.stopped, &end.outcome) {
-        (Some(Stopped::Differs(said)), _) => Err(said.clone()),
-        (Some(Stopped::Over { call }), _) if end.cut => Err(format!(
-            "as far as it was kept it is the same: the recording was cut before `{call}`"
-        )),
-        (_, Outcome::Stopped { reason }) if replayed.left.is_none() => Ok(format!(
+    let now = said_of(&replayed.outcome);
+    let end = match (&recorded.last, &replayed.left) {
+        (Some(LastLine::End(end)), _) => end,
+        (_, Some(call)) => {
+            let ended = "it ended before the recording does, which goes on with";
+            return Err(format!("{ended} `{call}`; now it is {now}"));
+        }
+        (Some(LastLine::BrokenOff(reason)), None) => {
+            let same = "as far as it goes it is the same: the recording broke off";
+            return Err(format!("{same}: {reason}"));
+        }
+        (None, None) => {
+            return Err("as far as it goes it is the same: the recording has no end".to_owned());
+        }
+    };
+    if let Some(call) = over {
+        match end {
+            End {
+                lost: Some(reason), ..
+            } => {
+                let same = "as far as it was kept it is the same: the recording broke off before";
+                return Err(format!("{same} `{call}`: {reason}"));
+            }
+            End { cut: true, .. } => {
+                let same = "as far as it was kept it is the same: the recording was cut before";
+                return Err(format!("{same} `{call}`"));
+            }
+            _ => {}
+        }
+    }
+    let was = said_of(&end.outcome);
+    match (&end.outcome, &replayed.left) {
+        (Outcome::Stopped { reason }, None) => Ok(format!(
             "the same calls up to where it was stopped ({reason})"
         )),
-        _ => match &replayed.left {
-            Some(call) => Err(format!(
-                "it ended before the recording does, which goes on with `{call}`; now it is {}, \
-                 and was {}",
-                said_of(&replayed.outcome),
-                said_of(&end.outcome)
-            )),
-            None if end.outcome.is_same(&replayed.outcome) => {
-                Ok(format!("{}, as it was", said_of(&end.outcome)))
-            }
-            None => Err(format!(
-                "after the same calls it is {}, and was {}",
-                said_of(&replayed.outcome),
-                said_of(&end.outcome)
-            )),
-        },
+        (_, Some(call)) => Err(format!(
+            "it ended before the recording does, which goes on with `{call}`; now it is {now}, \
+             and was {was}"
+        )),
+        (outcome, None) if outcome.is_same(&replayed.outcome) => Ok(format!("{was}, as it was")),
+        (_, None) => Err(format!("after the same calls it is {now}, and was {was}")),
     }
 }
 
@@ -338,7 +310,7 @@ fn report(
             "ok": verdict.is_ok(), "verdict": said, "run": recorded.head.run,
             "attempt": recorded.head.attempt, "recorded_digest": recorded.head.digest,
             "digest": digest, "calls": calls, "log": replayed.log,
-            "recorded": recorded.end, "now": replayed.outcome,
+            "recorded": Value::from(recorded), "now": replayed.outcome,
         });
         say!("{}", text::json(&all));
         return;

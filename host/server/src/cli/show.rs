@@ -32,6 +32,7 @@ fn text_of_task(id: &str, task: &Value) -> String {
         "scheduled",
         joined(&task["created_at"], "by", &task["requested_by"]),
     );
+    line("key", string(&task["concurrency_key"]));
     if task["record"] == true {
         line(
             "recorded",

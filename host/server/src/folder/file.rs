@@ -8,15 +8,24 @@ use std::time::SystemTime;
 use taskhost_service::signatures::SIGNATURE_BYTES_MAX;
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 
+use crate::plain_file;
+
 /// What a file looked like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) modified: SystemTime,
     pub(super) bytes: u64,
     pub(super) is_file: bool,
-    /// The signature beside it, when it was last modified and its size: one that comes later is
-    /// another reason to judge the file.
-    pub(super) signature: Option<(SystemTime, u64)>,
+    /// The signature beside it: one that comes later is another reason to judge the file.
+    pub(super) signature: Option<Beside>,
+}
+
+/// What the signature beside a file looked like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Beside {
+    modified: SystemTime,
+    bytes: u64,
+    pub(super) is_file: bool,
 }
 
 /// Everything in the folder that is called `*.wasm`.
@@ -44,7 +53,11 @@ impl Stat {
             bytes: metadata.len(),
             is_file: metadata.is_file(),
             signature: match signature {
-                Some(signature) => Some((signature.modified()?, signature.len())),
+                Some(signature) => Some(Beside {
+                    modified: signature.modified()?,
+                    bytes: signature.len(),
+                    is_file: signature.is_file(),
+                }),
                 None => None,
             },
         })
@@ -52,7 +65,7 @@ impl Stat {
 
     /// When the last of the two was modified.
     pub(super) fn modified_last(&self) -> SystemTime {
-        let signature = self.signature.map(|(modified, _)| modified);
+        let signature = self.signature.map(|signature| signature.modified);
         signature.map_or(self.modified, |modified| modified.max(self.modified))
     }
 }
@@ -73,7 +86,7 @@ pub(super) async fn read(path: &Path, stat: Stat) -> std::io::Result<Option<Read
     let path = path.to_owned();
     let read = move || {
         use std::io::Read;
-        let mut file = std::fs::File::open(&path)?;
+        let mut file = plain_file::open(&path)?;
         let looks = |file: &std::fs::File| Stat::of(&file.metadata()?, &path);
         if looks(&file)? != stat {
             return Ok(None);
@@ -86,7 +99,7 @@ pub(super) async fn read(path: &Path, stat: Stat) -> std::io::Result<Option<Read
         if stat.signature.is_some() {
             let mut text = Vec::new();
             let most = SIGNATURE_BYTES_MAX as u64 + 1;
-            let file = std::fs::File::open(signature_path(&path))?;
+            let file = plain_file::open(&signature_path(&path))?;
             file.take(most).read_to_end(&mut text)?;
             signature = Some(String::from_utf8_lossy(&text).into_owned());
         }
@@ -135,5 +148,17 @@ mod tests {
         let stat = Stat::of(&std::fs::metadata(&path).unwrap(), &path).unwrap();
         let (_, signature) = read(&path, stat).await.unwrap().unwrap();
         assert_eq!(signature.as_deref(), Some("signed"));
+    }
+
+    #[tokio::test]
+    async fn a_pipe_beside_a_file_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        std::fs::write(&path, "abc").unwrap();
+        plain_file::tests::make_pipe(&folder.path().join("a.wasm.minisig"));
+        let stat = Stat::of(&std::fs::metadata(&path).unwrap(), &path).unwrap();
+        assert!(stat.signature.is_some_and(|signature| !signature.is_file));
+        let said = read(&path, stat).await.unwrap_err().to_string();
+        assert!(said.contains("no plain file"), "{said}");
     }
 }

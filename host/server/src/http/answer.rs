@@ -19,7 +19,7 @@ use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 25] = [
     "outcome",
     "params",
     "id",
@@ -33,6 +33,7 @@ const RESERVED: [&str; 24] = [
     "last_canceled_at",
     "last_failed_at",
     "parent",
+    "concurrency_key",
     "record",
     "requested_by",
     "canceled_by",
@@ -121,6 +122,7 @@ impl Serialize for StatusAnswer<'_> {
             optional(&mut map, key, at.as_ref())?;
         }
         optional(&mut map, "parent", task.parent.as_ref())?;
+        optional(&mut map, "concurrency_key", task.concurrency_key.as_ref())?;
         optional(&mut map, "record", task.record.then_some(&true))?;
         map.serialize_entry("requested_by", &task.requested_by)?;
         optional(&mut map, "canceled_by", task.canceled_by.as_ref())?;
@@ -318,6 +320,7 @@ mod tests {
             last_canceled_at: None,
             last_failed_at: None,
             parent: None,
+            concurrency_key: None,
             record: false,
             requested_by: "local".to_owned(),
             canceled_by: None,

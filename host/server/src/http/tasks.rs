@@ -1,5 +1,6 @@
 //! The routes for one task, and the list.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use serde_json::Value;
 use taskhost_model::ids::{RunId, StreamName, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
-use taskhost_service::error::ServiceError;
 use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
 use taskhost_store::tasks::ListRequest;
 
@@ -177,11 +177,13 @@ async fn list(
     query.finish()?;
     let service = &state.service().tasks;
     let page = service.list(state.by(), wish).await?;
-    let shown = |task| StatusAnswer {
-        waiting_for: service.waiting_for(task),
-        ..StatusAnswer::of_task(task)
-    };
-    let tasks = page.tasks.iter().map(shown).collect();
+    let mut tasks = Vec::with_capacity(page.tasks.len());
+    for task in &page.tasks {
+        tasks.push(StatusAnswer {
+            waiting_for: service.waiting_for(task).await?,
+            ..StatusAnswer::of_task(task)
+        });
+    }
     Ok(answer::json(
         StatusCode::OK,
         &Page {
@@ -286,6 +288,7 @@ async fn log(extract::State(state): extract::State<State>, ids: PathIds) -> Answ
 }
 
 /// The head is read before it is answered, so that whoever may not read it, or cannot, is told.
+/// Where it breaks off later its last line says why.
 async fn recording(
     extract::State(state): extract::State<State>,
     ids: PathIds,
@@ -298,11 +301,12 @@ async fn recording(
     let attempt = attempt.map(|attempt| u32::try_from(attempt).unwrap_or(u32::MAX));
     let tasks = &state.service().tasks;
     let (first, recording) = tasks.recording(state.by(), &key, attempt).await?;
-    let rest = stream::try_unfold(recording, |mut recording| async {
+    let rest = stream::unfold(recording, |mut recording| async {
         let piece = recording.next().await?;
-        Ok::<_, ServiceError>(piece.map(|piece| (piece, recording)))
+        Some((piece, recording))
     });
-    let pieces = stream::once(async { Ok(first) }).chain(rest);
+    let pieces = stream::once(async { first }).chain(rest);
+    let pieces = pieces.map(Ok::<_, Infallible>);
     Ok(answer::bytes_of(
         "application/x-ndjson",
         StatusCode::OK,

@@ -1,6 +1,5 @@
 //! Language models: `[connectors.NAME]`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,10 @@ use taskhost_clients::inference::{ConnectorLimits, Key, Url};
 use taskhost_model::ids::Label;
 
 use super::reader::{Fields, Reader};
+use crate::plain_file;
+
+/// What is read of a file that holds one.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// A connector as it is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +147,7 @@ fn key(
             (secret, format!("`key_env` = {variable:?}"))
         }
         (None, Some(file)) => {
-            let secret = fs::read_to_string(&file).map_err(|error| {
+            let secret = plain_file::read_text(&file, KEY_BYTES_MAX).map_err(|error| {
                 format!(
                     "has `key_file` = {:?}, which cannot be read: {error}",
                     file.display()
@@ -165,6 +168,8 @@ fn key(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::{File, Flags, Mistake, Settings};
     use super::*;
 

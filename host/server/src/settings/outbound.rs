@@ -1,6 +1,5 @@
 //! How task types reach the outside: `[outbound]` and `[secrets.NAME]`.
 
-use std::fs;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -9,6 +8,10 @@ use taskhost_clients::secrets::{KnownSecrets, Secret};
 use taskhost_model::ids::Label;
 
 use super::reader::Reader;
+use crate::plain_file;
+
+/// What is read of a file that holds one.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// What may be reached beyond public addresses, and with which secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,7 +72,7 @@ fn secret(entry: &Entry, reader: &Reader<'_>) -> Result<Secret, String> {
             .variable(variable)
             .ok_or_else(|| format!("is to come from {variable:?}, which is not set"))?,
         (None, Some(file)) => {
-            let read = fs::read_to_string(file);
+            let read = plain_file::read_text(file, SECRET_BYTES_MAX);
             read.map_err(|error| format!("cannot be read from {}: {error}", file.display()))?
         }
         _ => return Err("needs either `env` or `file`, where its value is".to_owned()),
@@ -86,6 +89,8 @@ fn secret(entry: &Entry, reader: &Reader<'_>) -> Result<Secret, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::{File, Flags, Mistake, Settings};
     use super::*;
 

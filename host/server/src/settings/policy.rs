@@ -112,6 +112,35 @@ mod tests {
         assert!(again.allowed(&other).is_empty());
     }
 
+    /// Whatever somebody has written into a descriptor.
+    #[test]
+    fn every_wish_is_said_in_toml() {
+        let texts = [
+            "https://a.example",
+            "quotes \" and ' and \\ and \\u0041",
+            "\u{0}\u{7}\u{8}\t\n\r\u{1b}[2J\u{7f}\u{85}\u{9f}",
+            "é → ü \u{202e}\u{feff}\u{10ffff}\u{1f600}",
+            "",
+        ];
+        let http = texts.map(|text| HttpRule {
+            origin: text.to_owned(),
+            methods: texts.map(str::to_owned).to_vec(),
+            path_prefix: text.to_owned(),
+        });
+        let asked = Capabilities {
+            http: http.to_vec(),
+            secrets: vec!["key-1".parse().unwrap()],
+            models: vec!["small".parse().unwrap()],
+            children: vec![TypeId::parse("b").unwrap()],
+        };
+        let setting = asked.as_setting(&TypeId::parse("a").unwrap());
+        let table: toml::Table = toml::from_str(&setting).unwrap();
+        let allow = table["allow"].as_array().unwrap();
+        assert_eq!((allow.len(), allow[0]["type"].as_str()), (1, Some("a")));
+        let again: Capabilities = allow[0].clone().try_into().unwrap();
+        assert_eq!(again, asked);
+    }
+
     #[test]
     fn mistakes_in_rules_have_their_line() {
         let text = "allow = [\n  { types = \"a\" },\n  { type = \"A!\" },\n  7,\n\

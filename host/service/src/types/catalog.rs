@@ -129,6 +129,7 @@ impl Catalog {
             type_id: version.version.type_id.clone(),
             digest: version.version.digest.clone(),
             wall_ms: version.wall_ms(),
+            runs_per_key: version.descriptor.concurrency.as_ref().map(|it| it.max),
         };
         let versions = self.read();
         let active = versions.active.iter();

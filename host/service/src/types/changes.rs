@@ -2,12 +2,13 @@
 //! nothing to this host.
 
 use serde_json::Value;
+use taskhost_model::concurrency::Concurrency;
 use taskhost_model::descriptor::{Descriptor, Limits};
 
 use super::said::told;
 
 /// The keys that this host knows of the objects in a descriptor.
-const KNOWN: [(&str, &[&str]); 3] = [
+const KNOWN: [(&str, &[&str]); 4] = [
     (
         "limits",
         &[
@@ -21,6 +22,7 @@ const KNOWN: [(&str, &[&str]); 3] = [
         ],
     ),
     ("retry", &["attempts"]),
+    ("concurrency", &["key", "max"]),
     ("capabilities", &["http", "secrets", "models", "children"]),
 ];
 
@@ -69,6 +71,10 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
     if before.stream != after.stream {
         changes.push("wants a stream otherwise than before".to_owned());
     }
+    if before.concurrency != after.concurrency {
+        let (before, after) = (concurrency(before), concurrency(after));
+        changes.push(told(&format!("runs at once: {before} → {after}")));
+    }
     for (what, before, after) in [
         ("params_schema", &before.params_schema, &after.params_schema),
         ("result_schema", &before.result_schema, &after.result_schema),
@@ -88,6 +94,17 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
 /// Sentences of an author's words.
 fn newly_wanted(words: &[String]) -> impl Iterator<Item = String> {
     words.iter().map(|it| told(&format!("newly wants: {it}")))
+}
+
+fn concurrency(descriptor: &Descriptor) -> String {
+    match &descriptor.concurrency {
+        None => "any number".to_owned(),
+        Some(Concurrency { key: None, max }) => format!("{max}"),
+        Some(Concurrency {
+            key: Some(key),
+            max,
+        }) => format!("{max} of the same `{key}`"),
+    }
 }
 
 fn numbers(before: &Descriptor, after: &Descriptor, changes: &mut Vec<String>) {
@@ -137,7 +154,7 @@ mod tests {
         let before = descriptor(&json!({"limits": {"tokens": 7}, "capabilities": {
             "http": [{"origin": "https://a.example"}], "secrets": ["old"]}}));
         let after = descriptor(&json!({"version": "2", "limits": {"host_calls": 9},
-            "checkpoint_schema": true, "capabilities": {
+            "concurrency": {"key": "/url"}, "checkpoint_schema": true, "capabilities": {
                 "http": [{"origin": "https://a.example"},
                     {"origin": "https://b.example", "methods": ["POST"], "path_prefix": "/v1"}],
                 "models": ["small"]}}));
@@ -148,6 +165,7 @@ mod tests {
             "newly wants: http origin https://b.example (POST, /v1)",
             "newly wants: model small",
             "no longer wants: secret old",
+            "runs at once: any number → 1 of the same `/url`",
             "checkpoint_schema differs",
         ];
         assert_eq!(changes_between(Some(&before), &after), expected);
@@ -163,9 +181,14 @@ mod tests {
         let schema = include_str!("../../../../wit/v1/schemas/descriptor.json");
         let schema: Value = serde_json::from_str(schema).unwrap();
         for (part, known) in KNOWN {
-            let keys = schema["properties"][part]["properties"]
-                .as_object()
-                .unwrap();
+            let keys = &schema["properties"][part]["properties"];
+            // `concurrency` came after 1.0.
+            let Some(keys) = keys.as_object().or_else(|| {
+                assert_eq!(part, "concurrency");
+                None
+            }) else {
+                continue;
+            };
             let mut keys: Vec<&str> = keys.keys().map(String::as_str).collect();
             let mut known = known.to_vec();
             keys.sort_unstable();

@@ -135,13 +135,23 @@ impl TaskTypes {
         if let Some(tasks) = counts.into_iter().flatten().find(|count| *count > 0) {
             return Err(ServiceError::VersionInUse { tasks });
         }
-        if !self.0.components.delete(digest).await? {
-            // It was claimed since they were counted.
-            return Err(ServiceError::VersionInUse { tasks: 1 });
+        let others = self.0.components.list().await?;
+        let is_other = |it: &Version| it.type_id == *type_id && it.digest != *digest;
+        let is_last = !others.iter().any(is_other);
+        let forget = || self.0.catalog.forget(type_id, digest, is_last);
+        match self.0.components.delete(digest).await {
+            // From its deletion until it is forgotten it may be scheduled: then the task waits.
+            Ok(true) => forget(),
+            // One was scheduled, or claimed, since they were counted.
+            Ok(false) => return Err(ServiceError::VersionInUse { tasks: 1 }),
+            Err(error) => {
+                // It may be deleted all the same.
+                if matches!(self.0.components.get(digest).await, Ok(None)) {
+                    forget();
+                }
+                return Err(error.into());
+            }
         }
-        let is_left = |version: &Version| version.type_id == *type_id;
-        let was_last = !self.0.components.list().await?.iter().any(is_left);
-        self.0.catalog.forget(type_id, digest, was_last);
         tracing::info!(%type_id, %digest, "a version is deleted");
         Ok(())
     }

@@ -324,8 +324,8 @@ impl TaskTypes {
         tracing::warn!(
             %type_id, %digest, wants = pushed.needs_approval.join(", "),
             "a component wants more than is allowed: approve it with `taskhost types approve \
-             {type_id} {digest}`, or allow it in the settings: {}",
-            pushed.setting.as_deref().unwrap_or_default().replace('\n', "; ")
+             {type_id} {digest}`, or allow it in the settings:\n{}\n",
+            pushed.setting.as_deref().unwrap_or_default()
         );
         Ok(pushed)
     }

@@ -1,8 +1,9 @@
 //! What people are shown of task types.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use taskhost_model::capabilities::Capabilities;
+use taskhost_model::concurrency::Concurrency;
 use taskhost_model::contract::ContractVersion;
 use taskhost_model::descriptor::{Descriptor, Limits, Retry, StreamUse};
 use taskhost_model::ids::{Digest, Label, TypeId};
@@ -45,6 +46,9 @@ pub struct TypeView {
     pub limits: Limits,
     /// How failures are tried again.
     pub retry: Retry,
+    /// How many of its runs may be at work at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// Milliseconds between asking a run to stop and stopping it.
     pub grace_ms: u64,
     /// Seconds until a run that is not live is shown as stale.
@@ -117,7 +121,8 @@ pub enum ShownState {
     Draining,
     /// Nothing uses it.
     Retired,
-    /// It was accepted once, and the settings are against it now: nothing uses it.
+    /// It was accepted once, and now the settings are against it, or this host cannot read what it
+    /// says of itself: nothing uses it.
     Rejected,
 }
 
@@ -174,7 +179,7 @@ impl TaskTypes {
         let shown = shown.ok_or_else(|| ServiceError::Internal {
             reason: "no version".to_owned(),
         })?;
-        let descriptor = read(shown)?;
+        let (descriptor, _) = read(shown);
         let count = |counts: &[(TypeId, u64)]| {
             counts
                 .iter()
@@ -191,7 +196,7 @@ impl TaskTypes {
             versions: versions
                 .iter()
                 .map(|version| self.version_view(version, unfinished))
-                .collect::<Result<_, _>>()?,
+                .collect(),
             paused: self.0.catalog.paused(&shown.type_id),
             unfinished: count(&unfinished.by_type),
             stream: descriptor.stream,
@@ -200,6 +205,7 @@ impl TaskTypes {
             grace_ms: descriptor.grace_ms,
             stale_after_s: descriptor.stale_after_s,
             warnings: warnings(&shown.descriptor, &descriptor),
+            concurrency: descriptor.concurrency,
             collections: descriptor.collections,
             granted: descriptor.capabilities.within(&allowed),
             wanted: descriptor.capabilities,
@@ -210,19 +216,15 @@ impl TaskTypes {
         })
     }
 
-    fn version_view(
-        &self,
-        version: &Version,
-        unfinished: &Unfinished,
-    ) -> Result<VersionView, ServiceError> {
+    fn version_view(&self, version: &Version, unfinished: &Unfinished) -> VersionView {
         let pinned = unfinished
             .by_digest
             .iter()
             .find(|(digest, _)| *digest == version.digest);
-        let descriptor = read(version)?;
+        let (descriptor, trouble) = read(version);
         let allowed = self.0.rules.policy.allowed_to(version);
-        let reason = self.rejection(version);
-        Ok(VersionView {
+        let reason = trouble.or_else(|| self.rejection(version));
+        VersionView {
             digest: version.digest.clone(),
             version: descriptor.version,
             title: descriptor.title,
@@ -237,7 +239,7 @@ impl TaskTypes {
             bytes: version.bytes,
             uploaded_at: version.uploaded_at,
             runs_pinned: pinned.map_or(0, |(_, count)| *count),
-        })
+        }
     }
 
     /// Why a version that the store has as active is not offered.
@@ -257,8 +259,17 @@ pub(super) fn said(capabilities: &Capabilities) -> Vec<String> {
     capabilities.words().iter().map(|it| told(it)).collect()
 }
 
-fn read(version: &Version) -> Result<Descriptor, ServiceError> {
-    serde_json::from_str(&version.descriptor).map_err(|error| ServiceError::Internal {
-        reason: error.to_string(),
-    })
+/// What a version says of itself. Where this host cannot read that, little more than its type, and
+/// why: it keeps no other from being shown.
+fn read(version: &Version) -> (Descriptor, Option<String>) {
+    let error = match serde_json::from_str(&version.descriptor) {
+        Ok(descriptor) => return (descriptor, None),
+        Err(error) => error,
+    };
+    let title = "its descriptor cannot be read";
+    let little = json!({"id": version.type_id, "version": "?", "title": title});
+    let little = serde_json::from_value(little);
+    let little = little.unwrap_or_else(|_| unreachable!("a descriptor needs no more than that"));
+    let why = format!("{title} ({error}): delete this version, and push its component again");
+    (little, Some(told(&why)))
 }

@@ -22,4 +22,8 @@ mod lacking;
 mod pushes;
 mod reads;
 mod orphans;
+mod keys;
+mod suspended;
+mod unreadable;
 mod recordings;
+mod spoiled_recordings;

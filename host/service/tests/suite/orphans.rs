@@ -39,6 +39,7 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
             key: id.to_owned(),
             depth: 1,
         }),
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,

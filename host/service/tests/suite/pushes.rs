@@ -366,6 +366,61 @@ async fn one_that_is_pushed_again_has_its_turn() {
     assert_eq!(runs_on(&service, "lies").await, new.digest);
 }
 
+/// Between a deletion and its being known here, somebody schedules.
+#[tokio::test]
+async fn what_is_scheduled_while_its_last_version_is_deleted_waits_for_another_one() {
+    let stores = stores_with(&[1]).await;
+    let hold = Hold::of("components.delete", 1);
+    let service = Service::start(parts_over(&stores, &hold)).await.unwrap();
+    service.begin();
+    let type_id = TypeId::parse(guest::TYPE).unwrap();
+    let active = service.types.get(&type_id).await.unwrap().active.unwrap();
+    let (types, of) = (service.types.clone(), type_id.clone());
+    let deletion = tokio::spawn(async move { types.delete(&of, &active).await });
+    hold.until_come(1).await;
+    let wish = Wish::Schedule(guest::COMPLETES);
+    let accepted = Accepted::default();
+    say(&service, &accepted, "late", wish).await.unwrap();
+    hold.let_all_go();
+    deletion.await.unwrap().unwrap();
+    // Whatever is claimed, is so by now.
+    for _ in 0..100 {
+        a_moment().await;
+    }
+    let view = service.tasks.get(&somebody(), &key("late")).await.unwrap();
+    assert_eq!(view.status, Status::InProgress, "{view:?}");
+    let why = view.waiting_for.unwrap();
+    assert!(why.contains("no version of the task type"), "{why}");
+    let wish = Wish::Schedule(guest::COMPLETES);
+    let refused = say(&service, &accepted, "later", wish).await.unwrap_err();
+    assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));
+    service.types.push(guest::component(2), None).await.unwrap();
+    let (by, key) = (somebody(), key("late"));
+    let mut view = service.tasks.get(&by, &key).await.unwrap();
+    while !view.status.is_terminal() {
+        let changed = service.tasks.wait(&by, &key, view.revision(), PATIENCE);
+        view = changed.await.unwrap().unwrap();
+    }
+    assert_eq!(view.status, Status::Completed, "{view:?}");
+}
+
+/// A deletion whose answer is lost is known here all the same.
+#[tokio::test]
+async fn a_deletion_that_seemed_to_fail_leaves_nothing_that_can_be_scheduled() {
+    let breaks = Arc::new(Breaks::default());
+    let policy: Arc<dyn Policy> = Arc::<Breaks>::clone(&breaks);
+    let stores = wrap(&stores_with(&[1]).await, &policy);
+    let service = Service::start(parts(&stores, &clock())).await.unwrap();
+    let type_id = TypeId::parse(guest::TYPE).unwrap();
+    let active = service.types.get(&type_id).await.unwrap().active.unwrap();
+    *breaks.0.lock().unwrap() = Some(("components.delete", Fate::DoneButFailed));
+    service.types.delete(&type_id, &active).await.unwrap_err();
+    let wish = Wish::Schedule(guest::COMPLETES);
+    let refused = say(&service, &Accepted::default(), "t", wish).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));
+}
+
 #[tokio::test]
 async fn what_becomes_active_again_is_not_forgotten_meanwhile() {
     let stores = stores_with(&[1, 2]).await;

@@ -2,35 +2,68 @@
 //! sweeper's time is tokio's, and what it measures a day by is the test's own clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use taskhost_model::ids::{StreamKey, StreamName, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::error::ServiceError;
 use taskhost_service::policy::Rule;
-use taskhost_service::recording::{EndLine, Head};
+use taskhost_service::recording::{Head, LastLine};
 use taskhost_service::{ScheduleRequest, Service};
+use taskhost_store::faulty::{Call, Fate, Policy, wrap};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
 use taskhost_store::streams::StreamSettings;
 
-use crate::bench::parts;
+use crate::bench::{a_moment, parts};
 use crate::guest;
+use crate::hold::PATIENCE;
 use crate::people::{key, somebody, space};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-struct Host {
-    service: Service,
+/// Rejects what a sweep asks of the store but for recordings, once it is told to.
+#[derive(Debug, Default)]
+struct SweepFails(AtomicBool);
+
+#[async_trait]
+impl Policy for SweepFails {
+    async fn before(&self, call: Call<'_>) -> Fate {
+        let is_of_sweep = [
+            "tasks.held",
+            "tasks.remove_tombstones",
+            "tasks.parents",
+            "tasks.unfinished",
+            "streams.enforce_retention",
+        ]
+        .contains(&call.name);
+        if is_of_sweep && self.0.load(Ordering::SeqCst) {
+            return Fate::Rejected;
+        }
+        Fate::Done
+    }
+
+    async fn after(&self, _: Call<'_>) {}
+}
+
+pub(crate) struct Host {
+    pub(crate) service: Service,
     stores: Stores,
     clock: Clock,
 }
 
 impl Host {
     async fn start(is_allowed: bool) -> Self {
+        Self::start_on(is_allowed, |stores| stores).await
+    }
+
+    /// On a store that is not as it should be.
+    pub(crate) async fn start_on(is_allowed: bool, spoil: impl FnOnce(Stores) -> Stores) -> Self {
         let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
-        let stores = in_memory(Limits::default(), clock.clone());
+        let stores = spoil(in_memory(Limits::default(), clock.clone()));
         let mut parts = parts(&stores, &clock);
         parts.settings.sweep_interval = Duration::from_millis(5);
         parts.settings.policy.rules = vec![Rule {
@@ -52,6 +85,16 @@ impl Host {
     /// Runs a task to its end.
     async fn run(&self, id: &str, stream: bool, record: bool) -> Result<(), ServiceError> {
         let kind = if stream { guest::COUNTS } else { guest::FAILS };
+        self.schedule(id, kind, (stream, record)).await?;
+        self.ends(id).await
+    }
+
+    pub(crate) async fn schedule(
+        &self,
+        id: &str,
+        kind: u8,
+        (stream, record): (bool, bool),
+    ) -> Result<(), ServiceError> {
         let request = ScheduleRequest {
             type_id: TypeId::parse(guest::TYPE).unwrap(),
             stream: stream.then(|| StreamName::parse(guest::STREAM).unwrap()),
@@ -64,6 +107,11 @@ impl Host {
         };
         let tasks = &self.service.tasks;
         tasks.schedule(&somebody(), key(id), request).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn ends(&self, id: &str) -> Result<(), ServiceError> {
+        let tasks = &self.service.tasks;
         loop {
             let view = tasks.get(&somebody(), &key(id)).await?;
             if view.status.is_terminal() {
@@ -79,14 +127,19 @@ impl Host {
     }
 
     /// The lines of a recording; none where there is none for whoever asks.
-    async fn read(&self, by: &Requester, id: &str, attempt: Option<u32>) -> Option<Vec<String>> {
+    pub(crate) async fn read(
+        &self,
+        by: &Requester,
+        id: &str,
+        attempt: Option<u32>,
+    ) -> Option<Vec<String>> {
         let read = self.service.tasks.recording(by, &key(id), attempt).await;
         let (mut text, mut rest) = match read {
             Ok(read) => read,
             Err(ServiceError::NotFound { .. }) => return None,
             Err(error) => panic!("{error}"),
         };
-        while let Some(piece) = rest.next().await.unwrap() {
+        while let Some(piece) = rest.next().await {
             text.extend(piece);
         }
         let text = String::from_utf8(text).unwrap();
@@ -114,8 +167,11 @@ async fn each_attempt_has_a_recording_with_its_head_and_its_end() {
         let lines = host.read(&somebody(), "t", Some(attempt)).await.unwrap();
         let head: Head = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((head.attempt, &*head.params), (attempt, "3"));
-        let last: EndLine = serde_json::from_str(lines.last().unwrap()).unwrap();
-        assert!(!last.end.cut, "{lines:?}");
+        let last = serde_json::from_str(lines.last().unwrap()).unwrap();
+        let LastLine::End(end) = last else {
+            panic!("it has no end: {lines:?}");
+        };
+        assert!(!end.cut && end.lost.is_none(), "{lines:?}");
     }
     let latest = host.read(&somebody(), "t", None).await;
     assert_eq!(latest, host.read(&somebody(), "t", Some(3)).await);
@@ -199,4 +255,56 @@ async fn it_is_gone_with_its_task_and_a_day_after_its_end() {
         tokio::task::yield_now().await;
     }
     assert_eq!(host.read(&somebody(), "kept", None).await, None);
+}
+
+/// Over a sweeper that never comes so far.
+#[tokio::test]
+async fn it_is_refused_a_day_after_its_end_whatever_the_sweeper_does() {
+    let host = Host::start(true).await;
+    host.run("t", false, true).await.unwrap();
+    let task = host.stores.tasks.get(&key("t")).await.unwrap().unwrap();
+    let ended = task.last_failed_at.unwrap();
+    let mut slow = parts(&host.stores, &host.clock);
+    slow.settings.sweep_interval = 2 * DAY;
+    let Host {
+        stores,
+        clock,
+        service,
+    } = host;
+    service.drain(Duration::ZERO).await;
+    let service = Service::start(slow).await.unwrap();
+    let host = Host {
+        service,
+        stores,
+        clock,
+    };
+    host.clock.advance(DAY - host.clock.now().since(ended));
+    assert!(host.read(&somebody(), "t", None).await.is_some());
+    host.clock.advance(Duration::from_millis(1));
+    assert_eq!(host.read(&somebody(), "t", None).await, None);
+    let key = key("t");
+    let rows = host.stores.recordings.recorded(&key, task.run.id);
+    assert_ne!(rows.await.unwrap(), [], "nobody has swept");
+}
+
+#[tokio::test]
+async fn it_is_gone_a_day_after_its_end_whatever_else_of_a_sweep_fails() {
+    let fails = Arc::new(SweepFails::default());
+    let policy: Arc<dyn Policy> = Arc::<SweepFails>::clone(&fails);
+    let host = Host::start_on(true, |stores| wrap(&stores, &policy)).await;
+    host.run("t", false, true).await.unwrap();
+    fails.0.store(true, Ordering::SeqCst);
+    let task = host.stores.tasks.get(&key("t")).await.unwrap().unwrap();
+    host.clock.advance(DAY + Duration::from_millis(1));
+    let gone = async {
+        let (recordings, key) = (&host.stores.recordings, key("t"));
+        let is_there = async || {
+            let rows = recordings.recorded(&key, task.run.id).await;
+            !rows.unwrap().is_empty()
+        };
+        while is_there().await {
+            a_moment().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
 }

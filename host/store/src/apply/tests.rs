@@ -31,6 +31,7 @@ fn schedule() -> Event {
         stream: None,
         params: Arc::from("{}"),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,
@@ -76,6 +77,7 @@ fn suspension() -> Suspension {
         wait: "for all".to_owned(),
         until: at(0),
         times: 1,
+        ids: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ fn suspended(until: Timestamp) -> RunEvent {
             wait: "for one of two".to_owned(),
             until,
             times: 1,
+            ids: Vec::new(),
         },
         until,
         end: progress(3),

@@ -145,6 +145,7 @@ pub(super) async fn claim_pins_the_component_once(s: &Subject) -> Result<(), Sto
     s.says("t", first.fence(), back).await?;
     s.wait_ms(1_000);
     let mut newer = claim_request(&["hello"], 1);
+    s.has_component('b').await?;
     newer.types[0].digest = digest('b');
     let second = s.stores.tasks.claim(&newer).await?.remove(0).task;
     assert_eq!(
@@ -171,6 +172,7 @@ pub(super) async fn a_retry_keeps_the_time_that_the_pinned_version_gives(
     };
     s.says("t", first.fence(), failed).await?;
     let mut newer = claim_request(&["hello"], 1);
+    s.has_component('b').await?;
     newer.types[0].digest = digest('b');
     newer.types[0].wall_ms = 1;
     let second = s.stores.tasks.claim(&newer).await?.remove(0).task;

@@ -13,6 +13,7 @@ use taskhost_model::task::{Fence, Progress, Task};
 use taskhost_model::time::{Clock, Timestamp};
 
 use super::Subject;
+use crate::components::{Version, VersionState};
 use crate::documents::{Change, Scope};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, NewRun, Outcome, RunEvent, RunReport};
@@ -152,6 +153,7 @@ pub fn claim_request(types: &[&str], limit: usize) -> ClaimRequest {
         type_id: type_id(id),
         digest: digest('a'),
         wall_ms: 60_000,
+        runs_per_key: None,
     };
     ClaimRequest {
         host: "host-1".to_owned(),
@@ -182,6 +184,7 @@ impl Subject {
             stream: None,
             params: Arc::from("{}"),
             parent: None,
+            concurrency_key: None,
             record: false,
             requested_by: "somebody".to_owned(),
             priority: 0,
@@ -208,11 +211,35 @@ impl Subject {
         self.schedule(id, self.run("hello")).await
     }
 
-    /// Schedules a run, which has to be accepted.
+    /// Sees to it that there is a component with this digest: nothing is claimed for others.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn has_component(&self, digit: char) -> Result<(), StoreError> {
+        let components = &self.stores.components;
+        if components.get(&digest(digit)).await?.is_none() {
+            let version = Version {
+                digest: digest(digit),
+                type_id: type_id("hello"),
+                descriptor: "{}".to_owned(),
+                state: VersionState::Active,
+                bytes: 0,
+                uploaded_at: self.now(),
+                activated_at: Some(self.now()),
+                approval: None,
+                signed_by: None,
+            };
+            components.put(&version, Arc::from([])).await?;
+        }
+        Ok(())
+    }
+
+    /// Schedules a run, which has to be accepted; what [`claim_request`] names is there then.
     ///
     /// # Errors
     /// The store's.
     pub async fn schedule(&self, id: &str, run: NewRun) -> Result<Task, StoreError> {
+        self.has_component('a').await?;
         let applied = self.apply(id, Event::Schedule(Box::new(run))).await?;
         assert_eq!(applied.outcome, Outcome::Changed, "scheduling {id}");
         Ok(applied.task.expect("a changed task is answered"))

@@ -62,7 +62,7 @@ pub(super) async fn pieces_are_read_as_they_were_written(s: &Subject) -> Result<
     assert_eq!(all.len(), 1, "{all:?}");
     let one = &all[0];
     assert_eq!((one.attempt, one.lease_number), (1, fence.lease_number));
-    assert_eq!(one.bytes, 2 + PIECE_BYTES_MAX);
+    assert_eq!((one.pieces, one.bytes), (3, 2 + PIECE_BYTES_MAX));
     for (number, piece) in (0..).zip(&pieces) {
         let found = recordings.piece(*one, number).await?;
         assert!(found.as_ref() == Some(piece), "piece {number}");

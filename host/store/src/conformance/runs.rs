@@ -47,6 +47,7 @@ fn every_end(retry_at_ms: i64) -> [RunEvent; 7] {
                 wait: "for all".to_owned(),
                 until: at(retry_at_ms),
                 times: 1,
+                ids: Vec::new(),
             },
             until: at(retry_at_ms),
             end: no_report(),
@@ -70,11 +71,13 @@ pub(super) async fn every_report_of_a_run_is_written(s: &Subject) -> Result<(), 
         (report.started_at, &report.progress)
     );
     let usage = Usage {
+        attempt: 1,
         cpu_ms: 1,
         host_wait_ms: 2,
         peak_memory_bytes: 3,
         host_calls: 4,
-        tokens: 5,
+        http_requests: 5,
+        tokens: 6,
     };
     let end = RunReport {
         usage: Some(usage),

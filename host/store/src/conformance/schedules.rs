@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::event::{Event, Outcome, RunEvent, WriteCondition};
 
 pub(super) async fn of_many_writers_one_schedules(s: &Subject) -> Result<(), StoreError> {
+    s.has_component('a').await?;
     let writers = (0..40).map(|_| {
         let (s, run) = (s.clone(), s.run("hello"));
         tokio::spawn(async move { s.apply("t", Event::Schedule(Box::new(run))).await })

@@ -9,7 +9,7 @@ use super::Subject;
 use super::given::{at, cancel, claim_request, digest, no_report, type_id};
 use crate::components::{Approval, COMPONENT_BYTES_MAX, Paused, Version, VersionState};
 use crate::error::StoreError;
-use crate::event::RunEvent;
+use crate::event::{Event, RunEvent};
 
 fn version(digit: char, type_name: &str, uploaded_ms: i64) -> Version {
     Version {
@@ -148,7 +148,9 @@ pub(super) async fn no_run_is_pinned_to_a_version_that_has_gone(
     s.schedule("other", s.run("other")).await?;
     // Somebody wants to run it on the version that he knows, and that is gone by now.
     let mut former = claim_request(&["hello", "other"], 2);
-    former.types[1].digest = digest('c');
+    let other = version('c', "other", 1);
+    s.stores.components.put(&other, bytes(b"")).await?;
+    former.types[1].digest = other.digest;
     assert!(s.stores.components.delete(&digest('a')).await?);
     let claimed = s.stores.tasks.claim(&former).await?;
     assert_eq!(claimed.len(), 1, "of the other type alone");
@@ -157,6 +159,46 @@ pub(super) async fn no_run_is_pinned_to_a_version_that_has_gone(
     newer.types[0].digest = digest('b');
     let claimed = s.stores.tasks.claim(&newer).await?;
     assert_eq!(claimed[0].task.run.digest, Some(digest('b')));
+    Ok(())
+}
+
+/// As [`no_run_is_pinned_to_a_version_that_has_gone`], where nothing has taken its place.
+pub(super) async fn tasks_wait_when_the_last_version_has_gone(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let components = &s.stores.components;
+    let (last, next) = (version('a', "hello", 1), version('b', "hello", 2));
+    components.put(&last, bytes(b"")).await?;
+    assert!(components.delete(&digest('a')).await?);
+    let late = Event::Schedule(Box::new(s.run("hello")));
+    s.apply("t", late).await?;
+    assert!(s.claim(1).await?.is_empty());
+    components.put(&next, bytes(b"")).await?;
+    let mut newer = claim_request(&["hello"], 1);
+    newer.types[0].digest = digest('b');
+    let claimed = s.stores.tasks.claim(&newer).await?;
+    assert_eq!(claimed[0].task.run.digest, Some(digest('b')));
+    Ok(())
+}
+
+pub(super) async fn the_active_version_stays_as_long_as_a_task_waits_for_it(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    let components = &s.stores.components;
+    replaced(s).await?;
+    s.scheduled("ready").await?;
+    assert!(!components.delete(&digest('b')).await?, "it is due");
+    s.apply("ready", cancel()).await?;
+    let mut later = s.run("hello");
+    later.due_at = at(s.now().as_ms() + 1_000);
+    s.schedule("later", later).await?;
+    assert!(!components.delete(&digest('b')).await?, "it will be due");
+    s.apply("later", cancel()).await?;
+    let fence = s.running("t").await?;
+    assert!(!components.delete(&digest('b')).await?, "it may run again");
+    s.completed("t", fence, "{}").await?;
+    s.schedule("other", s.run("other")).await?;
+    assert!(components.delete(&digest('b')).await?);
     Ok(())
 }
 

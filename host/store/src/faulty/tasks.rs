@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::ids::{RunId, Space, TaskKey, TypeId};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 use tokio::runtime::Handle;
@@ -46,6 +46,16 @@ impl RunQueue for Faulty<dyn TaskStore> {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         Faulty::read(self, "tasks.next_due", self.inner.next_due()).await
+    }
+
+    async fn holding(
+        &self,
+        space: &Space,
+        type_id: &TypeId,
+        concurrency_key: &str,
+    ) -> Result<u64, StoreError> {
+        let holding = self.inner.holding(space, type_id, concurrency_key);
+        Faulty::read(self, "tasks.holding", holding).await
     }
 }
 

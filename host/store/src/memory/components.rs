@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::{Content, Memory};
@@ -99,10 +100,11 @@ impl ComponentStore for Memory {
         let Some(gone) = content.version(digest).cloned() else {
             return Ok(false);
         };
-        if content
-            .unfinished()
-            .any(|task| task.run.digest.as_ref() == Some(digest))
-        {
+        let is_active = gone.state == VersionState::Active;
+        let needs = |task: &Task| {
+            task.run.digest.as_ref() == Some(digest) || (is_active && task.type_id == gone.type_id)
+        };
+        if content.unfinished().any(needs) {
             return Ok(false);
         }
         content
@@ -154,9 +156,7 @@ impl Content {
 
     /// Whether a type's component was deleted since somebody wanted it.
     pub(super) fn is_gone(&self, wanted: &ClaimableType) -> bool {
-        let mut versions = self.components.iter().map(|(version, _)| version);
         self.version(&wanted.digest).is_none()
-            && versions.any(|it| it.type_id == wanted.type_id && it.state == VersionState::Active)
     }
 
     /// The active version of the type, if it is another one, becomes draining.

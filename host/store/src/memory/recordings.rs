@@ -51,6 +51,7 @@ impl RecordingStore for Memory {
                 id: *last_recording,
                 attempt,
                 lease_number,
+                pieces: 0,
                 bytes: 0,
             };
             let pieces = Vec::new();
@@ -58,6 +59,7 @@ impl RecordingStore for Memory {
             entry.recordings.len() - 1
         });
         let recording = &mut entry.recordings[index];
+        recording.about.pieces += 1;
         recording.about.bytes += piece.len() as u64;
         recording.pieces.push(piece);
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::ids::{RunId, Space, TaskKey, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
@@ -34,6 +34,16 @@ impl RunQueue for Memory {
         let content = self.content()?;
         let waiting = content.at(Place::Waiting);
         Ok(waiting.map(|entry| entry.task.run.due_at).min())
+    }
+
+    async fn holding(
+        &self,
+        space: &Space,
+        type_id: &TypeId,
+        concurrency_key: &str,
+    ) -> Result<u64, StoreError> {
+        let content = self.content()?;
+        Ok(content.holding((space, type_id, concurrency_key)))
     }
 }
 
@@ -254,6 +264,37 @@ impl Content {
         }
     }
 
+    fn holding(&self, (space, type_id, key): (&Space, &TypeId, &str)) -> u64 {
+        let tasks = self.tasks.values().map(|entry| &entry.task);
+        let holding = tasks.filter(|task| {
+            let is_of_key = task.concurrency_key.as_deref() == Some(key);
+            is_of_key && task.space == *space && task.type_id == *type_id && task.holds_key()
+        });
+        holding.count() as u64
+    }
+
+    /// Of those in order, as many of each concurrency key stay as it allows.
+    fn leave_out_blocked(&self, ready: &mut Vec<&Entry>, most: u64) {
+        let mut room = BTreeMap::new();
+        ready.retain(|entry| {
+            let task = &entry.task;
+            let Some(key) = task
+                .concurrency_key
+                .as_deref()
+                .filter(|_| !task.holds_key())
+            else {
+                return true;
+            };
+            let of_key = (&task.space, &task.type_id, key);
+            let left = room
+                .entry(of_key)
+                .or_insert_with(|| most.saturating_sub(self.holding(of_key)));
+            let fits = *left > 0;
+            *left = left.saturating_sub(1);
+            fits
+        });
+    }
+
     /// What can be claimed: one of each type in turn, within a type in order.
     fn in_turn(&self, request: &ClaimRequest) -> Vec<(TaskKey, Claim)> {
         let mut found = Vec::new();
@@ -266,6 +307,9 @@ impl Content {
                 .filter(|entry| entry.task.type_id == wanted.type_id);
             let mut ready: Vec<&Entry> = of_type.collect();
             ready.sort_by_key(|e| (e.task.run.rank, e.task.created_at, e.number));
+            if let Some(most) = wanted.runs_per_key {
+                self.leave_out_blocked(&mut ready, most);
+            }
             for (round, entry) in ready.into_iter().enumerate() {
                 let claim = Claim {
                     host: request.host.clone(),

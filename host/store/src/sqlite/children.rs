@@ -15,11 +15,11 @@ pub(super) const COUNT_CHILDREN: &str = "\
 /// Those of them that still run or will.
 pub(super) const SELECT_LIVING_CHILDREN: &str = "\
     SELECT space, id FROM tasks INDEXED BY tasks_living_children WHERE parent_run = ?1 \
-    AND place IN (1, 2, 3) AND deleted_ms IS NULL AND status = 'in_progress'";
+    AND place IN (1, 2, 3, 5) AND deleted_ms IS NULL AND status = 'in_progress'";
 /// One living child of each run that has some.
 pub(super) const SELECT_PARENTS: &str = "\
     SELECT max(number) FROM tasks INDEXED BY tasks_living_children \
-    WHERE parent_run IS NOT NULL AND place IN (1, 2, 3) GROUP BY parent_run";
+    WHERE parent_run IS NOT NULL AND place IN (1, 2, 3, 5) GROUP BY parent_run";
 
 /// The children of a run.
 pub(super) fn of(connection: &Connection, run: RunId) -> Result<Children, StoreError> {

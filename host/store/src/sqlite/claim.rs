@@ -4,6 +4,7 @@
 use rusqlite::Connection;
 use taskhost_model::time::Timestamp;
 
+use super::lanes;
 use super::read_task::{Stored, Texts, by_number, next_due, texts_of};
 use super::row::damaged;
 use super::write_task::write;
@@ -18,10 +19,8 @@ use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 pub(super) const SELECT_READY: &str = "\
     SELECT number FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1 ORDER BY rank, \
     created_ms, number LIMIT ?2";
-/// Whether a type's component was deleted since somebody wanted it: another one is active.
-pub(super) const IS_GONE: &str = "\
-    SELECT NOT EXISTS (SELECT 1 FROM components WHERE digest = ?2) \
-    AND EXISTS (SELECT 1 FROM components WHERE type = ?1 AND state = 'active')";
+/// Whether a type's component was deleted since somebody wanted it.
+pub(super) const IS_GONE: &str = "SELECT NOT EXISTS (SELECT 1 FROM components WHERE digest = ?1)";
 /// What cannot be claimed leaves the queue.
 const LEAVE: &str = "UPDATE tasks SET place = ?2 WHERE number = ?1 AND place = 1";
 /// What became due goes to where claims look for it.
@@ -29,15 +28,16 @@ pub(super) const PROMOTE: &str = "\
     UPDATE tasks SET place = 1 WHERE number IN (SELECT number FROM tasks INDEXED BY \
     tasks_waiting WHERE place = 2 AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2)";
 
-/// So many rows become ready in one transaction; when a host was away for long there may be
-/// very many, and other writes shall have their turn.
-const PROMOTED_MAX: usize = 2_048;
+/// So many rows become ready, or stand behind others of their key, in one transaction; when a host
+/// was away for long there may be very many, and other writes shall have their turn.
+const MOVES_MAX: usize = 2_048;
 
 /// What came of one try.
 pub(super) enum Claimed {
     /// These runs.
     Runs(Vec<StoredTask>),
-    /// More is becoming due; nothing was claimed, so that the order stays right.
+    /// More is becoming due, or finds no room with its key; nothing was claimed, so that the order
+    /// stays right.
     Again,
 }
 
@@ -60,8 +60,17 @@ pub(super) fn claim(
     request: &ClaimRequest,
     now: Timestamp,
 ) -> Result<Claimed, StoreError> {
-    if promote(connection, now)? == PROMOTED_MAX {
+    if promote(connection, now)? == MOVES_MAX
+        || lanes::come_back(connection, &request.types, MOVES_MAX)? == MOVES_MAX
+    {
         return Ok(Claimed::Again);
+    }
+    let mut moves = 0;
+    for wanted in &request.types {
+        moves += lanes::stand_behind(connection, wanted, request.limit, MOVES_MAX - moves)?;
+        if moves >= MOVES_MAX {
+            return Ok(Claimed::Again);
+        }
     }
     let mut claiming = Claiming {
         connection,
@@ -73,6 +82,12 @@ pub(super) fn claim(
     };
     while std::mem::take(&mut claiming.has_cleared) {
         claiming.take_in_turn()?;
+        if claiming.has_cleared {
+            // About very few, after what was done before.
+            for wanted in &request.types {
+                lanes::stand_behind(connection, wanted, request.limit, usize::MAX)?;
+            }
+        }
     }
     Ok(Claimed::Runs(claiming.runs))
 }
@@ -84,7 +99,7 @@ fn promote(connection: &Connection, now: Timestamp) -> Result<usize, StoreError>
         return Ok(0);
     }
     let mut promote = connection.prepare_cached(PROMOTE)?;
-    Ok(promote.execute((now.as_ms(), PROMOTED_MAX as i64))?)
+    Ok(promote.execute((now.as_ms(), MOVES_MAX as i64))?)
 }
 
 impl Claiming<'_> {
@@ -122,8 +137,7 @@ impl Claiming<'_> {
 
     fn is_gone(&self, wanted: &ClaimableType) -> Result<bool, StoreError> {
         let mut is_gone = self.connection.prepare_cached(IS_GONE)?;
-        let of_type = (wanted.type_id.as_str(), wanted.digest.as_str());
-        Ok(is_gone.query_row(of_type, |row| row.get(0))?)
+        Ok(is_gone.query_row([wanted.digest.as_str()], |row| row.get(0))?)
     }
 
     fn take(&mut self, wanted: &ClaimableType, number: i64) -> Result<(), StoreError> {
@@ -180,7 +194,10 @@ impl Claiming<'_> {
 
     fn leave(&mut self, number: i64, place: Place) -> Result<(), StoreError> {
         let mut leave = self.connection.prepare_cached(LEAVE)?;
-        self.has_cleared |= leave.execute((number, place as i64))? > 0;
+        if leave.execute((number, place as i64))? > 0 {
+            self.has_cleared = true;
+            lanes::move_on_without(self.connection, number)?;
+        }
         Ok(())
     }
 }

@@ -31,8 +31,14 @@ const ACTIVATE: &str = "UPDATE components SET state = 'active', activated_ms = ?
 /// What `unfinished` counts for it.
 pub(super) const IS_PINNED: &str = "\
     SELECT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_pinned WHERE digest = ?1 \
-    AND place IN (1, 2)) OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_held WHERE place = 3 \
+    AND place IN (1, 2, 5)) OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_held WHERE place = 3 \
     AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') AND digest = ?1)";
+/// Whether a task of the type has not ended.
+pub(super) const IS_AWAITED: &str = "\
+    SELECT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1) \
+    OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_waiting WHERE place = 2 AND type = ?1) \
+    OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_held WHERE place = 3 \
+    AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') AND type = ?1)";
 const RETIRE: &str = "UPDATE components SET state = 'retired' \
                       WHERE digest = ?1 AND state = 'draining'";
 
@@ -199,10 +205,14 @@ fn delete(connection: &Connection, digest: &Digest) -> Result<bool, StoreError> 
     let Some(gone) = find(connection, digest)? else {
         return Ok(false);
     };
-    let is_pinned: bool = connection
-        .prepare_cached(IS_PINNED)?
-        .query_row([digest.as_str()], |row| row.get(0))?;
-    if is_pinned {
+    let is_needed = |sql: &str, by: &str| -> Result<bool, StoreError> {
+        let mut is_needed = connection.prepare_cached(sql)?;
+        Ok(is_needed.query_row([by], |row| row.get(0))?)
+    };
+    let is_active = gone.state == VersionState::Active;
+    if is_needed(IS_PINNED, digest.as_str())?
+        || (is_active && is_needed(IS_AWAITED, gone.type_id.as_str())?)
+    {
         return Ok(false);
     }
     for sql in [

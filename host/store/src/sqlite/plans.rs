@@ -11,8 +11,8 @@ use taskhost_model::time::Timestamp;
 use super::connection::Format;
 use super::range::Range;
 use super::{
-    checkpoints, children, claim, collection, components, conditions, documents, drawing, list,
-    read_task, recordings, retention, schema, search, tasks,
+    checkpoints, children, claim, collection, components, conditions, documents, drawing, lanes,
+    list, read_task, recordings, retention, schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
@@ -72,8 +72,6 @@ fn tasks_are_found_and_claimed_by_one_seek() {
             "SCAN CONSTANT ROW",
             "SCALAR SUBQUERY 1",
             "SEARCH components USING COVERING INDEX sqlite_autoindex_components_1 (digest=?)",
-            "SCALAR SUBQUERY 2",
-            "SEARCH components USING COVERING INDEX components_active (type=?)",
         ],
     );
     check(
@@ -83,6 +81,18 @@ fn tasks_are_found_and_claimed_by_one_seek() {
             "SCALAR SUBQUERY 1",
             "SEARCH tasks USING INDEX tasks_pinned (digest=?)",
             "SCALAR SUBQUERY 2",
+            "SEARCH tasks USING INDEX tasks_held (place=?)",
+        ],
+    );
+    check(
+        components::IS_AWAITED,
+        &[
+            "SCAN CONSTANT ROW",
+            "SCALAR SUBQUERY 1",
+            "SEARCH tasks USING COVERING INDEX tasks_ready (type=?)",
+            "SCALAR SUBQUERY 2",
+            "SCAN tasks USING INDEX tasks_waiting",
+            "SCALAR SUBQUERY 3",
             "SEARCH tasks USING INDEX tasks_held (place=?)",
         ],
     );
@@ -111,12 +121,56 @@ fn unfinished_runs_are_counted_over_small_indexes() {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        let partial = ["tasks_ready", "tasks_waiting", "tasks_held", "tasks_pinned"];
+        let partial = [
+            "tasks_ready",
+            "tasks_waiting",
+            "tasks_behind",
+            "tasks_held",
+            "tasks_pinned",
+        ];
         assert!(
             partial.iter().any(|index| plan[0].contains(index)),
             "{sql}: {plan:?}"
         );
     }
+}
+
+#[test]
+fn lanes_are_found_by_their_key() {
+    let connection = connection(&schema::TASKS);
+    let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
+    check(
+        lanes::SELECT_READY,
+        &["SEARCH tasks USING INDEX tasks_ready (type=?)"],
+    );
+    check(
+        lanes::COUNT_HOLDING,
+        &["SEARCH tasks USING INDEX tasks_holding (type=? AND space=? AND concurrency_key=?)"],
+    );
+    check(
+        lanes::IS_ANY_BEHIND,
+        &[
+            "SCAN CONSTANT ROW",
+            "SCALAR SUBQUERY 1",
+            "SCAN tasks USING INDEX tasks_behind_runs",
+        ],
+    );
+    for (sql, than) in lanes::COME_BACK.iter().zip(["<", ">"]) {
+        let rows = format!(
+            "SEARCH tasks USING COVERING INDEX tasks_behind_runs (type=? AND behind_runs{than}?)"
+        );
+        let by_number = "SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)";
+        check(sql, &[by_number, "LIST SUBQUERY 1", &rows]);
+    }
+    check(
+        lanes::LET_NEXT,
+        &[
+            "SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH tasks USING COVERING INDEX tasks_behind \
+             (type=? AND space=? AND concurrency_key=?)",
+        ],
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::time::Timestamp;
 
 use super::Sqlite;
-use super::read_task::{by_key, by_number};
+use super::read_task::{Stored, by_key, by_number};
 use crate::checkpoints::RunOfTask;
 use crate::crash::Step;
 use crate::documents::may_write;
@@ -16,7 +16,7 @@ use crate::limits::within;
 use crate::recordings::{PIECE_BYTES_MAX, Recorded, RecordingStore, ended_at};
 
 pub(super) const OF_TASK: &str =
-    "SELECT number, attempt, lease, bytes FROM recordings WHERE task = ?1 ORDER BY attempt";
+    "SELECT number, attempt, lease, pieces, bytes FROM recordings WHERE task = ?1 ORDER BY attempt";
 const INSERT: &str =
     "INSERT INTO recordings (task, attempt, lease, pieces, bytes) VALUES (?1, ?2, ?3, 0, 0)";
 const GROW: &str = "UPDATE recordings SET pieces = pieces + 1, bytes = bytes + ?2 \
@@ -81,21 +81,44 @@ impl RecordingStore for Sqlite {
     }
 
     async fn forget_ended(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let read = |connection: &Connection| {
-            let mut statement = connection.prepare_cached(TASKS)?;
+        let read = move |connection: &Connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let mut statement = snapshot.prepare_cached(TASKS)?;
             let tasks = statement.query_map([], |row| row.get(0))?;
-            Ok(tasks.collect::<Result<Vec<i64>, _>>()?)
+            let mut over = Vec::new();
+            for task in tasks {
+                let task = task?;
+                match is_over(&snapshot, task, before) {
+                    Ok(true) => over.push(task),
+                    // One that cannot be read keeps no other.
+                    Ok(false) | Err(StoreError::Corrupt { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(over)
         };
         let mut gone = 0;
+        // Mostly there are none: nobody waits for the writer, nor it for this.
         for task in self.tasks.readers.read(read).await? {
-            let work = move |connection: &Connection| match by_number(connection, task)? {
-                Some(stored) if ended_at(&stored.task).is_none_or(|at| at >= before) => Ok(0),
-                _ => end_all(connection, task),
+            let work = move |connection: &Connection| {
+                // It may have been scheduled anew since.
+                if is_over(connection, task, before)? {
+                    end_all(connection, task)
+                } else {
+                    Ok(0)
+                }
             };
             gone += self.tasks.writer.write(Step::Other, work).await?;
         }
         Ok(gone)
     }
+}
+
+/// Whether a task's run has ended before; one that is not there has.
+fn is_over(connection: &Connection, task: i64, before: Timestamp) -> Result<bool, StoreError> {
+    let stored = by_number(connection, task)?;
+    let is_kept = |stored: Stored| ended_at(&stored.task).is_none_or(|at| at >= before);
+    Ok(!stored.is_some_and(is_kept))
 }
 
 /// The recording of an attempt under a lease; that of another lease goes.
@@ -124,7 +147,8 @@ fn of_task(connection: &Connection, task: i64) -> Result<Vec<Recorded>, StoreErr
             id: row.get(0)?,
             attempt: row.get(1)?,
             lease_number: row.get::<_, i64>(2)?.cast_unsigned(),
-            bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+            pieces: row.get(3)?,
+            bytes: row.get::<_, i64>(4)?.cast_unsigned(),
         })
     })?;
     Ok(recorded.collect::<Result<_, _>>()?)

@@ -14,10 +14,10 @@ use crate::error::StoreError;
 
 /// The columns of a task in the order in which [`read`] wants them.
 pub(super) const COLUMNS: &str = "space, id, type, stream, status, created_ms, deleted_ms, rank, \
-                                  due_ms, digest, requested_by, body";
+                                  due_ms, digest, requested_by, body, concurrency_key";
 
 /// How many columns [`COLUMNS`] names.
-pub(super) const COLUMNS_COUNT: usize = 12;
+pub(super) const COLUMNS_COUNT: usize = 13;
 
 /// Reads a task from the first columns of a row.
 pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
@@ -46,6 +46,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
         last_canceled_at: body.canceled_ms.map(Timestamp::from_ms),
         last_failed_at: body.failed_ms.map(Timestamp::from_ms),
         parent: body.parent.map(Cow::into_owned),
+        concurrency_key: optional(12)?.map(str::to_owned),
         record: body.record,
         canceled_by: body.canceled_by.map(Cow::into_owned),
         acknowledged_by: body.acknowledged_by.map(Cow::into_owned),
@@ -79,6 +80,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         created_at: _,
         requested_by: _,
         deleted_at: _,
+        concurrency_key: _,
         last_completed_at,
         last_acknowledged_at,
         last_canceled_at,

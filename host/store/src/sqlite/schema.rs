@@ -87,8 +87,8 @@ const TASKS_SCHEMA: &str = "
     INSERT INTO sequences VALUES ('probe', 0), ('document_version', 0);
 ";
 
-/// Version 2: checkpoints, recordings, children, and what an operator has decided of task types.
-/// `approval` and `paused_types.body` are JSON.
+/// Version 2: checkpoints, recordings, children, concurrency keys, and what an operator has decided
+/// of task types. `approval` and `paused_types.body` are JSON.
 const TASKS_SCHEMA_2: &str = "
     CREATE TABLE checkpoints (
         number INTEGER PRIMARY KEY,
@@ -120,7 +120,19 @@ const TASKS_SCHEMA_2: &str = "
     ALTER TABLE tasks ADD COLUMN parent_run TEXT;
     CREATE INDEX tasks_children ON tasks (parent_run) WHERE parent_run IS NOT NULL;
     CREATE INDEX tasks_living_children ON tasks (parent_run, place)
-        WHERE parent_run IS NOT NULL AND place IN (1, 2, 3);
+        WHERE parent_run IS NOT NULL AND place IN (1, 2, 3, 5);
+
+    ALTER TABLE tasks ADD COLUMN concurrency_key TEXT;
+    ALTER TABLE tasks ADD COLUMN holds_key INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tasks ADD COLUMN behind_runs INTEGER;
+    CREATE INDEX tasks_holding ON tasks (type, space, concurrency_key) WHERE holds_key = 1;
+    CREATE INDEX tasks_behind ON tasks (type, space, concurrency_key, rank, created_ms)
+        WHERE place = 5;
+    CREATE INDEX tasks_behind_runs ON tasks (type, behind_runs) WHERE place = 5;
+    DROP INDEX tasks_pinned;
+    CREATE INDEX tasks_pinned ON tasks (digest)
+        WHERE digest IS NOT NULL AND place IN (1, 2, 5);
+
     ALTER TABLE components ADD COLUMN approval TEXT;
     ALTER TABLE components ADD COLUMN signed_by TEXT;
     CREATE TABLE paused_types (type TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;

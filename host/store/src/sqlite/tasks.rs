@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use taskhost_model::ids::{Digest, RunId, TaskKey, TypeId};
+use taskhost_model::ids::{Digest, RunId, Space, TaskKey, TypeId};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
@@ -13,7 +13,7 @@ use super::claim::{Claimed, claim};
 use super::read_task::{Stored, by_key, by_number, next_due, texts_of};
 use super::row::damaged;
 use super::write_task::write;
-use super::{Sqlite, children, list};
+use super::{Sqlite, children, lanes, list};
 use crate::apply::{Decision, decide};
 use crate::crash::Step;
 use crate::error::StoreError;
@@ -29,17 +29,19 @@ pub(super) const SELECT_HELD: &str =
 pub(super) const SELECT_TOMBSTONES: &str =
     "SELECT number FROM tasks INDEXED BY tasks_tombstones WHERE place = 4 LIMIT ?1";
 
-/// Counts of unfinished runs by type: what is ready, what waits, what is held.
-pub(super) const UNFINISHED_BY_TYPE: [&str; 3] = [
+/// Counts of unfinished runs by type: what is ready, what waits, for its time or for a key, what is
+/// held.
+pub(super) const UNFINISHED_BY_TYPE: [&str; 4] = [
     "SELECT type, count(*) FROM tasks INDEXED BY tasks_ready WHERE place = 1 GROUP BY type",
     "SELECT type, count(*) FROM tasks INDEXED BY tasks_waiting WHERE place = 2 GROUP BY type",
+    "SELECT type, count(*) FROM tasks INDEXED BY tasks_behind WHERE place = 5 GROUP BY type",
     "SELECT type, count(*) FROM tasks INDEXED BY tasks_held WHERE place = 3 \
      AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') GROUP BY type",
 ];
 /// The same by component.
 pub(super) const UNFINISHED_BY_DIGEST: [&str; 2] = [
     "SELECT digest, count(*) FROM tasks INDEXED BY tasks_pinned WHERE digest IS NOT NULL \
-     AND place IN (1, 2) GROUP BY digest",
+     AND place IN (1, 2, 5) GROUP BY digest",
     "SELECT digest, count(*) FROM tasks INDEXED BY tasks_held WHERE place = 3 \
      AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') \
      AND digest IS NOT NULL GROUP BY digest",
@@ -72,6 +74,17 @@ impl RunQueue for Sqlite {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.tasks.readers.find(next_due).await
+    }
+
+    async fn holding(
+        &self,
+        space: &Space,
+        type_id: &TypeId,
+        concurrency_key: &str,
+    ) -> Result<u64, StoreError> {
+        let lane = lanes::Lane::new(type_id, space, concurrency_key);
+        let read = move |connection: &Connection| lane.holding(connection);
+        self.tasks.readers.find(read).await
     }
 }
 

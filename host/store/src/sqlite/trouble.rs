@@ -4,6 +4,7 @@
 mod along;
 mod bulk;
 mod queries;
+mod recordings;
 mod reserved;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use taskhost_model::time::{Clock, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
 use super::Sqlite;
-use crate::components::{Version, VersionState};
+use crate::components::{self, Version, VersionState};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Event, NewRun, Outcome};
@@ -58,6 +59,7 @@ fn new_run(params: &str) -> NewRun {
         stream: None,
         params: Arc::from(params),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
         priority: 0,
@@ -87,6 +89,19 @@ fn component(name: char, bytes: u64) -> Version {
         approval: None,
         signed_by: None,
     }
+}
+
+/// A store with the component that claims name.
+async fn open_with_component() -> Opened {
+    let opened = open();
+    put_first(&opened.sqlite).await;
+    opened
+}
+
+async fn put_first(sqlite: &Sqlite) {
+    let first = component('a', 0);
+    let put = components::ComponentStore::put(sqlite, &first, Arc::from([]));
+    assert!(put.await.unwrap());
 }
 
 /// Keeps the writer busy until the answer is dropped or used, so that what comes meanwhile
@@ -215,7 +230,7 @@ async fn let_grow(sqlite: &Sqlite, pages_more: i64) {
 
 #[tokio::test]
 async fn a_full_disk_is_told_writes_nothing_and_recovers() {
-    let opened = open();
+    let opened = open_with_component().await;
     let sqlite = &opened.sqlite;
     let_grow(sqlite, 20).await;
     let params = format!("\"{}\"", "x".repeat(3_000));
@@ -250,6 +265,7 @@ async fn a_full_disk_is_told_writes_nothing_and_recovers() {
             type_id: hello(),
             digest: Digest::parse(&"a".repeat(64)).unwrap(),
             wall_ms: 1_000,
+            runs_per_key: None,
         }],
         limit: 1,
     };

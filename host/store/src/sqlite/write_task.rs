@@ -8,7 +8,7 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::read_task::Stored;
-use super::{checkpoints, recordings, row};
+use super::{checkpoints, lanes, recordings, row};
 use crate::apply::{Decision, TextChange, Write};
 use crate::error::StoreError;
 use crate::event::{Applied, Outcome};
@@ -17,8 +17,8 @@ use crate::place::{self, Place};
 
 const INSERT: &str = "\
     INSERT INTO tasks (space, id, type, stream, status, created_ms, deleted_ms, place, rank, \
-    due_ms, digest, requested_by, body, parent_run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
-    ?10, ?11, ?12, ?13, ?14)";
+    due_ms, digest, requested_by, body, parent_run, concurrency_key) VALUES (?1, ?2, ?3, ?4, ?5, \
+    ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 /// Nothing that is looked for has changed.
 const UPDATE_BODY: &str = "UPDATE tasks SET body = ?2 WHERE number = ?1";
 /// It was claimed, for one.
@@ -29,7 +29,7 @@ const UPDATE_STATUS: &str =
 const UPDATE_ALL: &str = "\
     UPDATE tasks SET type = ?2, stream = ?3, status = ?4, created_ms = ?5, deleted_ms = ?6, \
     place = ?7, rank = ?8, due_ms = ?9, digest = ?10, requested_by = ?11, body = ?12, \
-    parent_run = ?13 WHERE number = ?1";
+    parent_run = ?13, concurrency_key = ?14 WHERE number = ?1";
 
 /// Does what was decided on the task `stored`.
 pub(super) fn write(
@@ -92,7 +92,8 @@ fn write_row(
         && old.run.rank == task.run.rank
         && old.run.due_at == task.run.due_at
         && old.requested_by == task.requested_by
-        && old.parent == task.parent;
+        && old.parent == task.parent
+        && old.concurrency_key == task.concurrency_key;
     let same_place = stored.place == place as i64 && old.run.digest == task.run.digest;
     let digest = task.run.digest.as_ref().map(|digest| digest.as_str());
     let place = place as i64;
@@ -121,7 +122,11 @@ fn write_row(
             task.requested_by,
             body,
             parent_run(task),
+            task.concurrency_key,
         ])?;
+    }
+    if old.concurrency_key.is_some() || task.concurrency_key.is_some() {
+        lanes::move_on(connection, stored, task, place)?;
     }
     Ok(number)
 }
@@ -147,6 +152,7 @@ fn insert(
         task.requested_by,
         body,
         parent_run(task),
+        task.concurrency_key,
     ])?;
     Ok(connection.last_insert_rowid())
 }

@@ -15,8 +15,10 @@ use crate::event::{Event, NewRun, RunEvent, RunReport, WriteCondition};
 use crate::queue::ClaimRequest;
 use crate::tasks::ListRequest;
 
-const IDS: [&str; 3] = ["a", "b", "C"];
+const IDS: [&str; 5] = ["a", "b", "C", "d", "e"];
 const TYPES: [&str; 2] = ["hello", "other"];
+/// Concurrency keys.
+const KEYS: [Option<&str>; 3] = [None, Some("one"), Some("two \u{0}")];
 
 /// One step; numbers are reduced to what there is.
 #[derive(Debug, Clone)]
@@ -24,6 +26,7 @@ enum Step {
     Schedule {
         id: usize,
         kind: usize,
+        key: usize,
         delay_ms: i64,
         priority: i32,
         absent: bool,
@@ -32,6 +35,7 @@ enum Step {
     Claim {
         limit: usize,
         both: bool,
+        most: u64,
     },
     Cancel(usize),
     Acknowledge(usize),
@@ -56,13 +60,15 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let id = 0..IDS.len();
     prop_oneof![
-        4 => (id.clone(), 0..2usize, -50..200i64, -2..3i32, any::<bool>()).prop_map(
-            |(id, kind, delay_ms, priority, absent)| Step::Schedule {
-                id, kind, delay_ms, priority, absent
+        6 => (id.clone(), 0..2usize, 0..KEYS.len(), -50..200i64, -2..3i32, any::<bool>()).prop_map(
+            |(id, kind, key, delay_ms, priority, absent)| Step::Schedule {
+                id, kind, key, delay_ms, priority, absent
             }
         ),
         1 => Just(Step::Again),
-        4 => (0..3usize, any::<bool>()).prop_map(|(limit, both)| Step::Claim { limit, both }),
+        4 => (0..3usize, any::<bool>(), 0..3u64).prop_map(|(limit, both, most)| {
+            Step::Claim { limit, both, most }
+        }),
         1 => id.clone().prop_map(Step::Cancel),
         1 => id.clone().prop_map(Step::Acknowledge),
         1 => (id, any::<bool>()).prop_map(|(id, at_version)| Step::Delete { id, at_version }),
@@ -106,7 +112,7 @@ impl Pair {
                     self.apply(id, Event::Schedule(Box::new(run))).await;
                 }
             }
-            Step::Claim { limit, both } => self.claim(limit, both).await,
+            Step::Claim { limit, both, most } => self.claim(limit, both, most).await,
             Step::Cancel(id) => self.apply(id, given::cancel()).await,
             Step::Acknowledge(id) => self.apply(id, given::acknowledge()).await,
             Step::Delete { id, at_version } => {
@@ -161,6 +167,7 @@ impl Pair {
         let Step::Schedule {
             id,
             kind,
+            key,
             delay_ms,
             priority,
             absent,
@@ -184,6 +191,7 @@ impl Pair {
                 key: "one".to_owned(),
                 depth: 1,
             });
+        run.concurrency_key = KEYS[key].map(str::to_owned);
         run.timeout_ms = (priority > 0).then_some(5_000);
         run.condition = absent.then_some(WriteCondition::Absent);
         self.last_run = Some((id, run.clone()));
@@ -236,6 +244,7 @@ impl Pair {
                     wait: "for all".to_owned(),
                     until: given::at(now.as_ms() + 60),
                     times: 2,
+                    ids: Vec::new(),
                 },
                 until: given::at(now.as_ms() + 30),
                 end,
@@ -244,12 +253,15 @@ impl Pair {
         }
     }
 
-    async fn claim(&mut self, limit: usize, both: bool) {
+    async fn claim(&mut self, limit: usize, both: bool, most: u64) {
         let types: &[&str] = if both { &TYPES } else { &TYPES[..1] };
-        let request = ClaimRequest {
+        let mut request = ClaimRequest {
             incarnation: self.incarnation,
             ..given::claim_request(types, limit)
         };
+        for wanted in &mut request.types {
+            wanted.runs_per_key = Some(most).filter(|most| *most > 0);
+        }
         let ours = self.memory.stores.tasks.claim(&request).await.unwrap();
         let theirs = self.sqlite.stores.tasks.claim(&request).await.unwrap();
         assert_eq!(ours.len(), theirs.len());
@@ -278,6 +290,19 @@ impl Pair {
             mine.living.sort();
             other.living.sort();
             assert_eq!(mine, other);
+        }
+    }
+
+    /// Both tell the same of each key.
+    async fn compare_keys(&self) {
+        let (ours, theirs) = (&self.memory.stores.tasks, &self.sqlite.stores.tasks);
+        for type_name in TYPES {
+            for key in KEYS.into_iter().flatten() {
+                let (space, type_id) = (given::space(), given::type_id(type_name));
+                let mine = ours.holding(&space, &type_id, key).await.unwrap();
+                let other = theirs.holding(&space, &type_id, key).await.unwrap();
+                assert_eq!(mine, other, "{type_name} {key}");
+            }
         }
     }
 
@@ -337,6 +362,7 @@ impl Pair {
             (other.by_digest, other.by_type)
         );
         self.compare_families().await;
+        self.compare_keys().await;
         let (mut mine, mut other) = (ours.held(9).await.unwrap(), theirs.held(9).await.unwrap());
         mine.sort_by_key(|task| task.id.clone());
         other.sort_by_key(|task| task.id.clone());
@@ -359,6 +385,9 @@ proptest! {
                 last_run: None,
                 incarnation: Incarnation::new(),
             };
+            for subject in [&pair.memory, &pair.sqlite] {
+                subject.has_component('a').await.unwrap();
+            }
             for step in steps {
                 pair.run(step).await;
                 pair.compare().await;

@@ -117,6 +117,26 @@ async fn version_2_has_what_was_decided_of_task_types_and_version_1_nothing_of_i
     stores.close().await;
 }
 
+#[tokio::test]
+async fn version_2_has_concurrency_keys_and_version_1_has_none() {
+    let (space, hello) = (given::space(), given::type_id("hello"));
+    for (version, key, claimed) in [("v1", None, 1), ("v2", Some("one"), 0)] {
+        let folder = copy_of(version);
+        let stores = opened(folder.path(), &given::clock());
+        for id in ["running", "queued"] {
+            let found = read(&stores, id).await.task.concurrency_key;
+            assert_eq!(found.as_deref(), key, "{version}: {id}");
+        }
+        let holding = stores.tasks.holding(&space, &hello, "one").await.unwrap();
+        assert_eq!(holding, u64::from(key.is_some()));
+        let mut request = given::claim_request(&["hello"], 10);
+        request.types[0].runs_per_key = Some(1);
+        let found = stores.tasks.claim(&request).await.unwrap();
+        assert_eq!(found.len(), claimed, "{version}");
+        stores.close().await;
+    }
+}
+
 async fn tasks_of_version_1(stores: &Stores) {
     let all = ListRequest::all(given::space());
     let listed = stores.tasks.list(&all).await.unwrap().tasks;

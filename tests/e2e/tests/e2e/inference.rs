@@ -123,7 +123,13 @@ async fn a_model_that_wants_a_pause_gets_it_and_holds_no_slot() {
         (&json!(1), &json!(2)),
         "{done:#}"
     );
-    assert_eq!(done["usage"]["tokens"], 12);
+    let usage = &done["usage"];
+    assert_eq!(
+        (&usage["attempt"], &usage["tokens"]),
+        (&json!(1), &json!(12))
+    );
+    // Its guest was begun three times, and asked the model each time.
+    assert!(usage["host_calls"].as_u64() >= Some(3), "{done:#}");
 
     host.schedule("long", "asks-model", asks("text")).await;
     let waits = host
@@ -156,6 +162,7 @@ async fn a_task_cannot_pause_for_ever() {
         (&json!(3), &json!(20)),
         "{failed:#}"
     );
+    assert_eq!(failed["usage"]["attempt"], 3, "{failed:#}");
     assert_eq!(
         (&failed["status"], &failed["error"]["code"]),
         (&json!("failed"), &json!("rate-limited"))

@@ -148,6 +148,12 @@ async fn the_command_line_says_what_waits_and_approves_it() {
     ] {
         assert!(pushed.contains(part), "{part} in {pushed}");
     }
+    // Whole lines, which can be pasted.
+    let setting = "\n[[allow]]\ntype = \"greeter\"\nsecrets = [\"a\"]\n";
+    host.see("the setting in the log", async || {
+        host.log().contains(setting).then_some(())
+    })
+    .await;
     let listed = host.cli(&["types", "list"]).await.done();
     assert!(
         listed.contains("pending_approval") && listed.contains(&command),

@@ -58,6 +58,22 @@ async fn what_lies_there_is_judged_before_the_host_is_ready() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_place_of_a_signature_holds_nobody_up() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let home = Home::new();
+    home.add_bytes("dropped", &version("1"));
+    let pipe = home.task_types().join("dropped.wasm.minisig");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    home.add("hello-task");
+    let host = home.start().await;
+    active(&host, "hello", "1.0.0").await;
+    let reason = rejected(&host, "dropped.wasm").await["reason"].to_string();
+    assert!(reason.contains("its signature beside it"), "{reason}");
+    std::fs::remove_file(&pipe).unwrap();
+    active(&host, "dropped", "1").await;
+}
+
+#[tokio::test]
 async fn what_appears_is_loaded_and_what_disappears_stays() {
     let home = Home::new();
     let host = home.start().await;

@@ -190,6 +190,24 @@ async fn waiting_for_an_answer_is_not_standing_still() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_begins_again_goes_on_counting_its_requests() {
+    let server = Server::new(|_| answer("200 OK", "", "")).await;
+    let rules = may(vec![everything(&server.origin)]);
+    let bench = Bench::with(|parts| {
+        parts.grants.asked = rules.clone();
+        parts.grants.allowed = rules;
+        parts.network = Network::new(loopback(), BTreeMap::new());
+        parts.used.http_requests = 999;
+    })
+    .await;
+    get(&bench, server.url("/")).await.unwrap();
+    assert_eq!(bench.clients.used().http_requests, 1_000);
+    let refused = get(&bench, server.url("/")).await;
+    assert_eq!(code(refused), ErrorCode::QuotaExceeded);
+    assert_eq!(bench.clients.used().http_requests, 1_000);
+}
+
+#[tokio::test]
 async fn an_attempt_sends_so_many_requests_and_no_more() {
     let server = Server::new(|_| answer("302 Found", "location: /\r\n", "")).await;
     let bench = reaching(&[&server.origin]).await;

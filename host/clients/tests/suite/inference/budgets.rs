@@ -56,7 +56,7 @@ async fn a_run_goes_on_counting_where_its_former_attempt_ended() {
         parts.grants.allowed.models = vec![label("small")];
         parts.connectors = connectors;
         parts.tokens_max = Some(1_000);
-        parts.tokens_used = 600;
+        parts.used.tokens = 600;
     })
     .await;
     let inference = &bench.clients.inference;

@@ -53,7 +53,7 @@ async fn schedule_together(sqlite: &Arc<Sqlite>, ids: &'static [&'static str]) {
 
 #[tokio::test]
 async fn a_claim_along_that_fails_halfway_leaves_the_tasks_to_claims() {
-    let opened = open();
+    let opened = open_with_component().await;
     let sqlite = &opened.sqlite;
     let (listener, mut heard) = Listener::new(2);
     sqlite.claim_along(listener);
@@ -103,6 +103,7 @@ async fn a_commit_that_fails_starts_nothing_that_was_claimed_along() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
     let sqlite = &with_commits_that_fail(folder.path(), Arc::clone(&fails));
+    put_first(sqlite).await;
     let (listener, mut heard) = Listener::new(2);
     sqlite.claim_along(listener);
     fails.store(true, Ordering::SeqCst);
@@ -119,7 +120,7 @@ async fn a_commit_that_fails_starts_nothing_that_was_claimed_along() {
 
 #[tokio::test]
 async fn a_damaged_row_costs_no_other_task_its_run() {
-    let opened = open();
+    let opened = open_with_component().await;
     let sqlite = &opened.sqlite;
     for id in ["bad", "good"] {
         schedule(sqlite, id, "{}").await.unwrap();
@@ -159,7 +160,7 @@ async fn a_damaged_row_costs_no_other_task_its_run() {
 
 #[tokio::test]
 async fn a_damaged_row_keeps_no_other_held_task_from_the_sweeper() {
-    let opened = open();
+    let opened = open_with_component().await;
     let sqlite = &opened.sqlite;
     for id in ["bad", "good", "fine"] {
         schedule(sqlite, id, "{}").await.unwrap();
@@ -225,7 +226,7 @@ impl Reservation for Broken {
 #[tokio::test]
 async fn a_claimer_that_panics_harms_no_write() {
     for calls in [1, 2] {
-        let opened = open();
+        let opened = open_with_component().await;
         let sqlite = &opened.sqlite;
         let calls_left = Arc::new(AtomicU64::new(calls));
         sqlite.claim_along(Arc::new(Broken {
@@ -275,7 +276,7 @@ impl Reservation for Slow {
 
 #[tokio::test]
 async fn runs_are_started_before_their_callers_are_answered() {
-    let opened = open();
+    let opened = open_with_component().await;
     let sqlite = &opened.sqlite;
     let started = Arc::new(Notify::new());
     let (end, go_on) = blocking::channel();
@@ -296,7 +297,7 @@ async fn runs_are_started_before_their_callers_are_answered() {
 
 #[tokio::test]
 async fn no_more_is_claimed_along_than_one_commit_writes() {
-    let opened = open();
+    let opened = open_with_component().await;
     let sqlite = &opened.sqlite;
     for number in 0..300 {
         let sqlite = Arc::clone(sqlite);

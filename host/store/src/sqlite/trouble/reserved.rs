@@ -60,6 +60,7 @@ async fn change(
 
 /// Schedules tasks and claims them.
 async fn running(sqlite: &Sqlite, ids: &[&str]) -> Vec<Fence> {
+    put_first(sqlite).await;
     let mut fences = Vec::new();
     for id in ids {
         schedule(sqlite, id, "{}").await.unwrap();
@@ -117,7 +118,9 @@ async fn tasks_end_and_deletions_go_on_with_the_last_of_the_disk() {
         panic!("{fences:?}");
     };
     schedule(&sqlite, "waits", "{}").await.unwrap();
-    put_component(&sqlite, 'b', 10).await.unwrap();
+    for name in ['b', 'c'] {
+        put_component(&sqlite, name, 10).await.unwrap();
+    }
     let person = Writer::Person("somebody".to_owned());
     let documents = vec![put("a", "{}")];
     change(&sqlite, &person, documents.clone()).await.unwrap();

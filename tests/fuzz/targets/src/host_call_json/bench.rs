@@ -10,7 +10,7 @@ use taskhost_clients::stop::StopSignal;
 use taskhost_clients::turns::RunTurns;
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Digest, Incarnation, Label, RunId, TaskId, TaskKey, TypeId};
-use taskhost_model::task::{LogLine, Progress};
+use taskhost_model::task::{LogLine, Progress, Usage};
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Claim, Event, NewRun};
 use taskhost_store::open::Stores;
@@ -79,7 +79,7 @@ impl Bench {
             turns: RunTurns::default(),
             connectors: models::connectors(&models),
             tokens_max: None,
-            tokens_used: 0,
+            used: Usage::default(),
             checkpoints: Arc::clone(&stores.checkpoints),
             network: Network::default(),
             children: None,
@@ -117,6 +117,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         stream: Some(stream.name.clone()),
         params: "{}".into(),
         parent: None,
+        concurrency_key: None,
         record: false,
         requested_by: requester.name.clone(),
         priority: 0,
