@@ -350,7 +350,8 @@ mod tests {
             ("http://127.1", "http://127.0.0.1"),
         ] {
             let key = "`capabilities.http[1]`";
-            let expected = format!("{key} has the origin `{origin}`, which is `{written}`: write it so");
+            let expected =
+                format!("{key} has the origin `{origin}`, which is `{written}`: write it so");
             assert_eq!(told(origin), [expected]);
         }
         assert!(told("https://256.1.1.1")[0].contains("no address"));

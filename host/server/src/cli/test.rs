@@ -329,8 +329,8 @@ impl Bench {
                 .collect();
             let said = verdict.as_ref().unwrap_or_else(|why| why);
             let log = log::lines(&self.client, TASK, task).await?;
-            let mut all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task, "calls": calls,
-                "log": log, "slept_ms": self.script.skipped_ms()});
+            let mut all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task,
+                "calls": calls, "log": log, "slept_ms": self.script.skipped_ms()});
             if command.trace {
                 all["trace"] = json!(self.script.trace());
             }

@@ -101,7 +101,10 @@ async fn a_component_is_checked_as_a_host_would() {
     ] {
         assert!(said.out.contains(words), "{words} in:\n{}", said.out);
     }
-    assert!(said.out.contains("contract   taskhost:task@1.0.0"), "{said:?}");
+    assert!(
+        said.out.contains("contract   taskhost:task@1.0.0"),
+        "{said:?}"
+    );
     assert!(said.out.contains("params     {name: string}"), "{said:?}");
     let mut program = program();
     program.arg("check").arg(places::top().join("README.md"));
@@ -117,7 +120,11 @@ async fn a_component_is_checked_as_a_host_would() {
 async fn what_is_refused_is_told_with_what_its_file_says() {
     let said = kit("check", "bad-descriptor", &[]).await;
     assert_eq!(said.code, Some(1), "{said:?}");
-    for words in ["  size       ", "contract   taskhost:task@1.0.0", "imports    "] {
+    for words in [
+        "  size       ",
+        "contract   taskhost:task@1.0.0",
+        "imports    ",
+    ] {
         assert!(said.out.contains(words), "{words} in:\n{}", said.out);
     }
     assert!(!said.err.is_empty(), "{said:?}");
@@ -134,11 +141,20 @@ async fn what_waits_for_approval_is_told_with_the_setting_to_paste() {
         assert!(said.out.contains(words), "{words} in:\n{}", said.out);
     }
     // Pasted, it does what it says.
-    let setting: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let setting: Vec<&str> = said
+        .out
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
     let folder = tempfile::tempdir_in(places::scratch()).unwrap();
     let file = folder.path().join("host.toml");
     std::fs::write(&file, setting.join("\n")).unwrap();
-    let said = kit("check", "http-digest", &["--config", file.to_str().unwrap()]).await;
+    let said = kit(
+        "check",
+        "http-digest",
+        &["--config", file.to_str().unwrap()],
+    )
+    .await;
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(!said.out.contains("waits for an operator"), "{said:?}");
 }
@@ -148,7 +164,10 @@ async fn a_name_that_no_crate_can_have_and_a_link_to_nowhere_are_refused() {
     let folder = tempfile::tempdir_in(places::scratch()).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).unwrap();
     for (name, words) in [
-        ("taskhost-sdk", "`taskhost-sdk` cannot be the name: a crate has it"),
+        (
+            "taskhost-sdk",
+            "`taskhost-sdk` cannot be the name: a crate has it",
+        ),
         ("async", "it is a word of the language Rust"),
         ("dangling", "dangling exists already"),
     ] {

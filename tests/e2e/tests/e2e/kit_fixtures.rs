@@ -314,7 +314,12 @@ async fn a_wrong_file_of_each_kind_gets_a_sentence() {
 
 #[tokio::test]
 async fn devices_and_pipes_are_refused_instead_of_read() {
-    for name in ["params.json", "streams/logs.ndjson", "children/a.json", "documents/a.ndjson"] {
+    for name in [
+        "params.json",
+        "streams/logs.ndjson",
+        "children/a.json",
+        "documents/a.ndjson",
+    ] {
         let fixtures = Fixtures::new(&[]);
         fixtures.write(name, "");
         let file = fixtures.0.path().join(name);
@@ -322,7 +327,10 @@ async fn devices_and_pipes_are_refused_instead_of_read() {
             std::fs::remove_file(&file).unwrap();
             let mut words: Vec<&str> = make.split(' ').collect();
             let program = words.remove(0);
-            let made = std::process::Command::new(program).args(words).arg(&file).status();
+            let made = std::process::Command::new(program)
+                .args(words)
+                .arg(&file)
+                .status();
             assert!(made.unwrap().success());
             let said = fixtures.cli("hello-task", &[]).await;
             assert_eq!(said.code, Some(2), "{said:?}");
