@@ -188,6 +188,7 @@ pub(super) async fn a_suspended_run_holds_its_key(s: &Subject) -> Result<(), Sto
             wait: "for one of two".to_owned(),
             until,
             times: 1,
+            ids: Vec::new(),
         },
         until,
         end: no_report(),
