@@ -129,8 +129,8 @@ impl TaskTest {
         self.flag("--fail", format!("{call}:{nth}"))
     }
 
-    /// Cancels the task at the `nth` host call, which there has to be. It has to end canceled then, unless an `expect_`
-    /// says otherwise.
+    /// Cancels the task at the `nth` host call, which there has to be. It has to end canceled then,
+    /// unless an `expect_` says otherwise.
     pub fn cancel_at(self, nth: u64) -> Self {
         self.flag("--cancel-at", nth.to_string())
     }

@@ -153,6 +153,8 @@ fn wrong_descriptors() {
         ("limits", json!({"no_progress_s": 0})),
         ("limits", json!({"host_calls": 0})),
         ("limits", json!({"tokens": 0})),
+        ("concurrency", json!({"max": 0})),
+        ("concurrency", json!({"key": "url"})),
         ("collections", json!(["a", "a"])),
         ("min_host", json!("1")),
         ("min_host", json!(1.0)),

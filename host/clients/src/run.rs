@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_model::capabilities::Capabilities;
-use taskhost_model::ids::{Label, StreamName};
+use taskhost_model::ids::{Label, StreamName, TypeId};
 use taskhost_model::task::Usage;
 use taskhost_model::time::Clock;
 use taskhost_store::checkpoints::CheckpointStore;
@@ -115,6 +115,16 @@ pub struct RunClients {
     scope: Arc<Scope>,
 }
 
+/// The time of a run, and the script that it follows, if any.
+fn followed(
+    script: Option<Arc<dyn CallScript>>,
+    type_id: &TypeId,
+) -> (Time, Option<Arc<dyn CallScript>>) {
+    let time = script.as_ref().map(|script| script.time());
+    let script = script.filter(|script| script.follows(type_id));
+    (time.unwrap_or_default(), script)
+}
+
 impl RunClients {
     /// The clients of a run.
     #[must_use]
@@ -139,11 +149,9 @@ impl RunClients {
             children,
             clock,
         } = parts;
-        let time = script.as_ref().map(|script| script.time());
-        let script = script.filter(|script| script.follows(&info.type_id));
+        let (time, script) = followed(script, &info.type_id);
         let calls = Calls::new(used.host_calls, host_calls_max, script);
-        let scope = Scope::new(stop, clock, memory_bytes, calls);
-        let scope = Arc::new(scope.at(time.unwrap_or_default()));
+        let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls).at(time));
         let info = Arc::new(info);
         let grant = |name| StreamGrant::of(&info, name, streams, turns.streams);
         let stream = grants.stream.map(grant);

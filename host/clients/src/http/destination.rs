@@ -50,8 +50,8 @@ pub fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// Origins that are not written as requests have them, each as a sentence that names the key: nobody
-/// would see at a glance what they stand for, and the rule would hold for no request.
+/// Origins that are not written as requests have them, each as a sentence that names the key:
+/// nobody would see at a glance what they stand for.
 #[must_use]
 pub fn other_spellings(capabilities: &Capabilities) -> Vec<String> {
     let rules = capabilities.http.iter().enumerate();
@@ -349,9 +349,9 @@ mod tests {
             ("https://a.example:443", "https://a.example"),
             ("http://127.1", "http://127.0.0.1"),
         ] {
-            let expected = format!(
-                "`capabilities.http[1]` has the origin `{origin}`, which is `{written}`: write it so"
-            );
+            let key = "`capabilities.http[1]`";
+            let expected =
+                format!("{key} has the origin `{origin}`, which is `{written}`: write it so");
             assert_eq!(told(origin), [expected]);
         }
         assert!(told("https://256.1.1.1")[0].contains("no address"));

@@ -43,6 +43,7 @@ const KEYS: &[&str] = &[
     "granted",
     "retry",
     "concurrency",
+    "concurrency",
     "grace_ms",
     "stale_after_s",
     "min_host",
@@ -127,8 +128,8 @@ fn approval(pushed: &Value) -> Vec<String> {
         .map(text::shown)
         .collect();
     let mut lines = vec![format!(
-        "  it waits for an operator's approval: it wants {}, which the settings do not allow. These \
-         do:",
+        "  it waits for an operator's approval: it wants {}, which the settings do not allow. \
+         These do:",
         wants.join("; ")
     )];
     let setting = pushed["setting"].as_str().unwrap_or_default();

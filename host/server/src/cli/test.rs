@@ -111,11 +111,11 @@ Calls are counted from 1 over the whole test, all but those of `log` and the one
 cannot fail; --trace shows their numbers. What is to happen at a call that is never made fails the
 test. The exit code is 0 when the task ended as expected, with the expected result.
 
-Time is virtual: whenever all runs wait (a sleep, also one of the language's own, a wait for children,
-the pause before the next attempt or the one that a model wants), the clock goes on to the end of the
-next wait at once. `context.remaining`, deadlines and the clocks of the language show it. Computing
-takes the time that it takes; limits of CPU time and of time without progress are counted really, and
-so are the time limits of single requests."#;
+Time is virtual: whenever all runs wait (a sleep, also one of the language's own, a wait for
+children, the pause before the next attempt or the one that a model wants), the clock goes on to the
+end of the next wait at once. `context.remaining`, deadlines and the clocks of the language show it.
+Computing takes the time that it takes; limits of CPU time and of time without progress are counted
+really, and so are the time limits of single requests."#;
 
 pub(crate) async fn run(command: &Test) -> Result<Exit, Failure> {
     log_to_stderr("error")?;
@@ -329,8 +329,8 @@ impl Bench {
                 .collect();
             let said = verdict.as_ref().unwrap_or_else(|why| why);
             let log = log::lines(&self.client, TASK, task).await?;
-            let mut all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task, "calls": calls,
-                "log": log, "slept_ms": self.script.skipped_ms()});
+            let mut all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task,
+                "calls": calls, "log": log, "slept_ms": self.script.skipped_ms()});
             if command.trace {
                 all["trace"] = json!(self.script.trace());
             }

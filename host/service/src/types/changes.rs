@@ -181,14 +181,9 @@ mod tests {
         let schema = include_str!("../../../../wit/v1/schemas/descriptor.json");
         let schema: Value = serde_json::from_str(schema).unwrap();
         for (part, known) in KNOWN {
-            let keys = &schema["properties"][part]["properties"];
-            // `concurrency` came after 1.0.
-            let Some(keys) = keys.as_object().or_else(|| {
-                assert_eq!(part, "concurrency");
-                None
-            }) else {
-                continue;
-            };
+            let keys = schema["properties"][part]["properties"]
+                .as_object()
+                .unwrap();
             let mut keys: Vec<&str> = keys.keys().map(String::as_str).collect();
             let mut known = known.to_vec();
             keys.sort_unstable();

@@ -8,9 +8,8 @@ use taskhost_model::ids::TypeId;
 use taskhost_model::requester::Requester;
 use taskhost_model::status::{RunState, Status};
 use taskhost_model::time::{Clock, Timestamp};
-use taskhost_service::Service;
-use taskhost_service::schedule::{ScheduleRequest, Scheduled};
 use taskhost_service::view::TaskView;
+use taskhost_service::{ScheduleRequest, Scheduled, Service};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory};
 

@@ -74,6 +74,7 @@ impl Host {
             timeout_ms: None,
             max_attempts: 1,
             condition: None,
+            concurrency_key: None,
         }
     }
 
@@ -91,6 +92,7 @@ impl Host {
                 type_id,
                 digest,
                 wall_ms: 3_600_000,
+                runs_per_key: None,
             }],
             limit: 1,
         };

@@ -185,7 +185,6 @@ pub(super) async fn a_suspended_run_holds_its_key(s: &Subject) -> Result<(), Sto
     let until = s.now().plus(Duration::from_secs(10));
     let suspended = RunEvent::Suspended {
         suspension: Suspension {
-            ids: Vec::new(),
             wait: "for one of two".to_owned(),
             until,
             times: 1,
