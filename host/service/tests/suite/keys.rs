@@ -46,8 +46,9 @@ async fn schedule(service: &Service, id: &str, kind: u8) -> TaskView {
         record: false,
         condition: None,
     };
-    let scheduled = service.tasks.schedule(&somebody(), key(id), request);
-    match scheduled.await.unwrap() {
+    let by = somebody();
+    let scheduled = service.tasks.schedule(&by, key(id), request).await;
+    match scheduled.unwrap() {
         Scheduled::New(view) => view,
         Scheduled::AlreadyRunning(running) => panic!("{running:?}"),
     }
