@@ -425,6 +425,7 @@ mod tests {
         task.canceled_by = Some("x".to_owned());
         task.acknowledged_by = Some("x".to_owned());
         task.stream = taskhost_model::ids::StreamName::parse("s").ok();
+        task.concurrency_key = Some("a".to_owned());
         task.progress = Some(taskhost_model::task::Progress::default());
         task.usage = Some(taskhost_model::task::Usage::default());
         let mut answer = StatusAnswer::of_task(&task);

@@ -113,7 +113,8 @@ pub(super) fn move_on(
     }
     let is_in_turn = |holds: bool, place: i64| holds || place == Place::Ready as i64;
     let lane = Lane::of(&stored.task);
-    let stays = is_in_turn(holds, place) && lane == Lane::of(task);
+    // Who gives the key back and is ready again may stand after others in the queue.
+    let stays = (holds || !held && is_in_turn(holds, place)) && lane == Lane::of(task);
     match lane.filter(|_| is_in_turn(held, stored.place) && !stays) {
         Some(lane) => lane.let_next(connection),
         None => Ok(()),

@@ -149,7 +149,9 @@ async fn the_command_line_says_what_waits_and_approves_it() {
         assert!(pushed.contains(part), "{part} in {pushed}");
     }
     // Whole lines, which can be pasted.
-    let setting = "\n[[allow]]\ntype = \"greeter\"\nsecrets = [\"a\"]\n";
+    let setting = "\n[[allow]]\ntype = \"greeter\"\n\
+                   http = [{ origin = \"https://a.example\", methods = [\"GET\"], \
+                   path_prefix = \"/\" }]\nsecrets = [\"a\"]\n";
     host.see("the setting in the log", async || {
         host.log().contains(setting).then_some(())
     })

@@ -35,6 +35,11 @@ async fn replayed(host: &Host, arguments: &[&str]) -> (Option<i32>, Value) {
 /// Waits until so many steps of `checkpointed` are kept in its recording.
 async fn until_kept(host: &Host, id: &str, steps: usize) {
     host.see("calls in the recording", async || {
+        // There is none before its first piece is written.
+        let answer = host.get(&format!("{}/recording", task(id))).await;
+        if answer.status == 404 {
+            return None;
+        }
         let lines = lines(host, id).await;
         let saved = lines.iter().filter(|line| line["call"] == "state.save");
         (saved.count() >= steps).then_some(())
