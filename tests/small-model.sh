@@ -60,5 +60,4 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 cd "$top"
-TASKHOST_MODEL_URL=$(cat "$said") cargo test --quiet --workspace --test e2e -- \
-    --ignored a_real_model
+TASKHOST_MODEL_URL=$(cat "$said") cargo test --quiet --workspace --test small_model

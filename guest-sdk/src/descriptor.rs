@@ -215,8 +215,9 @@ impl Descriptor {
         self.set_in("retry", "attempts", attempts.into())
     }
 
-    /// Of all runs of this type in a space, so many (1 to 1,000) are at work at once; the others wait
-    /// in the queue, and keep no other type from its turn. As many as there are slots by default.
+    /// Of all runs of this type in a space, so many (1 to 1,000) are at work at once; the others
+    /// wait in the queue, and keep no other type from its turn. As many as there are slots by
+    /// default.
     ///
     /// A run is at work while its guest runs and while it waits for children; not while it waits to
     /// be tried again, or after its host has died, until it is its turn again. A child that needs
@@ -226,9 +227,9 @@ impl Descriptor {
         self.set("concurrency", json!({ "max": max }))
     }
 
-    /// The same of runs with the same key: on one stream, where `key` is `stream`, or with one value
-    /// in their params, where it is a JSON pointer (RFC 6901) to it. Runs that have nothing there
-    /// count as if they had `null`.
+    /// The same of runs with the same key: on one stream, where `key` is `stream`, or with one
+    /// value in their params, where it is a JSON pointer (RFC 6901) to it. Runs that have nothing
+    /// there count as if they had `null`.
     ///
     /// ```
     /// use taskhost_sdk::Descriptor;

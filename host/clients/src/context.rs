@@ -136,7 +136,7 @@ impl Context {
         let _resting = self.scope.stillness.rest();
         let wait = async {
             let _rest = self.scope.time.rest();
-            self.scope.time.sleep(duration).await;
+            self.scope.time.rest_for(duration).await;
             Ok(())
         };
         self.scope.unless_stopped(wait).await

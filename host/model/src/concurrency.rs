@@ -93,8 +93,8 @@ fn mistake_of_pointer(pointer: &str) -> Option<String> {
     let mut after_tildes = pointer.split('~').skip(1);
     let is_escaped = after_tildes.all(|rest| rest.starts_with(['0', '1']));
     (!is_escaped).then(|| {
-        "`concurrency.key` has a `~` that stands for nothing: in a JSON pointer `~0` is a tilde and \
-         `~1` a slash"
+        "`concurrency.key` has a `~` that stands for nothing: in a JSON pointer `~0` is a tilde \
+         and `~1` a slash"
             .to_owned()
     })
 }

@@ -38,7 +38,8 @@ fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
             Ok(json!(named))
         }
         "tool" => {
-            let parameters = json!({"type": "object", "required": ["city"]});
+            let city = json!({"city": {"type": "string"}});
+            let parameters = json!({"type": "object", "properties": city, "required": ["city"]});
             let weather = Tool::new("weather").parameters(parameters);
             let chat = chat.tool(weather).tool_choice("required");
             let first = models.complete(&chat)?;

@@ -8,9 +8,9 @@
 //! # How it works
 //! A claim moves what has no room out of the queue (`Place::Behind`), so that no claim looks at it
 //! again. Whatever leaves a lane, by any write, makes the first behind it ready in the same
-//! transaction. Nothing is counted but rows: those that hold the key, as the documents say. Where the
-//! active version of the type has another bound than those had that stand behind, claims make all of
-//! them ready, and look anew.
+//! transaction. Nothing is counted but rows: those that hold the key, as the documents say. Where
+//! the active version of the type has another bound than those had that stand behind, claims make
+//! all of them ready, and look anew.
 //!
 //! # Why not skip what has no room
 //! Each claim would look at all that waits of a key, which may be a hundred thousand.

@@ -254,38 +254,3 @@ async fn a_server_is_asked_through_tls_that_the_system_trusts() {
         .await;
     assert_eq!(server.seen().len(), 1, "and no key was sent");
 }
-
-/// How a real one names things is not judged, but that its answers come through the same way as
-/// the scripted ones.
-#[tokio::test]
-#[ignore = "tests/small-model.sh starts the model, and runs it"]
-async fn a_real_model_answers() {
-    let url = std::env::var("TASKHOST_MODEL_URL").expect("what tests/small-model.sh sets");
-    let host = host_of(&url, "timeout_s = 300\n").await;
-    for (ask, is_fine) in [
-        ("text", Value::is_string as fn(&Value) -> bool),
-        ("typed", |named| {
-            named["name"].is_string() && named["confidence"].is_u64()
-        }),
-        ("tool", |both| {
-            both["arguments"].is_object() && both["text"].is_string()
-        }),
-        ("many", |texts| {
-            texts.as_array().is_some_and(|all| all.len() == 3)
-        }),
-    ] {
-        let done = host
-            .run(ask, "asks-model", json!({"ask": ask, "count": 3}))
-            .await;
-        assert!(is_fine(&done["payload"]), "{done:#}");
-        assert!(done["usage"]["tokens"].as_u64() > Some(10), "{done:#}");
-    }
-    // As many as would take it minutes.
-    let params = json!({"ask": "many", "count": 200});
-    host.schedule("long", "asks-model", params).await;
-    host.reaches("long", "in_progress").await;
-    host.verb("long", "cancel").await.expect(200);
-    host.reaches("long", "canceled").await;
-    let done = host.run("after", "asks-model", asks("text")).await;
-    assert_eq!(done["status"], "completed", "{done:#}");
-}
