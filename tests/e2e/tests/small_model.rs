@@ -16,7 +16,7 @@ async fn a_real_model_answers() {
     let url = std::env::var("TASKHOST_MODEL_URL").expect("what tests/small-model.sh sets");
     let home = Home::with(&["asks-model"]);
     home.settings(&format!(
-        "runs.slots = 1\n[[allow]]\ntype = \"asks-model\"\nmodels = [\"small\"]\n\
+        "runs.slots = 1\n[[allow]]\ntype = \"asks-model\"\nmodels = [\"small\", \"large\"]\n\
          [connectors.small]\nurl = \"{url}\"\nmodel = \"smollm2\"\ntimeout_s = 300\n"
     ));
     let host = home.start().await;
@@ -39,7 +39,7 @@ async fn a_real_model_answers() {
         assert!(done["usage"]["tokens"].as_u64() > Some(10), "{done:#}");
     }
     // As many as would take it minutes.
-    let params = json!({"ask": "many", "count": 200});
+    let params = json!({"ask": "many", "count": 64});
     host.schedule("long", "asks-model", params).await;
     host.reaches("long", "in_progress").await;
     host.verb("long", "cancel").await.expect(200);
