@@ -131,9 +131,13 @@ fn failed_for_good(error: TaskError, end: RunReport) -> RunEvent {
 
 fn deadline(attempt: Attempt<'_>, started_at: Option<Timestamp>, now: Timestamp) -> TaskError {
     let run = attempt.run;
-    let whose = match run.timeout_ms {
-        Some(timeout_ms) => format!("the {timeout_ms} ms that the request allows"),
-        None => "the wall-clock limit of its type".to_owned(),
+    let whose = match (run.timeout_ms, run.wall_ms) {
+        (Some(timeout_ms), _) => format!("the {timeout_ms} ms that the request allows"),
+        (None, Some(wall_ms)) => {
+            let wall_s = wall_ms / 1000;
+            format!("the {wall_s} s that its type allows (`limits.wall_s` of the descriptor)")
+        }
+        (None, None) => "what its type allows (`limits.wall_s` of the descriptor)".to_owned(),
     };
     let over = run
         .deadline_at

@@ -209,8 +209,8 @@ impl Tasks {
         let type_id = &request.type_id;
         if !self.0.settings.policy.may_record(type_id) {
             let problem = format!(
-                "is not allowed to tasks of type `{type_id}`: an operator allows it with this in \
-                 the host's settings:\n[[allow]]\ntype = \"{type_id}\"\nrecord = true"
+                "is not allowed to tasks of type `{type_id}`: an operator allows it in the host's \
+                 settings, by `record = true` in the `[[allow]]` that has `type = \"{type_id}\"`"
             );
             return Err(ServiceError::invalid("record", problem));
         }

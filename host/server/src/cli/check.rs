@@ -43,7 +43,6 @@ const KEYS: &[&str] = &[
     "granted",
     "retry",
     "concurrency",
-    "concurrency",
     "grace_ms",
     "stale_after_s",
     "min_host",

@@ -457,12 +457,12 @@ pub(crate) async fn push_bytes(client: &Client, bytes: Vec<u8>) -> Result<Value,
 /// Says that a host takes the component, and what it warns of.
 pub(crate) fn said_of(pushed: &Value) {
     let string = |key: &str| pushed[key].as_str().map(text::shown).unwrap_or_default();
-    say!(
-        "{} {}: a host takes it ({})",
-        string("id"),
-        string("version"),
-        string("state")
-    );
+    let state = string("state");
+    let what = match state.as_str() {
+        "pending_approval" => "a host keeps it until an operator approves it",
+        _ => "a host takes it",
+    };
+    say!("{} {}: {what} ({state})", string("id"), string("version"));
     let warnings = pushed["warnings"].as_array();
     for warning in warnings.map(Vec::as_slice).unwrap_or_default() {
         let warning = warning.as_str().map(text::shown).unwrap_or_default();

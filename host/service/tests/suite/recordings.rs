@@ -191,7 +191,7 @@ async fn a_type_that_may_not_be_recorded_is_told_the_setting() {
         panic!("it was taken");
     };
     assert_eq!(errors[0].field, "record");
-    let setting = "[[allow]]\ntype = \"worker\"\nrecord = true";
+    let setting = "`record = true` in the `[[allow]]` that has `type = \"worker\"`";
     assert!(errors[0].problem.ends_with(setting), "{errors:?}");
 }
 

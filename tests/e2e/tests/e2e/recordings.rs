@@ -133,7 +133,7 @@ async fn recording_is_off_and_is_the_operators_to_allow() {
     let refused = host.put(&task("t"), &body).await;
     assert_eq!(refused.status, 400, "{refused:?}");
     let detail = refused.text.replace("\\n", "\n").replace("\\\"", "\"");
-    let setting = "[[allow]]\ntype = \"hello\"\nrecord = true";
+    let setting = "`record = true` in the `[[allow]]` that has `type = \"hello\"`";
     assert!(detail.contains(setting), "{detail}");
     host.run("t", "hello", json!({"name": "x"})).await;
     assert_eq!(host.task("t").await.get("record"), None);
