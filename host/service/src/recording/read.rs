@@ -62,7 +62,13 @@ impl Tasks {
         }
         let all = core.recordings.recorded(key, task.run.id).await?;
         let is_wanted = |one: &&Recorded| attempt.is_none_or(|attempt| one.attempt == attempt);
-        let recorded = *all.iter().rev().find(is_wanted).ok_or_else(none)?;
+        let found = all.iter().rev().find(is_wanted);
+        let recorded = *found.ok_or_else(|| match task.record {
+            true => none(),
+            false => ServiceError::NotFound {
+                what: "recording of the task: it was scheduled without `record: true`".to_owned(),
+            },
+        })?;
         let host_key = host_key(core, |key| key.to_open()).await;
         let host_key = host_key.map_err(|reason| not_opened(&reason))?;
         let place = Place {
