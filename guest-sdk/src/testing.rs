@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -269,14 +269,14 @@ fn build(profile: &[&str]) -> Result<PathBuf, String> {
         .args(profile)
         .arg("--manifest-path")
         .arg(&manifest)
-        .arg("--target-dir")
-        .arg(target_folder()?)
+        // It takes minutes the first time, and says what it does.
+        .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
         return Err(format!(
-            "the component cannot be built (`rustup target add {TARGET}`, if that is missing):\n{}",
-            String::from_utf8_lossy(&output.stderr)
+            "the component cannot be built: cargo has said why (`rustup target add {TARGET}`, if \
+             that is missing)"
         ));
     }
     let said = String::from_utf8_lossy(&output.stdout);
@@ -308,17 +308,6 @@ fn built(said: &str, manifest: &Path) -> Option<PathBuf> {
     })
 }
 
-/// A folder of its own below the usual one, whose lock whoever runs the test may hold.
-fn target_folder() -> Result<PathBuf, String> {
-    let program =
-        std::env::current_exe().map_err(|error| format!("where is this test? {error}"))?;
-    // target/PROFILE/deps/PROGRAM
-    let usual = program.ancestors().nth(3);
-    usual
-        .map(|folder| folder.join("taskhost-test"))
-        .ok_or_else(|| format!("{} lies in no target folder", program.display()))
-}
-
 fn no_program(program: &std::ffi::OsStr) -> String {
     format!(
         "there is no program `{}`, which has the sandbox that the component is tested in: build it \
@@ -332,7 +321,13 @@ fn no_program(program: &std::ffi::OsStr) -> String {
 /// Everything that helps to see why.
 fn not_as_expected(answer: &Value, said: &str) -> String {
     let mut why = answer["verdict"].as_str().unwrap_or_default().to_owned();
-    let error = &answer["task"]["error"];
+    let mut error = answer["task"]["error"].clone();
+    // The whole log is told below; a task's own error has details of its own.
+    let is_own = error["kind"] == "task";
+    let details = error.get_mut("details").filter(|_| !is_own);
+    if let Some(details) = details.and_then(Value::as_object_mut) {
+        details.remove("log");
+    }
     if !error.is_null() {
         why.push_str(&format!("\nerror: {error:#}"));
     }

@@ -42,6 +42,15 @@ pub struct FieldError {
     pub problem: String,
 }
 
+/// What follows the first of so many mistakes, where it alone is told.
+#[must_use]
+pub fn and_more(mistakes: usize) -> String {
+    match mistakes {
+        0 | 1 => String::new(),
+        _ => format!(" ({mistakes} such mistakes in all)"),
+    }
+}
+
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Schema {
@@ -66,7 +75,7 @@ impl Schema {
             })
             .offline()
             .build(&bounded.schema)
-            .map_err(|error| shortened(&error.to_string()))?;
+            .map_err(|error| mistake_in_schema(&error))?;
         Ok(Self {
             validator,
             cost: bounded.cost,
@@ -116,6 +125,15 @@ impl Schema {
                 .map(error)
                 .collect()
         })
+    }
+}
+
+/// What is wrong with a schema itself, and where in it.
+fn mistake_in_schema(error: &ValidationError<'_>) -> String {
+    let problem = shortened(&error.to_string());
+    match error.instance_path().as_str() {
+        "" => problem,
+        path => format!("{problem}, at `{}`", shortened(path)),
     }
 }
 

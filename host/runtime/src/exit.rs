@@ -203,8 +203,9 @@ impl Trapped {
             Some(panic) => format!("the component panicked: {panic}"),
             None if said.is_empty() => trap_message(&self.error, limits),
             None => {
-                let message = trap_message(&self.error, limits);
-                format!("{message}; the last that it wrote to standard error: {said}")
+                // First what its author knows: an exception of a language comes so.
+                let then = trap_message(&self.error, limits);
+                format!("the last that it wrote to standard error: {said}; then {then}")
             }
         };
         TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX))

@@ -1,11 +1,13 @@
 //! Concurrency keys as tasks get them, and what people and authors are told of them.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_model::descriptor::Descriptor;
-use taskhost_model::ids::{StreamName, TypeId};
+use taskhost_model::ids::{Space, StreamName, TypeId};
 use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_store::error::StoreError;
@@ -73,12 +75,35 @@ pub(crate) async fn check_child(
     Ok(())
 }
 
+/// How many hold a key, of those that were asked for: a list has many tasks with the same.
+type Holding = HashMap<(Space, TypeId, String), u64>;
+
 impl Tasks {
-    /// Why a task waits although it may be due, for people.
+    /// Why each of these tasks waits although it may be due, for people.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn waiting_for(&self, task: &Task) -> Result<Option<String>, ServiceError> {
+    pub async fn each_waiting_for(
+        &self,
+        tasks: &[Task],
+    ) -> Result<Vec<Option<String>>, ServiceError> {
+        let mut holding = Holding::new();
+        let mut each = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            each.push(self.reason_to_wait(task, &mut holding).await?);
+        }
+        Ok(each)
+    }
+
+    pub(crate) async fn waiting_for(&self, task: &Task) -> Result<Option<String>, ServiceError> {
+        self.reason_to_wait(task, &mut Holding::new()).await
+    }
+
+    async fn reason_to_wait(
+        &self,
+        task: &Task,
+        holding: &mut Holding,
+    ) -> Result<Option<String>, ServiceError> {
         let is_waiting = matches!(
             task.phase(),
             Phase::Queued | Phase::WaitingRetry | Phase::Suspended
@@ -89,12 +114,16 @@ impl Tasks {
         if let Some(held_up) = self.0.types.held_up(&task.type_id) {
             return Ok(Some(held_up));
         }
-        Ok(self.0.waiting_for_key(task).await?)
+        Ok(self.0.waiting_for_key(task, holding).await?)
     }
 }
 
 impl Core {
-    async fn waiting_for_key(&self, task: &Task) -> Result<Option<String>, StoreError> {
+    async fn waiting_for_key(
+        &self,
+        task: &Task,
+        known: &mut Holding,
+    ) -> Result<Option<String>, StoreError> {
         let is_due = task.run.due_at <= self.clock.now() && !task.holds_key();
         let Some(key) = task.concurrency_key.as_deref().filter(|_| is_due) else {
             return Ok(None);
@@ -103,7 +132,14 @@ impl Core {
         let Some(most) = active.and_then(|it| Some(it.descriptor.concurrency.as_ref()?.max)) else {
             return Ok(None);
         };
-        let holding = self.tasks.holding(&task.space, &task.type_id, key).await?;
+        let of_key = (task.space.clone(), task.type_id.clone(), key.to_owned());
+        let holding = match known.entry(of_key) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                let holding = self.tasks.holding(&task.space, &task.type_id, key).await?;
+                *unknown.insert(holding)
+            }
+        };
         Ok((holding >= most).then(|| {
             format!(
                 "its concurrency key `{key}`: {holding} of the tasks of type `{}` that have it are \

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_clients::error::ErrorCode;
+use taskhost_clients::schema::and_more;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
@@ -198,10 +199,10 @@ pub(crate) async fn result_mistake(
     *payload = result;
     let first = mistakes.first()?;
     Some(format!(
-        "the component's result is against its own schema: `{}` {} ({} in all)",
+        "the component's result is against its own schema: `{}` {}{}",
         first.field,
         first.problem,
-        mistakes.len()
+        and_more(mistakes.len())
     ))
 }
 

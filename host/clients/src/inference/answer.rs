@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::request::{Wanted, bracketed};
 use crate::error::{ClientError, ErrorCode, cut};
 use crate::json;
-use crate::schema::Schema;
+use crate::schema::{Schema, and_more};
 
 pub use vectors::Embeddings;
 pub(crate) use vectors::embeddings;
@@ -265,10 +265,10 @@ fn check(
         .collect();
     let mut error = bad(
         &format!(
-            "`{}` {} ({} in all){why}",
+            "`{}` {}{}{why}",
             bracketed(&first.field),
             first.problem,
-            mistakes.len()
+            and_more(mistakes.len())
         ),
         said,
     );

@@ -21,7 +21,7 @@ use taskhost_store::components::COMPONENT_BYTES_MAX;
 use super::client::{Client, Target};
 use super::failure::{Exit, Failure};
 use super::serve::log_to_stderr;
-use super::{files, log, text};
+use super::{files, log, tasks, text};
 use crate::app::compile_command;
 use recorded::{Recorded, save};
 
@@ -69,6 +69,7 @@ pub(crate) async fn run(command: &ReplayRun) -> Result<Exit, Failure> {
     let bytes = recording(command, &client).await?;
     if let Some(file) = &command.save {
         save(file, &bytes)?;
+        eprintln!("saved to {}", files::shown(file));
     }
     let mut recorded = Recorded::read(bytes)?;
     let component = component(command, &client, &recorded.head).await?;
@@ -92,24 +93,31 @@ async fn recording(command: &ReplayRun, client: &Client) -> Result<Vec<u8>, Fail
     let file = Path::new(&command.run);
     let id = TaskId::parse(&command.run);
     if file.is_file() {
-        if id.is_ok() {
-            let file = files::shown(file);
-            eprintln!(
-                "note: the file {file} is taken, and no task of that name: for the task, go to \
-                 another folder"
-            );
-        }
         return files::read(file, RECORDING_BYTES_MAX).map_err(Failure::wrong_use);
     }
     let id = id.map_err(|error| {
-        let message = format!("there is no such file, and {error}");
+        let message = format!("there is no such file, and no task can have this id: {error}");
         Failure::wrong_use(message)
     })?;
     let mut request = client.in_space(Method::GET, &["tasks", id.as_str(), "recording"]);
     if let Some(attempt) = command.attempt {
         request = request.query(&[("attempt", attempt)]);
     }
-    fetched(client, request, ("the recording", RECORDING_BYTES_MAX)).await
+    match fetched(client, request, ("the recording", RECORDING_BYTES_MAX)).await {
+        Ok(bytes) => Ok(bytes),
+        Err(failure) => {
+            // A host says the same of whatever somebody may not see.
+            let task = client.in_space(Method::GET, &["tasks", id.as_str()]);
+            match client.call(task).await? {
+                task if tasks::is_known(&task) => Err(failure),
+                _ => Err(Failure::failed(format!(
+                    "there is no file `{id}` here, and no task of that id in space `{}`: \
+                     `taskhost list` shows what there is",
+                    command.target.space
+                ))),
+            }
+        }
+    }
 }
 
 async fn component(

@@ -129,6 +129,9 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
         Some("already_running") => say!("{id}: already running with the same params"),
         _ => say!("{id}: scheduled"),
     }
+    if let Some(why) = task["run"]["waiting_for"].as_str() {
+        say!("It waits: {}", text::shown(why));
+    }
     say!("Follow it with `taskhost watch {id}`.");
     Ok(Exit::Done)
 }
@@ -181,7 +184,7 @@ pub(crate) async fn status(command: &OneTask) -> Result<Exit, Failure> {
     known(&command.target, &command.id, &task)
 }
 
-fn is_known(task: &Value) -> bool {
+pub(super) fn is_known(task: &Value) -> bool {
     task["status"] != "not_started"
 }
 

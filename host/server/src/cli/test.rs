@@ -255,7 +255,8 @@ impl Bench {
             body["stream"] = json!(stream);
         }
         let schedule = self.client.in_space(Method::PUT, &["tasks", TASK]);
-        self.client.call(schedule.json(&body)).await?;
+        let scheduled = self.client.call(schedule.json(&body)).await;
+        scheduled.map_err(|why| self.not_scheduled(command, why))?;
         let task = self.until_it_ends().await?;
         let collections = self.collections(&space, stream.as_ref());
         let differences = collections.differences(&*self.documents()?).await?;
@@ -267,6 +268,29 @@ impl Bench {
         } else {
             Exit::Failed
         })
+    }
+
+    /// Params that its schema refuses, told with where they come from.
+    fn not_scheduled(&self, command: &Test, why: Failure) -> Failure {
+        let from = match &command.params {
+            Some(_) => "are those of --params",
+            None if self.fixtures.params.is_some() => "are those of the fixtures' params.json",
+            None => {
+                "are `{}`, since none are given: write them into params.json of --fixtures, or \
+                     after --params"
+            }
+        };
+        let mistakes = why.message.split_once('\n').filter(|(_, mistakes)| {
+            let mut fields = mistakes.lines().map(str::trim_start);
+            fields.all(|line| line.starts_with("params"))
+        });
+        match mistakes {
+            Some((_, mistakes)) => Failure::failed(format!(
+                "the task cannot be scheduled. Its params {from}. What its `params_schema` says to \
+                 them:\n{mistakes}"
+            )),
+            None => why,
+        }
     }
 
     fn collections<'a>(
@@ -340,7 +364,7 @@ impl Bench {
         for line in log::lines(&self.client, TASK, task).await? {
             say!("  log        {}", log::shown(&line));
         }
-        show::task(TASK, task, false);
+        show::task(TASK, &without_log(task), false);
         let calls: Vec<String> = calls
             .iter()
             .map(|(name, count)| format!("{count} {name}"))
@@ -384,7 +408,9 @@ impl Bench {
         };
         let status = task["status"].as_str().unwrap_or_default();
         if status != wanted {
-            return Err(format!("it is {status}, and should be {wanted}"));
+            return Err(format!(
+                "the task is {status}, not {wanted} as it should be"
+            ));
         }
         let result = self.fixtures.result.as_ref();
         let result = result.filter(|_| status == "completed");
@@ -402,6 +428,17 @@ impl Bench {
             None => format!("{status}, as it should be"),
         })
     }
+}
+
+/// A failed task without the last lines of its log: all of them were told.
+fn without_log(task: &Value) -> Value {
+    let mut task = task.clone();
+    let is_own = task["error"]["kind"] == "task";
+    let details = task.pointer_mut("/error/details").filter(|_| !is_own);
+    if let Some(details) = details.and_then(Value::as_object_mut) {
+        details.remove("log");
+    }
+    task
 }
 
 fn none_or(calls: &[String]) -> String {

@@ -178,9 +178,10 @@ async fn list(
     let service = &state.service().tasks;
     let page = service.list(state.by(), wish).await?;
     let mut tasks = Vec::with_capacity(page.tasks.len());
-    for task in &page.tasks {
+    let waiting_for = service.each_waiting_for(&page.tasks).await?;
+    for (task, waiting_for) in page.tasks.iter().zip(waiting_for) {
         tasks.push(StatusAnswer {
-            waiting_for: service.waiting_for(task).await?,
+            waiting_for,
             ..StatusAnswer::of_task(task)
         });
     }

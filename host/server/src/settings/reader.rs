@@ -434,28 +434,9 @@ pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     if let Some(other) = same_name {
         return Some(other);
     }
-    let distance = |other: &&&str| edits(key, other);
-    known
-        .iter()
-        .min_by_key(distance)
-        .filter(|other| edits(key, other) <= 3)
-        .copied()
-}
-
-/// How many characters to insert, remove or replace (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    let edits = |other: &&str| strsim::levenshtein(key, other);
+    let nearest = known.iter().copied().min_by_key(edits);
+    nearest.filter(|other| edits(other) <= 3)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What people are told of a version when it comes: what is new in it, and what in it says
-//! nothing to this host.
+//! What people are told of a version when it comes: what is new in it, and what in it says nothing
+//! to this host, or less than its author thinks.
 
 use serde_json::Value;
 use taskhost_model::concurrency::Concurrency;
@@ -7,8 +7,29 @@ use taskhost_model::descriptor::{Descriptor, Limits};
 
 use super::said::told;
 
-/// The keys that this host knows of the objects in a descriptor.
-const KNOWN: [(&str, &[&str]); 4] = [
+/// The keys that this host knows of a descriptor, and of the objects in it.
+const KNOWN: [(&str, &[&str]); 5] = [
+    (
+        "",
+        &[
+            "id",
+            "version",
+            "title",
+            "description",
+            "params_schema",
+            "result_schema",
+            "checkpoint_schema",
+            "min_host",
+            "stream",
+            "limits",
+            "collections",
+            "capabilities",
+            "retry",
+            "concurrency",
+            "grace_ms",
+            "stale_after_s",
+        ],
+    ),
     (
         "limits",
         &[
@@ -26,21 +47,67 @@ const KNOWN: [(&str, &[&str]); 4] = [
     ("capabilities", &["http", "secrets", "models", "children"]),
 ];
 
-/// Keys of a descriptor that this host does not know, as sentences.
+/// A key that differs by so many letters at most may have been meant.
+const EDITS_MAX: usize = 3;
+
+/// What in a descriptor says nothing to this host, or less than its author thinks, as sentences.
 pub(super) fn warnings(text: &str, descriptor: &Descriptor) -> Vec<String> {
-    let sentence = |key: &str| told(&format!("this host does not know `{key}` and ignores it"));
-    let mut warnings: Vec<String> = descriptor.unknown.keys().map(|key| sentence(key)).collect();
     let raw: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut warnings = Vec::new();
     for (part, known) in KNOWN {
-        let keys = raw
-            .get(part)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(|object| object.keys());
-        let unknown = keys.filter(|key| !known.contains(&key.as_str()));
-        warnings.extend(unknown.map(|key| sentence(&format!("{part}.{key}"))));
+        let object = match part {
+            "" => Some(&raw),
+            part => raw.get(part),
+        };
+        let keys = object.and_then(Value::as_object).into_iter().flatten();
+        let unknown = keys.filter(|(key, _)| !known.contains(&key.as_str()));
+        warnings.extend(unknown.map(|(key, _)| told(&ignored(&full(part, key)))));
     }
+    warnings.extend(key_without_property(descriptor).map(|it| told(&it)));
     warnings
+}
+
+fn full(part: &str, key: &str) -> String {
+    match part {
+        "" => key.to_owned(),
+        part => format!("{part}.{key}"),
+    }
+}
+
+fn ignored(key: &str) -> String {
+    let known = KNOWN
+        .iter()
+        .flat_map(|(part, keys)| keys.iter().map(|known| full(part, known)));
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    // One in the wrong place has the right name.
+    let edits = |known: &String| match last(known) == last(key) {
+        true => 0,
+        false => strsim::levenshtein(known, key),
+    };
+    let nearest = known.min_by_key(edits).filter(|it| edits(it) <= EDITS_MAX);
+    let meant = nearest.map_or_else(String::new, |it| format!(": did you mean `{it}`?"));
+    format!("this host does not know `{key}` and ignores it{meant}")
+}
+
+/// A concurrency key that no params may have: all runs without it would wait for each other.
+fn key_without_property(descriptor: &Descriptor) -> Option<String> {
+    let pointer = descriptor.concurrency.as_ref()?.key.as_deref()?;
+    let mut schema = descriptor.params_schema.as_ref()?;
+    for step in pointer.strip_prefix('/')?.split('/') {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        // Where it refers to others, or names none, nothing is known.
+        let properties = schema.get("properties")?.as_object()?;
+        let Some(property) = properties.get(&step) else {
+            let named: Vec<String> = properties.keys().map(|key| format!("`{key}`")).collect();
+            return Some(format!(
+                "`concurrency.key` is `{pointer}`, and `params_schema` has no `{step}` there, only \
+                 {}: tasks without it all have the same key, and wait for each other",
+                named.join(", ")
+            ));
+        };
+        schema = property;
+    }
+    None
 }
 
 /// What a new version changes for an operator, as sentences.
@@ -181,9 +248,11 @@ mod tests {
         let schema = include_str!("../../../../wit/v1/schemas/descriptor.json");
         let schema: Value = serde_json::from_str(schema).unwrap();
         for (part, known) in KNOWN {
-            let keys = schema["properties"][part]["properties"]
-                .as_object()
-                .unwrap();
+            let of_part = match part {
+                "" => &schema,
+                part => &schema["properties"][part],
+            };
+            let keys = of_part["properties"].as_object().unwrap();
             let mut keys: Vec<&str> = keys.keys().map(String::as_str).collect();
             let mut known = known.to_vec();
             keys.sort_unstable();
@@ -201,5 +270,45 @@ mod tests {
             assert!(warning.contains(&format!("`{key}`")), "{warnings:?}");
         }
         assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert!(!warnings[0].contains("did you mean"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_key_that_was_meant_is_offered() {
+        for (key, meant) in [
+            ("colections", "collections"),
+            ("memory_mib", "limits.memory_mib"),
+            ("limits.cpu", "limits.cpu_ms"),
+            ("retry.atempts", "retry.attempts"),
+        ] {
+            let said = ignored(key);
+            let words = format!("`{key}` and ignores it: did you mean `{meant}`?");
+            assert!(said.ends_with(&words), "{said}");
+        }
+        assert!(ignored("wallpaper").ends_with("ignores it"));
+    }
+
+    #[test]
+    fn a_concurrency_key_that_no_params_have_is_told() {
+        let with = |key: &str, schema: &str| {
+            let text = format!(
+                r#"{{"id":"a","version":"1","title":"A","concurrency":{{"key":"{key}"}},
+                    "params_schema":{schema}}}"#
+            );
+            let descriptor = Descriptor::parse(&text, &Bounds::default()).unwrap();
+            warnings(&text, &descriptor)
+        };
+        let schema = r#"{"properties":{"url":{},"in":{"properties":{"a/b":{"type":"string"}}}}}"#;
+        for fine in ["/url", "/in/a~1b", "/url/0", "/in/a~1b/c"] {
+            assert_eq!(with(fine, schema), [""; 0], "{fine}");
+        }
+        assert_eq!(with("/any", r##"{"$ref":"#/$defs/a"}"##), [""; 0]);
+        let said = with("/ulr", schema);
+        assert!(
+            said[0].contains("no `ulr` there, only `in`, `url`"),
+            "{said:?}"
+        );
+        let said = with("/in/c", schema);
+        assert!(said[0].contains("no `c` there, only `a/b`"), "{said:?}");
     }
 }
