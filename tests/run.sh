@@ -6,10 +6,10 @@
 # Above it stands what each step took. A step's output is shown when it fails, and kept in
 # target/test-logs in any case.
 #
-#   tests/run.sh          what a change has to pass; under 2 minutes when nothing is to be built
-#   tests/run.sh --full   the same, the examples in Python and JavaScript built by their kits, a
-#                         real small language model, and the quality report with its baseline; what
-#                         CI runs
+#   tests/run.sh          what a change has to pass; the examples in Python and JavaScript only where
+#                         their kits are there already
+#   tests/run.sh --full   the same with those kits, a real small language model, and the quality
+#                         report with its baseline; what CI runs
 #   tests/run.sh --all    the same with the host as it is released, more cases of each random test,
 #                         and a minute of fuzzing a target; what an issue closes on, together with
 #                         tests/soak.sh
@@ -135,10 +135,12 @@ step "guests" cargo build --quiet --profile component --target wasm32-wasip2 \
 step "unit tests" cargo test --quiet --no-fail-fast $rest --lib --bins --tests
 step "doc tests" cargo test --quiet --no-fail-fast $rest --doc
 step "end to end" cargo test --quiet --workspace --test e2e
+if_installed=""
+[ "$mode" != quick ] || if_installed=--if-installed
+for language in python javascript; do
+    step "example in $language" tests/kits.sh "$language" $if_installed
+done
 if [ "$mode" != quick ]; then
-    for language in python javascript; do
-        step "example in $language" tests/kits.sh "$language"
-    done
     step "a real small model" tests/small-model.sh
     step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
     show=1 step "quality" target/debug/taskhost-quality

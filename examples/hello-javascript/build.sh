@@ -10,5 +10,5 @@ if ! command -v "$kit" >/dev/null; then
     kit=node_modules/.bin/componentize-qjs
     [ -x "$kit" ] || npm install --silent --no-audit --no-fund
 fi
-"$kit" --wit "$wit" --world minimal-task --sync --js app.js \
+"$kit" --wit "$wit" --world task-type --sync --js app.js \
     --output hello-javascript.wasm >/dev/null

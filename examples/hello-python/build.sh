@@ -12,4 +12,4 @@ if ! command -v "$kit" >/dev/null; then
         .venv/bin/pip install --quiet --requirement requirements.txt
     fi
 fi
-"$kit" -d "$wit" -w minimal-task componentize --stub-wasi app -o hello-python.wasm >/dev/null
+"$kit" -d "$wit" -w task-type componentize app -o hello-python.wasm >/dev/null

@@ -26,7 +26,7 @@
 //! lto = "fat"
 //! codegen-units = 1
 //! panic = "abort"
-//! strip = true
+//! strip = "debuginfo"         # names of functions stay, for the report of a trap
 //! ```
 //!
 //! **2. A task.** Params and result are types of yours; the host checks every schedule and every

@@ -38,6 +38,8 @@ pub mod streams;
 pub mod documents;
 pub mod state;
 mod tls;
+mod lookups;
+mod answer_head;
 mod denied;
 pub mod secrets;
 pub mod http;

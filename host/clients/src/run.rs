@@ -178,7 +178,10 @@ impl RunClients {
             account: InferenceGrant::account(used.tokens),
         };
         Self {
-            state: State::new(Arc::clone(&scope), Some(StateGrant::of(checkpoints, &info))),
+            state: State::new(
+                Arc::clone(&scope),
+                Some(StateGrant::of(checkpoints, turns.state, &info)),
+            ),
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(sink)),
             log,

@@ -4,7 +4,9 @@
 //! 1. A guest holds a placeholder: 256 bits by chance, another one in each attempt.
 //! 2. The value takes its place in the header values of a request that goes to an origin which the
 //!    operator has authorized for the secret, and nowhere else (`RunSecrets::swapped`).
-//! 3. What comes back has it masked, in the spellings that `masks` lists.
+//! 3. What comes back from those origins, or by way of them, has it masked, in the spellings that
+//!    `masks` lists. Other answers are left as they are: what is masked there would tell a guest
+//!    which of its guesses is the secret.
 //! 4. No error, log line or `Debug` has it.
 
 mod masks;
@@ -206,22 +208,17 @@ impl RunSecrets {
         text.windows(MARK.len()).any(|part| part == MARK.as_bytes())
     }
 
-    /// Overwrites every secret that the run may use with as many `*`.
-    pub(crate) fn mask(&self, text: &mut [u8]) {
+    /// Overwrites with as many `*` every secret that the run may use, of those whose origins are
+    /// `known`.
+    pub(crate) fn mask(&self, text: &mut [u8], known: impl Fn(&[String]) -> bool) {
         let usable = self.asked.iter().filter(|name| self.allowed.contains(name));
         let usable = usable.filter_map(|name| self.known.get(name));
+        let usable = usable.filter(|secret| known(&secret.origins));
         // All are found before one is covered: they may overlap.
         let places = usable.flat_map(|secret| secret.masks.places(text));
         for place in places.collect::<Vec<_>>() {
             text[place].fill(b'*');
         }
-    }
-
-    /// Whether a secret that the run may use stands there, in a spelling that would be masked.
-    pub(crate) fn shows_in(&self, text: &[u8]) -> bool {
-        let mut masked = text.to_owned();
-        self.mask(&mut masked);
-        masked != text
     }
 
     fn value(&self, placeholder: &str, origin: &str) -> Result<&str, ClientError> {

@@ -12,6 +12,7 @@ use crate::context::RunInfo;
 use crate::error::ClientError;
 use crate::scope::Scope;
 use crate::stop::StopReason;
+use crate::turns::Turns;
 
 /// The interface `state`. Goes on working when the run is asked to stop: that is when it is needed.
 #[derive(Debug, Clone)]
@@ -24,16 +25,17 @@ pub struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct StateGrant {
     pub(crate) store: Arc<dyn CheckpointStore>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) run: RunOfTask,
 }
 
 impl StateGrant {
-    pub(crate) fn of(store: Arc<dyn CheckpointStore>, info: &RunInfo) -> Self {
+    pub(crate) fn of(store: Arc<dyn CheckpointStore>, turns: Arc<Turns>, info: &RunInfo) -> Self {
         let run = RunOfTask {
             task: info.task.clone(),
             fence: info.fence,
         };
-        Self { store, run }
+        Self { store, turns, run }
     }
 }
 
@@ -78,6 +80,8 @@ impl State {
     /// `denied` outside of a run; `invalid` key; `unavailable`.
     pub async fn load(&self, key: &str) -> Result<Option<Checkpoint>, ClientError> {
         let grant = self.granted("state.load", key)?;
+        // People read the same file.
+        let _turn = grant.turns.turn().await;
         let loaded = grant.store.load(&grant.run, key).await;
         loaded.map_err(|error| self.explained(error))
     }

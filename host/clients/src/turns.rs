@@ -21,6 +21,8 @@ pub struct RunTurns {
     pub(crate) streams: Arc<Turns>,
     /// Of querying collections.
     pub(crate) documents: Arc<Turns>,
+    /// Of reading checkpoints.
+    pub(crate) state: Arc<Turns>,
 }
 
 /// The turns of one of a store's files.

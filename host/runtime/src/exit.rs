@@ -200,12 +200,15 @@ impl Trapped {
         }
         let LastWords { panic, said } = self.words;
         let message = match panic {
-            Some(panic) => format!("the component panicked: {panic}"),
+            Some(panic) if said.is_empty() => format!("the component panicked: {panic}"),
+            Some(panic) => {
+                format!("{said} (standard error); then the component panicked: {panic}")
+            }
             None if said.is_empty() => trap_message(&self.error, limits),
             None => {
                 // First what its author knows: an exception of a language comes so.
                 let then = trap_message(&self.error, limits);
-                format!("the last that it wrote to standard error: {said}; then {then}")
+                format!("{said} (standard error); then {then}")
             }
         };
         TaskError::of(ErrorKind::Trap, cut(message, MESSAGE_BYTES_MAX))

@@ -50,7 +50,7 @@ struct Written {
 pub(crate) struct LastWords {
     /// Of its panic.
     pub(crate) panic: Option<String>,
-    /// Whatever else it wrote last, in one line; nothing where it wrote nothing.
+    /// Whatever else it wrote last, in one line, before a panic where there was one.
     pub(crate) said: String,
 }
 
@@ -80,10 +80,19 @@ impl GuestOutput {
             self.line(&line, &mut written);
         }
         let said: Vec<String> = std::mem::take(&mut written.said).into();
-        let panic = written.panic.take().or_else(|| rust_panic(&said));
-        LastWords {
-            panic,
-            said: said.join(" / "),
+        if let Some(panic) = written.panic.take() {
+            let (panic, said) = (Some(panic), String::new());
+            return LastWords { panic, said };
+        }
+        match rust_panic(&said) {
+            Some((panic, before)) => LastWords {
+                panic: Some(panic),
+                said: said[..before].join(" / "),
+            },
+            None => LastWords {
+                panic: None,
+                said: said.join(" / "),
+            },
         }
     }
 
@@ -137,12 +146,14 @@ impl Written {
     }
 }
 
-/// The text and the place of a panic that Rust's standard library has reported.
-fn rust_panic(said: &[String]) -> Option<String> {
+/// The text and the place of a panic that Rust's standard library has reported, and how many lines
+/// stand before it: where it is that of another language's interpreter, they tell why.
+fn rust_panic(said: &[String]) -> Option<(String, usize)> {
     let at = said.iter().rposition(|line| line.contains(RUST_PANIC))?;
     let (_, place) = said[at].split_once(RUST_PANIC)?;
     let text = said.get(at + 1)?;
-    Some(format!("{text} at {}", place.trim_end_matches(':')))
+    let panic = format!("{text} at {}", place.trim_end_matches(':'));
+    Some((panic, at))
 }
 
 impl IsTerminal for GuestOutput {
@@ -217,8 +228,12 @@ mod tests {
                    note: run with `RUST_BACKTRACE=1` environment variable\n";
         let panic = words(own).panic;
         assert_eq!(panic.as_deref(), Some("boom at src/lib.rs:38:20"));
-        let panic = words(&format!("{own}taskhost-panic: mine")).panic;
-        assert_eq!(panic.as_deref(), Some("mine"));
+        let kits = words(&format!("{own}taskhost-panic: mine"));
+        assert_eq!((kits.panic.as_deref(), &*kits.said), (Some("mine"), ""));
+        // Python's interpreter is a program in Rust.
+        let foreign = words(&format!("Traceback:\n  in run\nValueError: no{own}"));
+        assert_eq!(foreign.panic.as_deref(), Some("boom at src/lib.rs:38:20"));
+        assert_eq!(foreign.said, "ValueError: no");
     }
 
     #[test]

@@ -323,7 +323,7 @@ impl ChildRuns for RunChildren {
         let own_stream = self.task.stream.clone();
         let stream = own_stream.filter(|_| stream != StreamUse::None);
         let (parent, of_stream) = (&self.task, stream.as_ref());
-        check_child(&self.core, parent, &wish.type_id, of_stream, &params).await?;
+        let _alone = check_child(&self.core, parent, &wish.type_id, of_stream, &params).await?;
         let request = ScheduleRequest {
             type_id: wish.type_id.clone(),
             stream,

@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_model::descriptor::Descriptor;
-use taskhost_model::ids::{Space, StreamName, TypeId};
+use taskhost_model::ids::{StreamName, TypeId};
 use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_store::error::StoreError;
+use tokio::sync::MutexGuard;
 
 use crate::core::{Core, Tasks};
+use crate::deadlock::{self, Lane};
 use crate::error::ServiceError;
 
 /// A longer key is kept as its digest.
@@ -40,22 +42,25 @@ fn bounded(key: String) -> String {
     digest
 }
 
-/// A child that needs a key which its parent holds, or the parent's parent, would wait for somebody
-/// who waits for it.
-pub(crate) async fn check_child(
-    core: &Core,
+/// A child that needs a key which its parent holds, or the parent's parent, or somebody who waits
+/// for one of them, would wait for somebody who waits for it. Until the answer is dropped nobody
+/// else's child of any key is looked at: of two that would wait for each other one is too late.
+pub(crate) async fn check_child<'a>(
+    core: &'a Core,
     parent: &Task,
     type_id: &TypeId,
     stream: Option<&StreamName>,
     params: &str,
-) -> Result<(), ClientError> {
+) -> Result<Option<MutexGuard<'a, ()>>, ClientError> {
     let Ok(version) = core.types.active(type_id) else {
         // Whoever schedules it says so.
-        return Ok(());
+        return Ok(None);
     };
     let Some(key) = key_of(&version.descriptor, stream, params) else {
-        return Ok(());
+        return Ok(None);
     };
+    let alone = core.keyed_children.lock().await;
+    let mut line = Vec::new();
     let mut ancestor = Some(parent.clone());
     while let Some(task) = ancestor {
         if task.type_id == *type_id && task.concurrency_key.as_ref() == Some(&key) {
@@ -67,16 +72,30 @@ pub(crate) async fn check_child(
             );
             return Err(ClientError::new(ErrorCode::Conflict, message));
         }
+        line.push(task.key());
         ancestor = match task.parent_run() {
             Some((key, _)) => core.tasks.get(&key).await?,
             None => None,
         };
     }
-    Ok(())
+    let lane = Lane {
+        space: parent.space.clone(),
+        type_id: type_id.clone(),
+        key: key.clone(),
+    };
+    if deadlock::would_be(core, line, lane).await? {
+        let message = format!(
+            "the child would wait for its concurrency key `{key}`, and whoever holds it waits, by \
+             way of its own children, for this task or one that it is a child of: spawn it before \
+             or after the others, give it another key, or do its work here"
+        );
+        return Err(ClientError::new(ErrorCode::Conflict, message));
+    }
+    Ok(Some(alone))
 }
 
 /// How many hold a key, of those that were asked for: a list has many tasks with the same.
-type Holding = HashMap<(Space, TypeId, String), u64>;
+type Holding = HashMap<Lane, u64>;
 
 impl Tasks {
     /// Why each of these tasks waits although it may be due, for people.
@@ -128,16 +147,19 @@ impl Core {
         let Some(key) = task.concurrency_key.as_deref().filter(|_| is_due) else {
             return Ok(None);
         };
-        let active = self.types.active(&task.type_id).ok();
-        let Some(most) = active.and_then(|it| Some(it.descriptor.concurrency.as_ref()?.max)) else {
+        let Some(most) = self.types.runs_per_key(&task.type_id) else {
             return Ok(None);
         };
-        let of_key = (task.space.clone(), task.type_id.clone(), key.to_owned());
-        let holding = match known.entry(of_key) {
+        let lane = Lane {
+            space: task.space.clone(),
+            type_id: task.type_id.clone(),
+            key: key.to_owned(),
+        };
+        let holding = match known.entry(lane) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(unknown) => {
-                let holding = self.tasks.holding(&task.space, &task.type_id, key).await?;
-                *unknown.insert(holding)
+                let holders = self.tasks.holders(&task.space, &task.type_id, key).await?;
+                *unknown.insert(holders.len() as u64)
             }
         };
         Ok((holding >= most).then(|| {

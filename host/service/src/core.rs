@@ -19,7 +19,7 @@ use taskhost_store::event::{Applied, Event, Outcome};
 use taskhost_store::recordings::RecordingStore;
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{ChangeKind, Changes, Watch};
@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) changes: Changes,
     /// Places for runs that wait for children in memory.
     pub(crate) parked: Arc<Semaphore>,
+    /// One child with a concurrency key is spawned at a time.
+    pub(crate) keyed_children: Mutex<()>,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     /// Wakes the scheduler: something became claimable, or a slot became free.

@@ -32,6 +32,7 @@ mod wake;
 pub mod types;
 mod core;
 mod family;
+mod deadlock;
 mod concurrency;
 mod schedule;
 mod get;

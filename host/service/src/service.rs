@@ -116,6 +116,7 @@ impl Service {
             live: Arc::new(Live::default()),
             changes: Changes::default(),
             parked: Arc::new(Semaphore::new(parts.settings.parked)),
+            keyed_children: tokio::sync::Mutex::new(()),
             clock: parts.clock,
             settings: parts.settings,
             wake,

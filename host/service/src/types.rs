@@ -208,6 +208,12 @@ impl TaskTypes {
         self.0.catalog.active(type_id).ok_or_else(unknown)
     }
 
+    /// So many runs with the same concurrency key at once, if the type has a bound.
+    pub(crate) fn runs_per_key(&self, type_id: &TypeId) -> Option<u64> {
+        let active = self.0.catalog.active(type_id)?;
+        Some(active.descriptor.concurrency.as_ref()?.max)
+    }
+
     /// A version that a run is pinned to.
     pub(crate) async fn pinned(&self, digest: &Digest) -> Result<Arc<LoadedVersion>, ServiceError> {
         self.0

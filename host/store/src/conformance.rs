@@ -116,6 +116,7 @@ async fn of_tasks(make: &impl Fn() -> Subject) {
             a_long_queue_of_one_key_keeps_nobody_waiting,
             of_a_key_the_first_in_rank_is_next,
             a_run_that_waits_again_gives_its_key_back,
+            who_is_scheduled_again_stands_behind_older_ones,
             a_suspended_run_holds_its_key,
             a_deleted_run_holds_its_key_while_its_guest_may_be_alive,
             whatever_leaves_a_key_lets_the_next_have_it,

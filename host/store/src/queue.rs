@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taskhost_model::ids::{Digest, Incarnation, Space, TypeId};
+use taskhost_model::ids::{Digest, Incarnation, Space, TaskKey, TypeId};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
@@ -40,13 +40,13 @@ pub trait RunQueue: Send + Sync + Debug {
     /// so nothing that becomes due between a claim and this call is missed.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How many runs of the type in the space hold this concurrency key.
-    async fn holding(
+    /// The tasks of the type in the space whose runs hold this concurrency key.
+    async fn holders(
         &self,
         space: &Space,
         type_id: &TypeId,
         concurrency_key: &str,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<Vec<TaskKey>, StoreError>;
 }
 
 /// Somebody who takes runs as soon as there are some.

@@ -61,6 +61,7 @@ impl Bench {
             live: Arc::new(Live::default()),
             changes: Changes::default(),
             parked: Arc::new(Semaphore::new(0)),
+            keyed_children: Default::default(),
             clock,
             settings: Settings::default(),
             wake: Arc::new(Wake::default()),

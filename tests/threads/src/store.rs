@@ -159,14 +159,14 @@ impl RunQueue for Store {
         self.pass(self.beneath.next_due()).await
     }
 
-    async fn holding(
+    async fn holders(
         &self,
         space: &Space,
         type_id: &TypeId,
         concurrency_key: &str,
-    ) -> Result<u64, StoreError> {
-        let holding = self.beneath.holding(space, type_id, concurrency_key);
-        self.pass(holding).await
+    ) -> Result<Vec<TaskKey>, StoreError> {
+        let holders = self.beneath.holders(space, type_id, concurrency_key);
+        self.pass(holders).await
     }
 }
 

@@ -28,6 +28,7 @@ use super::destination::{Destination, Rules};
 use super::headers::{self, Header};
 use super::network::{Network, NoConnection};
 use super::{Request, Response};
+use crate::answer_head::UntilHead;
 use crate::denied::{Denial, Denials};
 use crate::error::{ClientError, ErrorCode};
 use crate::request::no_options;
@@ -63,6 +64,8 @@ pub(crate) struct Outbound {
 struct Hop {
     method: Method,
     to: Destination,
+    /// The origins of the hops before: what they know of secrets may come along.
+    from: Vec<String>,
     headers: Vec<Header>,
     body: Option<Bytes>,
 }
@@ -145,7 +148,11 @@ impl Outbound {
         let _turn = self.network.turn().await;
         let stream = self.network.connect(&hop.to).await;
         let stream = stream.map_err(|why| self.not_connected(&hop.to, why))?;
-        let failed = |error| broken(&hop.to, &error);
+        let (stream, head) = UntilHead::new(stream);
+        let failed = |error| match head.was_too_long() {
+            true => endless_head(&hop.to),
+            false => broken(&hop.to, &error),
+        };
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
@@ -153,6 +160,11 @@ impl Outbound {
             .map_err(failed)?;
         let exchange = async {
             let answer = sender.send_request(request).await.map_err(failed)?;
+            head.is_there();
+            if answer.status().is_informational() {
+                let why = "it answers as if another protocol had been asked for";
+                return Err(unavailable(&hop.to, why));
+            }
             match self.elsewhere(hop, &answer, may_follow)? {
                 Some(to) => Ok(Answer::Elsewhere(answer.status(), to)),
                 None => self.read(hop, answer, room).await.map(Answer::Whole),
@@ -174,6 +186,7 @@ impl Outbound {
         let Hop {
             method,
             to,
+            from: _,
             headers,
             body,
         } = hop;
@@ -221,7 +234,7 @@ impl Outbound {
         }
         let location = answer.headers().get(header::LOCATION);
         let location = location.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        if location.is_some_and(|location| self.secrets.shows_in(location.as_bytes())) {
+        if location.is_some_and(|location| self.shows_secret(hop, location.as_bytes())) {
             let from = hop.to.shown();
             let message = format!(
                 "{from} redirects to a URL that has a secret of this task in it, which is not \
@@ -256,25 +269,37 @@ impl Outbound {
                 body.extend_from_slice(&part);
             }
         }
-        self.secrets.mask(&mut body);
+        self.mask(hop, &mut body);
         let headers = head.headers.iter().map(|(name, value)| {
             (
-                self.text(name.as_str().as_bytes()),
-                self.text(value.as_bytes()),
+                self.text(hop, name.as_str().as_bytes()),
+                self.text(hop, value.as_bytes()),
             )
         });
         Ok(Response {
             status: head.status.as_u16(),
             headers: headers.collect(),
             body,
-            url: self.text(hop.to.text().as_bytes()),
+            url: self.text(hop, hop.to.text().as_bytes()),
         })
     }
 
+    /// Masks secrets in what comes from somebody who may know them. Elsewhere it would only tell a
+    /// guest which of its guesses is one.
+    fn mask(&self, hop: &Hop, bytes: &mut [u8]) {
+        self.secrets.mask(bytes, |origins| hop.may_know(origins));
+    }
+
+    fn shows_secret(&self, hop: &Hop, bytes: &[u8]) -> bool {
+        let mut masked = bytes.to_owned();
+        self.mask(hop, &mut masked);
+        masked != bytes
+    }
+
     /// With secrets masked.
-    fn text(&self, bytes: &[u8]) -> String {
+    fn text(&self, hop: &Hop, bytes: &[u8]) -> String {
         let mut bytes = bytes.to_owned();
-        self.secrets.mask(&mut bytes);
+        self.mask(hop, &mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -328,6 +353,7 @@ impl Hop {
         Ok(Self {
             method,
             to,
+            from: Vec::new(),
             headers,
             body: body.map(Bytes::from),
         })
@@ -348,7 +374,13 @@ impl Hop {
         if to.origin != self.to.origin {
             headers::keep_for_another_origin(&mut self.headers);
         }
-        self.to = to;
+        let from = std::mem::replace(&mut self.to, to);
+        self.from.push(from.origin);
+    }
+
+    /// Whether somebody who may know a secret with these origins has a hand in the answer.
+    fn may_know(&self, origins: &[String]) -> bool {
+        origins.contains(&self.to.origin) || origins.iter().any(|it| self.from.contains(it))
     }
 }
 
@@ -382,6 +414,12 @@ fn unavailable(to: &Destination, why: &str) -> ClientError {
         retryable: true,
         ..ClientError::new(ErrorCode::Unavailable, message)
     }
+}
+
+/// Interim answers without an end, or a head that goes on for ever.
+fn endless_head(to: &Destination) -> ClientError {
+    let message = format!("{}: the head of the answer does not end", to.shown());
+    ClientError::new(ErrorCode::TooLarge, message)
 }
 
 /// The connection broke, or what came over it is not HTTP.

@@ -27,6 +27,21 @@ const OF_THE_HOST: [&str; 12] = [
     "upgrade",
 ];
 
+/// Many servers take these for the method, the path or the host of a request: with them it would be
+/// another one than was judged.
+const OF_ANOTHER_REQUEST: [&str; 10] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
 /// Nothing else goes to another origin: a task's own header may be a key of the first one.
 const FOR_EVERYBODY: [&str; 5] = [
     "accept",
@@ -86,6 +101,13 @@ fn header(name: &str, value: String) -> Result<Header, ClientError> {
         return Err(ClientError::invalid(
             &field,
             "is set by the host: leave it out",
+        ));
+    }
+    if OF_ANOTHER_REQUEST.contains(&known.as_str()) {
+        return Err(ClientError::invalid(
+            &field,
+            "tells many servers another method, path or host than the request has, which is what is \
+             allowed: leave it out",
         ));
     }
     if HeaderValue::from_bytes(value.as_bytes()).is_err() {

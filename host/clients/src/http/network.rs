@@ -23,6 +23,7 @@ use url::Host;
 
 use super::addresses::{Range, refusal};
 use super::destination::Destination;
+use crate::lookups::Lookups;
 use crate::secrets::KnownSecrets;
 use crate::tls;
 
@@ -64,10 +65,6 @@ pub trait Outside: Names {
     fn connect(&self, origin: &str) -> Box<dyn Connection>;
 }
 
-/// As the system does it.
-#[derive(Debug)]
-struct SystemNames;
-
 /// A connection, encrypted or not.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -86,7 +83,7 @@ impl Network {
     /// `open`: what may be reached although it is not public.
     #[must_use]
     pub fn new(open: Vec<Range>, secrets: KnownSecrets) -> Self {
-        Self::with_names(open, secrets, Arc::new(SystemNames))
+        Self::with_names(open, secrets, Arc::new(Lookups::default()))
     }
 
     /// The same with names of one's own.
@@ -194,10 +191,9 @@ impl Default for Network {
 }
 
 #[async_trait]
-impl Names for SystemNames {
+impl Names for Lookups {
     async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let found = tokio::net::lookup_host((name, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
+        Self::addresses(self, name).await
     }
 }
 

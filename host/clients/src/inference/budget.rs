@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 
 use crate::error::{ClientError, ErrorCode};
 
+/// So many times what was reserved for a request is counted of it at most.
+const TIMES_RESERVED_MAX: u64 = 4;
+
 /// Tokens of an answer whose request says nothing.
 pub(crate) const ANSWER_TOKENS_DEFAULT: u64 = 4096;
 
@@ -196,9 +199,19 @@ fn day_of<'a>(days: &'a mut HashMap<(Label, Space), Day>, payer: &Payer) -> &'a 
 }
 
 impl Reservation {
-    /// The request took so many; nobody was asked where it is none.
+    /// The request took so many, as its server says; nobody was asked where it is none. What is far
+    /// more than it could take is a mistake, which is not to use up a day.
     pub(crate) fn settle(mut self, used: u64) {
-        self.used = used;
+        let reserved = self.prompt.saturating_add(self.answer);
+        self.used = used.min(reserved.saturating_mul(TIMES_RESERVED_MAX));
+        if self.used < used {
+            let (connector, space) = &self.payer.space;
+            tracing::warn!(
+                %connector, %space, said = used, counted = self.used,
+                "a model's server says that a request took far more tokens than were asked for: \
+                 look at the `url` of the connector"
+            );
+        }
     }
 }
 
@@ -303,6 +316,15 @@ mod tests {
         first.settle(9_900);
         let last = ledger.reserve(&payer, wants(10, None)).await.unwrap();
         assert_eq!(last.answer, 90);
+    }
+
+    #[tokio::test]
+    async fn what_no_request_can_take_uses_up_no_day() {
+        let ledger = Arc::new(Ledger::default());
+        let payer = payer(None, Some(10_000));
+        let first = ledger.reserve(&payer, wants(10, Some(40))).await.unwrap();
+        first.settle(u64::MAX);
+        assert_eq!(ledger.left(&payer), Some(9_800));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@
 //! takes to answer, a connection costs nothing.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -29,7 +30,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use super::connectors::Key;
+use crate::answer_head::UntilHead;
 use crate::error::ClientError;
+use crate::lookups::Lookups;
 use crate::room::{NoRoom, Room};
 
 /// Of an answer that is an error: a sentence is wanted, and no page.
@@ -108,6 +111,7 @@ pub struct HttpServer {
     /// Where it encrypts.
     tls: Option<TlsConnector>,
     base: Url,
+    lookups: Lookups,
     key: Option<Key>,
     authorization: Option<HeaderValue>,
     setting: String,
@@ -133,6 +137,7 @@ impl HttpServer {
         Ok(Self {
             tls,
             base,
+            lookups: Lookups::default(),
             key,
             authorization,
             setting,
@@ -160,7 +165,11 @@ impl HttpServer {
         let port = self.base.port_or_known_default().unwrap_or_default();
         let connecting = async {
             match self.base.host() {
-                Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
+                Some(Host::Domain(name)) => {
+                    let found = self.lookups.addresses(name).await?;
+                    let addresses = found.into_iter().map(|ip| SocketAddr::new(ip, port));
+                    TcpStream::connect(addresses.collect::<Vec<_>>().as_slice()).await
+                }
                 Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
                 Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
                 None => Err(std::io::ErrorKind::AddrNotAvailable.into()),
@@ -198,6 +207,7 @@ impl HttpServer {
         request: Request<Full<Bytes>>,
         room: &Room,
     ) -> Result<Reply, NoReply> {
+        let (stream, head) = UntilHead::new(stream);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
@@ -206,6 +216,7 @@ impl HttpServer {
         let exchange = async {
             let answer = sender.send_request(request).await;
             let answer = answer.map_err(|error| broken(&error))?;
+            head.is_there();
             let status = answer.status();
             let retry_after = retry_after(answer.headers(), SystemTime::now());
             let body = if status.is_success() {

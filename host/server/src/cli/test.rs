@@ -2,6 +2,7 @@
 
 mod calls;
 mod collections;
+mod told;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::kit::wishes::{Setup, Wish};
 use crate::kit::{KitFolder, KitHost};
 use calls::{call_and_number, trace};
 use collections::Collections;
+use told::{not_scheduled, without_log};
 
 const TASK: &str = "test";
 const SPACE: &str = "default";
@@ -256,7 +258,7 @@ impl Bench {
         }
         let schedule = self.client.in_space(Method::PUT, &["tasks", TASK]);
         let scheduled = self.client.call(schedule.json(&body)).await;
-        scheduled.map_err(|why| self.not_scheduled(command, why))?;
+        scheduled.map_err(|why| not_scheduled(self.source_of_params(command), why))?;
         let task = self.until_it_ends().await?;
         let collections = self.collections(&space, stream.as_ref());
         let differences = collections.differences(&*self.documents()?).await?;
@@ -270,26 +272,14 @@ impl Bench {
         })
     }
 
-    /// Params that its schema refuses, told with where they come from.
-    fn not_scheduled(&self, command: &Test, why: Failure) -> Failure {
-        let from = match &command.params {
-            Some(_) => "are those of --params",
-            None if self.fixtures.params.is_some() => "are those of the fixtures' params.json",
-            None => {
+    fn source_of_params(&self, command: &Test) -> &'static str {
+        match (&command.params, &self.fixtures.params) {
+            (Some(_), _) => "are those of --params",
+            (None, Some(_)) => "are those of the fixtures' params.json",
+            (None, None) => {
                 "are `{}`, since none are given: write them into params.json of --fixtures, or \
-                     after --params"
+                 after --params"
             }
-        };
-        let mistakes = why.message.split_once('\n').filter(|(_, mistakes)| {
-            let mut fields = mistakes.lines().map(str::trim_start);
-            fields.all(|line| line.starts_with("params"))
-        });
-        match mistakes {
-            Some((_, mistakes)) => Failure::failed(format!(
-                "the task cannot be scheduled. Its params {from}. What its `params_schema` says to \
-                 them:\n{mistakes}"
-            )),
-            None => why,
         }
     }
 
@@ -428,17 +418,6 @@ impl Bench {
             None => format!("{status}, as it should be"),
         })
     }
-}
-
-/// A failed task without the last lines of its log: all of them were told.
-fn without_log(task: &Value) -> Value {
-    let mut task = task.clone();
-    let is_own = task["error"]["kind"] == "task";
-    let details = task.pointer_mut("/error/details").filter(|_| !is_own);
-    if let Some(details) = details.and_then(Value::as_object_mut) {
-        details.remove("log");
-    }
-    task
 }
 
 fn none_or(calls: &[String]) -> String {

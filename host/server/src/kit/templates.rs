@@ -46,7 +46,8 @@ pub(crate) fn rust(name: &str) -> Vec<File> {
         &format!("Descriptor::new(\"{name}\", env!(\"CARGO_PKG_VERSION\"))"),
     );
     let cargo = include_str!("templates/Cargo.toml.txt").replace("NAME", name);
-    let test = include_str!("templates/rust.test.sh").replace("WASM", &wasm);
+    let file_name = wasm.rsplit('/').next().unwrap_or(&wasm);
+    let test = include_str!("templates/rust.test.sh").replace("WASM", file_name);
     let once = "rustup target add wasm32-wasip2      # once\n    \
                 cargo test                           # functions here, and the component";
     let mut files = vec![

@@ -53,6 +53,14 @@ impl RunRecording {
         if !task.record {
             return Self(None);
         }
+        // An operator may have forbidden it since the task was scheduled.
+        if !core.settings.policy.may_record(&task.type_id) {
+            tracing::warn!(
+                task = %task.id, type_id = %task.type_id,
+                "a run is not recorded: the settings do not allow it to its type any more"
+            );
+            return Self(None);
+        }
         let head = head(core, claimed, version, limits);
         let lines = match Lines::begin(core, task, &head).await {
             Ok(lines) => lines,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taskhost_model::ids::{StreamKey, StreamName, TypeId};
 use taskhost_model::requester::Requester;
+use taskhost_model::status::RunState;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::error::ServiceError;
 use taskhost_service::policy::Rule;
@@ -64,6 +65,10 @@ impl Host {
     pub(crate) async fn start_on(is_allowed: bool, spoil: impl FnOnce(Stores) -> Stores) -> Self {
         let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
         let stores = spoil(in_memory(Limits::default(), clock.clone()));
+        Self::of(is_allowed, stores, clock).await
+    }
+
+    async fn of(is_allowed: bool, stores: Stores, clock: Clock) -> Self {
         let mut parts = parts(&stores, &clock);
         parts.settings.sweep_interval = Duration::from_millis(5);
         parts.settings.policy.rules = vec![Rule {
@@ -157,6 +162,33 @@ impl Host {
         made.await.unwrap();
         stream
     }
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_any_more_is_not_recorded() {
+    let host = Host::start(true).await;
+    // It fails, and waits to be tried again.
+    host.schedule("t", guest::FAILS, (false, true))
+        .await
+        .unwrap();
+    let mut revision = 0;
+    loop {
+        let tasks = &host.service.tasks;
+        let (by, key) = (somebody(), key("t"));
+        let wait = tasks.wait(&by, &key, revision, PATIENCE);
+        let view = wait.await.unwrap().unwrap();
+        let seen = view.revision();
+        if view.task.unwrap().run.state == Some(RunState::WaitingRetry) {
+            break;
+        }
+        revision = seen;
+    }
+    host.service.drain(PATIENCE).await;
+    let host = Host::of(false, host.stores, host.clock).await;
+    host.ends("t").await.unwrap();
+    let recorded = async |attempt| host.read(&somebody(), "t", Some(attempt)).await;
+    assert!(recorded(1).await.is_some());
+    assert_eq!(recorded(2).await, None);
 }
 
 #[tokio::test]

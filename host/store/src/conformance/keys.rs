@@ -60,9 +60,13 @@ impl Subject {
         Ok(claimed.iter().map(|stored| stored.task.fence()).collect())
     }
 
-    async fn holding(&self, key: &str) -> Result<u64, StoreError> {
+    async fn holders(&self, key: &str) -> Result<Vec<TaskKey>, StoreError> {
         let tasks = &self.stores.tasks;
-        tasks.holding(&space(), &type_id("hello"), key).await
+        tasks.holders(&space(), &type_id("hello"), key).await
+    }
+
+    async fn holding(&self, key: &str) -> Result<usize, StoreError> {
+        Ok(self.holders(key).await?.len())
     }
 }
 
@@ -75,6 +79,7 @@ pub(super) async fn as_many_of_a_key_are_given_as_it_allows(s: &Subject) -> Resu
     assert_eq!(s.task("a1").await?.concurrency_key.as_deref(), Some("a"));
     s.given(1, &[]).await?;
     assert_eq!((s.holding("a").await?, s.holding("c").await?), (1, 0));
+    assert_eq!(s.holders("a").await?, [key("a1")]);
     s.completed("a1", first[0], "{}").await?;
     assert_eq!(s.holding("a").await?, 0);
     s.given(1, &["a2"]).await?;
@@ -176,6 +181,26 @@ pub(super) async fn a_run_that_waits_again_gives_its_key_back(
     s.given(1, &[]).await?;
     s.wait_ms(1_000);
     s.given(1, &["retried"]).await?;
+    Ok(())
+}
+
+pub(super) async fn who_is_scheduled_again_stands_behind_older_ones(
+    s: &Subject,
+) -> Result<(), StoreError> {
+    for id in ["first", "second", "third"] {
+        s.of_key("a", &[id]).await?;
+        s.wait_ms(1);
+    }
+    let fence = s.given(1, &["first"]).await?[0];
+    s.given(1, &[]).await?;
+    s.completed("first", fence, "{}").await?;
+    // The second is ready now, and the third stands behind it.
+    s.apply("second", Event::Delete { if_version: None })
+        .await?;
+    s.of_key("a", &["second"]).await?;
+    let fence = s.given(1, &["third"]).await?[0];
+    s.completed("third", fence, "{}").await?;
+    s.given(1, &["second"]).await?;
     Ok(())
 }
 

@@ -48,14 +48,14 @@ impl RunQueue for Faulty<dyn TaskStore> {
         Faulty::read(self, "tasks.next_due", self.inner.next_due()).await
     }
 
-    async fn holding(
+    async fn holders(
         &self,
         space: &Space,
         type_id: &TypeId,
         concurrency_key: &str,
-    ) -> Result<u64, StoreError> {
-        let holding = self.inner.holding(space, type_id, concurrency_key);
-        Faulty::read(self, "tasks.holding", holding).await
+    ) -> Result<Vec<TaskKey>, StoreError> {
+        let holders = self.inner.holders(space, type_id, concurrency_key);
+        Faulty::read(self, "tasks.holders", holders).await
     }
 }
 

@@ -36,14 +36,15 @@ impl RunQueue for Memory {
         Ok(waiting.map(|entry| entry.task.run.due_at).min())
     }
 
-    async fn holding(
+    async fn holders(
         &self,
         space: &Space,
         type_id: &TypeId,
         concurrency_key: &str,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<TaskKey>, StoreError> {
         let content = self.content()?;
-        Ok(content.holding((space, type_id, concurrency_key)))
+        let holders = content.holders((space, type_id, concurrency_key));
+        Ok(holders.map(Task::key).collect())
     }
 }
 
@@ -264,13 +265,15 @@ impl Content {
         }
     }
 
-    fn holding(&self, (space, type_id, key): (&Space, &TypeId, &str)) -> u64 {
+    fn holders<'a>(
+        &'a self,
+        (space, type_id, key): (&'a Space, &'a TypeId, &'a str),
+    ) -> impl Iterator<Item = &'a Task> {
         let tasks = self.tasks.values().map(|entry| &entry.task);
-        let holding = tasks.filter(|task| {
+        tasks.filter(move |task| {
             let is_of_key = task.concurrency_key.as_deref() == Some(key);
             is_of_key && task.space == *space && task.type_id == *type_id && task.holds_key()
-        });
-        holding.count() as u64
+        })
     }
 
     /// Of those in order, as many of each concurrency key stay as it allows.
@@ -288,7 +291,7 @@ impl Content {
             let of_key = (&task.space, &task.type_id, key);
             let left = room
                 .entry(of_key)
-                .or_insert_with(|| most.saturating_sub(self.holding(of_key)));
+                .or_insert_with(|| most.saturating_sub(self.holders(of_key).count() as u64));
             let fits = *left > 0;
             *left = left.saturating_sub(1);
             fits

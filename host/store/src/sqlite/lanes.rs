@@ -18,10 +18,11 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
-use taskhost_model::ids::{Space, TypeId};
+use taskhost_model::ids::{Space, TaskId, TaskKey, TypeId};
 use taskhost_model::task::Task;
 
 use super::read_task::Stored;
+use super::row::damaged;
 use crate::error::StoreError;
 use crate::place::Place;
 use crate::queue::ClaimableType;
@@ -34,6 +35,10 @@ pub(super) const SELECT_READY: &str = "\
 pub(super) const COUNT_HOLDING: &str = "\
     SELECT count(*) FROM tasks INDEXED BY tasks_holding WHERE type = ?1 AND space = ?2 \
     AND concurrency_key = ?3 AND holds_key = 1";
+/// Which.
+pub(super) const SELECT_HOLDERS: &str = "\
+    SELECT id FROM tasks INDEXED BY tasks_holding WHERE type = ?1 AND space = ?2 \
+    AND concurrency_key = ?3 AND holds_key = 1 ORDER BY id";
 /// Whether anybody stands behind.
 pub(super) const IS_ANY_BEHIND: &str =
     "SELECT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_behind_runs WHERE place = 5)";
@@ -85,8 +90,23 @@ impl Lane {
         (&self.type_id, &self.space, &self.key)
     }
 
-    /// How many hold the key.
-    pub(super) fn holding(&self, connection: &Connection) -> Result<u64, StoreError> {
+    /// Who holds the key, of a lane in this space.
+    pub(super) fn holders(
+        &self,
+        connection: &Connection,
+        space: &Space,
+    ) -> Result<Vec<TaskKey>, StoreError> {
+        let mut select = connection.prepare_cached(SELECT_HOLDERS)?;
+        let ids = select.query_map(self.parts(), |row| row.get::<_, String>(0))?;
+        let holder = |id: rusqlite::Result<String>| {
+            let (space, id) = (space.clone(), TaskId::parse(&id?).map_err(damaged)?);
+            Ok(TaskKey { space, id })
+        };
+        ids.map(holder).collect()
+    }
+
+    /// How many hold it.
+    fn holding(&self, connection: &Connection) -> Result<u64, StoreError> {
         let mut count = connection.prepare_cached(COUNT_HOLDING)?;
         let count: i64 = count.query_row(self.parts(), |row| row.get(0))?;
         Ok(count.cast_unsigned())
@@ -113,8 +133,11 @@ pub(super) fn move_on(
     }
     let is_in_turn = |holds: bool, place: i64| holds || place == Place::Ready as i64;
     let lane = Lane::of(&stored.task);
-    // Who gives the key back and is ready again may stand after others in the queue.
-    let stays = (holds || !held && is_in_turn(holds, place)) && lane == Lane::of(task);
+    // Who gives the key back and is ready again may stand after others in the queue, and so may
+    // who is scheduled again.
+    let is_same_turn = stored.task.created_at == task.created_at;
+    let waits_on = !held && is_in_turn(holds, place) && is_same_turn;
+    let stays = (holds || waits_on) && lane == Lane::of(task);
     match lane.filter(|_| is_in_turn(held, stored.place) && !stays) {
         Some(lane) => lane.let_next(connection),
         None => Ok(()),

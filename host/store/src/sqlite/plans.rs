@@ -149,6 +149,14 @@ fn lanes_are_found_by_their_key() {
            (type=? AND space=? AND concurrency_key=?)"],
     );
     check(
+        lanes::SELECT_HOLDERS,
+        &[
+            "SEARCH tasks USING INDEX tasks_holding \
+             (type=? AND space=? AND concurrency_key=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    );
+    check(
         lanes::IS_ANY_BEHIND,
         &[
             "SCAN CONSTANT ROW",

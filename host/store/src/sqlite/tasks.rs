@@ -76,14 +76,15 @@ impl RunQueue for Sqlite {
         self.tasks.readers.find(next_due).await
     }
 
-    async fn holding(
+    async fn holders(
         &self,
         space: &Space,
         type_id: &TypeId,
         concurrency_key: &str,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<TaskKey>, StoreError> {
         let lane = lanes::Lane::new(type_id, space, concurrency_key);
-        let read = move |connection: &Connection| lane.holding(connection);
+        let space = space.clone();
+        let read = move |connection: &Connection| lane.holders(connection, &space);
         self.tasks.readers.find(read).await
     }
 }

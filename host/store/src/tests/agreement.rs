@@ -299,8 +299,8 @@ impl Pair {
         for type_name in TYPES {
             for key in KEYS.into_iter().flatten() {
                 let (space, type_id) = (given::space(), given::type_id(type_name));
-                let mine = ours.holding(&space, &type_id, key).await.unwrap();
-                let other = theirs.holding(&space, &type_id, key).await.unwrap();
+                let mine = ours.holders(&space, &type_id, key).await.unwrap();
+                let other = theirs.holders(&space, &type_id, key).await.unwrap();
                 assert_eq!(mine, other, "{type_name} {key}");
             }
         }

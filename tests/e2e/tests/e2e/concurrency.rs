@@ -111,3 +111,23 @@ async fn a_child_cannot_wait_for_its_own_parent() {
     let another = host.reaches("another", "completed").await;
     assert_eq!(another["payload"]["child"], "completed", "{another:#}");
 }
+
+#[tokio::test]
+async fn of_two_that_would_wait_for_each_others_child_one_is_refused() {
+    let host = home().start().await;
+    for (id, key, child) in [("p", "a", "b"), ("q", "b", "a")] {
+        let params = json!({"key": key, "ms": 700, "child": child});
+        host.schedule(id, GUEST, params).await;
+    }
+    let mut ends = Vec::new();
+    for id in ["p", "q"] {
+        let ended = host.reaches(id, "completed").await;
+        ends.push(ended["payload"]["child"].clone());
+    }
+    let refused: Vec<_> = ends.iter().filter(|end| end.is_object()).collect();
+    assert_eq!(refused.len(), 1, "{ends:?}");
+    assert_eq!(refused[0]["code"], "conflict", "{ends:?}");
+    let message = refused[0]["message"].as_str().unwrap();
+    assert!(message.contains("by way of its own children"), "{message}");
+    assert!(ends.contains(&json!("completed")), "{ends:?}");
+}

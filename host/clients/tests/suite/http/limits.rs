@@ -34,6 +34,11 @@ async fn absurd_requests_are_refused_before_anything_is_sent() {
             ErrorCode::Invalid,
         ),
         (with(good(), "connection", "upgrade"), ErrorCode::Invalid),
+        (
+            with(good(), "X-HTTP-Method-Override", "DELETE"),
+            ErrorCode::Invalid,
+        ),
+        (with(good(), "x-original-url", "/admin"), ErrorCode::Invalid),
         (with(good(), "x", &"a".repeat(33_000)), ErrorCode::TooLarge),
         (many, ErrorCode::TooLarge),
         (large, ErrorCode::TooLarge),
@@ -220,4 +225,28 @@ async fn an_attempt_sends_so_many_requests_and_no_more() {
     let codes: Vec<_> = refused.map(|error| error.code).collect();
     assert!(!codes.is_empty() && codes.iter().all(|code| *code == ErrorCode::QuotaExceeded));
     assert_eq!(server.seen().len(), 1_000);
+}
+
+#[tokio::test]
+async fn interim_answers_have_an_end() {
+    const INTERIM: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let some = |_: &str| [INTERIM.repeat(3), answer("200 OK", "", "there")].concat();
+    let server = Server::new(some).await;
+    let bench = reaching(&[&server.origin]).await;
+    let response = get(&bench, server.url("/")).await.unwrap();
+    assert_eq!((response.status, &*response.body), (200, &b"there"[..]));
+    let server = Server::endless(INTERIM, INTERIM).await;
+    let bench = reaching(&[&server.origin]).await;
+    let error = get(&bench, server.url("/")).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::TooLarge, "{error}");
+    assert!(error.message.contains("does not end"), "{error}");
+    let server = Server::new(|_| {
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".to_vec()
+    })
+    .await;
+    let bench = reaching(&[&server.origin]).await;
+    assert_eq!(
+        code(get(&bench, server.url("/")).await),
+        ErrorCode::Unavailable
+    );
 }

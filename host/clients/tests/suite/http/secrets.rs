@@ -159,3 +159,18 @@ async fn a_redirect_that_has_a_secret_in_it_is_not_followed() {
     );
     assert!(other.seen().is_empty(), "{:?}", other.seen());
 }
+
+/// What is masked where the secret cannot come from would tell that a guess is right.
+#[tokio::test]
+async fn who_cannot_know_a_secret_is_answered_as_it_is() {
+    let echo = |seen: &str| answer("200 OK", "", seen.split(' ').nth(1).unwrap());
+    let (knows, other) = (Server::new(echo).await, Server::new(echo).await);
+    let bench = reaching(&[&knows.origin, &other.origin]).await;
+    let guess = format!("/?{SECRET}");
+    let from_other = bench.clients.http.send(request("GET", other.url(&guess)));
+    let from_other = from_other.await.unwrap();
+    assert_eq!(text(&from_other), guess);
+    assert!(from_other.url.ends_with(&guess), "{}", from_other.url);
+    let from_knows = bench.clients.http.send(request("GET", knows.url(&guess)));
+    assert!(!text(&from_knows.await.unwrap()).contains(SECRET));
+}
