@@ -6,8 +6,8 @@
 # Above it stands what each step took. A step's output is shown when it fails, and kept in
 # target/test-logs in any case.
 #
-#   tests/run.sh          what a change has to pass; the examples in Python and JavaScript only where
-#                         their kits are there already
+#   tests/run.sh          what a change has to pass; the examples in Python and JavaScript only
+#                         where their kits are there already
 #   tests/run.sh --full   the same with those kits, a real small language model, and the quality
 #                         report with its baseline; what CI runs
 #   tests/run.sh --all    the same with the host as it is released, more cases of each random test,

@@ -1,8 +1,8 @@
 //! Names of the network as the system resolves them, without ever taking more than a few threads.
 //!
 //! # Guarantees
-//! 1. Of one name there is one lookup at a time; whoever wants the same waits for it. So a task type
-//!    has no more of them than there are names that it may reach, however often it asks.
+//! 1. Of one name there is one lookup at a time; whoever wants the same waits for it. So a task
+//!    type has no more of them than there are names that it may reach, however often it asks.
 //! 2. At most [`LOOKUPS_AT_ONCE`] lookups hold a thread, those among them that nobody waits for any
 //!    more: the system's resolver cannot be told to stop.
 

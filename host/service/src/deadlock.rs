@@ -4,8 +4,8 @@
 //! # How it works
 //! From the key that the child needs to the tasks that hold it, from those to their children that
 //! have not ended, from a child that stands behind to the key that it waits for, and on. The child
-//! is stuck when the key has no room and every way from it leads to the run that spawns it, or to an
-//! ancestor of that.
+//! is stuck when the key has no room and every way from it leads to the run that spawns it, or to
+//! an ancestor of that.
 
 use std::collections::HashMap;
 use std::future::Future;

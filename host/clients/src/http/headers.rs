@@ -106,7 +106,7 @@ fn header(name: &str, value: String) -> Result<Header, ClientError> {
     if OF_ANOTHER_REQUEST.contains(&known.as_str()) {
         return Err(ClientError::invalid(
             &field,
-            "tells many servers another method, path or host than the request has, which is what is \
+            "tells many servers another method, path or host than the request has, and than is \
              allowed: leave it out",
         ));
     }
