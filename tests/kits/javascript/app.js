@@ -1,4 +1,5 @@
-// What the kit of JavaScript has to give an author beside progress: output, clocks, errors in words.
+// What the kit of JavaScript has to give an author beside progress: log lines, clocks, errors in words.
+// It has no `console`.
 
 import { log } from "taskhost:task/log@1.0.0";
 import { sleep } from "taskhost:task/context@1.0.0";
@@ -20,8 +21,6 @@ export const task = {
     }
     const began = Date.now();
     sleep(200_000);
-    console.log("printed");
-    console.error("complained");
     log("info", "logged", undefined);
     const slept = Math.round((Date.now() - began) / 1000);
     return JSON.stringify({ slept, year: new Date().getFullYear() });

@@ -1,6 +1,7 @@
 //! `taskhost replay`: a recorded run again, in the real sandbox of this process, answered by its
 //! recording.
 
+mod found;
 mod recorded;
 
 use std::path::{Path, PathBuf};
@@ -32,8 +33,8 @@ const RECORDING_BYTES_MAX: u64 = BYTES_MAX + 64 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub struct ReplayRun {
-    /// The id of a task, of whose latest run it is, or a file that --save has written.
-    #[arg(value_name = "TASK|FILE")]
+    /// The id of a run, or of the task whose latest run it is, or a file that --save has written.
+    #[arg(value_name = "RUN|TASK|FILE")]
     pub run: String,
     /// A component in place of the recorded one, mended perhaps.
     #[arg(long, value_name = "FILE")]
@@ -99,25 +100,35 @@ async fn recording(command: &ReplayRun, client: &Client) -> Result<Vec<u8>, Fail
         let message = format!("there is no such file, and no task can have this id: {error}");
         Failure::wrong_use(message)
     })?;
+    let failure = match recorded_of(command, client, &id).await {
+        Err(failure) => failure,
+        bytes => return bytes,
+    };
+    // A host says the same of whatever somebody may not see.
+    let task = client.in_space(Method::GET, &["tasks", id.as_str()]);
+    if tasks::is_known(&client.call(task).await?) {
+        return Err(failure);
+    }
+    match found::task_of(client, &command.run).await? {
+        Some(id) => recorded_of(command, client, &id).await,
+        None => Err(Failure::failed(format!(
+            "there is no file `{id}` here, and no task or latest run of that id in space `{}`: \
+             `taskhost list` shows what there is",
+            command.target.space
+        ))),
+    }
+}
+
+async fn recorded_of(
+    command: &ReplayRun,
+    client: &Client,
+    id: &TaskId,
+) -> Result<Vec<u8>, Failure> {
     let mut request = client.in_space(Method::GET, &["tasks", id.as_str(), "recording"]);
     if let Some(attempt) = command.attempt {
         request = request.query(&[("attempt", attempt)]);
     }
-    match fetched(client, request, ("the recording", RECORDING_BYTES_MAX)).await {
-        Ok(bytes) => Ok(bytes),
-        Err(failure) => {
-            // A host says the same of whatever somebody may not see.
-            let task = client.in_space(Method::GET, &["tasks", id.as_str()]);
-            match client.call(task).await? {
-                task if tasks::is_known(&task) => Err(failure),
-                _ => Err(Failure::failed(format!(
-                    "there is no file `{id}` here, and no task of that id in space `{}`: \
-                     `taskhost list` shows what there is",
-                    command.target.space
-                ))),
-            }
-        }
-    }
+    fetched(client, request, ("the recording", RECORDING_BYTES_MAX)).await
 }
 
 async fn component(

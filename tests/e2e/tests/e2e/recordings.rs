@@ -80,6 +80,24 @@ async fn a_run_is_recorded_read_and_ends_again_as_it_did() {
     }
     // Twice as long, with bytes and errors among its answers.
     let done = recorded(&host, "steps", "checkpointed", json!({"steps": 3})).await;
+    let run = host.task("steps").await["run"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (code, by_run) = replayed(&host, &[&run]).await;
+    assert_eq!(
+        (code, &by_run["run"]),
+        (Some(0), &serde_json::json!(run)),
+        "{by_run:#}"
+    );
+    let nobodys = host
+        .cli(&["replay", "019aa000-0000-7000-8000-000000000000"])
+        .await;
+    assert!(
+        nobodys.err.contains("no task or latest run of that id"),
+        "{}",
+        nobodys.err
+    );
     let (code, said) = replayed(&host, &["steps"]).await;
     assert_eq!((code, &said["ok"]), (Some(0), &json!(true)), "{said:#}");
     assert_eq!(said["calls"]["state.save"], 3, "{said:#}");
