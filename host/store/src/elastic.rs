@@ -1,0 +1,3 @@
+//! The store on Elasticsearch.
+
+pub(crate) mod client;
