@@ -25,7 +25,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
-pub(crate) use request::{Answer, Authorization, Request};
+pub(crate) use request::{Answer, Authorization, Cause, Request};
 
 /// The first pause before a request is repeated; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -157,8 +157,7 @@ impl Client {
                 Ok(answer) => answer.error(),
                 Err(failure) => failure,
             };
-            // Callers that were refused together do not come back together.
-            let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+            let wait = jittered(pause);
             if Instant::now() + wait >= until {
                 return Err(failure);
             }
@@ -203,6 +202,11 @@ impl Client {
             repeated: false,
         })
     }
+}
+
+/// Some of a pause: callers that were refused together do not come back together.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 fn address(text: &str) -> Result<Url, StoreError> {
