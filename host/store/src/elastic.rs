@@ -18,6 +18,7 @@ pub(crate) mod client;
 mod components;
 mod documents;
 mod family;
+mod garbage;
 mod group;
 mod hot;
 mod lanes;
@@ -69,6 +70,8 @@ pub(crate) struct Elastic {
     /// How often this host has written into collections, and how much of that searches show.
     documents_written: AtomicU64,
     documents_shown: AtomicU64,
+    /// When this host has swept last.
+    swept: Mutex<Option<tokio::time::Instant>>,
     is_closed: AtomicBool,
 }
 
@@ -100,6 +103,7 @@ impl Elastic {
             last_claim_ms: AtomicI64::new(i64::MIN),
             documents_written: AtomicU64::new(0),
             documents_shown: AtomicU64::new(0),
+            swept: Mutex::default(),
             is_closed: AtomicBool::new(false),
         })
     }
@@ -114,6 +118,11 @@ impl Elastic {
             return Err(unavailable("it is closed"));
         }
         Ok(())
+    }
+
+    /// How many requests this host has sent for what is its own.
+    pub(crate) fn requests(&self) -> u64 {
+        self.client.sent()
     }
 
     /// Whether a write would succeed now.

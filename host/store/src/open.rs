@@ -263,6 +263,15 @@ impl Stores {
         }
     }
 
+    /// How many requests were sent to Elasticsearch, where the store is there.
+    #[must_use]
+    pub fn requests(&self) -> Option<u64> {
+        match &self.backend {
+            Backend::Elastic(elastic) => Some(elastic.requests()),
+            Backend::Embedded(_) | Backend::Plain => None,
+        }
+    }
+
     /// Lets lists show everything that was written: on a cluster they may be a second late. For
     /// tests.
     ///

@@ -79,11 +79,11 @@ impl Elastic {
                 Ok(None) => {}
                 Err(StoreError::Unavailable { .. })
                     if applying.sent.is_some() && Instant::now() < until => {}
-                Err(error) => return Err(self.unanswered(applying, error)),
+                Err(error) => return Err(self.unanswered(&applying, error)),
             }
             if Instant::now() >= until {
                 let error = unavailable("others keep writing to the same task");
-                return Err(self.unanswered(applying, error));
+                return Err(self.unanswered(&applying, error));
             }
             if is_read {
                 let ms = rand::rng().random_range(1..10);
@@ -91,7 +91,7 @@ impl Elastic {
             }
             current = match self.current(key).await {
                 Ok(current) => current,
-                Err(error) => return Err(self.unanswered(applying, error)),
+                Err(error) => return Err(self.unanswered(&applying, error)),
             };
             is_read = true;
         }
@@ -108,7 +108,10 @@ impl Elastic {
         if let (Some(current), Some(sent)) = (current, applying.sent.take())
             && current.hot.written == applying.written
         {
-            return self.is_written(applying, sent, current.seen).await.map(Some);
+            return self
+                .is_written(applying, sent, current.seen)
+                .await
+                .map(Some);
         }
         let now = self.clock.now();
         match decide(applying.key, hot.map(|hot| &hot.task), applying.event, now) {
@@ -130,11 +133,15 @@ impl Elastic {
         let (key, former) = (applying.key, current.map(|current| &*current.hot));
         let written = &applying.written;
         let put_apart = &mut applying.put_apart;
-        let texts = self.texts_after(key, former, &write, written, put_apart).await?;
+        let texts = self
+            .texts_after(key, former, &write, written, put_apart)
+            .await?;
         let task = write.task;
         self.before_writing(key, current, &task).await?;
         let along = &mut applying.along;
-        let claimed = self.claimed_along(along, applying.event, &task, &texts, now).await?;
+        let claimed = self
+            .claimed_along(along, applying.event, &task, &texts, now)
+            .await?;
         let stored = claimed.unwrap_or_else(|| task.clone());
         let hot = Arc::new(Hot::new(stored, texts.clone(), now, &applying.written));
         applying.sent = Some(Sent {
@@ -170,10 +177,10 @@ impl Elastic {
         next: &Task,
     ) -> Result<(), StoreError> {
         let former = current.map(|current| &current.hot.task);
-        if let Some((_, run)) = next.parent_run()
+        if let Some((parent, run)) = next.parent_run()
             && former.and_then(Task::parent_run).map(|(_, run)| run) != Some(run)
         {
-            self.enter_family(key, run).await?;
+            self.enter_family(key, &parent, run).await?;
         }
         let held = former.filter(|task| task.holds_key()).and_then(lane_of);
         match lane_of(next).filter(|_| next.holds_key()) {
@@ -201,7 +208,8 @@ impl Elastic {
             seen,
             hot: sent.hot,
         };
-        self.start_along(std::mem::take(&mut applying.along), current, queued).await;
+        self.start_along(std::mem::take(&mut applying.along), current, queued)
+            .await;
         Ok(Applied {
             outcome: Outcome::Changed,
             task: Some(sent.task),
@@ -210,7 +218,7 @@ impl Elastic {
 
     /// The caller is told nothing. If the run was claimed with the write that may be there, a later
     /// claim has to find it.
-    fn unanswered(&self, applying: Applying<'_>, error: StoreError) -> StoreError {
+    fn unanswered(&self, applying: &Applying<'_>, error: StoreError) -> StoreError {
         if applying.sent.is_some() && applying.along.is_in_the_write() {
             self.remember_unsure(applying.key, &applying.written);
         }
@@ -239,10 +247,7 @@ impl Elastic {
 }
 
 /// The write of a document over the version that is known.
-pub(super) fn to_write(
-    current: Option<&Current>,
-    hot: &Hot,
-) -> Result<group::Write, StoreError> {
+pub(super) fn to_write(current: Option<&Current>, hot: &Hot) -> Result<group::Write, StoreError> {
     let source = hot.to_json()?;
     Ok(group::Write {
         index: Index::Tasks,

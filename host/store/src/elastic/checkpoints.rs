@@ -16,7 +16,7 @@ use taskhost_model::ids::RunId;
 
 use super::Elastic;
 use super::group::{Op, Seen, Write};
-use super::names::{Index, unique};
+use super::names::{Index, task_id, unique};
 use crate::checkpoints::{Checkpoint, CheckpointStore, RunOfTask, VALUE_BYTES_MAX, counted_bytes};
 use crate::documents::may_write;
 use crate::error::StoreError;
@@ -24,7 +24,9 @@ use crate::limits::within;
 
 /// The checkpoints of a run, by key.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Content {
+pub(super) struct Content {
+    /// The id of the task's document.
+    pub(super) task: String,
     kept: BTreeMap<String, Kept>,
 }
 
@@ -51,21 +53,34 @@ impl CheckpointStore for Elastic {
         loop {
             let (seen, mut content) = self.checkpoints(run).await?;
             let others = content.kept.iter().filter(|(other, _)| *other != key);
-            let others: u64 = others.map(|(key, kept)| counted_bytes(key, kept.bytes)).sum();
+            let others: u64 = others
+                .map(|(key, kept)| counted_bytes(key, kept.bytes))
+                .sum();
             let all = usize::try_from(others + counted_bytes(key, bytes)).unwrap_or(usize::MAX);
-            within("checkpoints of the task", all, self.limits.checkpoints_bytes_max)?;
+            within(
+                "checkpoints of the task",
+                all,
+                self.limits.checkpoints_bytes_max,
+            )?;
             if !std::mem::replace(&mut is_put, true) {
                 let value = STANDARD.encode(&checkpoint.value);
-                self.put_apart(&run.task, run.fence.run, "checkpoint", &id, &value).await?;
+                self.put_apart(&run.task, run.fence.run, "checkpoint", &id, &value)
+                    .await?;
             }
             let kept = Kept {
                 id: id.clone(),
                 bytes,
                 schema_version: checkpoint.schema_version,
             };
+            content.task = task_id(&run.task);
             let former = content.kept.insert(key.to_owned(), kept);
-            if self.share("checkpoints", &name(run.fence.run), seen, &content).await? {
-                return self.remove_apart(former.map(|kept| kept.id).as_slice()).await;
+            if self
+                .share("checkpoints", &name(run.fence.run), seen, &content)
+                .await?
+            {
+                return self
+                    .remove_apart(former.map(|kept| kept.id).as_slice())
+                    .await;
             }
         }
     }
@@ -93,7 +108,10 @@ impl CheckpointStore for Elastic {
             let Some(kept) = content.kept.remove(key) else {
                 return Ok(());
             };
-            if self.share("checkpoints", &name(run.fence.run), seen, &content).await? {
+            if self
+                .share("checkpoints", &name(run.fence.run), seen, &content)
+                .await?
+            {
                 return self.remove_apart(&[kept.id]).await;
             }
         }

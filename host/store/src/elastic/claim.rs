@@ -210,14 +210,20 @@ impl Elastic {
 
     /// The next claim looks whether this write of a claim is there.
     pub(super) fn remember_unsure(&self, key: &TaskKey, written: &str) {
-        let mut unsure = self.unsure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut unsure = self
+            .unsure
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         unsure.push((key.clone(), written.to_owned()));
     }
 
     /// Runs that were claimed by writes whose answers were lost.
     async fn claimed_unsure(&self) -> Result<Vec<StoredTask>, StoreError> {
         let unsure = {
-            let mut all = self.unsure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut all = self
+                .unsure
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             std::mem::take(&mut *all)
         };
         let mut claimed = Vec::new();

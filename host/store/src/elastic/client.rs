@@ -14,6 +14,8 @@
 mod request;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use elasticsearch::auth::Credentials as ClientCredentials;
@@ -25,6 +27,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
+#[allow(unused_imports, reason = "reads of streams use all of them")]
 pub(crate) use request::{Answer, Authorization, Cause, Request};
 
 /// The first pause before a request is repeated; each further one is twice as long.
@@ -100,6 +103,7 @@ pub(crate) struct Client {
     transport: Transport,
     request_timeout: Duration,
     retry_for: Duration,
+    sent: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Client {
@@ -134,12 +138,20 @@ impl Client {
                 .map_err(|_| unavailable("the certificates of the authority are not PEM"))?;
             builder = builder.cert_validation(CertificateValidation::Full(trusted));
         }
-        let transport = builder.build().map_err(|error| unavailable(&chain(&error)))?;
+        let transport = builder
+            .build()
+            .map_err(|error| unavailable(&chain(&error)))?;
         Ok(Self {
             transport,
             request_timeout: settings.request_timeout,
             retry_for: settings.retry_for,
+            sent: Arc::default(),
         })
+    }
+
+    /// How many requests were sent, repeated ones among them.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends a request until it has an answer that is not for the moment alone; whatever its
@@ -182,6 +194,7 @@ impl Client {
     }
 
     async fn send_once(&self, request: &Request) -> Result<Answer, StoreError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let headers: HeaderMap = request.headers();
         let timeout = request.timeout.unwrap_or(self.request_timeout);
         let sent = self.transport.send(
@@ -220,7 +233,9 @@ fn address(text: &str) -> Result<Url, StoreError> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         // It would stand in every error that names the address.
-        return Err(wrong("has a user in it: give user and password apart from it"));
+        return Err(wrong(
+            "has a user in it: give user and password apart from it",
+        ));
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());

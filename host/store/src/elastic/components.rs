@@ -56,10 +56,12 @@ impl ComponentStore for Elastic {
         let upload = unique();
         let pieces: Vec<&[u8]> = bytes.chunks(PIECE_BYTES).collect();
         for (number, piece) in pieces.iter().enumerate() {
-            self.put_piece(&piece_id(&upload, number), "piece", STANDARD.encode(piece)).await?;
+            self.put_piece(&piece_id(&upload, number), "piece", STANDARD.encode(piece))
+                .await?;
         }
         let descriptor = version.descriptor.clone();
-        self.put_piece(&descriptor_id(&upload), "descriptor", descriptor).await?;
+        self.put_piece(&descriptor_id(&upload), "descriptor", descriptor)
+            .await?;
         let kept = Kept {
             version: Version {
                 descriptor: String::new(),
@@ -228,7 +230,9 @@ impl ComponentStore for Elastic {
         self.is_open()?;
         let content = self.catalog_now().await?;
         let all = content.paused.iter();
-        Ok(all.map(|(id, paused)| (id.clone(), paused.clone())).collect())
+        Ok(all
+            .map(|(id, paused)| (id.clone(), paused.clone()))
+            .collect())
     }
 }
 
@@ -304,11 +308,18 @@ fn descriptor_id(upload: &str) -> String {
 impl Content {
     /// Removes a version, and with the last one of its type what else is known of that.
     fn remove(&mut self, digest: &Digest) {
-        let Some(gone) = self.version(digest).map(|kept| kept.version.type_id.clone()) else {
+        let Some(gone) = self
+            .version(digest)
+            .map(|kept| kept.version.type_id.clone())
+        else {
             return;
         };
         self.versions.retain(|kept| kept.version.digest != *digest);
-        if self.versions.iter().all(|kept| kept.version.type_id != gone) {
+        if self
+            .versions
+            .iter()
+            .all(|kept| kept.version.type_id != gone)
+        {
             self.labels.retain(|_, owner| *owner != gone);
             self.paused.remove(&gone);
         }

@@ -59,7 +59,10 @@ impl DocumentStore for Elastic {
 
     async fn get(&self, scope: &Scope, id: &DocumentId) -> Result<Option<Document>, StoreError> {
         self.is_open()?;
-        let stored = self.group.read(Index::Documents, &document_id(scope, id)).await?;
+        let stored = self
+            .group
+            .read(Index::Documents, &document_id(scope, id))
+            .await?;
         stored.map(|stored| document(&stored)).transpose()
     }
 
@@ -193,7 +196,9 @@ impl Elastic {
             };
             self.check_fence(&run).await?;
         }
-        let each = changes.into_iter().map(|change| self.change(scope, writer, change));
+        let each = changes
+            .into_iter()
+            .map(|change| self.change(scope, writer, change));
         let answers = futures_util::future::join_all(each).await;
         self.documents_written.fetch_add(1, Ordering::SeqCst);
         answers.into_iter().collect()
@@ -215,9 +220,10 @@ fn bytes_of(source: &[u8]) -> u64 {
 }
 
 fn document(stored: &Stored) -> Result<Document, StoreError> {
-    let body: Body = serde_json::from_slice(&stored.source).map_err(|error| StoreError::Corrupt {
-        reason: format!("a document of a collection: {error}"),
-    })?;
+    let body: Body =
+        serde_json::from_slice(&stored.source).map_err(|error| StoreError::Corrupt {
+            reason: format!("a document of a collection: {error}"),
+        })?;
     Ok(Document {
         id: body.id,
         version: version(stored.seen),
@@ -242,5 +248,7 @@ fn seen(version: &str) -> Option<Seen> {
 
 /// Elasticsearch has taken something in, or not, that it should not have said of this write.
 fn odd(answer: Written) -> StoreError {
-    unavailable(&format!("an odd answer to a change of a document: {answer:?}"))
+    unavailable(&format!(
+        "an odd answer to a change of a document: {answer:?}"
+    ))
 }

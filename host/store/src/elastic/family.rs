@@ -13,22 +13,33 @@ use crate::error::StoreError;
 use crate::tasks::Children;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Content {
+pub(super) struct Content {
+    /// The id of the document of the run's task.
+    pub(super) parent: String,
     /// Ids of documents.
     children: Vec<String>,
 }
 
 impl Elastic {
     /// The task is about to become a child of the run.
-    pub(super) async fn enter_family(&self, key: &TaskKey, run: RunId) -> Result<(), StoreError> {
+    pub(super) async fn enter_family(
+        &self,
+        key: &TaskKey,
+        parent: &TaskKey,
+        run: RunId,
+    ) -> Result<(), StoreError> {
         let child = task_id(key);
         loop {
             let (seen, mut content) = self.shared::<Content>(&family_id(run)).await?;
             if content.children.contains(&child) {
                 return Ok(());
             }
+            content.parent = task_id(parent);
             content.children.push(child.clone());
-            if self.share("family", &family_id(run), seen, &content).await? {
+            if self
+                .share("family", &family_id(run), seen, &content)
+                .await?
+            {
                 return Ok(());
             }
         }

@@ -49,7 +49,7 @@ struct Content {
 /// A lane as it is at this moment.
 #[derive(Debug)]
 pub(super) struct Lane {
-    seen: Option<Seen>,
+    pub(super) seen: Option<Seen>,
     entries: Vec<Entry>,
     is_pruned: bool,
     /// How many tasks hold the key.
@@ -61,13 +61,22 @@ pub(super) struct Lane {
 impl Lane {
     /// So many more may enter.
     pub(super) fn room(&self, most: Option<u64>) -> u64 {
-        most.map_or(u64::MAX, |most| most.saturating_sub(self.entries.len() as u64))
+        most.map_or(u64::MAX, |most| {
+            most.saturating_sub(self.entries.len() as u64)
+        })
+    }
+
+    /// Whether nobody is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     fn has(&self, current: &Current) -> bool {
         let key = TaskKeyText(task_id(&current.hot.key()));
         let seen = Some(current.seen);
-        self.entries.iter().any(|entry| entry.task == key && entry.seen == seen)
+        self.entries
+            .iter()
+            .any(|entry| entry.task == key && entry.seen == seen)
     }
 }
 

@@ -39,7 +39,10 @@ impl Elastic {
         let next = last.and_then(|sort| Some(cursor(sort.first()?.as_i64()?, sort.get(1)?)));
         let ids: Vec<String> = hits.iter().map(|hit| hit.id.clone()).collect();
         let mut tasks = Vec::new();
-        for (hit, stored) in hits.iter().zip(self.group.read_all(Index::Tasks, &ids).await?) {
+        for (hit, stored) in hits
+            .iter()
+            .zip(self.group.read_all(Index::Tasks, &ids).await?)
+        {
             let Some(stored) = stored else { continue };
             let task = Hot::from_json(&stored.source)?.task;
             // Scheduled again it counts as a new one, and stands at the beginning.
@@ -55,7 +58,7 @@ impl Elastic {
         self.refresh(Index::Tasks).await?;
         let mut ids = Vec::new();
         let query = json!({ "term": { "place": "held" } });
-        self.search_all(Index::Tasks, &query, "run.id", |hit| {
+        self.search_all(Index::Tasks, &query, ("run.id", &[]), |hit| {
             ids.push(hit.id);
             Ok(ids.len() < limit)
         })
@@ -63,7 +66,13 @@ impl Elastic {
         ids.truncate(limit);
         let mut held = Vec::new();
         for ids in ids.chunks(PAGE) {
-            for stored in self.group.read_all(Index::Tasks, ids).await?.into_iter().flatten() {
+            for stored in self
+                .group
+                .read_all(Index::Tasks, ids)
+                .await?
+                .into_iter()
+                .flatten()
+            {
                 let hot = Hot::from_json(&stored.source)?;
                 held.extend((hot.place == Place::Held).then_some(hot.task));
             }
@@ -99,6 +108,7 @@ impl Elastic {
                 }
             }
             if is_last {
+                self.sweep_sometimes().await?;
                 return Ok(removed);
             }
         }
@@ -116,15 +126,20 @@ impl Elastic {
             { "exists": { "field": "parent.run" } },
         ] } });
         let mut parents = BTreeMap::new();
-        self.search_all(Index::Tasks, &query, "run.id", |hit| {
-            let child: Child =
-                serde_json::from_slice(&hit.source).map_err(|error| StoreError::Corrupt {
-                    reason: format!("the task {}: {error}", hit.id),
-                })?;
-            let (space, id) = (child.space, child.parent.task);
-            parents.insert(child.parent.run, TaskKey { space, id });
-            Ok(true)
-        })
+        self.search_all(
+            Index::Tasks,
+            &query,
+            ("run.id", &["space", "parent"]),
+            |hit| {
+                let child: Child =
+                    serde_json::from_slice(&hit.source).map_err(|error| StoreError::Corrupt {
+                        reason: format!("the task {}: {error}", hit.id),
+                    })?;
+                let (space, id) = (child.space, child.parent.task);
+                parents.insert(child.parent.run, TaskKey { space, id });
+                Ok(true)
+            },
+        )
         .await?;
         Ok(parents.into_iter().map(|(run, key)| (key, run)).collect())
     }
@@ -164,7 +179,9 @@ impl Elastic {
     /// The earliest time at which something becomes due that was not at the last claim.
     pub(super) async fn earliest_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
-        let last = self.last_claim_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let last = self
+            .last_claim_ms
+            .load(std::sync::atomic::Ordering::Relaxed);
         let last = Timestamp::from_ms(last);
         let body = json!({
             "query": { "bool": { "filter": [{ "bool": { "should": [
@@ -261,9 +278,18 @@ fn is_wanted(request: &ListRequest, task: &Task) -> bool {
     let fits = |wanted: bool| wanted;
     task.deleted_at.is_none()
         && fits(request.statuses.is_empty() || request.statuses.contains(&task.status))
-        && request.type_id.as_ref().is_none_or(|it| task.type_id == *it)
-        && request.stream.as_ref().is_none_or(|it| task.stream.as_ref() == Some(it))
-        && request.requested_by.as_ref().is_none_or(|it| task.requested_by == *it)
+        && request
+            .type_id
+            .as_ref()
+            .is_none_or(|it| task.type_id == *it)
+        && request
+            .stream
+            .as_ref()
+            .is_none_or(|it| task.stream.as_ref() == Some(it))
+        && request
+            .requested_by
+            .as_ref()
+            .is_none_or(|it| task.requested_by == *it)
 }
 
 fn cursor(created_ms: i64, run: &Value) -> String {

@@ -73,7 +73,11 @@ impl Recent {
     /// Somebody else has written it: what is known is not true any more.
     pub(super) fn forget(&self, key: &TaskKey, stale: Seen) {
         let mut inner = self.inner();
-        if inner.documents.get(key).is_some_and(|entry| entry.seen <= stale) {
+        if inner
+            .documents
+            .get(key)
+            .is_some_and(|entry| entry.seen <= stale)
+        {
             // The version stays, so that no search brings it back.
             inner.put(key, stale, None);
         }
@@ -174,7 +178,11 @@ impl Inner {
             let Some((age, key)) = self.order.pop_front() else {
                 return;
             };
-            if self.documents.get(&key).is_some_and(|entry| entry.age == age) {
+            if self
+                .documents
+                .get(&key)
+                .is_some_and(|entry| entry.age == age)
+            {
                 self.take_out(&key);
             }
         }
@@ -185,7 +193,8 @@ impl Inner {
             return;
         };
         if let Some(hot) = entry.hot {
-            self.claimable.remove(&(hot.task.type_id.clone(), turn(&hot)));
+            self.claimable
+                .remove(&(hot.task.type_id.clone(), turn(&hot)));
         }
     }
 }

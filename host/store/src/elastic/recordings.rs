@@ -82,7 +82,8 @@ impl RecordingStore for Elastic {
             let one = &mut all.attempts[number];
             // Only this lease writes under this name, one piece after the other.
             let id = piece_id(one.id, one.pieces);
-            self.put_apart(&run.task, run.fence.run, "recording", &id, &text).await?;
+            self.put_apart(&run.task, run.fence.run, "recording", &id, &text)
+                .await?;
             one.pieces += 1;
             one.bytes += piece.len() as u64;
             if self.share(KIND, &name(run.fence.run), seen, &all).await? {
@@ -129,7 +130,7 @@ impl RecordingStore for Elastic {
         self.refresh(Index::Shared).await?;
         let mut found = Vec::new();
         let query = json!({ "term": { "kind": KIND } });
-        self.search_all(Index::Shared, &query, "name", |hit| {
+        self.search_all(Index::Shared, &query, ("name", &["content"]), |hit| {
             found.push((hit.seen, content::<Content>(&hit.id, &hit.source)?));
             Ok(true)
         })

@@ -67,17 +67,17 @@ impl Elastic {
     }
 
     /// Everything that this query finds, a page at a time, sorted by a field that no two have in
-    /// common; until `each` answers false.
+    /// common; until `each` answers false. With these fields of the source.
     pub(super) async fn search_all(
         &self,
         index: Index,
         query: &Value,
-        unique_field: &str,
+        (unique_field, fields): (&str, &[&str]),
         mut each: impl FnMut(Hit) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         let mut body = json!({
             "query": query, "size": PAGE, "sort": [{ unique_field: "asc" }],
-            "track_total_hits": false, "seq_no_primary_term": true,
+            "track_total_hits": false, "seq_no_primary_term": true, "_source": fields,
         });
         loop {
             let hits = self.search(index, &body).await?;
@@ -99,13 +99,18 @@ impl Elastic {
     /// The answer to a search.
     pub(super) async fn ask(&self, index: Index, body: &Value) -> Result<Answer, StoreError> {
         let path = format!("{}/_search", self.names.alias(index));
-        self.client.expect(&Request::post(path).json(body), &[200]).await
+        self.client
+            .expect(&Request::post(path).json(body), &[200])
+            .await
     }
 
     /// From now on searches show what was written before.
     pub(super) async fn refresh(&self, index: Index) -> Result<(), StoreError> {
         let path = format!("{}/_refresh", self.names.alias(index));
-        self.client.expect(&Request::post(path), &[200]).await.map(drop)
+        self.client
+            .expect(&Request::post(path), &[200])
+            .await
+            .map(drop)
     }
 
     /// For each of these the first runs that are due, after a place in the queue.
@@ -126,7 +131,10 @@ impl Elastic {
             lines.push_str(&due.body(now, size).to_string());
             lines.push('\n');
         }
-        let answer = self.client.expect(&Request::post("_msearch").lines(lines), &[200]).await?;
+        let answer = self
+            .client
+            .expect(&Request::post("_msearch").lines(lines), &[200])
+            .await?;
         #[derive(Deserialize)]
         struct All<'a> {
             #[serde(borrow)]
@@ -179,7 +187,9 @@ impl Hit {
     /// It as a task's document.
     pub(super) fn task(self) -> Result<Current, StoreError> {
         let hot = std::sync::Arc::new(Hot::from_json(&self.source)?);
-        let seen = self.seen.ok_or_else(|| unavailable("a hit has no version"))?;
+        let seen = self
+            .seen
+            .ok_or_else(|| unavailable("a hit has no version"))?;
         Ok(Current { seen, hot })
     }
 }
@@ -196,7 +206,10 @@ fn hits(answer: &Answer, answered: Answered<'_>) -> Result<Vec<Hit>, StoreError>
     let hits = answered.hits.map(|hits| hits.hits).unwrap_or_default();
     let each = hits.into_iter().map(|hit| Hit {
         id: hit.id,
-        seen: hit.number.zip(hit.term).map(|(number, term)| Seen { term, number }),
+        seen: hit
+            .number
+            .zip(hit.term)
+            .map(|(number, term)| Seen { term, number }),
         source: hit
             .source
             .map(|raw| answer.body.slice_ref(raw.get().as_bytes()))

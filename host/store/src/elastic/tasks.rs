@@ -42,7 +42,8 @@ impl RunQueue for Elastic {
         concurrency_key: &str,
     ) -> Result<u64, StoreError> {
         self.is_open()?;
-        self.holding_in(&lane_id(space, type_id, concurrency_key)).await
+        self.holding_in(&lane_id(space, type_id, concurrency_key))
+            .await
     }
 }
 
@@ -55,7 +56,10 @@ impl TaskStore for Elastic {
     }
 
     async fn get(&self, key: &TaskKey) -> Result<Option<Task>, StoreError> {
-        Ok(self.visible(key).await?.map(|current| current.hot.task.clone()))
+        Ok(self
+            .visible(key)
+            .await?
+            .map(|current| current.hot.task.clone()))
     }
 
     async fn read(&self, key: &TaskKey) -> Result<Option<StoredTask>, StoreError> {

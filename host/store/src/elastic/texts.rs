@@ -130,7 +130,7 @@ impl Elastic {
         content: &str,
     ) -> Result<(), StoreError> {
         let source = json!({
-            "task": task_id(key), "run": run, "kind": kind, "at": wall_clock(),
+            "name": id, "task": task_id(key), "run": run, "kind": kind, "at": wall_clock(),
             "content": content,
         });
         let write = Write {

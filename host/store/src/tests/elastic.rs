@@ -2,6 +2,11 @@
 //! names one by TASKHOST_ELASTICSEARCH_URL. Without it nothing is tested here, and each test says
 //! so.
 
+mod hosts;
+mod indices;
+mod proxy;
+mod trouble;
+
 use std::sync::Mutex;
 
 use serde_json::Value;

@@ -87,7 +87,10 @@ impl Elastic {
     }
 
     fn without(&self, wanted: &ClaimableType) -> Vec<String> {
-        wanted.runs_per_key.map(|most| self.blocked.of(most)).unwrap_or_default()
+        wanted
+            .runs_per_key
+            .map(|most| self.blocked.of(most))
+            .unwrap_or_default()
     }
 
     /// What this host has written itself and no search may show yet.
@@ -161,7 +164,9 @@ impl Elastic {
         }
         let lanes = page.iter().filter(|current| !current.hot.task.holds_key());
         let lanes: BTreeSet<String> = lanes.filter_map(|current| current.hot.lane()).collect();
-        let new = lanes.into_iter().filter(|lane| !queue.rooms.contains_key(lane));
+        let new = lanes
+            .into_iter()
+            .filter(|lane| !queue.rooms.contains_key(lane));
         let new: Vec<String> = new.collect();
         let looked = join_all(new.iter().map(|lane| self.lane(lane))).await;
         for (name, lane) in new.into_iter().zip(looked) {
@@ -252,7 +257,10 @@ fn in_turn(queues: Vec<Queue<'_>>, limit: usize) -> (Vec<Choice<'_>>, Vec<Curren
             }
         }
         if chosen.len() == before {
-            return (chosen, queues.into_iter().flat_map(|(_, queue)| queue).collect());
+            return (
+                chosen,
+                queues.into_iter().flat_map(|(_, queue)| queue).collect(),
+            );
         }
     }
 }

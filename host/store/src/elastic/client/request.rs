@@ -17,6 +17,7 @@ use crate::error::StoreError;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Authorization(HeaderValue);
 
+#[allow(dead_code, reason = "reads of streams use it")]
 impl Authorization {
     /// The value of an `Authorization` header; none when it cannot be one.
     pub(crate) fn new(header: &str) -> Option<Self> {
@@ -45,6 +46,7 @@ pub(crate) struct Request {
     by: Option<Authorization>,
 }
 
+#[allow(dead_code, reason = "reads of streams use it")]
 impl Request {
     fn new(method: Method, path: impl Into<String>) -> Self {
         Self {
@@ -62,11 +64,6 @@ impl Request {
     /// Reads.
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::Get, path)
-    }
-
-    /// Looks whether it is there.
-    pub(crate) fn head(path: impl Into<String>) -> Self {
-        Self::new(Method::Head, path)
     }
 
     /// Asks, or writes.
@@ -90,12 +87,6 @@ impl Request {
         self
     }
 
-    /// With this text as JSON body.
-    pub(crate) fn text(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Some(body.into());
-        self
-    }
-
     /// With a body of JSON lines, as `_bulk` takes it.
     pub(crate) fn lines(mut self, body: impl Into<Bytes>) -> Self {
         self.is_lines = true;
@@ -104,6 +95,10 @@ impl Request {
     }
 
     /// With a parameter.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "texts, numbers and booleans are given as they come"
+    )]
     pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.query.push((name, value.to_string()));
         self
@@ -252,7 +247,10 @@ mod tests {
         let full = answer(429, &full.replace('\n', " "));
         assert!(!full.is_for_the_moment());
         assert!(matches!(full.error(), StoreError::DiskFull));
-        let busy = answer(429, r#"{"error":{"type":"es_rejected_execution_exception"}}"#);
+        let busy = answer(
+            429,
+            r#"{"error":{"type":"es_rejected_execution_exception"}}"#,
+        );
         assert!(busy.is_for_the_moment());
         assert!(matches!(busy.error(), StoreError::Unavailable { .. }));
     }
@@ -260,9 +258,18 @@ mod tests {
     #[test]
     fn a_reason_is_told_whatever_form_it_has() {
         for (body, expected) in [
-            (r#"{"error":{"type":"x","reason":"because","root_cause":[]}}"#, "because"),
-            (r#"{"error":{"type":"x","reason":"a","root_cause":[{"type":"y","reason":"b"}]}}"#, "b"),
-            (r#"{"error":"Incorrect HTTP method"}"#, "Incorrect HTTP method"),
+            (
+                r#"{"error":{"type":"x","reason":"because","root_cause":[]}}"#,
+                "because",
+            ),
+            (
+                r#"{"error":{"type":"x","reason":"a","root_cause":[{"type":"y","reason":"b"}]}}"#,
+                "b",
+            ),
+            (
+                r#"{"error":"Incorrect HTTP method"}"#,
+                "Incorrect HTTP method",
+            ),
             ("<html>", "no reason given"),
             ("", "no reason given"),
         ] {

@@ -39,7 +39,10 @@ impl Elastic {
         let is_too_large = bytes > BODY_BYTES_MAX;
         if is_too_large || if_seen == Some(None) {
             // Nothing can be written; what is said depends on what is there.
-            let there = self.group.look(Index::Documents, &document_id(scope, &id)).await?;
+            let there = self
+                .group
+                .look(Index::Documents, &document_id(scope, &id))
+                .await?;
             return Ok(Err(match (there, if_seen) {
                 (Some(_), _) if is_new => ChangeRefused::Conflict,
                 (None, Some(_)) => ChangeRefused::NotFound,
@@ -77,17 +80,15 @@ impl Elastic {
         }
     }
 
-    async fn there(
-        &self,
-        scope: &Scope,
-        id: &DocumentId,
-        own: &str,
-    ) -> Result<There, StoreError> {
+    async fn there(&self, scope: &Scope, id: &DocumentId, own: &str) -> Result<There, StoreError> {
         #[derive(Deserialize)]
         struct Version {
             version: String,
         }
-        let stored = self.group.read(Index::Documents, &document_id(scope, id)).await?;
+        let stored = self
+            .group
+            .read(Index::Documents, &document_id(scope, id))
+            .await?;
         let Some(stored) = stored else {
             return Ok(There::Nothing);
         };

@@ -95,7 +95,10 @@ pub(super) async fn send(client: Client, names: Names, batch: Vec<Waiting>) {
     }
     let request = Request::post("_bulk")
         .with("require_alias", true)
-        .with("filter_path", "items.*.status,items.*._seq_no,items.*._primary_term,items.*.error")
+        .with(
+            "filter_path",
+            "items.*.status,items.*._seq_no,items.*._primary_term,items.*.error",
+        )
         .lines(body);
     let answered = match client.expect(&request, &[200]).await {
         Ok(answer) => answer
@@ -110,7 +113,10 @@ pub(super) async fn send(client: Client, names: Names, batch: Vec<Waiting>) {
                 let _ = waiting.tell.send(written(result, is_repeated));
             }
         }
-        Ok(_) => fail(batch, &unavailable("Elasticsearch has not answered each write")),
+        Ok(_) => fail(
+            batch,
+            &unavailable("Elasticsearch has not answered each write"),
+        ),
         Err(error) => fail(batch, &error),
     }
 }

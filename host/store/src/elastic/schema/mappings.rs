@@ -9,7 +9,8 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
     match index {
         Index::Tasks => tasks(),
         Index::Texts => json!({
-            "task": keyword(), "run": keyword(), "kind": keyword(), "at": date(),
+            "name": keyword(), "task": keyword(), "run": keyword(), "kind": keyword(),
+            "at": date(),
             "content": kept(),
         }),
         Index::Shared => json!({ "kind": keyword(), "name": keyword(), "content": kept() }),
@@ -91,6 +92,10 @@ mod tests {
         let names: Vec<&str> = found.iter().map(String::as_str).collect();
         let digest = super::super::super::names::hash(&names);
         let known = (super::super::VERSION, digest.as_str());
-        assert_eq!(known, (1, "3b3897dc25f8b2929e27266dcf69f06592e9552b"), "{names:#?}");
+        assert_eq!(
+            known,
+            (1, "3b3897dc25f8b2929e27266dcf69f06592e9552b"),
+            "{names:#?}"
+        );
     }
 }
