@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 use taskhost_model::time::Clock;
 
+use super::agreement::Pair;
 use crate::conformance::{self, Subject, given};
 use crate::elastic::client::{Client, Request};
 use crate::limits::Limits;
@@ -100,4 +101,15 @@ suite! {
     it_queues_and_lists_as_the_suite_wants: of_tasks;
     it_keeps_documents_as_the_suite_wants: of_documents;
     it_keeps_components_as_the_suite_wants: of_components;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_agrees_with_memory() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    for _ in 0..5 {
+        Pair::new(cluster.subject().await).await.run_some(40).await;
+    }
+    cluster.clear().await;
 }

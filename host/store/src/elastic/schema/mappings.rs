@@ -94,7 +94,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (1, "3b3897dc25f8b2929e27266dcf69f06592e9552b"),
+            (1, "0b861a2c40fd5ad0e64be43ba5914602d0215709"),
             "{names:#?}"
         );
     }
