@@ -1,13 +1,14 @@
 //! Measures the store on Elasticsearch: schedules, claims and ends a second, and requests for each
 //! task.
 //!
-//! `tests/elasticsearch/with.sh cargo run --release -p taskhost-store --example elastic_rates`
+//! `tests/elasticsearch/with.sh cargo run --release -p taskhost-store --example elastic_rates
+//! [TASKS]`, with TASKHOST_ELASTICSEARCH_ON_DISK set for figures of a disk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taskhost_model::ids::{Digest, Incarnation, RunId, Space, TaskId, TaskKey, TypeId};
-use taskhost_model::time::{Clock, Timestamp};
+use taskhost_model::time::Clock;
 use taskhost_store::components::{Version, VersionState};
 use taskhost_store::event::{Event, NewRun, RunEvent, RunReport};
 use taskhost_store::limits::Limits;
@@ -32,31 +33,31 @@ async fn main() -> Result<(), Failure> {
     };
     let settings = ElasticSettings {
         connection: ElasticConnection::new(&variable("URL")?, credentials),
-        prefix: format!(
-            ".rates-{}",
-            Timestamp::from_ms(Clock::System.now().as_ms()).as_ms()
-        ),
+        prefix: format!(".rates-{}", Clock::System.now().as_ms()),
         limits: Limits::default(),
     };
     let streams = in_memory(Limits::default(), Clock::System).streams;
     let stores = open_elastic(&settings, Clock::System, streams).await?;
     stores.components.put(&version()?, Arc::from([])).await?;
+    let tasks = std::env::args()
+        .nth(1)
+        .map_or(Ok(TASKS), |text| text.parse())?;
     // A young Java is several times slower.
-    schedule(&stores, "warm", TASKS / 2).await?;
+    schedule(&stores, "warm", tasks / 2).await?;
     drain(&stores).await?;
-    for (name, count, callers) in [("alone", 500, 1), ("some", TASKS / 4, 16)] {
+    for (name, count, callers) in [("alone", tasks / 40, 1), ("some", tasks / 4, 16)] {
         let took = Measure::begin(&stores);
         schedule_by(&stores, name, count, callers).await?;
         took.say(&format!("schedule, {callers} at once"), &stores, count);
         drain(&stores).await?;
     }
     let took = Measure::begin(&stores);
-    schedule(&stores, "queue", TASKS).await?;
-    took.say(&format!("schedule, {CALLERS} at once"), &stores, TASKS);
+    schedule(&stores, "queue", tasks).await?;
+    took.say(&format!("schedule, {CALLERS} at once"), &stores, tasks);
     let took = Measure::begin(&stores);
     let count = drain(&stores).await?;
     took.say("claim 64 and complete", &stores, count);
-    along(&stores, TASKS).await
+    along(&stores, tasks).await
 }
 
 /// What something takes.
@@ -207,10 +208,9 @@ impl Reservation for Slot {
     }
 
     fn start(self: Box<Self>, claimed: Vec<StoredTask>) {
-        for run in claimed.into_iter().take(1) {
+        if let Some(run) = claimed.into_iter().next() {
             // The measurement may be over.
             let _ = self.tell.send((run, self.permit));
-            return;
         }
     }
 }

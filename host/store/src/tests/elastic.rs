@@ -108,8 +108,8 @@ async fn it_agrees_with_memory() {
     let Some(cluster) = Cluster::find() else {
         return;
     };
-    for _ in 0..5 {
-        Pair::new(cluster.subject().await).await.run_some(40).await;
+    for _ in 0..3 {
+        Pair::new(cluster.subject().await).await.run_some(25).await;
     }
     cluster.clear().await;
 }
