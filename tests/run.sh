@@ -8,8 +8,8 @@
 #
 #   tests/run.sh          what a change has to pass; the examples in Python and JavaScript only
 #                         where their kits are there already
-#   tests/run.sh --full   the same with those kits, a real small language model, and the quality
-#                         report with its baseline; what CI runs
+#   tests/run.sh --full   the same with those kits, a real small language model, a real
+#                         Elasticsearch, and the quality report with its baseline; what CI runs
 #   tests/run.sh --all    the same with the host as it is released, more cases of each random test,
 #                         and a minute of fuzzing a target; what an issue closes on, together with
 #                         tests/soak.sh
@@ -142,6 +142,8 @@ for language in python javascript; do
 done
 if [ "$mode" != quick ]; then
     step "a real small model" tests/small-model.sh
+    step "a real Elasticsearch" tests/elasticsearch/with.sh \
+        cargo test --quiet --no-fail-fast --workspace --lib elastic
     step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
     show=1 step "quality" target/debug/taskhost-quality
 fi
