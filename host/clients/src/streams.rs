@@ -84,7 +84,7 @@ impl Streams {
     pub async fn describe(&self, name: &str) -> Result<String, ClientError> {
         let grant = self.granted("streams.describe", name)?;
         let read = async {
-            let stream = grant.store.get(&grant.key).await?;
+            let stream = grant.store.get(&grant.requester, &grant.key).await?;
             let stream =
                 stream.ok_or_else(|| taskhost_store::error::StoreError::UnknownStream {
                     name: name.to_owned(),
@@ -92,8 +92,10 @@ impl Streams {
             let mut about = json!({
                 "name": stream.name,
                 "documents": stream.documents,
-                "bytes": stream.bytes,
             });
+            if let Some(bytes) = stream.bytes {
+                about["bytes"] = json!(bytes);
+            }
             if let Some(text) = stream.settings.description {
                 about["description"] = json!(text);
             }
@@ -117,11 +119,12 @@ impl Streams {
         let query = request::query(query)?;
         let count = async {
             let _turn = grant.turns.turn().await;
-            let value = grant
+            let count = grant
                 .store
                 .count(&grant.requester, &grant.key, &query)
                 .await?;
-            Ok(json!({"value": value, "relation": "eq"}).to_string())
+            let relation = if count.exact { "eq" } else { "lte" };
+            Ok(json!({"value": count.value, "relation": relation}).to_string())
         };
         self.0.scope.unless_stopped(count).await
     }

@@ -120,7 +120,7 @@ async fn check(s: &Subject, texts: &[String], conditions: &[Condition]) {
             "{condition:?}"
         );
         let count = streams.count(&given::reader(), &key, &query).await.unwrap();
-        assert_eq!(count, matching.len() as u64, "{condition:?}");
+        assert_eq!(count.value, matching.len() as u64, "{condition:?}");
     }
     s.stores.streams.delete(&key).await.unwrap();
 }
