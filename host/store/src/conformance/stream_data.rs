@@ -19,6 +19,11 @@ fn numbered(count: i64) -> Vec<StreamDocument> {
     (0..count).map(each).collect()
 }
 
+/// A document with a time and no more.
+fn timed(at_ms: i64) -> StreamDocument {
+    document(at_ms, &json!({"@timestamp": at_ms}).to_string())
+}
+
 pub(super) async fn streams_are_made_changed_and_listed(s: &Subject) -> Result<(), StoreError> {
     let streams = &s.stores.streams;
     let mut settings = StreamSettings::default();
@@ -148,7 +153,7 @@ async fn all_pages(
         };
         s.stores
             .streams
-            .ingest(&key, vec![document(far, "{}")])
+            .ingest(&key, vec![timed(far)])
             .await?;
         asked.cursor = batch.next;
         if asked.cursor.is_none() {
@@ -159,7 +164,10 @@ async fn all_pages(
 
 pub(super) async fn a_search_is_complete_over_a_cursor(s: &Subject) -> Result<(), StoreError> {
     // Four of each time, so that pages end between equals.
-    let each = |number: i64| document(number / 4, &json!({"n": number}).to_string());
+    let each = |number: i64| {
+        let body = json!({"@timestamp": number / 4, "n": number});
+        document(number / 4, &body.to_string())
+    };
     let documents: Vec<_> = (0..50).map(each).collect();
     let bodies: Vec<_> = documents
         .iter()
@@ -177,7 +185,7 @@ pub(super) async fn a_search_is_complete_over_a_cursor(s: &Subject) -> Result<()
     asked.sort = Some(Sort::Asc);
     assert_eq!(all_pages(s, asked.clone(), MANY_BYTES).await?, bodies);
     assert_eq!(
-        all_pages(s, asked.clone(), 30).await?,
+        all_pages(s, asked.clone(), 60).await?,
         bodies,
         "also where bytes cut pages"
     );
@@ -217,22 +225,19 @@ pub(super) async fn a_search_is_complete_over_a_cursor(s: &Subject) -> Result<()
 
 pub(super) async fn a_search_keeps_to_rows_and_bytes(s: &Subject) -> Result<(), StoreError> {
     let streams = &s.stores.streams;
-    let large = json!({"x": "y".repeat(100)}).to_string();
-    let documents = vec![
-        document(1, "{}"),
-        document(2, &large),
-        document(3, "{\"a\":1}"),
-    ];
+    let large = json!({"@timestamp": 2, "x": "y".repeat(100)}).to_string();
+    let third = json!({"@timestamp": 3, "a": 1}).to_string();
+    let documents = vec![timed(1), document(2, &large), document(3, &third)];
     let key = s.ingested("logs", documents).await?;
     let mut asked = query(0, 10);
     asked.sort = Some(Sort::Asc);
     let batch = streams.search(&reader(), &key, &asked, 50).await?;
-    assert_eq!(batch.documents, ["{}", "{\"a\":1}"]);
+    assert_eq!(batch.documents, [&*timed(1).body, &third]);
     assert_eq!(
         (batch.left_out, batch.truncated, batch.next),
         (1, false, None)
     );
-    asked.max_bytes = Some(8);
+    asked.max_bytes = Some(third.len() as u64);
     let batch = streams.search(&reader(), &key, &asked, 50).await?;
     assert_eq!(
         (batch.documents.len(), batch.left_out, batch.truncated),
@@ -241,7 +246,7 @@ pub(super) async fn a_search_keeps_to_rows_and_bytes(s: &Subject) -> Result<(), 
     asked.cursor = batch.next;
     assert!(asked.cursor.is_some());
     let batch = streams.search(&reader(), &key, &asked, 50).await?;
-    assert_eq!(batch.documents, ["{\"a\":1}"]);
+    assert_eq!(batch.documents, [third]);
     asked.cursor = None;
     asked.size = Some(0);
     let batch = streams.search(&reader(), &key, &asked, 50).await?;
