@@ -8,3 +8,5 @@ mod streams_scan;
 mod streams_turns;
 mod streams_about;
 pub(crate) mod streams;
+#[cfg(test)]
+mod streams_tests;
