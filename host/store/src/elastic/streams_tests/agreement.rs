@@ -1,6 +1,8 @@
 //! Random documents under random mappings: Elasticsearch and the model agree on every one that
 //! Elasticsearch takes.
 
+use std::cell::Cell;
+
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,6 +13,8 @@ use taskhost_model::condition::{Condition, Range, Test};
 use crate::tests::conditions;
 
 const KEYS: [&str; 5] = ["a", "b", "a.b", "c", "\u{e9}"];
+
+const FIELDS: [&str; 8] = ["a", "b", "a.b", "a.b.c", "c", "\u{e9}", "a.keyword", "none"];
 
 /// How a field may be mapped.
 fn mappings() -> Vec<Value> {
@@ -94,8 +98,7 @@ fn leaf() -> impl Strategy<Value = Condition> {
         1 => text().prop_map(Test::EndsWith),
         1 => any::<bool>().prop_map(Test::Exists),
     ];
-    let fields = ["a", "b", "a.b", "a.b.c", "c", "\u{e9}", "a.keyword", "none"];
-    (prop::sample::select(&fields[..]), test)
+    (prop::sample::select(&FIELDS[..]), test)
         .prop_map(|(field, test)| Condition::field(field, test))
 }
 
@@ -187,7 +190,7 @@ fn elasticsearch_and_the_model_agree() {
     let fields = (mapped(), mapped(), mapped());
     let documents = vec(vec((prop::sample::select(&KEYS[..]), value()), 0..4), 1..60);
     let cases = (fields, documents, vec(condition(), 1..25));
-    let mut taken = 0;
+    let taken = Cell::new(0);
     TestRunner::new(Config::with_cases(24))
         .run(&cases, |((a, b, c), documents, conditions)| {
             let mut properties = json!({});
@@ -198,10 +201,12 @@ fn elasticsearch_and_the_model_agree() {
             }
             let texts = timed(documents.into_iter().map(object));
             let about = about(properties, &json!({}));
-            taken += runtime.block_on(check(&server, &about, texts, &conditions));
+            let some = runtime.block_on(check(&server, &about, texts, &conditions));
+            taken.set(taken.get() + some);
             Ok(())
         })
         .unwrap();
+    let taken = taken.get();
     assert!(taken > 100, "only {taken} documents were taken");
 }
 
