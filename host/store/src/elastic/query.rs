@@ -26,6 +26,8 @@ use super::query_fields::{Fields, Kind, Known, Numbers};
 
 /// Where the time of a document stands.
 pub(super) const TIMESTAMP: &str = "@timestamp";
+/// 64 bits of nanoseconds end here, in the year 2262.
+const NANOSECONDS_END_MS: i64 = 9_223_372_036_854;
 /// Characters of a text that are looked for by a pattern: longer ones cost more than they save.
 const PATTERN_CHARS_MAX: usize = 64;
 /// Words that are looked for at once.
@@ -67,9 +69,31 @@ pub(super) fn compile(condition: Option<&Condition>, fields: &Fields) -> Compile
     Compiled { bound, exact }
 }
 
-/// The documents of the query's range that may match.
-pub(super) fn in_range(query: &Query, bound: &Bound) -> Value {
-    let (from, to) = (query.from.as_ms(), query.to.as_ms());
+/// A range of time, in milliseconds: `[from, to)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    from: i64,
+    to: i64,
+}
+
+impl Times {
+    /// Of a query. A field of nanoseconds refuses to be asked for times that it cannot hold.
+    pub(super) fn of(query: &Query, nanoseconds: bool) -> Self {
+        let (from, to) = (query.from.as_ms(), query.to.as_ms());
+        if nanoseconds {
+            let to = to.clamp(0, NANOSECONDS_END_MS);
+            return Self {
+                from: from.clamp(0, NANOSECONDS_END_MS),
+                to,
+            };
+        }
+        Self { from, to }
+    }
+}
+
+/// The documents of a range that may match.
+pub(super) fn in_range(times: Times, bound: &Bound) -> Value {
+    let Times { from, to } = times;
     let time = json!({"range": {TIMESTAMP: {"gte": from, "lt": to, "format": "epoch_millis"}}});
     match bound {
         Bound::None => json!({"match_none": {}}),

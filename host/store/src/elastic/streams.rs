@@ -92,9 +92,9 @@ impl StreamStore for Streams {
         let reader = self.reader(requester, key)?;
         let plan = reader.plan(query).await?;
         if plan.exact {
-            return Ok(Count::exactly(reader.total(query, &plan.bound).await?));
+            return Ok(Count::exactly(reader.total(&plan).await?));
         }
-        let Some(mut scan) = Scan::begin(&reader, &plan, query, any_order(), u64::MAX).await? else {
+        let Some(mut scan) = Scan::begin(&reader, &plan, any_order(), u64::MAX).await? else {
             return Ok(Count::exactly(0));
         };
         let (mut looked_at, mut matched) = (0, 0);
@@ -161,7 +161,7 @@ impl StreamStore for Streams {
         let scan = match size {
             0 => None,
             // One more tells whether there is a further page.
-            _ => Scan::begin(&reader, &plan, query, order, size + 1).await?,
+            _ => Scan::begin(&reader, &plan, order, size + 1).await?,
         };
         let Some(mut scan) = scan else {
             return Ok(gathering.finish());
@@ -243,7 +243,7 @@ impl Streams {
             seed: Some(folded(seed)),
             after: None,
         };
-        let Some(mut scan) = Scan::begin(&reader, &plan, query, order, size.max(1)).await? else {
+        let Some(mut scan) = Scan::begin(&reader, &plan, order, size).await? else {
             return Ok(Drawn {
                 matched: Some(0),
                 cut: false,
@@ -251,14 +251,11 @@ impl Streams {
         };
         let mut matched = 0;
         let end = scan.each(|found| {
-            if !plan.matches(found.body) {
-                return true;
+            if matched < size && plan.matches(found.body) {
+                matched += 1;
+                return take(found.body) && matched < size;
             }
-            if matched >= size {
-                return false;
-            }
-            matched += 1;
-            take(found.body)
+            matched < size
         });
         let end = end.await?;
         let all = if plan.exact { Some(scan.total) } else { None };

@@ -7,11 +7,10 @@ use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 
 use super::client::{Client, Request};
-use super::query::{Bound, TIMESTAMP, in_range};
-use super::streams_reader::{Reader, SEARCH_TIME};
+use super::query::{TIMESTAMP, in_range};
+use super::streams_reader::{Plan, Reader, SEARCH_TIME};
 use crate::error::StoreError;
 use crate::streams::{Stream, StreamSettings};
-use taskhost_model::query::Query;
 
 /// More streams are not listed.
 const LISTED_MAX: usize = 1_000;
@@ -62,10 +61,10 @@ struct Named {
 }
 
 impl Reader {
-    /// How many documents of the query's range Elasticsearch finds.
-    pub(super) async fn total(&self, query: &Query, bound: &Bound) -> Result<u64, StoreError> {
+    /// How many documents Elasticsearch finds.
+    pub(super) async fn total(&self, plan: &Plan) -> Result<u64, StoreError> {
         let body = json!({
-            "query": in_range(query, bound),
+            "query": in_range(plan.times, &plan.bound),
             "size": 0,
             "track_total_hits": true,
             "timeout": SEARCH_TIME,

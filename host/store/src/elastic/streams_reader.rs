@@ -8,7 +8,7 @@ use taskhost_model::query::Query;
 use taskhost_model::requester::{Credential, Requester};
 
 use super::client::{Answer, Authorization, Client, Request, unavailable};
-use super::query::{self, Bound, TIMESTAMP};
+use super::query::{self, Bound, TIMESTAMP, Times};
 use super::query_fields::{self, Fields};
 use crate::error::StoreError;
 use crate::matching::Matcher;
@@ -31,7 +31,9 @@ pub(super) struct Reader {
 /// What is to be read.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// In Elasticsearch's words: every document that may match.
+    /// When.
+    pub(super) times: Times,
+    /// In Elasticsearch's words: every document of that time that may match.
     pub(super) bound: Bound,
     /// It says all; else [`Self::matcher`] decides.
     pub(super) exact: bool,
@@ -165,13 +167,14 @@ impl Reader {
         };
         let compiled = query::compile(condition, &fields);
         let times = query_fields::types(&capabilities, TIMESTAMP);
-        let mut times = times.map(|(name, _)| name).peekable();
-        // A document without a time is in no range.
-        let nothing = query.from >= query.to || times.peek().is_none();
-        if !times.all(|name| matches!(name, "date" | "date_nanos")) {
+        let times: Vec<&str> = times.map(|(name, _)| name).collect();
+        if !times.iter().all(|name| matches!(*name, "date" | "date_nanos")) {
             return Err(self.unfit("its field `@timestamp` is no date"));
         }
+        // A document without a time is in no range.
+        let nothing = query.from >= query.to || times.is_empty();
         Ok(Plan {
+            times: Times::of(query, times.contains(&"date_nanos")),
             bound: if nothing { Bound::None } else { compiled.bound },
             exact: nothing || compiled.exact,
             matcher: query.condition.clone().map(Matcher::new),

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskhost_model::query::Query;
 use tokio::time::Instant;
 
 use super::client::Request;
@@ -67,7 +66,6 @@ pub(super) struct Found<'a> {
 pub(super) struct Scan<'a> {
     reader: &'a Reader,
     plan: &'a Plan,
-    query: &'a Query,
     order: Order,
     moment: PointInTime,
     /// The query that Elasticsearch takes was found.
@@ -113,7 +111,6 @@ impl<'a> Scan<'a> {
     pub(super) async fn begin(
         reader: &'a Reader,
         plan: &'a Plan,
-        query: &'a Query,
         order: Order,
         wanted: u64,
     ) -> Result<Option<Self>, StoreError> {
@@ -123,7 +120,6 @@ impl<'a> Scan<'a> {
         Ok(Some(Self {
             reader,
             plan,
-            query,
             order,
             moment: PointInTime::open(reader).await?,
             bound: plan.bound.clone(),
@@ -212,7 +208,7 @@ impl<'a> Scan<'a> {
     }
 
     fn request(&self, size: u64) -> Request {
-        let mut filter = in_range(self.query, &self.bound);
+        let mut filter = in_range(self.plan.times, &self.bound);
         if let Some(seed) = self.order.seed {
             let random = json!({"seed": seed, "field": "_seq_no"});
             filter = json!({"function_score": {

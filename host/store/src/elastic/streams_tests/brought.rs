@@ -55,8 +55,10 @@ fn renamed<T>(answer: Result<T, StoreError>, key: &StreamKey) -> Result<T, Store
 impl StreamStore for Brought {
     async fn put(&self, key: &StreamKey, _: &StreamSettings) -> Result<bool, StoreError> {
         let name = self.key(key).name;
-        // Some of the suite's documents have numbers that no field holds.
-        let mapping = json!({"dynamic": false, "properties": {"@timestamp": {"type": "date"}}});
+        // Some of the suite's documents have numbers that no field holds; and by default a number
+        // of four digits is a year.
+        let time = json!({"type": "date", "format": "epoch_millis"});
+        let mapping = json!({"dynamic": false, "properties": {"@timestamp": time}});
         let settings = json!({"number_of_shards": 1, "number_of_replicas": 0});
         let about = json!({"mappings": mapping, "settings": settings});
         let request = Request::put(name.as_str()).json(&about);
