@@ -92,10 +92,8 @@ impl Streams {
             let mut about = json!({
                 "name": stream.name,
                 "documents": stream.documents,
+                "bytes": stream.bytes.unwrap_or_default(),
             });
-            if let Some(bytes) = stream.bytes {
-                about["bytes"] = json!(bytes);
-            }
             if let Some(text) = stream.settings.description {
                 about["description"] = json!(text);
             }
@@ -123,8 +121,7 @@ impl Streams {
                 .store
                 .count(&grant.requester, &grant.key, &query)
                 .await?;
-            let relation = if count.exact { "eq" } else { "lte" };
-            Ok(json!({"value": count.value, "relation": relation}).to_string())
+            Ok(json!({"value": count.value, "relation": count.relation.as_str()}).to_string())
         };
         self.0.scope.unless_stopped(count).await
     }

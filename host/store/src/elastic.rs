@@ -6,6 +6,7 @@ mod query;
 mod streams_reader;
 mod streams_scan;
 mod streams_turns;
+mod streams_count;
 mod streams_about;
 pub(crate) mod streams;
 #[cfg(test)]

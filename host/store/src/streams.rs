@@ -129,7 +129,7 @@ pub struct Stream {
     pub settings: StreamSettings,
     /// How many documents it holds.
     pub documents: u64,
-    /// Their size, where the requester may know.
+    /// Their size, where it was found out; on a cluster by a sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Time of the oldest.
@@ -152,17 +152,41 @@ pub struct StreamDocument {
 /// How many documents match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// So many, or at most so many.
+    /// The number.
     pub value: u64,
-    /// It is just so many.
-    pub exact: bool,
+    /// How exact it is.
+    pub relation: Relation,
+}
+
+/// How exact a count is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// Exactly so many.
+    Eq,
+    /// At least so many: counting stopped there.
+    Gte,
+    /// About so many.
+    Estimate,
+}
+
+impl Relation {
+    /// As tasks and people read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eq => "eq",
+            Self::Gte => "gte",
+            Self::Estimate => "estimate",
+        }
+    }
 }
 
 impl Count {
-    /// Just so many.
+    /// Exactly so many.
     #[must_use]
     pub fn exactly(value: u64) -> Self {
-        Self { value, exact: true }
+        let relation = Relation::Eq;
+        Self { value, relation }
     }
 }
 

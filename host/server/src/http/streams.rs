@@ -177,7 +177,7 @@ async fn count(
         StatusCode::OK,
         &Count {
             value: count.value,
-            relation: if count.exact { "eq" } else { "lte" },
+            relation: count.relation.as_str(),
         },
     ))
 }

@@ -15,7 +15,7 @@
 //! itself: a cursor is the time, that number, and how many documents with both were seen.
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::json;
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::{Query, SIZE_DEFAULT, Sort};
 use taskhost_model::requester::Requester;
@@ -24,14 +24,15 @@ use taskhost_model::time::Timestamp;
 use super::client::{Client, unavailable};
 use super::query::TIMESTAMP;
 use super::streams_about;
+use super::streams_count;
 use super::streams_reader::Reader;
-use super::streams_scan::{End, Found, Order, Scan};
+use super::streams_scan::{DOCUMENTS_MAX, End, Found, Order, Scan};
 use super::streams_turns::SearchTurns;
 use crate::batch::{Gathering, Taken, rows};
 use crate::cursor;
 use crate::error::StoreError;
 use crate::fields;
-use crate::sample::{place, random_seed};
+use crate::sample::random_seed;
 use crate::streams::{
     Batch, Count, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore,
 };
@@ -91,25 +92,7 @@ impl StreamStore for Streams {
         let _turn = self.turns.turn(&requester.credential).await?;
         let reader = self.reader(requester, key)?;
         let plan = reader.plan(query).await?;
-        if plan.exact {
-            return Ok(Count::exactly(reader.total(&plan).await?));
-        }
-        let Some(mut scan) = Scan::begin(&reader, &plan, any_order(), u64::MAX).await? else {
-            return Ok(Count::exactly(0));
-        };
-        let (mut looked_at, mut matched) = (0, 0);
-        let end = scan.each(|found| {
-            looked_at += 1;
-            matched += u64::from(plan.matches(found.body));
-            true
-        });
-        Ok(match end.await? {
-            End::All | End::Stopped => Count::exactly(matched),
-            End::Bounds => Count {
-                value: matched + scan.total.saturating_sub(looked_at),
-                exact: false,
-            },
-        })
+        streams_count::count(&reader, &plan, DOCUMENTS_MAX).await
     }
 
     async fn sample(
@@ -238,12 +221,7 @@ impl Streams {
         let reader = self.reader(requester, key)?;
         let plan = reader.plan(query).await?;
         let seed = query.seed.unwrap_or_else(random_seed);
-        let order = Order {
-            sort: json!([{"_score": "desc"}, {"_seq_no": "asc"}, {"_shard_doc": "asc"}]),
-            seed: Some(folded(seed)),
-            after: None,
-        };
-        let Some(mut scan) = Scan::begin(&reader, &plan, order, size).await? else {
+        let Some(mut scan) = Scan::begin(&reader, &plan, Order::random(seed), size).await? else {
             return Ok(Drawn {
                 matched: Some(0),
                 cut: false,
@@ -311,21 +289,6 @@ impl Place {
     }
 }
 
-/// The order that costs nothing.
-fn any_order() -> Order {
-    Order {
-        sort: json!(["_shard_doc"]),
-        seed: None,
-        after: None::<Value>,
-    }
-}
-
-/// Elasticsearch takes seeds of 32 bits.
-fn folded(seed: u64) -> i32 {
-    let mixed = place(seed, 0).to_le_bytes();
-    i32::from_le_bytes([mixed[0], mixed[1], mixed[2], mixed[3]])
-}
-
 fn embedded_only(what: &'static str) -> StoreError {
     StoreError::EmbeddedOnly { what }
 }
@@ -347,12 +310,5 @@ mod tests {
         for bad in ["", ".", "asc.1.2", "asc.1.2.0", "asc.1.2.-1", "asc.1.2.x", "asc.1.2.3.4"] {
             assert!(Place::decode("asc", bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn seeds_that_differ_in_any_bit_draw_otherwise() {
-        let seeds = (0..64).map(|bit| folded(1 << bit));
-        let different: std::collections::BTreeSet<_> = seeds.chain([folded(0)]).collect();
-        assert_eq!(different.len(), 65);
     }
 }

@@ -3,17 +3,21 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use taskhost_model::ids::StreamName;
+use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 
 use super::client::{Client, Request};
-use super::query::{TIMESTAMP, in_range};
-use super::streams_reader::{Plan, Reader, SEARCH_TIME};
+use super::query::TIMESTAMP;
+use super::streams_reader::{Reader, SEARCH_TIME};
+use super::streams_scan::{Order, Scan};
 use crate::error::StoreError;
 use crate::streams::{Stream, StreamSettings};
 
 /// More streams are not listed.
 const LISTED_MAX: usize = 1_000;
+/// So many documents tell how large all are.
+const WEIGHED: u64 = 100;
 /// So many are asked about in one request.
 const ASKED_AT_ONCE: usize = 100;
 
@@ -60,24 +64,6 @@ struct Named {
     indices: Vec<String>,
 }
 
-impl Reader {
-    /// How many documents Elasticsearch finds.
-    pub(super) async fn total(&self, plan: &Plan) -> Result<u64, StoreError> {
-        let body = json!({
-            "query": in_range(plan.times, &plan.bound),
-            "size": 0,
-            "track_total_hits": true,
-            "timeout": SEARCH_TIME,
-        });
-        let request = self
-            .post("_search")
-            .with("allow_partial_search_results", "false")
-            .json(&body);
-        let told: Told = self.answer(request).await?.json()?;
-        Ok(told.hits.map_or(0, |hits| hits.total.value))
-    }
-}
-
 /// One stream.
 pub(super) async fn one(reader: &Reader, name: &StreamName) -> Result<Option<Stream>, StoreError> {
     match about(reader, name).await {
@@ -91,13 +77,29 @@ async fn about(reader: &Reader, name: &StreamName) -> Result<Stream, StoreError>
     reader.capabilities(&[]).await?;
     let request = reader.post("_search").json(&question());
     let told: Told = reader.answer(request).await?.json()?;
-    let (sizes, settings) = reader.indices().await?;
     let mut stream = told.stream(name.clone());
-    stream.bytes = sizes
-        .as_ref()
-        .and_then(|sizes| sizes["_all"]["primaries"]["store"]["size_in_bytes"].as_u64());
+    let settings = reader.creation().await?;
     stream.created_at = settings.as_ref().and_then(made_at);
+    stream.bytes = Some(bytes(reader, stream.documents).await?);
     Ok(stream)
+}
+
+/// The size of so many documents, by some of them: Elasticsearch counts what it needs for them,
+/// and tells that to whoever may watch it.
+async fn bytes(reader: &Reader, documents: u64) -> Result<u64, StoreError> {
+    let always = Timestamp::from_ms;
+    let plan = reader.plan(&Query::range(always(i64::MIN), always(i64::MAX))).await?;
+    let Some(mut scan) = Scan::begin(reader, &plan, Order::random(0), WEIGHED).await? else {
+        return Ok(0);
+    };
+    let (mut number, mut bytes) = (0, 0);
+    let end = scan.each(|found| {
+        number += 1;
+        bytes += found.body.len() as u64;
+        number < WEIGHED
+    });
+    end.await?;
+    Ok(bytes * documents / number.max(1))
 }
 
 /// All streams, by name.

@@ -140,6 +140,12 @@ impl Reader {
                 unavailable("Elasticsearch has forgotten the search: it went on for too long")
             }
             (403 | 404, _) | (400, "invalid_index_name_exception") => self.unknown(),
+            // It is no matter of time, as for one of a closed index.
+            (400, kind) => {
+                let root = cause.root_cause.first().and_then(|it| it.reason.as_deref());
+                let reason = root.or(cause.reason.as_deref()).unwrap_or_default();
+                self.unfit(&format!("Elasticsearch answers {kind}: {reason}"))
+            }
             _ => answer.error(),
         }
     }
@@ -219,13 +225,11 @@ impl Reader {
         tokio::try_join!(self.permitted(fields), self.permitted(settings))
     }
 
-    /// Statistics and settings of the stream's indices.
-    pub(super) async fn indices(&self) -> Result<(Option<Value>, Option<Value>), StoreError> {
-        // Statistics are asked for one index at a time or for all; they know no `allow_no_indices`.
-        let sizes = Request::get(format!("{}/_stats/store", self.name));
+    /// When the stream's indices were made, where the reader may know.
+    pub(super) async fn creation(&self) -> Result<Option<Value>, StoreError> {
         let settings = self
             .get("_settings/index.creation_date")
             .with("flat_settings", "true");
-        tokio::try_join!(self.permitted(sizes), self.permitted(settings))
+        self.permitted(settings).await
     }
 }

@@ -16,11 +16,12 @@ use super::client::Request;
 use super::query::{Bound, in_range};
 use super::streams_reader::{Plan, Reader, SEARCH_TIME};
 use crate::error::StoreError;
+use crate::sample::place;
 
 /// A scan ends after so long.
 const TIME_MAX: Duration = Duration::from_secs(15);
 /// A scan ends after so many documents.
-const DOCUMENTS_MAX: u64 = 200_000;
+pub(super) const DOCUMENTS_MAX: u64 = 200_000;
 /// A page is meant to be so large.
 const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 /// The first page, before it is known how large documents are.
@@ -37,6 +38,8 @@ pub(super) enum End {
     All,
     /// Its visitor wanted no more.
     Stopped,
+    /// There are more than [`Scan::total_max`]; none was shown.
+    TooMany,
     /// The time or the documents that one scan has were used up.
     Bounds,
 }
@@ -50,6 +53,33 @@ pub(super) struct Order {
     pub(super) seed: Option<i32>,
     /// Where it begins, as values of `sort`.
     pub(super) after: Option<Value>,
+}
+
+impl Order {
+    /// The order that costs nothing.
+    pub(super) fn any() -> Self {
+        Self {
+            sort: json!(["_shard_doc"]),
+            seed: None,
+            after: None,
+        }
+    }
+
+    /// The random order of a seed.
+    pub(super) fn random(seed: u64) -> Self {
+        // Documents with one place are told apart by what stays the same.
+        Self {
+            sort: json!([{"_score": "desc"}, {"_seq_no": "asc"}, {"_shard_doc": "asc"}]),
+            seed: Some(folded(seed)),
+            after: None,
+        }
+    }
+}
+
+/// Elasticsearch takes seeds of 32 bits.
+fn folded(seed: u64) -> i32 {
+    let mixed = place(seed, 0).to_le_bytes();
+    i32::from_le_bytes([mixed[0], mixed[1], mixed[2], mixed[3]])
 }
 
 /// A document that was found.
@@ -77,6 +107,8 @@ pub(super) struct Scan<'a> {
     until: Instant,
     /// How many documents there are in all; known after the first page.
     pub(super) total: u64,
+    /// With more it does not begin.
+    pub(super) total_max: u64,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +160,7 @@ impl<'a> Scan<'a> {
             bytes: 0,
             until: Instant::now() + TIME_MAX,
             total: 0,
+            total_max: u64::MAX,
         }))
     }
 
@@ -150,6 +183,9 @@ impl<'a> Scan<'a> {
             }
             if let Some(total) = page.hits.total {
                 self.total = total.value;
+                if self.total > self.total_max {
+                    return Ok(End::TooMany);
+                }
             }
             let is_last = (page.hits.hits.len() as u64) < size;
             for hit in page.hits.hits {
@@ -263,5 +299,17 @@ impl Drop for PointInTime {
             // Elasticsearch ends it by itself where this fails.
             runtime.spawn(async move { reader.answer(request).await.map(drop) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_that_differ_in_any_bit_draw_otherwise() {
+        let seeds = (0..64).map(|bit| folded(1 << bit));
+        let different: std::collections::BTreeSet<_> = seeds.chain([folded(0)]).collect();
+        assert_eq!(different.len(), 65);
     }
 }

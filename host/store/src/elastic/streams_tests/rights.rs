@@ -46,12 +46,59 @@ async fn a_stream_of_others_is_no_stream() {
         }
     }
     let shown = streams.get(&ann, &a).await.unwrap().unwrap();
-    assert_eq!((shown.documents, shown.bytes, shown.created_at), (2, None, None));
+    let bytes = (BODY.len() + OTHER.len()) as u64;
+    assert_eq!((shown.documents, shown.bytes, shown.created_at), (2, Some(bytes), None));
     assert_eq!(shown.last_at, Some(given::at(2)));
     let all = streams.get(&given::reader(), &a).await.unwrap().unwrap();
-    assert!(all.bytes.is_some_and(|bytes| bytes > 0) && all.created_at.is_some());
+    assert!(all.created_at.is_some());
     let known = streams.get(&bob, &b).await.unwrap().unwrap();
     assert!(known.created_at.is_some());
+    server.remove(&a).await;
+    server.remove(&b).await;
+}
+
+#[tokio::test]
+async fn a_part_of_the_fields_is_all_there_is() {
+    let Some(server) = Server::find() else {
+        return;
+    };
+    let (a, b) = two_streams(&server).await;
+    let streams = server.streams();
+    let some = json!({"field_security": {"grant": ["@timestamp", "owner"]}});
+    let privileges = ["read", "view_index_metadata"];
+    let carl = server.somebody(&[&a], &privileges, some).await;
+    let bodies = found(&streams, &carl, &a, None).await;
+    assert_eq!(bodies.len(), 2);
+    assert!(bodies.iter().all(|body| !body.contains("s3cret")), "{bodies:?}");
+    let secret = Condition::eq("secret", "s3cret");
+    assert!(found(&streams, &carl, &a, Some(secret.clone())).await.is_empty());
+    assert_eq!(found(&streams, &given::reader(), &a, Some(secret)).await.len(), 2);
+    let owner = Some(Condition::eq("owner", "ann"));
+    assert_eq!(found(&streams, &carl, &a, owner).await.len(), 1);
+    server.remove(&a).await;
+    server.remove(&b).await;
+}
+
+#[tokio::test]
+async fn a_part_of_the_documents_is_all_there_is() {
+    let Some(server) = Server::find() else {
+        return;
+    };
+    let (a, b) = two_streams(&server).await;
+    let streams = server.streams();
+    let own = |owner: &str| json!({"query": {"term": {"owner": owner}}});
+    let ann = server.somebody(&[&a], &["read"], own("ann")).await;
+    let bob = server.somebody(&[&a], &["read"], own("bob")).await;
+    for (by, body) in [(&ann, BODY), (&bob, OTHER)] {
+        assert_eq!(found(&streams, by, &a, None).await, [body]);
+        let both = Condition::exists("owner", true);
+        let query = asking(Some(both));
+        assert_eq!(streams.count(by, &a, &query).await.unwrap().value, 1);
+        let sample = streams.sample(by, &a, &query, given::MANY_BYTES).await.unwrap();
+        assert_eq!(sample.documents, [body]);
+        let shown = streams.get(by, &a).await.unwrap().unwrap();
+        assert_eq!((shown.documents, shown.first_at), (1, shown.last_at));
+    }
     server.remove(&a).await;
     server.remove(&b).await;
 }

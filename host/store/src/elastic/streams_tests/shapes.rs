@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::query::Bound;
+use super::super::streams_count;
 use super::super::streams_reader::Reader;
 use super::*;
 use crate::error::StoreError;
-use crate::streams::StreamSettings;
+use crate::streams::{Count, Relation, StreamSettings};
 
 fn shards(number: u32) -> Value {
     json!({
@@ -151,6 +152,27 @@ async fn a_condition_that_the_cluster_refuses_is_evaluated_here() {
 
 fn lt(bound: i64) -> taskhost_model::condition::Test {
     taskhost_model::condition::Test::Lt(json!(bound))
+}
+
+#[tokio::test]
+async fn of_very_many_documents_it_is_said_about_how_many_match() {
+    let Some(server) = Server::find() else {
+        return;
+    };
+    let key = server.index("logs", &shards(2)).await;
+    server.write(&key, &numbered(20_000)).await;
+    let reader = Reader::new(&server.client, &given::reader(), &key.name).unwrap();
+    let half = Condition::field("n", lt(10_000));
+    let plan = reader.plan(&asking(Some(half))).await.unwrap();
+    let exact = streams_count::count(&reader, &plan, 30_000).await.unwrap();
+    assert_eq!(exact, Count::exactly(10_000));
+    let all = Condition::not(Condition::field("n", lt(10_000)));
+    let plan = reader.plan(&asking(Some(all))).await.unwrap();
+    let about = streams_count::count(&reader, &plan, 19_999).await.unwrap();
+    assert_eq!(about.relation, Relation::Estimate);
+    // The standard deviation of a half of 10,000 is 50, and for all of them 100.
+    assert!((9_200..10_800).contains(&about.value), "{about:?}");
+    server.remove(&key).await;
 }
 
 #[tokio::test]
