@@ -104,7 +104,16 @@ mod tests {
             assert_eq!(Authorization::parse(good).unwrap().header(), good);
         }
         let long = format!("Basic {}", "x".repeat(AUTHORIZATION_BYTES_MAX));
-        for bad in ["", "Basic", "Basic ", " x", "a b c", "Basic x\r\ny: z", "Basic \u{e9}", &long] {
+        for bad in [
+            "",
+            "Basic",
+            "Basic ",
+            " x",
+            "a b c",
+            "Basic x\r\ny: z",
+            "Basic \u{e9}",
+            &long,
+        ] {
             let refused = Authorization::parse(bad).unwrap_err().to_string();
             assert!(bad.len() < 6 || !refused.contains(bad), "{refused}");
         }

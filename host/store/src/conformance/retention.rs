@@ -88,7 +88,10 @@ pub(super) async fn what_is_too_much_goes_in_the_order_of_arrival(
         .documents;
     assert_eq!(left, (1_950..2_000).rev().map(body).collect::<Vec<_>>());
     assert_eq!(
-        streams.get(&reader(), &other).await?.map(|other| other.documents),
+        streams
+            .get(&reader(), &other)
+            .await?
+            .map(|other| other.documents),
         Some(1)
     );
     Ok(())

@@ -34,12 +34,18 @@ pub(super) async fn streams_are_made_changed_and_listed(s: &Subject) -> Result<(
     settings.retention_days = 3;
     settings.max_bytes = u64::from(u32::MAX) * 4;
     assert!(!streams.put(&stream("b"), &settings).await?);
-    let found = streams.get(&reader(), &stream("b")).await?.expect("it is there");
+    let found = streams
+        .get(&reader(), &stream("b"))
+        .await?
+        .expect("it is there");
     assert_eq!(
         (found.settings, found.created_at),
         (settings, Some(at(s.now().as_ms() - 5)))
     );
-    assert_eq!((found.documents, found.bytes, found.first_at), (0, Some(0), None));
+    assert_eq!(
+        (found.documents, found.bytes, found.first_at),
+        (0, Some(0), None)
+    );
     let names: Vec<_> = streams
         .list(&reader(), &space())
         .await?
@@ -125,7 +131,11 @@ pub(super) async fn conditions_mean_what_the_model_says(s: &Subject) -> Result<(
         let mut asked = query(from, to);
         asked.condition = Some(condition.clone());
         let count = streams.count(&reader(), &key, &asked).await?;
-        assert_eq!(count, Count::exactly(expected), "{condition:?} in [{from}, {to})");
+        assert_eq!(
+            count,
+            Count::exactly(expected),
+            "{condition:?} in [{from}, {to})"
+        );
     }
     Ok(())
 }
@@ -151,10 +161,7 @@ async fn all_pages(
         } else {
             10_000
         };
-        s.stores
-            .streams
-            .ingest(&key, vec![timed(far)])
-            .await?;
+        s.stores.streams.ingest(&key, vec![timed(far)]).await?;
         asked.cursor = batch.next;
         if asked.cursor.is_none() {
             return Ok(all);

@@ -134,7 +134,9 @@ impl Client {
                 .map_err(|_| unavailable("the certificates of the authority are not PEM"))?;
             builder = builder.cert_validation(CertificateValidation::Full(trusted));
         }
-        let transport = builder.build().map_err(|error| unavailable(&chain(&error)))?;
+        let transport = builder
+            .build()
+            .map_err(|error| unavailable(&chain(&error)))?;
         Ok(Self {
             transport,
             request_timeout: settings.request_timeout,
@@ -216,7 +218,9 @@ fn address(text: &str) -> Result<Url, StoreError> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         // It would stand in every error that names the address.
-        return Err(wrong("has a user in it: give user and password apart from it"));
+        return Err(wrong(
+            "has a user in it: give user and password apart from it",
+        ));
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());

@@ -291,7 +291,9 @@ fn as_words(field: &str, wanted: &Wanted) -> Option<Value> {
 /// other are in one word, unless that is so long that it was cut.
 fn as_part_of_word(field: &str, wanted: &Wanted) -> Option<Value> {
     let runs = wanted.text.split(|it: char| !it.is_ascii_alphanumeric());
-    let longest = runs.max_by_key(|run| run.len()).filter(|run| !run.is_empty())?;
+    let longest = runs
+        .max_by_key(|run| run.len())
+        .filter(|run| !run.is_empty())?;
     let part = first_chars(longest).to_ascii_lowercase();
     // A piece has 255 units, so at least half as many characters.
     let long = format!("{}*", "?".repeat(WORD_UNITS_MAX / 2));
@@ -318,9 +320,7 @@ fn as_number(field: &str, test: &Test, numbers: Numbers) -> Option<Value> {
         }
         _ => return None,
     };
-    let slack = |number: f64| {
-        number.abs() * numbers.error * 2.0 + numbers.cut
-    };
+    let slack = |number: f64| number.abs() * numbers.error * 2.0 + numbers.cut;
     let within = |number: f64| number.clamp(-numbers.limit, numbers.limit);
     let low = low.map(|number| within(number - slack(number)));
     let high = high.map(|number| within(number + slack(number)));

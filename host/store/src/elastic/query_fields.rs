@@ -164,9 +164,8 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn known(&self, field: &str) -> Option<Known> {
-        let in_objects = heads(field).all(|head| {
-            types(self.capabilities, head).all(|(name, _)| name == "object")
-        });
+        let in_objects = heads(field)
+            .all(|head| types(self.capabilities, head).all(|(name, _)| name == "object"));
         let (family, about) = self.one_type(field).filter(|_| in_objects)?;
         let all = || indices(self.capabilities).map(str::to_owned).collect();
         let indices: Vec<String> = match &about["indices"] {
@@ -238,7 +237,9 @@ impl Source<'_> {
         let keyword = self.one_type(&sibling).filter(|(family, about)| {
             let everywhere = match &about["indices"] {
                 Value::Null => true,
-                some => indices.iter().all(|index| strings(some).any(|one| one == index)),
+                some => indices
+                    .iter()
+                    .all(|index| strings(some).any(|one| one == index)),
             };
             *family == "keyword" && about["searchable"] == true && everywhere
         });
@@ -264,7 +265,8 @@ impl Source<'_> {
         let Some(settings) = self.settings else {
             return false;
         };
-        let touched = ["default", "standard"].map(|name| format!("index.analysis.analyzer.{name}."));
+        let touched =
+            ["default", "standard"].map(|name| format!("index.analysis.analyzer.{name}."));
         let settings = settings[index]["settings"].as_object();
         let mut keys = settings.into_iter().flatten().map(|(key, _)| key);
         !keys.any(|key| touched.iter().any(|start| key.starts_with(start)))
@@ -300,7 +302,11 @@ impl Numbers {
 }
 
 fn strings(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str)
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 #[cfg(test)]
@@ -351,7 +357,13 @@ mod tests {
         assert_eq!(kind(&seen, "m"), Some(Kind::Text { standard, keyword }));
         let settings = json!({"i": {"settings": {"index.analysis.analyzer.default.type": "x"}}});
         let touched = Fields::read(&names, &capabilities, Some(&mapping), Some(&settings));
-        assert!(matches!(kind(&touched, "m"), Some(Kind::Text { standard: false, .. })));
+        assert!(matches!(
+            kind(&touched, "m"),
+            Some(Kind::Text {
+                standard: false,
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -378,9 +390,18 @@ mod tests {
     fn a_keyword_of_an_odd_mapping_is_not_plain() {
         let capabilities = json!({"indices": ["i"], "fields": {"k": capability("keyword")}});
         for (mapped, expected) in [
-            (json!({"type": "keyword"}), Some(Kind::Keyword { plain: true })),
-            (json!({"type": "keyword", "normalizer": "x"}), Some(Kind::Keyword { plain: false })),
-            (json!({"type": "wildcard"}), Some(Kind::Keyword { plain: true })),
+            (
+                json!({"type": "keyword"}),
+                Some(Kind::Keyword { plain: true }),
+            ),
+            (
+                json!({"type": "keyword", "normalizer": "x"}),
+                Some(Kind::Keyword { plain: false }),
+            ),
+            (
+                json!({"type": "wildcard"}),
+                Some(Kind::Keyword { plain: true }),
+            ),
             (json!({"type": "wildcard", "ignore_above": 9}), None),
             (json!({"type": "alias", "path": "x"}), None),
             (Value::Null, None),

@@ -33,7 +33,11 @@ fn fields() -> Fields {
         ("d", Kind::Indexed),
     ];
     let fields = fields.into_iter();
-    Fields(fields.map(|(name, kind)| (name.to_owned(), known(kind))).collect())
+    Fields(
+        fields
+            .map(|(name, kind)| (name.to_owned(), known(kind)))
+            .collect(),
+    )
 }
 
 /// The query for what has a value that passes, of the test of one field.
@@ -106,7 +110,10 @@ fn texts_are_terms_patterns_and_words() {
     let exists = |name: &str| json!({"exists": {"field": name}});
     let anywhere = |pattern: &str| json!({"value": pattern, "case_insensitive": true});
     let words = |words: &[&str]| {
-        let terms: Vec<_> = words.iter().map(|word| json!({"term": {"s": word}})).collect();
+        let terms: Vec<_> = words
+            .iter()
+            .map(|word| json!({"term": {"s": word}}))
+            .collect();
         json!({"bool": {"filter": terms}})
     };
     let long = "a".repeat(100);
@@ -116,27 +123,60 @@ fn texts_are_terms_patterns_and_words() {
         (Condition::eq("k", "5"), json!({"term": {"k": "5"}})),
         (Condition::eq("k", "5.0"), exists("k")),
         (Condition::eq("k", 5), exists("k")),
-        (Condition::contains("k", "*a?\\"), json!({"wildcard": {"k": anywhere(r"*\*a\?\\*")}})),
+        (
+            Condition::contains("k", "*a?\\"),
+            json!({"wildcard": {"k": anywhere(r"*\*a\?\\*")}}),
+        ),
         (Condition::contains("k", "1e5"), exists("k")),
         (Condition::contains("k", ""), exists("k")),
-        (Condition::starts_with("k", "a*"), json!({"prefix": {"k": "a*"}})),
-        (Condition::starts_with("k", &*long), json!({"prefix": {"k": &long[..64]}})),
-        (Condition::ends_with("k", "ä*b"), json!({"wildcard": {"k": r"*ä\*b"}})),
+        (
+            Condition::starts_with("k", "a*"),
+            json!({"prefix": {"k": "a*"}}),
+        ),
+        (
+            Condition::starts_with("k", &*long),
+            json!({"prefix": {"k": &long[..64]}}),
+        ),
+        (
+            Condition::ends_with("k", "ä*b"),
+            json!({"wildcard": {"k": r"*ä\*b"}}),
+        ),
         (Condition::field("k", Test::Lt(json!("b"))), exists("k")),
-        (Condition::eq("normal", "A"), json!({"term": {"normal": "A"}})),
+        (
+            Condition::eq("normal", "A"),
+            json!({"term": {"normal": "A"}}),
+        ),
         (Condition::contains("normal", "A"), exists("normal")),
-        (Condition::contains("m", "sshd["), json!({"wildcard": {"m.keyword": anywhere("*sshd[*")}})),
-        (Condition::eq("s", "Failed password"), words(&["password", "failed"])),
-        (Condition::contains("s", "Failed Password for x"), words(&["password", "for"])),
-        (Condition::starts_with("s", "Failed pass"), words(&["failed"])),
-        (Condition::ends_with("s", "led password"), words(&["password"])),
+        (
+            Condition::contains("m", "sshd["),
+            json!({"wildcard": {"m.keyword": anywhere("*sshd[*")}}),
+        ),
+        (
+            Condition::eq("s", "Failed password"),
+            words(&["password", "failed"]),
+        ),
+        (
+            Condition::contains("s", "Failed Password for x"),
+            words(&["password", "for"]),
+        ),
+        (
+            Condition::starts_with("s", "Failed pass"),
+            words(&["failed"]),
+        ),
+        (
+            Condition::ends_with("s", "led password"),
+            words(&["password"]),
+        ),
         (Condition::contains("s", "[...]"), exists("s")),
         (Condition::contains("odd", "a b c"), exists("odd")),
     ] {
         assert_eq!(narrowed(&condition), expected, "{condition:?}");
     }
     let part = narrowed(&Condition::contains("s", "sshd[12"));
-    assert_eq!(part["bool"]["should"][0], json!({"wildcard": {"s": "*sshd*"}}));
+    assert_eq!(
+        part["bool"]["should"][0],
+        json!({"wildcard": {"s": "*sshd*"}})
+    );
 }
 
 #[test]
@@ -155,16 +195,25 @@ fn numbers_are_ranges_wide_enough() {
         (Test::Eq(json!(5.7)), range(Some(4.0), Some(7.0))),
         (Test::Eq(json!("5")), range(Some(3.0), Some(7.0))),
         (Test::Lt(json!(1e300)), range(None, Some(2_147_483_647.0))),
-        (Test::Gte(json!(-1e300)), range(Some(-2_147_483_647.0), None)),
+        (
+            Test::Gte(json!(-1e300)),
+            range(Some(-2_147_483_647.0), None),
+        ),
         (Test::Range(within), range(Some(-1.0), None)),
         (Test::Eq(json!("x")), json!({"exists": {"field": "n"}})),
         (Test::Gt(json!("5")), json!({"exists": {"field": "n"}})),
-        (Test::Contains("5".to_owned()), json!({"exists": {"field": "n"}})),
+        (
+            Test::Contains("5".to_owned()),
+            json!({"exists": {"field": "n"}}),
+        ),
     ] {
         let condition = Condition::field("n", test);
         assert_eq!(narrowed(&condition), expected, "{condition:?}");
     }
-    assert_eq!(narrowed(&Condition::eq("b", "true")), json!({"term": {"b": true}}));
+    assert_eq!(
+        narrowed(&Condition::eq("b", "true")),
+        json!({"term": {"b": true}})
+    );
     let exists = json!({"exists": {"field": "b"}});
     assert_eq!(narrowed(&Condition::eq("b", "")), exists);
     assert_eq!(narrowed(&Condition::starts_with("b", "true")), exists);

@@ -280,7 +280,9 @@ impl Place {
         let (place, seen) = text.rsplit_once('.').ok_or(StoreError::InvalidCursor)?;
         let (at_ms, number) = cursor::decode(kind, place)?;
         let seen = i64::from_str_radix(seen, 16).ok();
-        let seen = seen.filter(|seen| *seen > 0).ok_or(StoreError::InvalidCursor)?;
+        let seen = seen
+            .filter(|seen| *seen > 0)
+            .ok_or(StoreError::InvalidCursor)?;
         Ok(Self {
             at_ms,
             number,
@@ -307,7 +309,15 @@ mod tests {
         let cursor = place.encode("asc");
         assert_eq!(Place::decode("asc", &cursor).unwrap(), place);
         assert!(Place::decode("desc", &cursor).is_err());
-        for bad in ["", ".", "asc.1.2", "asc.1.2.0", "asc.1.2.-1", "asc.1.2.x", "asc.1.2.3.4"] {
+        for bad in [
+            "",
+            ".",
+            "asc.1.2",
+            "asc.1.2.0",
+            "asc.1.2.-1",
+            "asc.1.2.x",
+            "asc.1.2.3.4",
+        ] {
             assert!(Place::decode("asc", bad).is_err(), "{bad}");
         }
     }

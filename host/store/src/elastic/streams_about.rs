@@ -88,7 +88,9 @@ async fn about(reader: &Reader, name: &StreamName) -> Result<Stream, StoreError>
 /// and tells that to whoever may watch it.
 async fn bytes(reader: &Reader, documents: u64) -> Result<u64, StoreError> {
     let always = Timestamp::from_ms;
-    let plan = reader.plan(&Query::range(always(i64::MIN), always(i64::MAX))).await?;
+    let plan = reader
+        .plan(&Query::range(always(i64::MIN), always(i64::MAX)))
+        .await?;
     let Some(mut scan) = Scan::begin(reader, &plan, Order::random(0), WEIGHED).await? else {
         return Ok(0);
     };

@@ -174,7 +174,10 @@ impl Reader {
         let compiled = query::compile(condition, &fields);
         let times = query_fields::types(&capabilities, TIMESTAMP);
         let times: Vec<&str> = times.map(|(name, _)| name).collect();
-        if !times.iter().all(|name| matches!(*name, "date" | "date_nanos")) {
+        if !times
+            .iter()
+            .all(|name| matches!(*name, "date" | "date_nanos"))
+        {
             return Err(self.unfit("its field `@timestamp` is no date"));
         }
         // A document without a time is in no range.

@@ -19,15 +19,15 @@ use crate::error::StoreError;
 use crate::sample::place;
 
 /// A scan ends after so long.
-const TIME_MAX: Duration = Duration::from_secs(15);
+const TIME_MAX: Duration = Duration::from_secs(20);
 /// A scan ends after so many documents.
 pub(super) const DOCUMENTS_MAX: u64 = 200_000;
 /// A page is meant to be so large.
-const PAGE_BYTES: u64 = 4 * 1024 * 1024;
+const PAGE_BYTES: u64 = 8 * 1024 * 1024;
 /// The first page, before it is known how large documents are.
 const FIRST_PAGE: u64 = 100;
-/// The largest page.
-const PAGE_MAX: u64 = 2_000;
+/// The largest page: half of what an index gives by default. Each costs a look at all documents.
+const PAGE_MAX: u64 = 5_000;
 /// Elasticsearch keeps the point in time for so long after each page.
 const KEPT_FOR: &str = "1m";
 
@@ -232,11 +232,16 @@ impl<'a> Scan<'a> {
         if let Bound::Some(_) = &self.bound
             && self.looked_at == 0
         {
-            let narrow = self.reader.answer_unless_refused(self.request(size)).await?;
+            let narrow = self
+                .reader
+                .answer_unless_refused(self.request(size))
+                .await?;
             if let Some(answer) = narrow {
                 return Ok(answer.body);
             }
-            tracing::debug!("Elasticsearch refuses a condition; documents are looked at one by one");
+            tracing::debug!(
+                "Elasticsearch refuses a condition; documents are looked at one by one"
+            );
             self.bound = Bound::All;
         }
         let answer = self.reader.answer(self.request(size)).await?;

@@ -58,7 +58,8 @@ impl Server {
     /// Makes an index.
     async fn index(&self, name: &str, about: &Value) -> StreamKey {
         let key = self.stream(name);
-        self.asked(Request::put(key.name.as_str()).json(about)).await;
+        self.asked(Request::put(key.name.as_str()).json(about))
+            .await;
         key
     }
 

@@ -24,7 +24,8 @@ impl StreamStore for Faulty<dyn StreamStore> {
         requester: &Requester,
         key: &StreamKey,
     ) -> Result<Option<Stream>, StoreError> {
-        self.read("streams.get", self.inner.get(requester, key)).await
+        self.read("streams.get", self.inner.get(requester, key))
+            .await
     }
 
     async fn list(&self, requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError> {

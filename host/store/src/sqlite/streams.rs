@@ -19,7 +19,9 @@ use crate::error::StoreError;
 use crate::fields;
 use crate::limits::within;
 use crate::sample::random_seed;
-use crate::streams::{Batch, Count, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore};
+use crate::streams::{
+    Batch, Count, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore,
+};
 
 #[async_trait]
 impl StreamStore for Sqlite {

@@ -205,7 +205,8 @@ async fn check(folder: &Path, point: &str, answered: &[&str]) {
         done("component_activate"),
         "{point}"
     );
-    let stream = stores.streams
+    let stream = stores
+        .streams
         .get(&given::reader(), &given::stream("logs"))
         .await
         .unwrap();

@@ -252,7 +252,10 @@ mod tests {
         let full = answer(429, &full.replace('\n', " "));
         assert!(!full.is_for_the_moment());
         assert!(matches!(full.error(), StoreError::DiskFull));
-        let busy = answer(429, r#"{"error":{"type":"es_rejected_execution_exception"}}"#);
+        let busy = answer(
+            429,
+            r#"{"error":{"type":"es_rejected_execution_exception"}}"#,
+        );
         assert!(busy.is_for_the_moment());
         assert!(matches!(busy.error(), StoreError::Unavailable { .. }));
     }
@@ -260,9 +263,18 @@ mod tests {
     #[test]
     fn a_reason_is_told_whatever_form_it_has() {
         for (body, expected) in [
-            (r#"{"error":{"type":"x","reason":"because","root_cause":[]}}"#, "because"),
-            (r#"{"error":{"type":"x","reason":"a","root_cause":[{"type":"y","reason":"b"}]}}"#, "b"),
-            (r#"{"error":"Incorrect HTTP method"}"#, "Incorrect HTTP method"),
+            (
+                r#"{"error":{"type":"x","reason":"because","root_cause":[]}}"#,
+                "because",
+            ),
+            (
+                r#"{"error":{"type":"x","reason":"a","root_cause":[{"type":"y","reason":"b"}]}}"#,
+                "b",
+            ),
+            (
+                r#"{"error":"Incorrect HTTP method"}"#,
+                "Incorrect HTTP method",
+            ),
             ("<html>", "no reason given"),
             ("", "no reason given"),
         ] {

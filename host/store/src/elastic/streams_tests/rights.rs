@@ -4,6 +4,13 @@ use super::*;
 use crate::error::StoreError;
 use serde_json::json;
 
+/// Rights on parts of an index are in no basic license; a trial begins once.
+async fn begin_trial(server: &Server) {
+    let request = Request::post("_license/start_trial").with("acknowledge", "true");
+    let answer = server.client.send(&request).await.unwrap();
+    assert!(matches!(answer.status, 200 | 403), "{answer:?}");
+}
+
 const BODY: &str = r#"{"@timestamp":1,"owner":"ann","secret":"s3cret"}"#;
 const OTHER: &str = r#"{"@timestamp":2,"owner":"bob","secret":"s3cret"}"#;
 
@@ -14,9 +21,14 @@ fn is_unknown<T>(answer: Result<T, StoreError>) -> bool {
 async fn two_streams(server: &Server) -> (StreamKey, StreamKey) {
     let about = json!({"settings": {"number_of_replicas": 0},
         "mappings": {"properties": {"@timestamp": {"type": "date"}, "owner": {"type": "keyword"}}}});
-    let (a, b) = (server.index("a", &about).await, server.index("b", &about).await);
+    let (a, b) = (
+        server.index("a", &about).await,
+        server.index("b", &about).await,
+    );
     for key in [&a, &b] {
-        server.write(key, &[BODY.to_owned(), OTHER.to_owned()]).await;
+        server
+            .write(key, &[BODY.to_owned(), OTHER.to_owned()])
+            .await;
     }
     (a, b)
 }
@@ -30,7 +42,9 @@ async fn a_stream_of_others_is_no_stream() {
     let none = server.stream("none");
     let streams = server.streams();
     let ann = server.somebody(&[&a], &["read"], json!({})).await;
-    let bob = server.somebody(&[&b], &["read", "view_index_metadata"], json!({})).await;
+    let bob = server
+        .somebody(&[&b], &["read", "view_index_metadata"], json!({}))
+        .await;
     for (by, own, other) in [(&ann, &a, &b), (&bob, &b, &a)] {
         let names: Vec<_> = streams.list(by, &given::space()).await.unwrap();
         let names: Vec<_> = names.into_iter().map(|stream| stream.name).collect();
@@ -47,7 +61,10 @@ async fn a_stream_of_others_is_no_stream() {
     }
     let shown = streams.get(&ann, &a).await.unwrap().unwrap();
     let bytes = (BODY.len() + OTHER.len()) as u64;
-    assert_eq!((shown.documents, shown.bytes, shown.created_at), (2, Some(bytes), None));
+    assert_eq!(
+        (shown.documents, shown.bytes, shown.created_at),
+        (2, Some(bytes), None)
+    );
     assert_eq!(shown.last_at, Some(given::at(2)));
     let all = streams.get(&given::reader(), &a).await.unwrap().unwrap();
     assert!(all.created_at.is_some());
@@ -62,6 +79,7 @@ async fn a_part_of_the_fields_is_all_there_is() {
     let Some(server) = Server::find() else {
         return;
     };
+    begin_trial(&server).await;
     let (a, b) = two_streams(&server).await;
     let streams = server.streams();
     let some = json!({"field_security": {"grant": ["@timestamp", "owner"]}});
@@ -69,10 +87,22 @@ async fn a_part_of_the_fields_is_all_there_is() {
     let carl = server.somebody(&[&a], &privileges, some).await;
     let bodies = found(&streams, &carl, &a, None).await;
     assert_eq!(bodies.len(), 2);
-    assert!(bodies.iter().all(|body| !body.contains("s3cret")), "{bodies:?}");
+    assert!(
+        bodies.iter().all(|body| !body.contains("s3cret")),
+        "{bodies:?}"
+    );
     let secret = Condition::eq("secret", "s3cret");
-    assert!(found(&streams, &carl, &a, Some(secret.clone())).await.is_empty());
-    assert_eq!(found(&streams, &given::reader(), &a, Some(secret)).await.len(), 2);
+    assert!(
+        found(&streams, &carl, &a, Some(secret.clone()))
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        found(&streams, &given::reader(), &a, Some(secret))
+            .await
+            .len(),
+        2
+    );
     let owner = Some(Condition::eq("owner", "ann"));
     assert_eq!(found(&streams, &carl, &a, owner).await.len(), 1);
     server.remove(&a).await;
@@ -84,6 +114,7 @@ async fn a_part_of_the_documents_is_all_there_is() {
     let Some(server) = Server::find() else {
         return;
     };
+    begin_trial(&server).await;
     let (a, b) = two_streams(&server).await;
     let streams = server.streams();
     let own = |owner: &str| json!({"query": {"term": {"owner": owner}}});
@@ -94,7 +125,10 @@ async fn a_part_of_the_documents_is_all_there_is() {
         let both = Condition::exists("owner", true);
         let query = asking(Some(both));
         assert_eq!(streams.count(by, &a, &query).await.unwrap().value, 1);
-        let sample = streams.sample(by, &a, &query, given::MANY_BYTES).await.unwrap();
+        let sample = streams
+            .sample(by, &a, &query, given::MANY_BYTES)
+            .await
+            .unwrap();
         assert_eq!(sample.documents, [body]);
         let shown = streams.get(by, &a).await.unwrap().unwrap();
         assert_eq!((shown.documents, shown.first_at), (1, shown.last_at));
@@ -128,7 +162,10 @@ async fn a_credential_that_is_not_accepted_is_said() {
             streams.search(by, &a, &asking(None), 100).await.err(),
         ];
         for error in errors {
-            assert!(matches!(error, Some(StoreError::Unauthorized { .. })), "{error:?}");
+            assert!(
+                matches!(error, Some(StoreError::Unauthorized { .. })),
+                "{error:?}"
+            );
         }
     }
     server.remove(&a).await;
@@ -141,14 +178,18 @@ async fn own_indices_of_the_host_are_no_streams() {
         return;
     };
     let hidden = format!(".{}-own", server.prefix);
-    server.asked(Request::put(hidden.as_str()).json(&json!({}))).await;
+    server
+        .asked(Request::put(hidden.as_str()).json(&json!({})))
+        .await;
     let alias = server.stream("alias");
     let request = Request::put(format!("{hidden}/_alias/{}", alias.name));
     server.asked(request).await;
     let streams = server.streams();
     let by = given::reader();
     assert_eq!(streams.get(&by, &alias).await.unwrap(), None);
-    assert!(is_unknown(streams.search(&by, &alias, &asking(None), 100).await));
+    assert!(is_unknown(
+        streams.search(&by, &alias, &asking(None), 100).await
+    ));
     let all = streams.list(&by, &given::space()).await.unwrap();
     assert!(all.iter().all(|stream| stream.name != alias.name));
     server.asked(Request::delete(hidden)).await;

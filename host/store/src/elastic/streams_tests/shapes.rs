@@ -28,7 +28,10 @@ async fn pages_of_several_indices_and_shards_are_complete() {
         return;
     };
     let streams = server.streams();
-    let (one, two) = (server.index("one", &shards(3)).await, server.index("two", &shards(2)).await);
+    let (one, two) = (
+        server.index("one", &shards(3)).await,
+        server.index("two", &shards(2)).await,
+    );
     let bodies = numbered(400);
     server.write(&one, &bodies[..200]).await;
     server.write(&two, &bodies[200..]).await;
@@ -48,7 +51,10 @@ async fn pages_of_several_indices_and_shards_are_complete() {
         let mut all = Vec::new();
         loop {
             let by = given::reader();
-            let batch = streams.search(&by, &both, &query, given::MANY_BYTES).await.unwrap();
+            let batch = streams
+                .search(&by, &both, &query, given::MANY_BYTES)
+                .await
+                .unwrap();
             all.extend(batch.documents);
             query.cursor = batch.next;
             if query.cursor.is_none() {
@@ -71,7 +77,10 @@ async fn pages_of_several_indices_and_shards_are_complete() {
         let found = listed.iter().find(|stream| stream.name == key.name);
         found.map(|stream| stream.documents)
     };
-    assert_eq!([&one, &two, &both].map(documents), [Some(200), Some(400), Some(600)]);
+    assert_eq!(
+        [&one, &two, &both].map(documents),
+        [Some(200), Some(400), Some(600)]
+    );
     server.remove(&one).await;
     server.remove(&two).await;
 }
@@ -91,7 +100,9 @@ async fn times_of_any_kind_are_ranges() {
     let empty = server.index("empty", &json!({})).await;
     let early = r#"{"@timestamp":"1970-01-01T00:00:00.005999999Z"}"#;
     let late = r#"{"@timestamp":"2026-01-01T00:00:00Z"}"#;
-    let taken = server.write(&nanos, &[early, late, r#"{"x":1}"#].map(str::to_owned)).await;
+    let taken = server
+        .write(&nanos, &[early, late, r#"{"x":1}"#].map(str::to_owned))
+        .await;
     assert_eq!(taken, [true; 3]);
     assert_eq!(found(&streams, &by, &nanos, None).await, [early, late]);
     let count = |from, to| {
@@ -99,10 +110,16 @@ async fn times_of_any_kind_are_ranges() {
         let (streams, by, nanos) = (&streams, &by, &nanos);
         async move { streams.count(by, nanos, &query).await.unwrap().value }
     };
-    assert_eq!((count(5, 6).await, count(0, 5).await, count(6, 7).await), (1, 0, 0));
+    assert_eq!(
+        (count(5, 6).await, count(0, 5).await, count(6, 7).await),
+        (1, 0, 0)
+    );
     assert_eq!(count(i64::MIN, 6).await, 1);
     let refused = streams.count(&by, &words, &asking(None)).await;
-    assert!(matches!(refused, Err(StoreError::UnfitStream { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::UnfitStream { .. })),
+        "{refused:?}"
+    );
     assert!(found(&streams, &by, &empty, None).await.is_empty());
     for key in [&nanos, &words, &empty] {
         server.remove(key).await;
@@ -190,7 +207,10 @@ async fn streams_belong_to_the_cluster() {
         streams.enforce_retention(given::at(0)).await.err(),
     ];
     for error in errors {
-        assert!(matches!(error, Some(StoreError::EmbeddedOnly { .. })), "{error:?}");
+        assert!(
+            matches!(error, Some(StoreError::EmbeddedOnly { .. })),
+            "{error:?}"
+        );
     }
 }
 
@@ -205,10 +225,18 @@ async fn points_in_time_are_given_back() {
     let path = format!("{}/_stats/search", key.name);
     let open = async || {
         let stats = server.asked(Request::get(path.as_str())).await;
-        stats["_all"]["primaries"]["search"]["open_contexts"].as_u64().unwrap()
+        stats["_all"]["primaries"]["search"]["open_contexts"]
+            .as_u64()
+            .unwrap()
     };
     for _ in 0..5 {
-        found(&streams, &given::reader(), &key, Some(Condition::eq("n", 7))).await;
+        found(
+            &streams,
+            &given::reader(),
+            &key,
+            Some(Condition::eq("n", 7)),
+        )
+        .await;
         // Whoever reads may go away in the middle.
         let (streams, key) = (Arc::clone(&streams), key.clone());
         let by = given::reader();
