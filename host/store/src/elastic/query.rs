@@ -150,11 +150,11 @@ fn any_of(parts: Vec<Bound>) -> Bound {
     match queries.len() {
         0 => Bound::None,
         1 => Bound::Some(queries.remove(0)),
-        _ => Bound::Some(any(queries)),
+        _ => Bound::Some(any(&queries)),
     }
 }
 
-fn any(queries: Vec<Value>) -> Value {
+fn any(queries: &[Value]) -> Value {
     json!({"bool": {"should": queries, "minimum_should_match": 1}})
 }
 
@@ -176,13 +176,13 @@ fn passing(field: &str, test: &Test, fields: &Fields) -> Bound {
     } = &known.kind
     else {
         let ignored = json!({"terms": {"_ignored": [field]}});
-        return Bound::Some(any(vec![found, ignored, elsewhere]));
+        return Bound::Some(any(&[found, ignored, elsewhere]));
     };
     let ignored = json!({"terms": {"_ignored": [field, sibling]}});
     let exists = |name: &str| json!({"exists": {"field": name}});
     // A sub-field that was added later is missing in what was there before.
     let before = json!({"bool": {"filter": [exists(field)], "must_not": [exists(sibling)]}});
-    Bound::Some(any(vec![found, ignored, elsewhere, before]))
+    Bound::Some(any(&[found, ignored, elsewhere, before]))
 }
 
 /// A query that finds the documents that have a value which passes, if there is a better one
@@ -297,7 +297,7 @@ fn as_part_of_word(field: &str, wanted: &Wanted) -> Option<Value> {
     let part = first_chars(longest).to_ascii_lowercase();
     // A piece has 255 units, so at least half as many characters.
     let long = format!("{}*", "?".repeat(WORD_UNITS_MAX / 2));
-    Some(any(vec![
+    Some(any(&[
         json!({"wildcard": {field: format!("*{part}*")}}),
         json!({"wildcard": {field: long}}),
     ]))
