@@ -37,10 +37,20 @@ pub struct Subject {
     pub clock: Clock,
 }
 
+impl Subject {
+    /// Here alone a case says that it looks at a list: on a cluster one may be a second late.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn settle(&self) -> Result<(), crate::error::StoreError> {
+        self.stores.settle().await
+    }
+}
+
 macro_rules! each_case {
     ($make:expr; $($module:ident { $($case:ident),+ $(,)? })+) => {
         $($({
-            let subject = ($make)();
+            let subject = ($make)().await;
             let name = concat!(stringify!($module), "::", stringify!($case));
             $module::$case(&subject).await.expect(name);
             subject.stores.close().await;
@@ -52,7 +62,7 @@ macro_rules! each_case {
 ///
 /// # Panics
 /// Where a guarantee does not hold.
-pub async fn exercise(make: impl Fn() -> Subject) {
+pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_apply(&make).await;
     of_tasks(&make).await;
     of_documents(&make).await;
@@ -61,7 +71,7 @@ pub async fn exercise(make: impl Fn() -> Subject) {
     of_components(&make).await;
 }
 
-async fn of_apply(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_apply(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         schedules {
             of_many_writers_one_schedules,
@@ -96,7 +106,7 @@ async fn of_apply(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_tasks(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_tasks(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         claims {
             claim_never_gives_one_run_twice,
@@ -146,7 +156,7 @@ async fn of_tasks(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_documents(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_documents(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         collections {
             a_label_belongs_to_its_first_owner,
@@ -178,7 +188,7 @@ async fn of_documents(make: &impl Fn() -> Subject) {
 
 /// What the embedded store alone does: where streams belong to a cluster they are made, filled
 /// and trimmed there.
-async fn of_streams(make: &impl Fn() -> Subject) {
+async fn of_streams(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         stream_data {
             streams_are_made_changed_and_listed,
@@ -193,7 +203,7 @@ async fn of_streams(make: &impl Fn() -> Subject) {
 }
 
 /// Reads of streams, whoever fills them.
-pub(crate) async fn of_stream_reads(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_stream_reads(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         stream_data {
             ranges_end_before_their_end,
@@ -214,7 +224,7 @@ pub(crate) async fn of_stream_reads(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_components(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_components(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         versions {
             a_component_never_changes,

@@ -9,6 +9,10 @@ use taskhost_model::time::Clock;
 use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
+use crate::elastic::Elastic;
+use crate::elastic::client::Client;
+pub use crate::elastic::client::{Credentials, Settings as ElasticConnection};
+use crate::elastic::streams::Streams;
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
@@ -27,6 +31,23 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// Which Elasticsearch, and how to store there.
+#[derive(Debug, Clone)]
+pub struct ElasticSettings {
+    /// The cluster.
+    pub connection: ElasticConnection,
+    /// How the names of all indices begin: [`ElasticSettings::PREFIX`], unless several stores are
+    /// in one cluster.
+    pub prefix: String,
+    /// Upper bounds.
+    pub limits: Limits,
+}
+
+impl ElasticSettings {
+    /// The usual prefix: tasks are in `.streams_tasks`.
+    pub const PREFIX: &str = ".streams";
+}
+
 /// Everything that is stored, behind its traits.
 #[derive(Debug, Clone)]
 pub struct Stores {
@@ -42,7 +63,16 @@ pub struct Stores {
     pub streams: Arc<dyn StreamStore>,
     /// Components.
     pub components: Arc<dyn ComponentStore>,
-    embedded: Option<Embedded>,
+    backend: Backend,
+}
+
+/// What is behind the traits.
+#[derive(Debug, Clone)]
+enum Backend {
+    /// Nothing that can be asked.
+    Plain,
+    Embedded(Embedded),
+    Elastic(Arc<Elastic>),
 }
 
 /// What only the embedded store has.
@@ -81,6 +111,9 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
+    /// Elasticsearch cannot be used.
+    #[error("the store in Elasticsearch does not open: {0}")]
+    Elastic(StoreError),
     /// The files in it cannot be used.
     #[error("the store in {folder} does not open: {error}", folder = .folder.display())]
     Store {
@@ -130,8 +163,43 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
-        embedded: Some(Embedded { sqlite, lock }),
+        backend: Backend::Embedded(Embedded { sqlite, lock }),
     })
+}
+
+/// Opens the store in Elasticsearch, and makes its indices where there are none. Stream data is
+/// read from elsewhere, from [`elastic_streams`] as a rule.
+///
+/// # Errors
+/// [`OpenError::Elastic`] when the cluster cannot be reached, does not let the host in, or has
+/// indices of a newer version.
+pub async fn open_elastic(
+    settings: &ElasticSettings,
+    clock: Clock,
+    streams: Arc<dyn StreamStore>,
+) -> Result<Stores, OpenError> {
+    let (connection, prefix) = (&settings.connection, &settings.prefix);
+    let elastic = Elastic::open(connection, prefix, settings.limits, clock).await;
+    let elastic = Arc::new(elastic.map_err(OpenError::Elastic)?);
+    Ok(Stores {
+        tasks: Arc::clone(&elastic) as Arc<dyn TaskStore>,
+        checkpoints: Arc::clone(&elastic) as Arc<dyn CheckpointStore>,
+        recordings: Arc::clone(&elastic) as Arc<dyn RecordingStore>,
+        documents: Arc::clone(&elastic) as Arc<dyn DocumentStore>,
+        streams,
+        components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
+        backend: Backend::Elastic(elastic),
+    })
+}
+
+/// The streams of a cluster, each read with the credential of whoever asks.
+///
+/// # Errors
+/// [`OpenError::Elastic`] when the connection's addresses or certificates make no sense.
+pub fn elastic_streams(connection: &ElasticConnection) -> Result<Arc<dyn StreamStore>, OpenError> {
+    // A client of its own: what the host needs for its tasks is counted apart.
+    let client = Client::new(connection).map_err(OpenError::Elastic)?;
+    Ok(Arc::new(Streams::new(client)))
 }
 
 /// A store that is gone with the process, for tests.
@@ -145,7 +213,7 @@ pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: memory,
-        embedded: None,
+        backend: Backend::Plain,
     }
 }
 
@@ -168,7 +236,7 @@ impl Stores {
             documents,
             streams,
             components,
-            embedded: None,
+            backend: Backend::Plain,
         }
     }
 
@@ -177,20 +245,22 @@ impl Stores {
     /// # Errors
     /// What the system says when the file cannot be written.
     pub fn announce(&self, address: &str) -> io::Result<()> {
-        match &self.embedded {
-            Some(embedded) => embedded.lock.write(address),
-            None => Ok(()),
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.lock.write(address),
+            Backend::Elastic(_) | Backend::Plain => Ok(()),
         }
     }
 
-    /// Whether any write would succeed now: it makes one, and looks for room for new data.
+    /// Whether any write would succeed now: it makes one, or asks whether there is a place for it,
+    /// and looks for room for new data.
     ///
     /// # Errors
     /// Whatever a write would fail with.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        match &self.embedded {
-            Some(embedded) => embedded.sqlite.writable().await,
-            None => Ok(()),
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.sqlite.writable().await,
+            Backend::Elastic(elastic) => elastic.writable().await,
+            Backend::Plain => Ok(()),
         }
     }
 
@@ -199,17 +269,41 @@ impl Stores {
     /// # Errors
     /// When the store is not available.
     pub async fn rest(&self) -> Result<(), StoreError> {
-        match &self.embedded {
-            Some(embedded) => embedded.sqlite.rest().await,
-            None => Ok(()),
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.sqlite.rest().await,
+            Backend::Elastic(_) | Backend::Plain => Ok(()),
+        }
+    }
+
+    /// How many requests were sent to Elasticsearch, where the store is there.
+    #[must_use]
+    pub fn requests(&self) -> Option<u64> {
+        match &self.backend {
+            Backend::Elastic(elastic) => Some(elastic.requests()),
+            Backend::Embedded(_) | Backend::Plain => None,
+        }
+    }
+
+    /// Lets lists show everything that was written: on a cluster they may be a second late. For
+    /// tests.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    #[cfg(any(test, feature = "conformance"))]
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Elastic(elastic) => elastic.settle().await,
+            Backend::Embedded(_) | Backend::Plain => Ok(()),
         }
     }
 
     /// Writes what waits and closes the store; every later call answers
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
-        if let Some(embedded) = &self.embedded {
-            embedded.sqlite.close().await;
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.sqlite.close().await,
+            Backend::Elastic(elastic) => elastic.close(),
+            Backend::Plain => {}
         }
     }
 }

@@ -14,6 +14,8 @@
 mod request;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use elasticsearch::auth::Credentials as ClientCredentials;
@@ -25,7 +27,8 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
-pub(crate) use request::{Answer, Authorization, Request};
+#[allow(unused_imports, reason = "reads of streams use all of them")]
+pub(crate) use request::{Answer, Authorization, Cause, Request};
 
 /// The first pause before a request is repeated; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -100,6 +103,7 @@ pub(crate) struct Client {
     transport: Transport,
     request_timeout: Duration,
     retry_for: Duration,
+    sent: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Client {
@@ -141,7 +145,13 @@ impl Client {
             transport,
             request_timeout: settings.request_timeout,
             retry_for: settings.retry_for,
+            sent: Arc::default(),
         })
+    }
+
+    /// How many requests were sent, repeated ones among them.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends a request until it has an answer that is not for the moment alone; whatever its
@@ -159,8 +169,7 @@ impl Client {
                 Ok(answer) => answer.error(),
                 Err(failure) => failure,
             };
-            // Callers that were refused together do not come back together.
-            let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+            let wait = jittered(pause);
             if Instant::now() + wait >= until {
                 return Err(failure);
             }
@@ -185,6 +194,7 @@ impl Client {
     }
 
     async fn send_once(&self, request: &Request) -> Result<Answer, StoreError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let headers: HeaderMap = request.headers();
         let timeout = request.timeout.unwrap_or(self.request_timeout);
         let sent = self.transport.send(
@@ -205,6 +215,11 @@ impl Client {
             repeated: false,
         })
     }
+}
+
+/// Some of a pause: callers that were refused together do not come back together.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 fn address(text: &str) -> Result<Url, StoreError> {

@@ -28,7 +28,7 @@ impl Server {
     pub(super) fn find() -> Option<Self> {
         let variable = |name: &str| std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"));
         let Ok(url) = variable("URL") else {
-            eprintln!("SKIPPED: no Elasticsearch; run under tests/elasticsearch/with.sh");
+            eprintln!("!!! SKIPPED: a real Elasticsearch; run tests/elasticsearch/with.sh");
             return None;
         };
         let credentials = Credentials::Basic {
@@ -84,11 +84,11 @@ impl Server {
     }
 
     /// Somebody with these rights on indices, by an API key.
-    async fn somebody(&self, names: &[&StreamKey], privileges: &[&str], more: Value) -> Requester {
+    async fn somebody(&self, names: &[&StreamKey], privileges: &[&str], more: &Value) -> Requester {
         let names: Vec<&str> = names.iter().map(|key| key.name.as_str()).collect();
         let mut index = json!({"names": names, "privileges": privileges});
         if let (Value::Object(index), Value::Object(more)) = (&mut index, more) {
-            index.extend(more);
+            index.extend(more.clone());
         }
         let name = format!("{}-{:x}", self.prefix, rand::random::<u32>());
         let request = Request::post("_security/api_key").json(&json!({

@@ -64,11 +64,6 @@ impl Request {
         Self::new(Method::Get, path)
     }
 
-    /// Looks whether it is there.
-    pub(crate) fn head(path: impl Into<String>) -> Self {
-        Self::new(Method::Head, path)
-    }
-
     /// Asks, or writes.
     pub(crate) fn post(path: impl Into<String>) -> Self {
         Self::new(Method::Post, path)
@@ -90,12 +85,6 @@ impl Request {
         self
     }
 
-    /// With this text as JSON body.
-    pub(crate) fn text(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = Some(body.into());
-        self
-    }
-
     /// With a body of JSON lines, as `_bulk` takes it.
     pub(crate) fn lines(mut self, body: impl Into<Bytes>) -> Self {
         self.is_lines = true;
@@ -104,6 +93,10 @@ impl Request {
     }
 
     /// With a parameter.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "texts, numbers and booleans are given as they come"
+    )]
     pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.query.push((name, value.to_string()));
         self

@@ -176,7 +176,7 @@ async fn check(
     conditions: &[Condition],
 ) -> usize {
     let (key, texts) = filled(server, about, texts).await;
-    let blind = server.somebody(&[&key], &["read"], json!({})).await;
+    let blind = server.somebody(&[&key], &["read"], &json!({})).await;
     let streams = server.streams();
     for (condition, number) in conditions.iter().zip(0u32..) {
         let matches = |text: &&String| {

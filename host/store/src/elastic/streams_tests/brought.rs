@@ -19,14 +19,14 @@ use crate::streams::{
 
 /// Streams of a cluster, made and filled past the store that reads them.
 #[derive(Debug)]
-pub(crate) struct Brought {
+struct Brought {
     server: Server,
     streams: Streams,
     number: u64,
 }
 
 impl Brought {
-    pub(crate) fn new(server: Server) -> Self {
+    fn new(server: Server) -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
         Self {
             streams: server.streams(),
@@ -146,7 +146,7 @@ async fn streams_pass_the_suites_reads() {
     let Some(server) = Server::find() else {
         return;
     };
-    of_stream_reads(&|| {
+    of_stream_reads(&async || {
         let clock = given::clock();
         let others = in_memory(Limits::default(), clock.clone());
         let streams = Arc::new(Brought::new(server.clone()));

@@ -41,9 +41,9 @@ async fn a_stream_of_others_is_no_stream() {
     let (a, b) = two_streams(&server).await;
     let none = server.stream("none");
     let streams = server.streams();
-    let ann = server.somebody(&[&a], &["read"], json!({})).await;
+    let ann = server.somebody(&[&a], &["read"], &json!({})).await;
     let bob = server
-        .somebody(&[&b], &["read", "view_index_metadata"], json!({}))
+        .somebody(&[&b], &["read", "view_index_metadata"], &json!({}))
         .await;
     for (by, own, other) in [(&ann, &a, &b), (&bob, &b, &a)] {
         let names: Vec<_> = streams.list(by, &given::space()).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_part_of_the_fields_is_all_there_is() {
     let streams = server.streams();
     let some = json!({"field_security": {"grant": ["@timestamp", "owner"]}});
     let privileges = ["read", "view_index_metadata"];
-    let carl = server.somebody(&[&a], &privileges, some).await;
+    let carl = server.somebody(&[&a], &privileges, &some).await;
     let bodies = found(&streams, &carl, &a, None).await;
     assert_eq!(bodies.len(), 2);
     assert!(
@@ -118,8 +118,8 @@ async fn a_part_of_the_documents_is_all_there_is() {
     let (a, b) = two_streams(&server).await;
     let streams = server.streams();
     let own = |owner: &str| json!({"query": {"term": {"owner": owner}}});
-    let ann = server.somebody(&[&a], &["read"], own("ann")).await;
-    let bob = server.somebody(&[&a], &["read"], own("bob")).await;
+    let ann = server.somebody(&[&a], &["read"], &own("ann")).await;
+    let bob = server.somebody(&[&a], &["read"], &own("bob")).await;
     for (by, body) in [(&ann, BODY), (&bob, OTHER)] {
         assert_eq!(found(&streams, by, &a, None).await, [body]);
         let both = Condition::exists("owner", true);
@@ -144,7 +144,7 @@ async fn a_credential_that_is_not_accepted_is_said() {
     };
     let (a, b) = two_streams(&server).await;
     let streams = server.streams();
-    let ann = server.somebody(&[&a], &["read"], json!({})).await;
+    let ann = server.somebody(&[&a], &["read"], &json!({})).await;
     assert_eq!(found(&streams, &ann, &a, None).await.len(), 2);
     let request = Request::delete("_security/api_key").json(&json!({"name": ann.name}));
     server.asked(request).await;
