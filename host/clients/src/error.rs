@@ -138,6 +138,10 @@ impl From<StoreError> for ClientError {
                 Self::invalid("cursor", "is not one that a former answer gave")
             }
             StoreError::UnknownStream { .. } => Self::new(ErrorCode::NotFound, message),
+            StoreError::Unauthorized { .. } => Self::new(ErrorCode::Denied, message),
+            StoreError::UnfitStream { .. } | StoreError::EmbeddedOnly { .. } => {
+                Self::new(ErrorCode::Invalid, message)
+            }
             StoreError::Fenced => Self::new(ErrorCode::Canceled, message),
             StoreError::Corrupt { .. } => {
                 tracing::error!(%error, "stored data cannot be read");

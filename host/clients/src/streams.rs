@@ -84,7 +84,7 @@ impl Streams {
     pub async fn describe(&self, name: &str) -> Result<String, ClientError> {
         let grant = self.granted("streams.describe", name)?;
         let read = async {
-            let stream = grant.store.get(&grant.key).await?;
+            let stream = grant.store.get(&grant.requester, &grant.key).await?;
             let stream =
                 stream.ok_or_else(|| taskhost_store::error::StoreError::UnknownStream {
                     name: name.to_owned(),
@@ -92,7 +92,7 @@ impl Streams {
             let mut about = json!({
                 "name": stream.name,
                 "documents": stream.documents,
-                "bytes": stream.bytes,
+                "bytes": stream.bytes.unwrap_or_default(),
             });
             if let Some(text) = stream.settings.description {
                 about["description"] = json!(text);
@@ -117,11 +117,11 @@ impl Streams {
         let query = request::query(query)?;
         let count = async {
             let _turn = grant.turns.turn().await;
-            let value = grant
+            let count = grant
                 .store
                 .count(&grant.requester, &grant.key, &query)
                 .await?;
-            Ok(json!({"value": value, "relation": "eq"}).to_string())
+            Ok(json!({"value": count.value, "relation": count.relation.as_str()}).to_string())
         };
         self.0.scope.unless_stopped(count).await
     }

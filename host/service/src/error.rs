@@ -85,6 +85,29 @@ pub enum ServiceError {
         /// So many tasks.
         tasks: u64,
     },
+    /// A stream whose documents cannot be read.
+    #[error("the stream `{name}` cannot be read: {reason}")]
+    UnfitStream {
+        /// Its name.
+        name: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// The caller's own credential is not, or no longer, accepted.
+    #[error("your credential is not, or no longer, accepted: {reason}")]
+    Unauthorized {
+        /// What the store said.
+        reason: String,
+    },
+    /// What the embedded store alone does.
+    #[error(
+        "{what} is for the embedded store only: on Elasticsearch streams belong to the cluster, \
+         so do it there"
+    )]
+    EmbeddedOnly {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// A value above its limit.
     #[error("{what} has {bytes} bytes, at most {bytes_max} are accepted")]
     TooLarge {
@@ -154,6 +177,9 @@ impl From<StoreError> for ServiceError {
                 Self::invalid("cursor", "is not one that a former answer gave")
             }
             StoreError::UnknownStream { name } => Self::UnknownStream { name },
+            StoreError::UnfitStream { name, reason } => Self::UnfitStream { name, reason },
+            StoreError::Unauthorized { reason } => Self::Unauthorized { reason },
+            StoreError::EmbeddedOnly { what } => Self::EmbeddedOnly { what },
             StoreError::Fenced => Self::VersionMismatch,
             StoreError::Corrupt { reason } => Self::Internal { reason },
         }

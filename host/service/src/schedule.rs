@@ -91,7 +91,7 @@ impl Tasks {
         self.check_running()?;
         let version = self.0.types.active(&request.type_id)?;
         check_id(&key, &request)?;
-        self.check_stream(&key, &request, &version).await?;
+        self.check_stream(by, &key, &request, &version).await?;
         check_numbers(&request)?;
         self.check_record(&request)?;
         self.check_params(&mut request, &version).await?;
@@ -171,6 +171,7 @@ impl Tasks {
 
     async fn check_stream(
         &self,
+        by: &Requester,
         key: &TaskKey,
         request: &ScheduleRequest,
         version: &LoadedVersion,
@@ -191,7 +192,7 @@ impl Tasks {
                     space: key.space.clone(),
                     name: name.clone(),
                 };
-                match self.0.streams.get(&stream).await? {
+                match self.0.streams.get(by, &stream).await? {
                     Some(_) => Ok(()),
                     None => Err(ServiceError::UnknownStream {
                         name: name.to_string(),

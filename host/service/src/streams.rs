@@ -8,7 +8,7 @@ use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
 use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
-use taskhost_store::streams::{Batch, Stream, StreamDocument, StreamSettings};
+use taskhost_store::streams::{Batch, Count, Stream, StreamDocument, StreamSettings};
 
 use crate::core::Core;
 use crate::error::ServiceError;
@@ -85,16 +85,17 @@ impl Streams {
     ///
     /// # Errors
     /// [`ServiceError::UnknownStream`], or what the store says.
-    pub async fn get(&self, _by: &Requester, key: &StreamKey) -> Result<Stream, ServiceError> {
-        self.0.streams.get(key).await?.ok_or_else(|| unknown(key))
+    pub async fn get(&self, by: &Requester, key: &StreamKey) -> Result<Stream, ServiceError> {
+        let found = self.0.streams.get(by, key).await?;
+        found.ok_or_else(|| unknown(key))
     }
 
     /// All streams of a space, by name.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn list(&self, _by: &Requester, space: &Space) -> Result<Vec<Stream>, ServiceError> {
-        Ok(self.0.streams.list(space).await?)
+    pub async fn list(&self, by: &Requester, space: &Space) -> Result<Vec<Stream>, ServiceError> {
+        Ok(self.0.streams.list(by, space).await?)
     }
 
     /// Removes a stream with its documents and collections.
@@ -120,7 +121,7 @@ impl Streams {
     /// [`ServiceError::UnknownStream`], or what the store says.
     pub async fn ingest(
         &self,
-        _by: &Requester,
+        by: &Requester,
         key: &StreamKey,
         body: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<Ingested, ServiceError> {
@@ -142,7 +143,7 @@ impl Streams {
             self.0.streams.ingest(key, documents).await?;
         }
         if reading.ingested.accepted == 0 {
-            self.0.streams.get(key).await?.ok_or_else(|| unknown(key))?;
+            self.get(by, key).await?;
         }
         Ok(reading.ingested)
     }
@@ -156,7 +157,7 @@ impl Streams {
         by: &Requester,
         key: &StreamKey,
         query: &Query,
-    ) -> Result<u64, ServiceError> {
+    ) -> Result<Count, ServiceError> {
         check(query)?;
         Ok(self.0.streams.count(by, key, query).await?)
     }

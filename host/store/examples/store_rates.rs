@@ -198,7 +198,7 @@ async fn streams(stores: &Stores, folder: &Path) -> Result<(), Failure> {
 async fn reads(stores: &Stores, key: &StreamKey, query: &Query) -> Result<String, Failure> {
     let (streams, requester) = (&stores.streams, Requester::single_user());
     let since = Instant::now();
-    let count = streams.count(&requester, key, query).await?;
+    let count = streams.count(&requester, key, query).await?.value;
     let counted = since.elapsed();
     let since = Instant::now();
     let sample = streams.sample(&requester, key, query, 1 << 30).await?;

@@ -67,6 +67,7 @@ pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_tasks(&make).await;
     of_documents(&make).await;
     of_streams(&make).await;
+    of_stream_reads(&make).await;
     of_components(&make).await;
 }
 
@@ -186,11 +187,26 @@ pub(crate) async fn of_documents(make: &impl AsyncFn() -> Subject) {
     }
 }
 
-pub(crate) async fn of_streams(make: &impl AsyncFn() -> Subject) {
+/// What the embedded store alone does: where streams belong to a cluster they are made, filled
+/// and trimmed there.
+async fn of_streams(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         stream_data {
             streams_are_made_changed_and_listed,
             what_was_ingested_is_there,
+        }
+        retention {
+            age_counts_from_arrival,
+            what_is_too_much_goes_in_the_order_of_arrival,
+            a_deleted_stream_leaves_nothing_to_its_successor,
+        }
+    }
+}
+
+/// Reads of streams, whoever fills them.
+pub(crate) async fn of_stream_reads(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        stream_data {
             ranges_end_before_their_end,
             conditions_mean_what_the_model_says,
             a_search_is_complete_over_a_cursor,
@@ -205,11 +221,6 @@ pub(crate) async fn of_streams(make: &impl AsyncFn() -> Subject) {
             a_sample_keeps_to_range_and_condition,
             a_sample_keeps_to_its_bytes,
             many_documents_are_drawn_as_few_are,
-        }
-        retention {
-            age_counts_from_arrival,
-            what_is_too_much_goes_in_the_order_of_arrival,
-            a_deleted_stream_leaves_nothing_to_its_successor,
         }
     }
 }

@@ -37,6 +37,29 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// The stream's documents are not such that they can be read.
+    #[error("the stream `{name}` cannot be read: {reason}")]
+    UnfitStream {
+        /// Its name.
+        name: String,
+        /// What it lacks.
+        reason: String,
+    },
+    /// The requester's own credential is not, or no longer, accepted.
+    #[error("the credential of whoever asked is not, or no longer, accepted: {reason}")]
+    Unauthorized {
+        /// What the backend said.
+        reason: String,
+    },
+    /// What the embedded store alone does.
+    #[error(
+        "{what} is for the embedded store only: on Elasticsearch streams belong to the cluster, \
+         so do it there"
+    )]
+    EmbeddedOnly {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The writer's run or lease is no longer the document's.
     #[error("the run is no longer the one that may write")]
     Fenced,

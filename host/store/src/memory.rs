@@ -65,6 +65,7 @@ struct Entry {
 #[derive(Debug)]
 struct StreamEntry {
     stream: Stream,
+    bytes: u64,
     last_number: u64,
     /// By time in milliseconds, then by arrival.
     documents: BTreeMap<(i64, u64), Arc<str>>,

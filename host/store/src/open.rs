@@ -10,7 +10,9 @@ use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
 use crate::elastic::Elastic;
+use crate::elastic::client::Client;
 pub use crate::elastic::client::{Credentials, Settings as ElasticConnection};
+use crate::elastic::streams::Streams;
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
@@ -166,7 +168,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
 }
 
 /// Opens the store in Elasticsearch, and makes its indices where there are none. Stream data is
-/// read from elsewhere.
+/// read from elsewhere, from [`elastic_streams`] as a rule.
 ///
 /// # Errors
 /// [`OpenError::Elastic`] when the cluster cannot be reached, does not let the host in, or has
@@ -188,6 +190,16 @@ pub async fn open_elastic(
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
         backend: Backend::Elastic(elastic),
     })
+}
+
+/// The streams of a cluster, each read with the credential of whoever asks.
+///
+/// # Errors
+/// [`OpenError::Elastic`] when the connection's addresses or certificates make no sense.
+pub fn elastic_streams(connection: &ElasticConnection) -> Result<Arc<dyn StreamStore>, OpenError> {
+    // A client of its own: what the host needs for its tasks is counted apart.
+    let client = Client::new(connection).map_err(OpenError::Elastic)?;
+    Ok(Arc::new(Streams::new(client)))
 }
 
 /// A store that is gone with the process, for tests.

@@ -35,10 +35,14 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
     async fn put(&self, key: &StreamKey, settings: &StreamSettings) -> Result<bool, StoreError>;
 
     /// What is known of a stream.
-    async fn get(&self, key: &StreamKey) -> Result<Option<Stream>, StoreError>;
+    async fn get(
+        &self,
+        requester: &Requester,
+        key: &StreamKey,
+    ) -> Result<Option<Stream>, StoreError>;
 
     /// All streams of a space, by name.
-    async fn list(&self, space: &Space) -> Result<Vec<Stream>, StoreError>;
+    async fn list(&self, requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError>;
 
     /// Removes a stream with its documents; false when there was none.
     async fn delete(&self, key: &StreamKey) -> Result<bool, StoreError>;
@@ -50,13 +54,13 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
         documents: Vec<StreamDocument>,
     ) -> Result<(), StoreError>;
 
-    /// How many documents match, exactly.
+    /// How many documents match.
     async fn count(
         &self,
         requester: &Requester,
         key: &StreamKey,
         query: &Query,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<Count, StoreError>;
 
     /// A random sample of what matches.
     async fn sample(
@@ -117,15 +121,17 @@ impl Default for StreamSettings {
 pub struct Stream {
     /// Its name.
     pub name: StreamName,
-    /// When it was made.
-    pub created_at: Timestamp,
+    /// When it was made, where the requester may know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
     /// What people set.
     #[serde(flatten)]
     pub settings: StreamSettings,
     /// How many documents it holds.
     pub documents: u64,
-    /// Their size.
-    pub bytes: u64,
+    /// Their size, where it was found out; on a cluster by a sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Time of the oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
@@ -143,6 +149,47 @@ pub struct StreamDocument {
     pub body: Arc<str>,
 }
 
+/// How many documents match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The number.
+    pub value: u64,
+    /// How exact it is.
+    pub relation: Relation,
+}
+
+/// How exact a count is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// Exactly so many.
+    Eq,
+    /// At least so many: counting stopped there.
+    Gte,
+    /// About so many.
+    Estimate,
+}
+
+impl Relation {
+    /// As tasks and people read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eq => "eq",
+            Self::Gte => "gte",
+            Self::Estimate => "estimate",
+        }
+    }
+}
+
+impl Count {
+    /// Exactly so many.
+    #[must_use]
+    pub fn exactly(value: u64) -> Self {
+        let relation = Relation::Eq;
+        Self { value, relation }
+    }
+}
+
 /// What a read found.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -150,7 +197,8 @@ pub struct Batch {
     pub documents: Vec<String>,
     /// How many match in all, where it is known.
     pub matched: Option<u64>,
-    /// Whether the bytes cut it: there are fewer than asked for, though more match.
+    /// Whether it was cut before there were as many as asked for, though more may match: by the
+    /// bytes, or by the end of the time or of the documents that a store looks at.
     pub truncated: bool,
     /// Where the next answer begins.
     pub next: Option<String>,

@@ -3,7 +3,7 @@
 
 mod agreement;
 mod agreement_of_data;
-mod conditions;
+pub(crate) mod conditions;
 mod crashes;
 mod elastic;
 mod files;

@@ -89,7 +89,7 @@ impl Runs {
         let requester = self.bench.info.requester.clone();
         tokio::spawn(async move {
             let query: Query = serde_json::from_str(ALL).unwrap();
-            store.count(&requester, &key, &query).await.unwrap()
+            store.count(&requester, &key, &query).await.unwrap().value
         })
     }
 }

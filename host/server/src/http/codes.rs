@@ -25,6 +25,9 @@ pub(crate) enum Code {
     InvalidComponent,
     NeedsApproval,
     VersionInUse,
+    UnfitStream,
+    EmbeddedStoreOnly,
+    Unauthorized,
     Internal,
     Busy,
     Unavailable,
@@ -44,7 +47,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -63,6 +66,9 @@ impl Code {
         Self::InvalidComponent,
         Self::NeedsApproval,
         Self::VersionInUse,
+        Self::UnfitStream,
+        Self::EmbeddedStoreOnly,
+        Self::Unauthorized,
         Self::Internal,
         Self::Unavailable,
         Self::Busy,
@@ -95,6 +101,9 @@ impl Code {
             Self::InvalidComponent => (S::UNPROCESSABLE_ENTITY, "invalid-component", None),
             Self::NeedsApproval => (S::CONFLICT, "needs-approval", None),
             Self::VersionInUse => (S::CONFLICT, "version-in-use", None),
+            Self::UnfitStream => (S::CONFLICT, "unfit-stream", None),
+            Self::EmbeddedStoreOnly => (S::CONFLICT, "embedded-store-only", None),
+            Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", None),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", None),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Some(1)),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", Some(1)),
@@ -125,6 +134,9 @@ impl Code {
             Self::InvalidComponent => "The component is refused",
             Self::NeedsApproval => "Nobody has approved the version",
             Self::VersionInUse => "Runs need the version",
+            Self::UnfitStream => "The stream cannot be read",
+            Self::EmbeddedStoreOnly => "Only on the embedded store",
+            Self::Unauthorized => "The credential is not accepted",
             Self::Internal => "The host failed",
             Self::Busy => "The host has too much to do",
             Self::Unavailable => "Not available now",
@@ -152,6 +164,9 @@ impl Code {
             ServiceError::Stopping => Self::Stopping,
             ServiceError::Unavailable { .. } => Self::Unavailable,
             ServiceError::DiskFull | ServiceError::DiskReserved => Self::DiskFull,
+            ServiceError::UnfitStream { .. } => Self::UnfitStream,
+            ServiceError::EmbeddedOnly { .. } => Self::EmbeddedStoreOnly,
+            ServiceError::Unauthorized { .. } => Self::Unauthorized,
             ServiceError::Internal { .. } => Self::Internal,
         }
     }
@@ -201,6 +216,7 @@ mod tests {
             (Code::TooLarge, 413, "too-large"),
             (Code::NeedsApproval, 409, "needs-approval"),
             (Code::VersionInUse, 409, "version-in-use"),
+            (Code::EmbeddedStoreOnly, 409, "embedded-store-only"),
             (Code::InvalidComponent, 422, "invalid-component"),
         ] {
             let row = code.row();

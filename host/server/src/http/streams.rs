@@ -168,7 +168,7 @@ async fn count(
 ) -> Answer {
     let key = key(&ids)?;
     let query = query(&state, request).await?;
-    let value = state
+    let count = state
         .service()
         .streams
         .count(state.by(), &key, &query)
@@ -176,8 +176,8 @@ async fn count(
     Ok(answer::json(
         StatusCode::OK,
         &Count {
-            value,
-            relation: "eq",
+            value: count.value,
+            relation: count.relation.as_str(),
         },
     ))
 }

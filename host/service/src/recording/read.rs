@@ -183,8 +183,8 @@ async fn may_read(core: &Core, by: &Requester, task: &Task) -> Result<bool, Serv
         name: name.clone(),
     };
     // Another stream of the same name is not the one that was read.
-    let stream = core.streams.get(&key).await?;
-    if stream.is_none_or(|stream| stream.created_at > task.created_at) {
+    let stream = core.streams.get(by, &key).await?;
+    if stream.is_none_or(|stream| stream.created_at > Some(task.created_at)) {
         return Ok(false);
     }
     let nothing = Query::range(task.created_at, task.created_at);

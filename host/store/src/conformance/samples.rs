@@ -20,7 +20,8 @@ async fn sample(s: &Subject, asked: &Query) -> Result<Batch, StoreError> {
 
 async fn numbers_up_to(s: &Subject, count: i64) -> Result<(), StoreError> {
     let each = |number: i64| {
-        let body = json!({"n": number, "tenth": number % 10 == 0, "rare": number % 997 == 0});
+        let body = json!({"@timestamp": number, "n": number, "tenth": number % 10 == 0, "rare": number % 997 == 0,
+        });
         document(number, &body.to_string())
     };
     s.ingested("logs", (0..count).map(each).collect()).await?;
@@ -52,7 +53,7 @@ pub(super) async fn a_seed_draws_the_same_again(s: &Subject) -> Result<(), Store
     let before = sample(s, &early).await?.documents;
     s.stores
         .streams
-        .ingest(&stream("logs"), vec![document(900, "{}")])
+        .ingest(&stream("logs"), vec![document(900, "{\"@timestamp\":900}")])
         .await?;
     assert_eq!(sample(s, &early).await?.documents, before);
     Ok(())
@@ -82,7 +83,8 @@ pub(super) async fn a_sample_keeps_to_range_and_condition(s: &Subject) -> Result
     asked.condition = Some(Condition::eq("tenth", true));
     let mut documents = sample(s, &asked).await?.documents;
     documents.sort();
-    let expected = (10..20).map(|n| json!({"n": n * 10, "tenth": true, "rare": false}).to_string());
+    let each = |n: i64| json!({"@timestamp": n, "n": n, "tenth": true, "rare": false}).to_string();
+    let expected = (10..20).map(|tens| each(tens * 10));
     assert_eq!(documents, expected.collect::<Vec<_>>());
     asked.condition = Some(Condition::Never);
     assert!(sample(s, &asked).await?.documents.is_empty());

@@ -8,7 +8,9 @@ use taskhost_model::time::Timestamp;
 
 use super::Faulty;
 use crate::error::StoreError;
-use crate::streams::{Batch, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore};
+use crate::streams::{
+    Batch, Count, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore,
+};
 
 #[async_trait]
 impl StreamStore for Faulty<dyn StreamStore> {
@@ -17,12 +19,18 @@ impl StreamStore for Faulty<dyn StreamStore> {
         self.write("streams.put", work).await
     }
 
-    async fn get(&self, key: &StreamKey) -> Result<Option<Stream>, StoreError> {
-        self.read("streams.get", self.inner.get(key)).await
+    async fn get(
+        &self,
+        requester: &Requester,
+        key: &StreamKey,
+    ) -> Result<Option<Stream>, StoreError> {
+        self.read("streams.get", self.inner.get(requester, key))
+            .await
     }
 
-    async fn list(&self, space: &Space) -> Result<Vec<Stream>, StoreError> {
-        self.read("streams.list", self.inner.list(space)).await
+    async fn list(&self, requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError> {
+        let work = self.inner.list(requester, space);
+        self.read("streams.list", work).await
     }
 
     async fn delete(&self, key: &StreamKey) -> Result<bool, StoreError> {
@@ -43,7 +51,7 @@ impl StreamStore for Faulty<dyn StreamStore> {
         requester: &Requester,
         key: &StreamKey,
         query: &Query,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Count, StoreError> {
         let work = self.inner.count(requester, key, query);
         self.read("streams.count", work).await
     }

@@ -17,7 +17,7 @@ use crate::limits::within;
 use crate::matching::{Matcher, all_or_matching};
 use crate::sample::{self, First};
 use crate::streams::{
-    Batch, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore, retained_since,
+    Batch, Count, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore, retained_since,
 };
 
 #[async_trait]
@@ -30,15 +30,16 @@ impl StreamStore for Memory {
         }
         let stream = Stream {
             name: key.name.clone(),
-            created_at: self.clock.now(),
+            created_at: Some(self.clock.now()),
             settings: settings.clone(),
             documents: 0,
-            bytes: 0,
+            bytes: Some(0),
             first_at: None,
             last_at: None,
         };
         let entry = StreamEntry {
             stream,
+            bytes: 0,
             last_number: 0,
             documents: Default::default(),
             arrivals: Default::default(),
@@ -47,12 +48,16 @@ impl StreamStore for Memory {
         Ok(true)
     }
 
-    async fn get(&self, key: &StreamKey) -> Result<Option<Stream>, StoreError> {
+    async fn get(
+        &self,
+        _requester: &Requester,
+        key: &StreamKey,
+    ) -> Result<Option<Stream>, StoreError> {
         let content = self.content()?;
         Ok(content.streams.get(key).map(|entry| entry.stream.clone()))
     }
 
-    async fn list(&self, space: &Space) -> Result<Vec<Stream>, StoreError> {
+    async fn list(&self, _requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError> {
         let content = self.content()?;
         let streams = content
             .streams
@@ -92,9 +97,10 @@ impl StreamStore for Memory {
         _requester: &Requester,
         key: &StreamKey,
         query: &Query,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Count, StoreError> {
         let content = self.content()?;
-        Ok(content.stream(key)?.matching(query).len() as u64)
+        let matching = content.stream(key)?.matching(query).len() as u64;
+        Ok(Count::exactly(matching))
     }
 
     async fn sample(
@@ -186,7 +192,7 @@ impl StreamStore for Memory {
         for entry in content.streams.values_mut() {
             let since_ms = retained_since(now, &entry.stream.settings).as_ms();
             while let Some((arrived_ms, place)) = entry.arrivals.front().copied() {
-                if arrived_ms >= since_ms && entry.stream.bytes <= entry.stream.settings.max_bytes {
+                if arrived_ms >= since_ms && entry.bytes <= entry.stream.settings.max_bytes {
                     break;
                 }
                 entry.arrivals.pop_front();
@@ -209,7 +215,8 @@ impl StreamEntry {
     fn recount(&mut self) {
         let bytes = self.documents.values().map(|body| body.len() as u64);
         let at = |entry: Option<(&(i64, u64), _)>| entry.map(|(key, _)| Timestamp::from_ms(key.0));
-        self.stream.bytes = bytes.sum();
+        self.bytes = bytes.sum();
+        self.stream.bytes = Some(self.bytes);
         self.stream.documents = self.documents.len() as u64;
         self.stream.first_at = at(self.documents.first_key_value());
         self.stream.last_at = at(self.documents.last_key_value());

@@ -37,7 +37,7 @@ pub(super) fn trim_some(
     };
     let settings = &stored.stream.settings;
     let since_ms = retained_since(now, settings).as_ms();
-    let mut excess = stored.stream.bytes.saturating_sub(settings.max_bytes);
+    let mut excess = stored.bytes.saturating_sub(settings.max_bytes);
     let (after, up_to) = stored.numbers();
     let (mut gone, mut bytes, mut last) = (0_i64, 0_u64, after);
     let mut oldest = connection.prepare_cached(SELECT_OLDEST)?;

@@ -19,6 +19,8 @@ pub(super) struct Stored {
     pub number: i64,
     /// The number of the document that arrived last; 0 before the first.
     pub last_document: i64,
+    /// The size of its documents.
+    pub bytes: u64,
     /// What is known of it.
     pub stream: Stream,
 }
@@ -65,16 +67,17 @@ pub(super) fn read(row: &Row<'_>) -> Result<Stored, StoreError> {
     Ok(Stored {
         number: row.get(0)?,
         last_document: row.get(10)?,
+        bytes: count(7)?,
         stream: Stream {
             name: StreamName::parse(name).map_err(damaged)?,
-            created_at: Timestamp::from_ms(row.get(2)?),
+            created_at: Some(Timestamp::from_ms(row.get(2)?)),
             settings: StreamSettings {
                 description: row.get(3)?,
                 retention_days: row.get(4)?,
                 max_bytes: count(5)?,
             },
             documents: count(6)?,
-            bytes: count(7)?,
+            bytes: Some(count(7)?),
             first_at: at(8)?.map(Timestamp::from_ms),
             last_at: at(9)?.map(Timestamp::from_ms),
         },

@@ -19,7 +19,9 @@ use crate::error::StoreError;
 use crate::fields;
 use crate::limits::within;
 use crate::sample::random_seed;
-use crate::streams::{Batch, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore};
+use crate::streams::{
+    Batch, Count, FieldStats, Stream, StreamDocument, StreamSettings, StreamStore,
+};
 
 #[async_trait]
 impl StreamStore for Sqlite {
@@ -29,7 +31,11 @@ impl StreamStore for Sqlite {
         self.streams.writer.write(Step::Other, work).await
     }
 
-    async fn get(&self, key: &StreamKey) -> Result<Option<Stream>, StoreError> {
+    async fn get(
+        &self,
+        _requester: &Requester,
+        key: &StreamKey,
+    ) -> Result<Option<Stream>, StoreError> {
         let key = key.clone();
         let read = move |connection: &Connection| {
             Ok(by_key(connection, &key)?.map(|stored| stored.stream))
@@ -37,7 +43,7 @@ impl StreamStore for Sqlite {
         self.streams.readers.read(read).await
     }
 
-    async fn list(&self, space: &Space) -> Result<Vec<Stream>, StoreError> {
+    async fn list(&self, _requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError> {
         let space = space.clone();
         let read = move |connection: &Connection| {
             let columns = stream_row::COLUMNS;
@@ -100,9 +106,9 @@ impl StreamStore for Sqlite {
         _requester: &Requester,
         key: &StreamKey,
         query: &Query,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Count, StoreError> {
         self.over(key, query, |connection, range, _| {
-            range::count(connection, range)
+            range::count(connection, range).map(Count::exactly)
         })
         .await
     }

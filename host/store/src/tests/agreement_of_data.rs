@@ -179,11 +179,17 @@ async fn everything(s: &Subject) -> Vec<String> {
     let (streams, reader) = (&s.stores.streams, given::reader());
     all.push(format!(
         "{:?}",
-        streams.list(&given::space()).await.unwrap()
+        streams
+            .list(&given::reader(), &given::space())
+            .await
+            .unwrap()
     ));
     for name in STREAMS {
         let key = given::stream(name);
-        all.push(format!("{:?}", streams.get(&key).await.unwrap()));
+        all.push(format!(
+            "{:?}",
+            streams.get(&given::reader(), &key).await.unwrap()
+        ));
         for query in queries(s) {
             let count = streams.count(&reader, &key, &query).await;
             all.push(format!("{:?}", count));

@@ -205,7 +205,11 @@ async fn check(folder: &Path, point: &str, answered: &[&str]) {
         done("component_activate"),
         "{point}"
     );
-    let stream = stores.streams.get(&given::stream("logs")).await.unwrap();
+    let stream = stores
+        .streams
+        .get(&given::reader(), &given::stream("logs"))
+        .await
+        .unwrap();
     let documents = stream.map_or(0, |stream| stream.documents);
     assert_eq!(documents, u64::from(done("ingest")), "{point}");
     let task = stores.tasks.get(&given::key("t")).await.unwrap();

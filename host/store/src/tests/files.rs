@@ -44,7 +44,12 @@ async fn everything_survives_a_restart_without_a_close() {
             (&read.task, read.payload.as_deref()),
             (&task, Some("{\"a\":1}"))
         );
-        let stream = again.streams.get(&key).await.unwrap().unwrap();
+        let stream = again
+            .streams
+            .get(&given::reader(), &key)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(
             (stream.documents, stream.settings),
             (1, StreamSettings::default())

@@ -222,11 +222,11 @@ async fn others_of_version_1(stores: &Stores) {
     }
     let stream = stores
         .streams
-        .get(&given::stream("logs"))
+        .get(&given::reader(), &given::stream("logs"))
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((stream.documents, stream.bytes), (3, 45));
+    assert_eq!((stream.documents, stream.bytes), (3, Some(45)));
     assert_eq!(
         stream.settings.description.as_deref(),
         Some("what is logged")

@@ -17,7 +17,6 @@ use crate::error::StoreError;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Authorization(HeaderValue);
 
-#[allow(dead_code, reason = "reads of streams use it")]
 impl Authorization {
     /// The value of an `Authorization` header; none when it cannot be one.
     pub(crate) fn new(header: &str) -> Option<Self> {
@@ -46,7 +45,6 @@ pub(crate) struct Request {
     by: Option<Authorization>,
 }
 
-#[allow(dead_code, reason = "reads of streams use it")]
 impl Request {
     fn new(method: Method, path: impl Into<String>) -> Self {
         Self {
