@@ -155,7 +155,7 @@ impl Input<'_> {
         query.sort = Some(Sort::Asc);
         let found = streams.search(&by, &key, &query, MANY_BYTES).await.unwrap();
         let count = streams.count(&by, &key, &query).await.unwrap();
-        assert_eq!(count, found.documents.len() as u64);
+        assert_eq!(count.value, found.documents.len() as u64);
         let sample = streams.sample(&by, &key, &query, MANY_BYTES).await;
         let mut drawn = sample.unwrap().documents;
         let mut all = found.documents.clone();

@@ -14,7 +14,7 @@ async fn begin_trial(server: &Server) {
 const BODY: &str = r#"{"@timestamp":1,"owner":"ann","secret":"s3cret"}"#;
 const OTHER: &str = r#"{"@timestamp":2,"owner":"bob","secret":"s3cret"}"#;
 
-fn is_unknown<T>(answer: Result<T, StoreError>) -> bool {
+fn is_unknown<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::UnknownStream { .. }))
 }
 
@@ -48,15 +48,15 @@ async fn a_stream_of_others_is_no_stream() {
     for (by, own, other) in [(&ann, &a, &b), (&bob, &b, &a)] {
         let names: Vec<_> = streams.list(by, &given::space()).await.unwrap();
         let names: Vec<_> = names.into_iter().map(|stream| stream.name).collect();
-        assert_eq!(names, [own.name.clone()]);
+        assert_eq!(names, std::slice::from_ref(&own.name));
         assert_eq!(found(&streams, by, own, None).await.len(), 2);
         for hidden in [other, &none] {
             assert_eq!(streams.get(by, hidden).await.unwrap(), None);
             let query = asking(Some(Condition::eq("owner", "ann")));
-            assert!(is_unknown(streams.count(by, hidden, &query).await));
-            assert!(is_unknown(streams.sample(by, hidden, &query, 100).await));
-            assert!(is_unknown(streams.search(by, hidden, &query, 100).await));
-            assert!(is_unknown(streams.field_stats(by, hidden, &query).await));
+            assert!(is_unknown(&streams.count(by, hidden, &query).await));
+            assert!(is_unknown(&streams.sample(by, hidden, &query, 100).await));
+            assert!(is_unknown(&streams.search(by, hidden, &query, 100).await));
+            assert!(is_unknown(&streams.field_stats(by, hidden, &query).await));
         }
     }
     let shown = streams.get(&ann, &a).await.unwrap().unwrap();
@@ -188,7 +188,7 @@ async fn own_indices_of_the_host_are_no_streams() {
     let by = given::reader();
     assert_eq!(streams.get(&by, &alias).await.unwrap(), None);
     assert!(is_unknown(
-        streams.search(&by, &alias, &asking(None), 100).await
+        &streams.search(&by, &alias, &asking(None), 100).await
     ));
     let all = streams.list(&by, &given::space()).await.unwrap();
     assert!(all.iter().all(|stream| stream.name != alias.name));
