@@ -50,7 +50,7 @@ use taskhost_model::time::Clock;
 
 use crate::error::StoreError;
 use crate::limits::Limits;
-use crate::queue::Claimer;
+use crate::queue::{Claimer, Reservation};
 use client::{Client, unavailable};
 use components::Catalog;
 use group::Group;
@@ -72,6 +72,8 @@ pub(crate) struct Elastic {
     claimer: Mutex<Option<Arc<dyn Claimer>>>,
     /// Held by the claim that is under way.
     claiming: tokio::sync::Mutex<()>,
+    /// Room for runs that waits for its turn to claim.
+    waiting_along: Mutex<Vec<Box<dyn Reservation>>>,
     /// Claims of which nobody knows whether they were written: the task, and the write's name.
     unsure: Mutex<Vec<(TaskKey, String)>>,
     /// More was due at the last claim than it took.
@@ -108,6 +110,7 @@ impl Elastic {
             catalog: Catalog::default(),
             claimer: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
+            waiting_along: Mutex::default(),
             unsure: Mutex::default(),
             has_backlog: AtomicBool::new(false),
             last_claim_ms: AtomicI64::new(i64::MIN),

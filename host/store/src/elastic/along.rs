@@ -116,16 +116,46 @@ impl Elastic {
             return;
         };
         let Some(given) = along.given else {
-            let request = reservation.request().clone();
-            match self.claim_due(&request).await {
-                Ok(claimed) => reservation.start(claimed),
-                // It is left to whoever claims next.
-                Err(error) => tracing::debug!(%error, "nothing is claimed along"),
-            }
-            return;
+            return self.claim_for(reservation).await;
         };
         let is_kept = self.keeps_pin(&written, queued).await;
         reservation.start(if is_kept { vec![given] } else { Vec::new() });
+    }
+}
+
+impl Elastic {
+    /// Claims what is due for a reservation: those that wait together are served by one claim.
+    async fn claim_for(&self, reservation: Box<dyn Reservation>) {
+        self.along().push(reservation);
+        let turn = self.claiming.lock().await;
+        let reservations = std::mem::take(&mut *self.along());
+        // None: whoever had the turn before has served this one too.
+        let Some(mut request) = reservations.last().map(|it| it.request().clone()) else {
+            return;
+        };
+        request.limit = reservations.iter().map(|it| it.request().limit).sum();
+        let claimed = self.claim_in_turn(&request).await;
+        drop(turn);
+        match claimed {
+            Ok(claimed) => {
+                let mut claimed = claimed.into_iter();
+                let last = reservations.len() - 1;
+                for (number, reservation) in reservations.into_iter().enumerate() {
+                    // A claim may find more, which it has made before: none of it is lost.
+                    let limit = reservation.request().limit;
+                    let limit = if number == last { usize::MAX } else { limit };
+                    reservation.start(claimed.by_ref().take(limit).collect());
+                }
+            }
+            // It is left to whoever claims next.
+            Err(error) => tracing::debug!(%error, "nothing is claimed along"),
+        }
+    }
+
+    fn along(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Reservation>>> {
+        self.waiting_along
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

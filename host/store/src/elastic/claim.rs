@@ -46,6 +46,14 @@ impl Elastic {
     ) -> Result<Vec<StoredTask>, StoreError> {
         // Two claims of one host would want the same.
         let _turn = self.claiming.lock().await;
+        self.claim_in_turn(request).await
+    }
+
+    /// As [`Self::claim_due`], for whoever has the turn.
+    pub(super) async fn claim_in_turn(
+        &self,
+        request: &ClaimRequest,
+    ) -> Result<Vec<StoredTask>, StoreError> {
         let mut claimed = self.claimed_unsure().await?;
         let wanted = self.wanted(request).await?;
         let (mut taken, now) = (Vec::new(), self.clock.now());
