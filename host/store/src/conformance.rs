@@ -23,6 +23,7 @@ mod stream_data;
 mod samples;
 mod retention;
 mod versions;
+mod hosts;
 
 use taskhost_model::time::Clock;
 
@@ -58,6 +59,23 @@ pub async fn exercise(make: impl Fn() -> Subject) {
     of_documents(&make).await;
     of_streams(&make).await;
     of_components(&make).await;
+}
+
+/// Runs every case of a store that hosts share, each on a store of its own.
+///
+/// # Panics
+/// Where a guarantee does not hold.
+pub async fn exercise_shared(make: impl Fn() -> Subject) {
+    each_case! { &make;
+        hosts {
+            a_host_is_listed_as_it_last_beat,
+            a_life_that_was_declared_lost_never_beats_again,
+            a_beat_or_its_loss_is_first,
+            what_a_life_holds_is_told,
+            what_was_taken_over_is_held_no_more,
+            a_change_of_types_is_told,
+        }
+    }
 }
 
 async fn of_apply(make: &impl Fn() -> Subject) {

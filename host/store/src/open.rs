@@ -10,6 +10,7 @@ use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
 use crate::error::StoreError;
+use crate::hosts::HostStore;
 use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
 use crate::memory::Memory;
@@ -42,6 +43,8 @@ pub struct Stores {
     pub streams: Arc<dyn StreamStore>,
     /// Components.
     pub components: Arc<dyn ComponentStore>,
+    /// Other hosts on the same store; none where this process is the only one that can use it.
+    pub hosts: Option<Arc<dyn HostStore>>,
     embedded: Option<Embedded>,
 }
 
@@ -130,6 +133,8 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
+        // The folder's lock sees to it.
+        hosts: None,
         embedded: Some(Embedded { sqlite, lock }),
     })
 }
@@ -137,14 +142,27 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
 /// A store that is gone with the process, for tests.
 #[must_use]
 pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
-    let memory = Arc::new(Memory::new(limits, clock));
+    of_memory(Memory::new(limits, clock), false)
+}
+
+/// The same for so many hosts that share it.
+#[must_use]
+pub fn in_memory_of_hosts(limits: Limits, clock: Clock, count: usize) -> Vec<Stores> {
+    let memory = Memory::new(limits, clock);
+    let hosts = (0..count).map(|_| of_memory(memory.of_another_host(), true));
+    hosts.collect()
+}
+
+fn of_memory(memory: Memory, is_shared: bool) -> Stores {
+    let memory = Arc::new(memory);
     Stores {
         tasks: Arc::clone(&memory) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&memory) as Arc<dyn CheckpointStore>,
         recordings: Arc::clone(&memory) as Arc<dyn RecordingStore>,
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
-        components: memory,
+        components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
+        hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
         embedded: None,
     }
 }
@@ -168,6 +186,7 @@ impl Stores {
             documents,
             streams,
             components,
+            hosts: None,
             embedded: None,
         }
     }
