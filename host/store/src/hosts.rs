@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use taskhost_model::ids::{Incarnation, TypeId};
+use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 
 use crate::error::StoreError;
@@ -109,4 +110,15 @@ pub enum Beat {
     Written,
     /// Somebody has declared this life lost; nothing was written, and never will be.
     Lost,
+}
+
+/// Under whose leases a document is held.
+pub(crate) fn holders_of(task: &Task) -> impl Iterator<Item = Incarnation> {
+    let leases = task.lease().into_iter().chain(task.previous.clone());
+    leases.map(|lease| lease.incarnation)
+}
+
+/// Whether a run under one of its leases is to stop.
+pub(crate) fn is_to_stop(task: &Task) -> bool {
+    task.phase() == Phase::BeingCanceled || !task.previous.is_empty()
 }

@@ -1,7 +1,7 @@
 //! Several services over one store in memory: as many hosts, each with its own connection to the
 //! store, which a test can cut or hold up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,7 @@ use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::peers::{Hint, Messenger};
 use taskhost_service::{Parts, Service, Tasks};
+use taskhost_store::event::{Event, RunEvent};
 use taskhost_store::faulty::{Call, Fate, Policy, Seen, wrap};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{Stores, in_memory_of_hosts};
@@ -26,6 +27,8 @@ use crate::people::{Accepted, Wish, key, say, somebody};
 pub(crate) const STEP: Duration = Duration::from_millis(100);
 /// Real moments that guests are given in each step.
 const MOMENTS: usize = 3;
+/// The same where it is told how soon something has happened that a guest has a part in.
+const MOMENTS_FOR_GUESTS: usize = 200;
 
 /// Hosts on one store.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub(crate) struct Together {
     stores: Vec<Stores>,
     pub(crate) hosts: Vec<Option<Service>>,
     pub(crate) lines: Vec<Arc<Line>>,
+    claimed: Arc<Mutex<Vec<Fence>>>,
     pub(crate) post: Arc<Post>,
     settings: Settings,
     pub(crate) accepted: Accepted,
@@ -51,10 +55,13 @@ pub(crate) struct Settings {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     state: AtomicU8,
-    calls: AtomicU64,
     mended: Notify,
-    /// Every claim that the store has made for this host.
-    pub(crate) claimed: Mutex<Vec<Fence>>,
+    calls: AtomicU64,
+    claims: AtomicU64,
+    /// Ends of runs that are held up.
+    ends_held: AtomicU64,
+    /// Every claim that the store has made, for whomever.
+    claimed: Arc<Mutex<Vec<Fence>>>,
 }
 
 /// How a connection is.
@@ -67,6 +74,8 @@ pub(crate) enum LineState {
     Cut,
     /// Calls are held up before they are made: the host is stopped.
     Held,
+    /// Those alone that end runs are.
+    EndsHeld,
 }
 
 /// Carries hints within the test.
@@ -93,6 +102,16 @@ impl Line {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// How many runs this host has claimed.
+    pub(crate) fn claims(&self) -> u64 {
+        self.claims.load(Ordering::SeqCst)
+    }
+
+    /// How many ends of runs are held up.
+    pub(crate) fn ends_held(&self) -> u64 {
+        self.ends_held.load(Ordering::SeqCst)
+    }
+
     fn is(&self, state: LineState) -> bool {
         self.state.load(Ordering::SeqCst) == state as u8
     }
@@ -100,11 +119,16 @@ impl Line {
 
 #[async_trait]
 impl Policy for Line {
-    async fn before(&self, _: Call<'_>) -> Fate {
+    async fn before(&self, call: Call<'_>) -> Fate {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        let is_end = call.event.is_some_and(is_end);
+        if is_end && self.is(LineState::EndsHeld) {
+            self.ends_held.fetch_add(1, Ordering::SeqCst);
+        }
         loop {
             let mended = self.mended.notified();
-            if !self.is(LineState::Held) {
+            let is_held = self.is(LineState::Held) || is_end && self.is(LineState::EndsHeld);
+            if !is_held {
                 break;
             }
             mended.await;
@@ -117,12 +141,21 @@ impl Policy for Line {
 
     fn done(&self, seen: Seen<'_>) {
         if let Seen::Claimed(claimed) = seen {
+            self.claims
+                .fetch_add(claimed.len() as u64, Ordering::SeqCst);
             let fences = claimed.iter().map(|it| it.task.fence());
             self.claimed.lock().unwrap().extend(fences);
         }
     }
 
     async fn after(&self, _: Call<'_>) {}
+}
+
+fn is_end(event: &Event) -> bool {
+    match event {
+        Event::Run { event, .. } => !matches!(event, RunEvent::Progress(_)),
+        _ => false,
+    }
 }
 
 impl Together {
@@ -133,7 +166,8 @@ impl Together {
             stores: in_memory_of_hosts(Limits::default(), clock.clone(), count),
             clock,
             hosts: vec![None; count],
-            lines: (0..count).map(|_| Arc::default()).collect(),
+            lines: vec![Arc::default(); count],
+            claimed: Arc::default(),
             post: Arc::default(),
             settings,
             accepted: Accepted::default(),
@@ -150,7 +184,11 @@ impl Together {
 
     /// Starts a host, or another life of it on the same data folder.
     pub(crate) async fn start_host(&mut self, host: usize) {
-        self.lines[host].set(LineState::Open);
+        // A new one: an earlier life keeps its own, which is cut.
+        self.lines[host] = Arc::new(Line {
+            claimed: Arc::clone(&self.claimed),
+            ..Line::default()
+        });
         let policy: Arc<dyn Policy> = Arc::<Line>::clone(&self.lines[host]);
         let common = parts(&wrap(&self.stores[host], &policy), &self.clock);
         let address = address(host);
@@ -202,6 +240,36 @@ impl Together {
 
     pub(crate) async fn find(&self, id: &str) -> Option<Task> {
         self.stores[0].tasks.get(&key(id)).await.unwrap()
+    }
+
+    /// No run was claimed twice under one lease.
+    pub(crate) fn check_claims(&self) {
+        let mut all = BTreeSet::new();
+        for fence in self.claimed.lock().unwrap().iter() {
+            assert!(all.insert(*fence), "claimed twice: {fence:?}");
+        }
+    }
+
+    /// Something has to be so soon that guests have a part in.
+    pub(crate) async fn soon(
+        &self,
+        within: Duration,
+        what: &str,
+        is_so: impl AsyncFn(&Self) -> bool,
+    ) {
+        let mut passed = Duration::ZERO;
+        loop {
+            for _ in 0..MOMENTS_FOR_GUESTS {
+                if is_so(self).await {
+                    return;
+                }
+                tokio::task::yield_now().await;
+                a_moment().await;
+            }
+            assert!(passed < within, "not within {within:?}: {what}");
+            self.pass(STEP).await;
+            passed += STEP;
+        }
     }
 
     /// Waits for something to be so, and says how much of the test's time that took.

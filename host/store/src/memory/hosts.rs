@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 use taskhost_model::ids::Incarnation;
-use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 
 use super::{Content, Memory};
 use crate::error::StoreError;
-use crate::hosts::{Beat, Host, HostStore, Hosts};
+use crate::hosts::{Beat, Host, HostStore, Hosts, holders_of, is_to_stop};
 use crate::place::Place;
 
 #[async_trait]
@@ -99,15 +98,4 @@ impl Content {
 
 fn is_life(host: &Host, incarnation: Incarnation) -> bool {
     host.incarnation == incarnation
-}
-
-/// Under whose leases a document is held.
-fn holders_of(task: &Task) -> impl Iterator<Item = Incarnation> {
-    let leases = task.lease().into_iter().chain(task.previous.clone());
-    leases.map(|lease| lease.incarnation)
-}
-
-/// Whether a run under one of its leases is to stop.
-fn is_to_stop(task: &Task) -> bool {
-    task.phase() == Phase::BeingCanceled || !task.previous.is_empty()
 }
