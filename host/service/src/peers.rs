@@ -69,13 +69,16 @@ pub trait Messenger: Send + Sync + Debug {
 pub(crate) struct Peers {
     messenger: Option<Arc<dyn Messenger>>,
     known: Mutex<BTreeMap<String, Peer>>,
+    lost: Mutex<Vec<Incarnation>>,
 }
 
 #[derive(Debug, Clone)]
 struct Peer {
     incarnation: Incarnation,
+    beat: u64,
     address: Option<String>,
-    /// Slots that nobody uses, as far as is known.
+    /// Slots that nobody uses, as far as is known: those of its last beat, less the tasks of which
+    /// it was told since.
     free: u64,
     types: Vec<TypeId>,
 }
@@ -129,21 +132,37 @@ impl Peers {
         Self {
             messenger,
             known: Mutex::default(),
+            lost: Mutex::default(),
         }
     }
 
-    /// These are the others from now on; none of them is lost.
+    /// These are the others from now on, and those of them that are lost.
     pub(crate) fn set(&self, others: &[Host]) {
-        let peers = others.iter().map(|host| {
+        let lost = others.iter().filter(|host| host.is_lost);
+        let lost = lost.map(|host| host.incarnation).collect();
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+        let alive = others.iter().filter(|host| !host.is_lost);
+        let mut known = self.lock();
+        let peers = alive.map(|host| {
+            let free = host.slots.saturating_sub(host.running);
+            let last = known.get(&host.host);
+            let last = last.filter(|it| (it.incarnation, it.beat) == (host.incarnation, host.beat));
             let peer = Peer {
                 incarnation: host.incarnation,
+                beat: host.beat,
                 address: host.address.clone(),
-                free: host.slots.saturating_sub(host.running),
+                free: last.map_or(free, |last| last.free),
                 types: host.types.keys().cloned().collect(),
             };
             (host.host.clone(), peer)
         });
-        *self.lock() = peers.collect();
+        *known = peers.collect();
+    }
+
+    /// Lives that are lost and not forgotten yet.
+    pub(crate) fn lost(&self) -> Vec<Incarnation> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.clone()
     }
 
     /// Whether this life was among the living when they were last looked at.
