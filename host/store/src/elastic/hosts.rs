@@ -169,7 +169,11 @@ impl HostStore for Elastic {
         });
         let found: Holders = self.ask(Index::Tasks, &body).await?.json()?;
         let buckets = found.aggregations.holders.buckets.into_iter();
-        let previous = found.hits.hits.into_iter().flat_map(|hit| hit.source.previous);
+        let previous = found
+            .hits
+            .hits
+            .into_iter()
+            .flat_map(|hit| hit.source.previous);
         let mut holders: Vec<Incarnation> = buckets.map(|bucket| bucket.key).collect();
         for lease in previous {
             if !holders.contains(&lease.incarnation) {
