@@ -13,6 +13,7 @@ use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::TaskKey;
 use taskhost_store::error::StoreError;
 use taskhost_store::hosts::HostStore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::ChangeKind;
@@ -135,14 +136,20 @@ impl Tasks {
 impl Core {
     /// A search may not show yet what was scheduled a moment ago: reading it by its id lets the
     /// store know of it, for the claim that follows.
-    async fn hear_claims(&self, names: &[TaskName]) {
-        if names.is_empty() || self.slots.available_permits() == 0 {
+    async fn hear_claims(self: &Arc<Self>, names: &[TaskName]) {
+        let room = self.slots.available_permits();
+        // At once: a store may read them together.
+        let mut reading = JoinSet::new();
+        for name in names.iter().take(room) {
+            let (core, key) = (Arc::clone(self), name.key());
+            reading.spawn(async move { core.tasks.get(&key).await });
+        }
+        if reading.is_empty() {
             return;
         }
-        for name in names {
-            if let Err(error) = self.tasks.get(&name.key()).await {
+        while let Some(read) = reading.join_next().await {
+            if let Ok(Err(error)) = read {
                 tracing::debug!(%error, "a task that another host names could not be read");
-                return;
             }
         }
         self.wake.something_is_due();
