@@ -69,6 +69,7 @@ pub trait Messenger: Send + Sync + Debug {
 pub(crate) struct Peers {
     messenger: Option<Arc<dyn Messenger>>,
     known: Mutex<BTreeMap<String, Peer>>,
+    lost: Mutex<Vec<Incarnation>>,
 }
 
 #[derive(Debug, Clone)]
@@ -129,12 +130,17 @@ impl Peers {
         Self {
             messenger,
             known: Mutex::default(),
+            lost: Mutex::default(),
         }
     }
 
-    /// These are the others from now on; none of them is lost.
+    /// These are the others from now on, and those of them that are lost.
     pub(crate) fn set(&self, others: &[Host]) {
-        let peers = others.iter().map(|host| {
+        let lost = others.iter().filter(|host| host.is_lost);
+        let lost = lost.map(|host| host.incarnation).collect();
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+        let alive = others.iter().filter(|host| !host.is_lost);
+        let peers = alive.map(|host| {
             let peer = Peer {
                 incarnation: host.incarnation,
                 address: host.address.clone(),
@@ -144,6 +150,12 @@ impl Peers {
             (host.host.clone(), peer)
         });
         *self.lock() = peers.collect();
+    }
+
+    /// Lives that are lost and not forgotten yet.
+    pub(crate) fn lost(&self) -> Vec<Incarnation> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.clone()
     }
 
     /// Whether this life was among the living when they were last looked at.

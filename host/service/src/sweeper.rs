@@ -243,9 +243,9 @@ impl Sweeper {
                 held.tasks.extend(hosts.held_by(*incarnation, BATCH).await?);
             }
         }
-        for host in hosts.list().await?.lives {
-            if host.is_lost && !holders.contains(&host.incarnation) {
-                hosts.remove(host.incarnation).await?;
+        for incarnation in core.peers.lost() {
+            if !holders.contains(&incarnation) {
+                hosts.remove(incarnation).await?;
             }
         }
         Ok(held)

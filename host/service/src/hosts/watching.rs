@@ -99,11 +99,13 @@ impl Watching {
                 watched.declared_lost += 1;
             }
         }
-        let others = |host: &&Host| !host.is_lost && host.incarnation != own.incarnation;
-        let alive: Vec<Host> = hosts.lives.iter().filter(others).cloned().collect();
-        watched.alive = alive.len();
-        self.next_verdict = self.observer.next_verdict(alive.iter());
-        core.peers.set(&alive);
+        let others = hosts.lives.iter();
+        let others = others.filter(|host| host.incarnation != own.incarnation);
+        let others: Vec<Host> = others.cloned().collect();
+        let alive = || others.iter().filter(|host| !host.is_lost);
+        watched.alive = alive().count();
+        self.next_verdict = self.observer.next_verdict(alive());
+        core.peers.set(&others);
         if hosts.lives.iter().any(|host| host.is_lost) {
             core.sweep.notify_one();
         }

@@ -184,7 +184,13 @@ fn a_host_that_cannot_beat_claims_nothing() {
         it.pass(LEASE).await;
         it.lines[0].set(LineState::Open);
         // It has not beaten since: that comes within a second.
+        let claims = it.lines[0].claims();
         it.schedule(0, "t", COMPLETES).await;
+        assert_eq!(
+            it.lines[0].claims(),
+            claims,
+            "nobody knows whether it lives"
+        );
         it.until_ended(&["t".to_owned()], Duration::from_secs(5))
             .await;
     });
