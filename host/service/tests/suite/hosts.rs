@@ -106,9 +106,9 @@ fn a_host_that_stood_still_is_fenced_and_goes_on_as_another_life() {
         assert_eq!(task.run.host.as_deref(), Some("host-1"));
         assert_eq!((task.run.lease_number, task.run.crashes), (2, 1));
         assert_ne!(life_of(&it, 0), before);
-        let now = it.lines[0].claimed.lock().unwrap().len();
         assert_eq!(
-            now, claimed,
+            it.lines[0].claims(),
+            claims,
             "it claims nothing under the life that is lost"
         );
 
