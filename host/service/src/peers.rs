@@ -75,8 +75,10 @@ pub(crate) struct Peers {
 #[derive(Debug, Clone)]
 struct Peer {
     incarnation: Incarnation,
+    beat: u64,
     address: Option<String>,
-    /// Slots that nobody uses, as far as is known.
+    /// Slots that nobody uses, as far as is known: those of its last beat, less the tasks of which
+    /// it was told since.
     free: u64,
     types: Vec<TypeId>,
 }
@@ -140,16 +142,21 @@ impl Peers {
         let lost = lost.map(|host| host.incarnation).collect();
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
         let alive = others.iter().filter(|host| !host.is_lost);
+        let mut known = self.lock();
         let peers = alive.map(|host| {
+            let free = host.slots.saturating_sub(host.running);
+            let last = known.get(&host.host);
+            let last = last.filter(|it| (it.incarnation, it.beat) == (host.incarnation, host.beat));
             let peer = Peer {
                 incarnation: host.incarnation,
+                beat: host.beat,
                 address: host.address.clone(),
-                free: host.slots.saturating_sub(host.running),
+                free: last.map_or(free, |last| last.free),
                 types: host.types.keys().cloned().collect(),
             };
             (host.host.clone(), peer)
         });
-        *self.lock() = peers.collect();
+        *known = peers.collect();
     }
 
     /// Lives that are lost and not forgotten yet.

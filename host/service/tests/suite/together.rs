@@ -195,6 +195,8 @@ impl Together {
         let messenger = self.settings.hints.then(|| Arc::clone(&self.post) as _);
         let mut settings = common.settings.clone();
         settings.slots = self.settings.slots;
+        // As it is outside of tests: nobody is to wait for the next sweep.
+        settings.sweep_interval = taskhost_service::settings::Settings::default().sweep_interval;
         let service = Service::start(Parts {
             host: format!("host-{host}"),
             address: Some(address.clone()),
