@@ -8,8 +8,8 @@
 #
 #   tests/run.sh          what a change has to pass; under 2 minutes when nothing is to be built
 #   tests/run.sh --full   the same, the examples in Python and JavaScript built by their kits, a
-#                         real small language model, and the quality report with its baseline; what
-#                         CI runs
+#                         real small language model, a real Elasticsearch, and the quality report
+#                         with its baseline; what CI runs
 #   tests/run.sh --all    the same with the host as it is released, more cases of each random test,
 #                         and a minute of fuzzing a target; what an issue closes on, together with
 #                         tests/soak.sh
@@ -140,6 +140,8 @@ if [ "$mode" != quick ]; then
         step "example in $language" tests/kits.sh "$language"
     done
     step "a real small model" tests/small-model.sh
+    step "a real Elasticsearch" tests/elasticsearch/with.sh \
+        cargo test --quiet --no-fail-fast --workspace --lib elastic
     step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
     show=1 step "quality" target/debug/taskhost-quality
 fi

@@ -38,10 +38,20 @@ pub struct Subject {
     pub clock: Clock,
 }
 
+impl Subject {
+    /// Here alone a case says that it looks at a list: on a cluster one may be a second late.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn settle(&self) -> Result<(), crate::error::StoreError> {
+        self.stores.settle().await
+    }
+}
+
 macro_rules! each_case {
     ($make:expr; $($module:ident { $($case:ident),+ $(,)? })+) => {
         $($({
-            let subject = ($make)();
+            let subject = ($make)().await;
             let name = concat!(stringify!($module), "::", stringify!($case));
             $module::$case(&subject).await.expect(name);
             subject.stores.close().await;
@@ -53,7 +63,7 @@ macro_rules! each_case {
 ///
 /// # Panics
 /// Where a guarantee does not hold.
-pub async fn exercise(make: impl Fn() -> Subject) {
+pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_apply(&make).await;
     of_tasks(&make).await;
     of_documents(&make).await;
@@ -65,8 +75,12 @@ pub async fn exercise(make: impl Fn() -> Subject) {
 ///
 /// # Panics
 /// Where a guarantee does not hold.
-pub async fn exercise_shared(make: impl Fn() -> Subject) {
-    each_case! { &make;
+pub async fn exercise_shared(make: impl AsyncFn() -> Subject) {
+    of_hosts(&make).await;
+}
+
+pub(crate) async fn of_hosts(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
         hosts {
             a_host_is_listed_as_it_last_beat,
             a_life_that_was_declared_lost_never_beats_again,
@@ -78,7 +92,7 @@ pub async fn exercise_shared(make: impl Fn() -> Subject) {
     }
 }
 
-async fn of_apply(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_apply(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         schedules {
             of_many_writers_one_schedules,
@@ -113,7 +127,7 @@ async fn of_apply(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_tasks(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_tasks(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         claims {
             claim_never_gives_one_run_twice,
@@ -163,7 +177,7 @@ async fn of_tasks(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_documents(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_documents(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         collections {
             a_label_belongs_to_its_first_owner,
@@ -193,7 +207,7 @@ async fn of_documents(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_streams(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_streams(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         stream_data {
             streams_are_made_changed_and_listed,
@@ -221,7 +235,7 @@ async fn of_streams(make: &impl Fn() -> Subject) {
     }
 }
 
-async fn of_components(make: &impl Fn() -> Subject) {
+pub(crate) async fn of_components(make: &impl AsyncFn() -> Subject) {
     each_case! { make;
         versions {
             a_component_never_changes,

@@ -33,6 +33,7 @@ mod sample;
 pub mod crash;
 pub mod memory;
 mod sqlite;
+mod elastic;
 mod lock;
 pub mod open;
 #[cfg(any(test, feature = "conformance"))]

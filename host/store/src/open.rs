@@ -1,7 +1,7 @@
 //! Opens a store. Here alone a backend is named.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use taskhost_model::time::Clock;
@@ -9,6 +9,8 @@ use taskhost_model::time::Clock;
 use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
+use crate::elastic::Elastic;
+pub use crate::elastic::client::{Credentials, Settings as ElasticConnection};
 use crate::error::StoreError;
 use crate::hosts::HostStore;
 use crate::limits::Limits;
@@ -28,6 +30,23 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// Which Elasticsearch, and how to store there.
+#[derive(Debug, Clone)]
+pub struct ElasticSettings {
+    /// The cluster.
+    pub connection: ElasticConnection,
+    /// How the names of all indices begin: [`ElasticSettings::PREFIX`], unless several stores are
+    /// in one cluster.
+    pub prefix: String,
+    /// Upper bounds.
+    pub limits: Limits,
+}
+
+impl ElasticSettings {
+    /// The usual prefix: tasks are in `.streams_tasks`.
+    pub const PREFIX: &str = ".streams";
+}
+
 /// Everything that is stored, behind its traits.
 #[derive(Debug, Clone)]
 pub struct Stores {
@@ -45,7 +64,18 @@ pub struct Stores {
     pub components: Arc<dyn ComponentStore>,
     /// Other hosts on the same store; none where this process is the only one that can use it.
     pub hosts: Option<Arc<dyn HostStore>>,
-    embedded: Option<Embedded>,
+    /// Of the folder that names this host, where that is not the embedded store's.
+    folder: Option<Arc<FolderLock>>,
+    backend: Backend,
+}
+
+/// What is behind the traits.
+#[derive(Debug, Clone)]
+enum Backend {
+    /// Nothing that can be asked.
+    Plain,
+    Embedded(Embedded),
+    Elastic(Arc<Elastic>),
 }
 
 /// What only the embedded store has.
@@ -84,6 +114,9 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
+    /// Elasticsearch cannot be used.
+    #[error("the store in Elasticsearch does not open: {0}")]
+    Elastic(StoreError),
     /// The files in it cannot be used.
     #[error("the store in {folder} does not open: {error}", folder = .folder.display())]
     Store {
@@ -102,22 +135,7 @@ pub enum OpenError {
 /// are damaged, of a newer version or not ours.
 pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
     let folder = || settings.folder.clone();
-    std::fs::create_dir_all(&settings.folder).map_err(|error| OpenError::Folder {
-        folder: folder(),
-        error,
-    })?;
-    let lock = FolderLock::take(&settings.folder).map_err(|error| match error {
-        LockError::Held { pid, address } => OpenError::InUse {
-            folder: folder(),
-            pid,
-            address,
-        },
-        LockError::Io(error) => OpenError::Folder {
-            folder: folder(),
-            error,
-        },
-    })?;
-    let lock = Arc::new(lock);
+    let lock = take_lock(&settings.folder)?;
     let sqlite =
         Sqlite::open(&settings.folder, settings.limits, clock, &lock).map_err(|error| {
             OpenError::Store {
@@ -135,7 +153,35 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
         // The folder's lock sees to it.
         hosts: None,
-        embedded: Some(Embedded { sqlite, lock }),
+        folder: None,
+        backend: Backend::Embedded(Embedded { sqlite, lock }),
+    })
+}
+
+/// Opens the store in Elasticsearch, and makes its indices where there are none. Stream data is
+/// read from elsewhere.
+///
+/// # Errors
+/// [`OpenError::Elastic`] when the cluster cannot be reached, does not let the host in, or has
+/// indices of a newer version.
+pub async fn open_elastic(
+    settings: &ElasticSettings,
+    clock: Clock,
+    streams: Arc<dyn StreamStore>,
+) -> Result<Stores, OpenError> {
+    let (connection, prefix) = (&settings.connection, &settings.prefix);
+    let elastic = Elastic::open(connection, prefix, settings.limits, clock).await;
+    let elastic = Arc::new(elastic.map_err(OpenError::Elastic)?);
+    Ok(Stores {
+        tasks: Arc::clone(&elastic) as Arc<dyn TaskStore>,
+        checkpoints: Arc::clone(&elastic) as Arc<dyn CheckpointStore>,
+        recordings: Arc::clone(&elastic) as Arc<dyn RecordingStore>,
+        documents: Arc::clone(&elastic) as Arc<dyn DocumentStore>,
+        streams,
+        components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
+        hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
+        folder: None,
+        backend: Backend::Elastic(elastic),
     })
 }
 
@@ -163,7 +209,8 @@ fn of_memory(memory: Memory, is_shared: bool) -> Stores {
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
         hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
-        embedded: None,
+        folder: None,
+        backend: Backend::Plain,
     }
 }
 
@@ -187,8 +234,19 @@ impl Stores {
             streams,
             components,
             hosts: None,
-            embedded: None,
+            folder: None,
+            backend: Backend::Plain,
         }
+    }
+
+    /// Takes the lock on a data folder, until every copy of this is dropped: whoever holds it is the
+    /// host that the folder names. The embedded store has done so when it was opened.
+    ///
+    /// # Errors
+    /// [`OpenError`] when another host uses the folder, or when it cannot be used.
+    pub fn hold(&mut self, folder: &Path) -> Result<(), OpenError> {
+        self.folder = Some(take_lock(folder)?);
+        Ok(())
     }
 
     /// Writes where this host listens, so that a second one on the same folder can name it.
@@ -196,20 +254,25 @@ impl Stores {
     /// # Errors
     /// What the system says when the file cannot be written.
     pub fn announce(&self, address: &str) -> io::Result<()> {
-        match &self.embedded {
-            Some(embedded) => embedded.lock.write(address),
-            None => Ok(()),
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.lock.write(address),
+            Backend::Elastic(_) | Backend::Plain => match &self.folder {
+                Some(lock) => lock.write(address),
+                None => Ok(()),
+            },
         }
     }
 
-    /// Whether any write would succeed now: it makes one, and looks for room for new data.
+    /// Whether any write would succeed now: it makes one, or asks whether there is a place for it,
+    /// and looks for room for new data.
     ///
     /// # Errors
     /// Whatever a write would fail with.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        match &self.embedded {
-            Some(embedded) => embedded.sqlite.writable().await,
-            None => Ok(()),
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.sqlite.writable().await,
+            Backend::Elastic(elastic) => elastic.writable().await,
+            Backend::Plain => Ok(()),
         }
     }
 
@@ -218,19 +281,63 @@ impl Stores {
     /// # Errors
     /// When the store is not available.
     pub async fn rest(&self) -> Result<(), StoreError> {
-        match &self.embedded {
-            Some(embedded) => embedded.sqlite.rest().await,
-            None => Ok(()),
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.sqlite.rest().await,
+            Backend::Elastic(_) | Backend::Plain => Ok(()),
+        }
+    }
+
+    /// How many requests were sent to Elasticsearch, where the store is there.
+    #[must_use]
+    pub fn requests(&self) -> Option<u64> {
+        match &self.backend {
+            Backend::Elastic(elastic) => Some(elastic.requests()),
+            Backend::Embedded(_) | Backend::Plain => None,
+        }
+    }
+
+    /// Lets lists show everything that was written: on a cluster they may be a second late. For
+    /// tests.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    #[cfg(any(test, feature = "conformance"))]
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Elastic(elastic) => elastic.settle().await,
+            Backend::Embedded(_) | Backend::Plain => Ok(()),
         }
     }
 
     /// Writes what waits and closes the store; every later call answers
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
-        if let Some(embedded) = &self.embedded {
-            embedded.sqlite.close().await;
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.sqlite.close().await,
+            Backend::Elastic(elastic) => elastic.close(),
+            Backend::Plain => {}
         }
     }
+}
+
+fn take_lock(folder: &Path) -> Result<Arc<FolderLock>, OpenError> {
+    let of = || folder.to_owned();
+    std::fs::create_dir_all(folder).map_err(|error| OpenError::Folder {
+        folder: of(),
+        error,
+    })?;
+    let lock = FolderLock::take(folder).map_err(|error| match error {
+        LockError::Held { pid, address } => OpenError::InUse {
+            folder: of(),
+            pid,
+            address,
+        },
+        LockError::Io(error) => OpenError::Folder {
+            folder: of(),
+            error,
+        },
+    })?;
+    Ok(Arc::new(lock))
 }
 
 fn who(pid: Option<u32>, address: Option<&str>) -> String {

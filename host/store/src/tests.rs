@@ -5,6 +5,7 @@ mod agreement;
 mod agreement_of_data;
 mod conditions;
 mod crashes;
+mod elastic;
 mod files;
 mod fixtures;
 
@@ -49,12 +50,12 @@ fn sqlite(folder: &Path, clock: &Clock) -> Subject {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_passes_the_suite() {
-    exercise(|| memory(&given::clock())).await;
+    exercise(async || memory(&given::clock())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_that_hosts_share_passes_the_suite() {
-    let make = || {
+    let make = async || {
         let clock = given::clock();
         let mut stores = in_memory_of_hosts(Limits::default(), clock.clone(), 1);
         Subject {
@@ -69,7 +70,7 @@ async fn memory_that_hosts_share_passes_the_suite() {
 async fn sqlite_passes_the_suite() {
     let root = quick_folder();
     let made = std::cell::Cell::new(0);
-    exercise(|| {
+    exercise(async || {
         made.set(made.get() + 1);
         sqlite(&root.path().join(made.get().to_string()), &given::clock())
     })

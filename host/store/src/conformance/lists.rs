@@ -12,6 +12,7 @@ use crate::event::{Event, Outcome};
 use crate::tasks::ListRequest;
 
 async fn listed(s: &Subject, request: &ListRequest) -> Result<Vec<String>, StoreError> {
+    s.settle().await?;
     let page = s.stores.tasks.list(request).await?;
     assert_eq!(page.next, None);
     Ok(page.tasks.iter().map(|task| task.id.to_string()).collect())
@@ -135,6 +136,7 @@ pub(super) async fn lists_are_complete_over_a_cursor(s: &Subject) -> Result<(), 
         request.limit = 7;
         let (mut seen, mut pages) = (Vec::new(), 0);
         loop {
+            s.settle().await?;
             let page = s.stores.tasks.list(&request).await?;
             assert!(page.tasks.len() <= 7);
             seen.extend(page.tasks);

@@ -1,6 +1,8 @@
 //! Hosts on Elasticsearch: a document for each life, changed by compare-and-set, and one more whose
 //! version tells that task types have changed. They lie among what tasks share.
 
+use std::sync::PoisonError;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use taskhost_model::task::{Lease, Task};
 
 use super::Elastic;
 use super::client::unavailable;
-use super::group::{Op, Write};
+use super::group::{Op, Seen, Write, Written};
 use super::hot::Hot;
 use super::names::Index;
 use super::search::PAGE;
@@ -76,6 +78,12 @@ struct Previous {
 impl HostStore for Elastic {
     async fn beat(&self, host: &Host) -> Result<Beat, StoreError> {
         self.is_open()?;
+        // Nobody else writes it, but to declare it lost.
+        if let Some(seen) = self.last_beat(host.incarnation)
+            && self.put_beat(host, Some(seen)).await?
+        {
+            return Ok(Beat::Written);
+        }
         let name = name(host.incarnation);
         for _ in 0..TRIES_MAX {
             let (seen, stored) = self.shared::<Option<Host>>(&name).await?;
@@ -86,7 +94,7 @@ impl HostStore for Elastic {
                 None if host.beat > 1 => return Ok(Beat::Lost),
                 _ => {}
             }
-            if self.share(HOST, &name, seen, host).await? {
+            if self.put_beat(host, seen).await? {
                 return Ok(Beat::Written);
             }
         }
@@ -169,7 +177,11 @@ impl HostStore for Elastic {
         });
         let found: Holders = self.ask(Index::Tasks, &body).await?.json()?;
         let buckets = found.aggregations.holders.buckets.into_iter();
-        let previous = found.hits.hits.into_iter().flat_map(|hit| hit.source.previous);
+        let previous = found
+            .hits
+            .hits
+            .into_iter()
+            .flat_map(|hit| hit.source.previous);
         let mut holders: Vec<Incarnation> = buckets.map(|bucket| bucket.key).collect();
         for lease in previous {
             if !holders.contains(&lease.incarnation) {
@@ -222,6 +234,40 @@ impl HostStore for Elastic {
 }
 
 impl Elastic {
+    /// The version that this life's last beat has written.
+    fn last_beat(&self, incarnation: Incarnation) -> Option<Seen> {
+        let last = self
+            .last_beat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.filter(|(of, _)| *of == incarnation)
+            .map(|(_, seen)| seen)
+    }
+
+    /// Whether it is written over this version.
+    async fn put_beat(&self, host: &Host, seen: Option<Seen>) -> Result<bool, StoreError> {
+        let name = name(host.incarnation);
+        let source = json!({ "kind": HOST, "name": name, "content": host });
+        let source = Bytes::from(source.to_string());
+        let write = Write {
+            index: Index::Shared,
+            id: name,
+            op: match seen {
+                Some(seen) => Op::Replace(seen, source),
+                None => Op::Create(source),
+            },
+        };
+        let written = match self.group.write(write).await? {
+            Written::Done(seen) => Some((host.incarnation, seen)),
+            _ => None,
+        };
+        *self
+            .last_beat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = written;
+        Ok(written.is_some())
+    }
+
     /// What this query finds, read again by id, as far as it is held and wanted.
     async fn read_held(
         &self,

@@ -1,9 +1,10 @@
-//! Random histories: after each operation memory and SQLite give the same answers.
+//! Random histories: after each operation memory and another store give the same answers.
 
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::{Incarnation, RunId};
 use taskhost_model::status::Status;
@@ -84,18 +85,45 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The two stores and what has been learned from them.
-struct Pair {
+pub(super) struct Pair {
     memory: Subject,
-    sqlite: Subject,
+    other: Subject,
     fences: Vec<(usize, Fence)>,
     last_run: Option<(usize, NewRun)>,
     incarnation: Incarnation,
 }
 
 impl Pair {
+    /// Memory, and another store on the same clock.
+    pub(super) async fn new(other: Subject) -> Self {
+        let memory = memory(&other.clock);
+        for subject in [&memory, &other] {
+            subject.has_component('a').await.unwrap();
+        }
+        Self {
+            memory,
+            other,
+            fences: Vec::new(),
+            last_run: None,
+            incarnation: Incarnation::new(),
+        }
+    }
+
+    /// A history of so many steps, drawn by chance, whose runs are all of another millisecond.
+    pub(super) async fn run_some(&mut self, count: usize) {
+        let mut runner = proptest::test_runner::TestRunner::default();
+        for number in 0..count {
+            let step = step().new_tree(&mut runner).unwrap().current();
+            eprintln!("step {number}: {step:?}");
+            self.run(step).await;
+            self.memory.wait_ms(1);
+            self.compare().await;
+        }
+    }
+
     async fn apply(&self, id: usize, event: Event) {
         let ours = self.memory.apply(IDS[id], event.clone()).await.unwrap();
-        let theirs = self.sqlite.apply(IDS[id], event.clone()).await.unwrap();
+        let theirs = self.other.apply(IDS[id], event.clone()).await.unwrap();
         assert_eq!(ours.outcome, theirs.outcome, "{event:?}");
         assert_eq!(ours.task, theirs.task, "{event:?}");
     }
@@ -155,7 +183,7 @@ impl Pair {
             }
             Step::RemoveTombstones => {
                 let ours = self.memory.stores.tasks.remove_tombstones().await.unwrap();
-                let theirs = self.sqlite.stores.tasks.remove_tombstones().await.unwrap();
+                let theirs = self.other.stores.tasks.remove_tombstones().await.unwrap();
                 assert_eq!(ours, theirs);
             }
             // One clock for both.
@@ -263,7 +291,7 @@ impl Pair {
             wanted.runs_per_key = Some(most).filter(|most| *most > 0);
         }
         let ours = self.memory.stores.tasks.claim(&request).await.unwrap();
-        let theirs = self.sqlite.stores.tasks.claim(&request).await.unwrap();
+        let theirs = self.other.stores.tasks.claim(&request).await.unwrap();
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(&theirs) {
             assert_eq!((&ours.task, &ours.params), (&theirs.task, &theirs.params));
@@ -274,7 +302,7 @@ impl Pair {
 
     /// Both tell the same parents and children.
     async fn compare_families(&self) {
-        let (ours, theirs) = (&self.memory.stores.tasks, &self.sqlite.stores.tasks);
+        let (ours, theirs) = (&self.memory.stores.tasks, &self.other.stores.tasks);
         let (mut mine, mut other) = (
             ours.parents().await.unwrap(),
             theirs.parents().await.unwrap(),
@@ -295,7 +323,7 @@ impl Pair {
 
     /// Both tell the same of each key.
     async fn compare_keys(&self) {
-        let (ours, theirs) = (&self.memory.stores.tasks, &self.sqlite.stores.tasks);
+        let (ours, theirs) = (&self.memory.stores.tasks, &self.other.stores.tasks);
         for type_name in TYPES {
             for key in KEYS.into_iter().flatten() {
                 let (space, type_id) = (given::space(), given::type_id(type_name));
@@ -308,7 +336,7 @@ impl Pair {
 
     /// Every read gives the same answer.
     async fn compare(&self) {
-        let (ours, theirs) = (&self.memory.stores.tasks, &self.sqlite.stores.tasks);
+        let (ours, theirs) = (&self.memory.stores.tasks, &self.other.stores.tasks);
         for id in IDS {
             let key = given::key(id);
             assert_eq!(
@@ -328,6 +356,7 @@ impl Pair {
             let (mine, other) = (ours.log(&key, run).await, theirs.log(&key, run).await);
             assert_eq!(mine.unwrap(), other.unwrap());
         }
+        self.other.settle().await.unwrap();
         for statuses in [
             vec![],
             vec![Status::InProgress],
@@ -378,21 +407,12 @@ proptest! {
         let folder = quick_folder();
         let clock = given::clock();
         runtime.block_on(async {
-            let mut pair = Pair {
-                memory: memory(&clock),
-                sqlite: sqlite(folder.path(), &clock),
-                fences: Vec::new(),
-                last_run: None,
-                incarnation: Incarnation::new(),
-            };
-            for subject in [&pair.memory, &pair.sqlite] {
-                subject.has_component('a').await.unwrap();
-            }
+            let mut pair = Pair::new(sqlite(folder.path(), &clock)).await;
             for step in steps {
                 pair.run(step).await;
                 pair.compare().await;
             }
-            pair.sqlite.stores.close().await;
+            pair.other.stores.close().await;
         });
     }
 }

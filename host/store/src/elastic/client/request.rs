@@ -1,0 +1,280 @@
+//! A request to Elasticsearch and its answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use elasticsearch::http::Method;
+use elasticsearch::http::headers::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::unavailable;
+use crate::error::StoreError;
+
+/// Whose rights a request has, where these are not the host's.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Authorization(HeaderValue);
+
+#[allow(dead_code, reason = "reads of streams use it")]
+impl Authorization {
+    /// The value of an `Authorization` header; none when it cannot be one.
+    pub(crate) fn new(header: &str) -> Option<Self> {
+        let mut value = HeaderValue::from_str(header).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorization(…)")
+    }
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) body: Option<Bytes>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retry_for: Option<Duration>,
+    query: Vec<(&'static str, String)>,
+    is_lines: bool,
+    by: Option<Authorization>,
+}
+
+#[allow(dead_code, reason = "reads of streams use it")]
+impl Request {
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+            timeout: None,
+            retry_for: None,
+            query: Vec::new(),
+            is_lines: false,
+            by: None,
+        }
+    }
+
+    /// Reads.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::Get, path)
+    }
+
+    /// Asks, or writes.
+    pub(crate) fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::Post, path)
+    }
+
+    /// Writes.
+    pub(crate) fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::Put, path)
+    }
+
+    /// Removes.
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::Delete, path)
+    }
+
+    /// With a JSON body.
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = Some(Bytes::from(body.to_string()));
+        self
+    }
+
+    /// With a body of JSON lines, as `_bulk` takes it.
+    pub(crate) fn lines(mut self, body: impl Into<Bytes>) -> Self {
+        self.is_lines = true;
+        self.body = Some(body.into());
+        self
+    }
+
+    /// With a parameter.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "texts, numbers and booleans are given as they come"
+    )]
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
+    }
+
+    /// With somebody's rights in place of the host's.
+    pub(crate) fn by(mut self, authorization: &Authorization) -> Self {
+        self.by = Some(authorization.clone());
+        self
+    }
+
+    /// It has failed after so long without an answer.
+    pub(crate) fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// It is repeated for so long, where it is refused for the moment.
+    pub(crate) fn retried_for(mut self, time: Duration) -> Self {
+        self.retry_for = Some(time);
+        self
+    }
+
+    pub(super) fn query(&self) -> Option<&[(&'static str, String)]> {
+        Some(self.query.as_slice()).filter(|query| !query.is_empty())
+    }
+
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(Authorization(value)) = &self.by {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+        if self.is_lines {
+            let lines = HeaderValue::from_static("application/x-ndjson");
+            headers.insert(CONTENT_TYPE, lines);
+        }
+        headers
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    /// The status of HTTP.
+    pub(crate) status: u16,
+    /// What came with it.
+    pub(crate) body: Bytes,
+    /// Whether the request was sent more than once, so that an earlier one may have been carried
+    /// out.
+    pub(crate) repeated: bool,
+}
+
+/// What Elasticsearch says is wrong.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Cause {
+    /// A word, as `version_conflict_engine_exception`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// A sentence.
+    pub(crate) reason: Option<String>,
+    /// What stands behind it.
+    pub(crate) root_cause: Vec<Cause>,
+}
+
+impl Answer {
+    /// Whether the same request may be answered otherwise in a moment.
+    pub(super) fn is_for_the_moment(&self) -> bool {
+        let is_full = self.status == 429 && self.cause().is_disk_full();
+        matches!(self.status, 429 | 502 | 503 | 504) && !is_full
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            unavailable(&format!(
+                "Elasticsearch has answered what cannot be read: {error}"
+            ))
+        })
+    }
+
+    /// What it says is wrong.
+    pub(crate) fn cause(&self) -> Cause {
+        #[derive(Deserialize)]
+        struct Body {
+            error: Value,
+        }
+        let body = serde_json::from_slice::<Body>(&self.body);
+        let error = body.map(|body| body.error).unwrap_or_default();
+        match error {
+            Value::String(reason) => Cause {
+                reason: Some(reason),
+                ..Cause::default()
+            },
+            other => serde_json::from_value(other).unwrap_or_default(),
+        }
+    }
+
+    /// The answer as an error.
+    pub(crate) fn error(&self) -> StoreError {
+        self.cause().error(self.status)
+    }
+}
+
+impl Cause {
+    /// The disk of a node is beyond the mark from which on nothing is taken in.
+    fn is_disk_full(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        self.kind == "cluster_block_exception"
+            && (reason.contains("flood-stage") || reason.contains("read-only-allow-delete"))
+    }
+
+    /// It as an error of the store.
+    pub(crate) fn error(&self, status: u16) -> StoreError {
+        if self.is_disk_full() {
+            return StoreError::DiskFull;
+        }
+        let root = self.root_cause.first().and_then(|it| it.reason.as_deref());
+        let reason = root.or(self.reason.as_deref()).unwrap_or("no reason given");
+        let reason = match status {
+            401 => "Elasticsearch does not know the host's credentials".to_owned(),
+            403 => format!("Elasticsearch does not let the host do this: {reason}"),
+            _ => format!("Elasticsearch answers {status} {}: {reason}", self.kind),
+        };
+        StoreError::Unavailable { reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            body: Bytes::from(body.to_owned()),
+            repeated: false,
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_not_waited_for() {
+        let full = r#"{"error":{"type":"cluster_block_exception","reason":
+            "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage
+            watermark, index has read-only-allow-delete block];"},"status":429}"#;
+        let full = answer(429, &full.replace('\n', " "));
+        assert!(!full.is_for_the_moment());
+        assert!(matches!(full.error(), StoreError::DiskFull));
+        let busy = answer(
+            429,
+            r#"{"error":{"type":"es_rejected_execution_exception"}}"#,
+        );
+        assert!(busy.is_for_the_moment());
+        assert!(matches!(busy.error(), StoreError::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_reason_is_told_whatever_form_it_has() {
+        for (body, expected) in [
+            (
+                r#"{"error":{"type":"x","reason":"because","root_cause":[]}}"#,
+                "because",
+            ),
+            (
+                r#"{"error":{"type":"x","reason":"a","root_cause":[{"type":"y","reason":"b"}]}}"#,
+                "b",
+            ),
+            (
+                r#"{"error":"Incorrect HTTP method"}"#,
+                "Incorrect HTTP method",
+            ),
+            ("<html>", "no reason given"),
+            ("", "no reason given"),
+        ] {
+            let error = answer(400, body).error().to_string();
+            assert!(error.ends_with(expected), "{error}");
+        }
+    }
+}
