@@ -13,6 +13,8 @@ use taskhost_model::ids::Label;
 use taskhost_model::time::Clock;
 use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
 use taskhost_service::error::ServiceError;
+use taskhost_service::nudge::Seals;
+use taskhost_service::peers::Messenger;
 use taskhost_service::{Parts, Service};
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::open::{OpenError, Stores};
@@ -22,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::folder::{self, Folder, FolderError};
 use crate::host_key::KeyFile;
-use crate::http::{self, About, State};
+use crate::host_name;
+use crate::http::{self, About, Hearing, State};
 use crate::memory;
+use crate::post::Post;
 use crate::settings::{ConnectorSettings, HttpSettings, Settings};
 
 /// The hidden subcommand with which the host calls itself to compile a component.
@@ -121,8 +125,9 @@ impl App {
         stores.announce(&format!("http://{address}"))?;
         let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
         let capacity = runtime.capacity();
+        let (host, hearing) = among_others(&settings, &stores, address, &clock)?;
         let about = About {
-            host: host_name(),
+            host,
             started_at: clock.now(),
         };
         let service = Service::start(Parts {
@@ -135,6 +140,8 @@ impl App {
             network: network(&settings, disturbance.outside),
             script: disturbance.script,
             host_key: Arc::new(KeyFile::beside(&settings.data)),
+            address: hearing.as_ref().map(|it| it.address.clone()),
+            messenger: messenger(hearing.as_ref())?,
         })
         .await?;
         let params_bytes_max = settings.limits.params_bytes_max;
@@ -147,6 +154,9 @@ impl App {
             body_timeout,
             settings.http.connections_max,
         );
+        if let Some(hearing) = hearing {
+            state.hear_hints(hearing);
+        }
         let stop = CancellationToken::new();
         let grace = settings.shutdown_grace;
         let http = tokio::spawn(serve(
@@ -316,6 +326,11 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
         log_bytes_max: settings.limits.log_bytes_max,
         sweep_interval: settings.runs.sweep_interval,
         retired_versions_kept: settings.runs.retired_versions_kept,
+        hosts: taskhost_service::settings::HostSettings {
+            beat_interval: settings.hosts.beat_interval,
+            lease: settings.hosts.lease,
+            ..taskhost_service::settings::HostSettings::default()
+        },
     }
 }
 
@@ -355,7 +370,42 @@ async fn listen(settings: &HttpSettings) -> Result<(TcpListener, SocketAddr), Ap
     Ok((listener, address))
 }
 
-fn host_name() -> String {
+/// This host's name, and how others on the store reach it, where there may be others.
+fn among_others(
+    settings: &Settings,
+    stores: &Stores,
+    address: SocketAddr,
+    clock: &Clock,
+) -> Result<(String, Option<Hearing>), AppError> {
+    let machine = machine_name();
+    if stores.hosts.is_none() {
+        return Ok((machine, None));
+    }
+    let host = host_name::of_folder(&settings.data, &machine)?;
+    let Some(key) = &settings.hosts.key else {
+        tracing::warn!(
+            "no key is set that the hosts of the store share (TASKHOST_KEY, `key_file`): they \
+             cannot tell each other anything, and what one wants of another takes a little longer"
+        );
+        return Ok((host, None));
+    };
+    let advertise = settings.hosts.advertise.clone();
+    let hearing = Hearing {
+        seals: Arc::new(Seals::new(&key.0, clock.clone())),
+        address: advertise.unwrap_or_else(|| format!("http://{address}")),
+    };
+    Ok((host, Some(hearing)))
+}
+
+fn messenger(hearing: Option<&Hearing>) -> Result<Option<Arc<dyn Messenger>>, AppError> {
+    let Some(hearing) = hearing else {
+        return Ok(None);
+    };
+    let post = Post::new(Arc::clone(&hearing.seals)).map_err(std::io::Error::other)?;
+    Ok(Some(post))
+}
+
+fn machine_name() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

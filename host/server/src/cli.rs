@@ -23,6 +23,7 @@ mod ingest;
 mod tasks;
 mod log;
 mod types;
+mod hosts;
 mod serve;
 mod demo;
 mod test;
@@ -97,6 +98,8 @@ pub enum Command {
     /// List and load task types.
     #[command(subcommand)]
     Types(types::Types),
+    /// List the hosts on the store.
+    Hosts(hosts::Hosts),
     /// Compile a component from standard input into a cache; the host calls it.
     #[command(hide = true)]
     CompileComponent {
@@ -156,6 +159,7 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Test(command) => test::run(&command).await,
         Command::Replay(command) => replay::run(&command).await,
         Command::Types(command) => types::run(&command).await,
+        Command::Hosts(command) => hosts::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }
 }

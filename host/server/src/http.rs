@@ -12,6 +12,7 @@ mod types;
 mod streams;
 mod collections;
 mod kibana;
+mod hosts;
 mod health;
 mod serve;
 
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::HttpSettings;
 
 pub use serve::Answers;
-pub use state::{About, State};
+pub use state::{About, Hearing, State};
 pub(crate) use types::SIGNATURE;
 
 /// Every route.
@@ -36,6 +37,7 @@ fn router(state: State) -> Router {
         .merge(streams::routes())
         .merge(collections::routes())
         .merge(kibana::routes())
+        .merge(hosts::routes())
         .merge(health::routes())
         .with_state(state)
 }

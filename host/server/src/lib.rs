@@ -10,6 +10,8 @@
 mod memory;
 mod plain_file;
 mod host_key;
+mod host_name;
+mod post;
 pub mod settings;
 pub mod http;
 pub mod folder;

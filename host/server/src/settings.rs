@@ -6,6 +6,7 @@
 mod reader;
 mod connectors;
 mod outbound;
+mod hosts;
 mod policy;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use taskhost_model::descriptor::Bounds;
 use taskhost_service::policy::Policy;
 
 pub use connectors::ConnectorSettings;
+pub use hosts::{HostSettings, SharedKey};
 pub use outbound::OutboundSettings;
 use reader::Reader;
 pub(crate) use reader::nearest;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub connectors: Vec<ConnectorSettings>,
     /// How they reach the outside.
     pub outbound: OutboundSettings,
+    /// How it lives with other hosts on one store.
+    pub hosts: HostSettings,
 }
 
 /// The HTTP interface.
@@ -124,7 +128,8 @@ const PARKED_DEFAULT_MAX: u64 = 256;
 const DAY_S: u64 = 86_400;
 
 /// Variables that are no keys of the file.
-const OTHER_VARIABLES: [&str; 4] = [
+const OTHER_VARIABLES: [&str; 5] = [
+    hosts::KEY_VARIABLE,
     "TASKHOST_CONFIG",
     "TASKHOST_CRASH_AT",
     "TASKHOST_LOG",
@@ -181,6 +186,7 @@ impl Settings {
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),
+            hosts: hosts::hosts(reader),
         }
     }
 }

@@ -89,6 +89,18 @@ impl Changes {
         Watch(feed.subscribe())
     }
 
+    /// What somebody watches.
+    pub(crate) fn watched(&self) -> Vec<TaskKey> {
+        let feeds = self.lock();
+        let read = feeds
+            .open
+            .iter()
+            .filter(|(_, feed)| feed.receiver_count() > 0);
+        let mut watched: Vec<TaskKey> = read.map(|(key, _)| key.clone()).collect();
+        watched.sort();
+        watched
+    }
+
     /// Woken by every child of the run that ends from now on.
     pub(crate) fn of_children(&self, run: RunId) -> Arc<Notify> {
         let parents = &mut self.lock().parents;

@@ -44,6 +44,8 @@ const CHILDREN_MAX: u64 = 1_000;
 const DEPTH_MAX: u32 = 4;
 /// Somebody who waits looks again after so long: a guard against a lost wake-up, not a poll.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// The same where other hosts may run the children: nobody wakes it for those.
+const LOOK_ELSEWHERE_AFTER: Duration = Duration::from_secs(1);
 /// A suspended run looks after its children after so long at first, and doubles that.
 const BACKOFF: Duration = Duration::from_secs(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -249,6 +251,10 @@ impl RunChildren {
         ids: &[TaskId],
         until: Timestamp,
     ) -> Result<Option<ChildState>, ClientError> {
+        let look_after = match self.core.hosts {
+            None => LOOK_AGAIN_AFTER,
+            Some(_) => LOOK_ELSEWHERE_AFTER,
+        };
         loop {
             let left = until.since(self.core.clock.now());
             if left.is_zero() {
@@ -258,7 +264,7 @@ impl RunChildren {
             let rest = time.rest();
             tokio::select! {
                 () = family.notified() => {}
-                () = tokio::time::sleep(left.min(LOOK_AGAIN_AFTER)) => {}
+                () = tokio::time::sleep(left.min(look_after)) => {}
                 () = time.skipped_to(Some(until)) => {}
             }
             drop(rest);

@@ -9,11 +9,11 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use taskhost_model::ids::Incarnation;
+use taskhost_clients::stop::StopReason;
 use taskhost_runtime::Runtime;
 use taskhost_store::queue::{ClaimRequest, Claimer, Reservation, StoredTask};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -32,9 +32,6 @@ const RUNS_AT_A_TIME: usize = 256;
 pub(crate) struct Claims {
     pub(crate) core: Arc<Core>,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) host: String,
-    pub(crate) incarnation: Incarnation,
-    pub(crate) slots: Arc<Semaphore>,
     pub(crate) runs: TaskTracker,
     /// Where runs live; the store's threads are on no executor.
     pub(crate) executor: Handle,
@@ -59,21 +56,27 @@ pub(crate) struct Reserved {
 pub(crate) struct Along(pub(crate) Weak<Claims>);
 
 impl Claims {
-    /// Takes free slots, as many as one claim may fill; `None` when there is no slot, no type, or
-    /// the host stops.
+    /// Takes free slots, as many as one claim may fill; `None` when there is no slot, no type, too
+    /// little left of the lease, or the host stops.
     pub(crate) fn reserve(self: &Arc<Self>) -> Option<Box<Reserved>> {
         let token = self.runs.token();
         // Looked at after the token was taken: either draining waits for it, or this sees it.
         if self.core.stopping.is_cancelled() {
             return None;
         }
-        let free = self.slots.available_permits().min(RUNS_AT_A_TIME);
+        // What is claimed shortly before others take it for lost is begun twice.
+        if !self.core.lease.is_safe() {
+            return None;
+        }
+        let free = self.core.slots.available_permits().min(RUNS_AT_A_TIME);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
         if free == 0 {
             return None;
         }
         // Where somebody else has been faster, that one claims.
-        let slots = Arc::clone(&self.slots).try_acquire_many_owned(free).ok()?;
+        let slots = Arc::clone(&self.core.slots)
+            .try_acquire_many_owned(free)
+            .ok()?;
         let mut types = self.core.types.claimable();
         if types.is_empty() {
             return None;
@@ -82,8 +85,8 @@ impl Claims {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % types.len();
         types.rotate_left(turn);
         let request = ClaimRequest {
-            host: self.host.clone(),
-            incarnation: self.incarnation,
+            host: self.core.host.clone(),
+            incarnation: self.core.lease.incarnation(),
             types,
             limit: slots.num_permits(),
         };
@@ -101,8 +104,15 @@ impl Claims {
         core.changes.publish(&claimed.task, ChangeKind::Status);
         // Registered before anything else can happen: a cancel or a drain finds it.
         let registered = core.live.register(claimed.task.fence());
+        // Looked at when it is registered: either this sees that its life is lost, or whoever
+        // finds that out sees the run.
+        let lease = claimed.task.lease();
+        if lease.is_some_and(|lease| !core.lease.is_of(lease.incarnation)) {
+            core.live
+                .interrupt(claimed.task.fence(), StopReason::Fenced);
+        }
         let runtime = Arc::clone(&self.runtime);
-        let slot = Slot::new(Arc::clone(&self.slots), slot, Arc::clone(&core.wake));
+        let slot = Slot::new(Arc::clone(&core.slots), slot, Arc::clone(&core.wake));
         let run = async move {
             run_claimed(&core, &runtime, claimed, registered, Arc::new(slot)).await;
         };

@@ -10,22 +10,25 @@ use taskhost_clients::turns::RunTurns;
 use taskhost_clients::virtual_time::Time;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
-use taskhost_model::task::{Fence, Task};
+use taskhost_model::task::{Fence, Lease as RunLease, Task};
 use taskhost_model::time::Clock;
 use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
+use taskhost_store::hosts::HostStore;
 use taskhost_store::recordings::RecordingStore;
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{ChangeKind, Changes, Watch};
 use crate::error::ServiceError;
 use crate::host_key::HostKey;
+use crate::lease::Lease;
 use crate::live::Live;
+use crate::peers::Peers;
 use crate::settings::Settings;
 use crate::types::TaskTypes;
 use crate::wake::Wake;
@@ -55,6 +58,22 @@ pub(crate) struct Core {
     pub(crate) types: TaskTypes,
     pub(crate) live: Arc<Live>,
     pub(crate) changes: Changes,
+    /// This host's name.
+    pub(crate) host: String,
+    /// None: no other process can use the store.
+    pub(crate) hosts: Option<Arc<dyn HostStore>>,
+    /// This host's hold on what it has claimed.
+    pub(crate) lease: Arc<Lease>,
+    /// The other hosts.
+    pub(crate) peers: Peers,
+    /// Wakes whoever looks at the other hosts.
+    pub(crate) look: Notify,
+    /// Wakes the sweeper: there are hosts that are lost.
+    pub(crate) sweep: Notify,
+    /// Places for hints that are followed.
+    pub(crate) hints: Arc<Semaphore>,
+    /// Places for runs.
+    pub(crate) slots: Arc<Semaphore>,
     /// Places for runs that wait for children in memory.
     pub(crate) parked: Arc<Semaphore>,
     /// One child with a concurrency key is spawned at a time.
@@ -132,23 +151,46 @@ impl Core {
 
     /// What the stored document demands of this host. Harmless when it is done again.
     pub(crate) fn follow_up(&self, applied: &Applied) {
-        let Some(task) = &applied.task else { return };
-        match task.phase() {
-            Phase::BeingCanceled => self.stop_canceled(task),
-            Phase::Absent => {
-                for lease in &task.previous {
-                    self.live.interrupt(lease.fence, StopReason::Fenced);
-                }
-            }
-            Phase::Queued
-            | Phase::Running
-            | Phase::WaitingRetry
-            | Phase::Suspended
-            | Phase::Canceled
-            | Phase::Failed
-            | Phase::Completed
-            | Phase::Acknowledged => {}
+        if let Some(task) = &applied.task {
+            self.stop_as_stored(task);
         }
+    }
+
+    /// Stops the runs that the stored document wants to be stopped, here or on another host.
+    pub(crate) fn stop_as_stored(&self, task: &Task) {
+        if task.phase() == Phase::BeingCanceled
+            && let Some(lease) = task.lease()
+        {
+            if self.is_here(lease) {
+                self.stop_canceled(task);
+            } else {
+                self.peers.is_to_stop(task, lease);
+            }
+        }
+        for lease in &task.previous {
+            if self.is_here(*lease) {
+                self.live.interrupt(lease.fence, StopReason::Fenced);
+            } else {
+                self.peers.is_to_stop(task, *lease);
+            }
+        }
+    }
+
+    /// The same, for runs that are known here; nobody else is told.
+    pub(crate) fn stop_if_here(&self, task: &Task) {
+        if task.phase() == Phase::BeingCanceled && self.live.has(task.fence()) {
+            self.stop_canceled(task);
+        }
+        for lease in &task.previous {
+            if self.live.has(lease.fence) {
+                self.live.interrupt(lease.fence, StopReason::Fenced);
+            }
+        }
+    }
+
+    /// Whether a guest under this lease is on this host, or may be in a moment.
+    fn is_here(&self, lease: RunLease) -> bool {
+        self.hosts.is_none() || self.lease.is_of(lease.incarnation) || self.live.has(lease.fence)
     }
 
     /// Asks the run of a task that is being canceled to stop. Its grace is counted from when the
@@ -177,7 +219,19 @@ impl Core {
             let lease_number = lease_number + 1;
             if !self.live.has(Fence { run, lease_number }) {
                 self.wake.something_is_due();
+                self.offer(task);
             }
+        }
+    }
+
+    /// Another host may have room for what can be claimed, where this one has none.
+    fn offer(&self, task: &Task) {
+        let is_due = task.run.due_at <= self.clock.now() && task.previous.is_empty();
+        // Slots may be taken by a claim that has still to start what it got, perhaps this very task.
+        let is_full =
+            self.slots.available_permits() == 0 && self.live.count() >= self.settings.slots;
+        if self.hosts.is_some() && is_due && is_full {
+            self.peers.may_claim(task);
         }
     }
 

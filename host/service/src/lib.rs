@@ -4,7 +4,8 @@
 //! # Guarantees
 //! 1. What `schedule` has answered is on disk, and ends in a terminal status, whatever happens
 //!    to its component or to this process.
-//! 2. Nothing is polled: a scheduled, freed or newly runnable task wakes the scheduler.
+//! 2. Nothing is polled where no other process can use the store: a scheduled, freed or newly
+//!    runnable task wakes the scheduler.
 //! 3. Every run that ends is written once; a writer that lost its lease changes nothing.
 //!
 //! # How it works
@@ -13,7 +14,9 @@
 //! what is due for the free slots. Each claim goes to `runner`: pin the version, run the
 //! component, turn its exit into an event, apply it. `changes` tells readers who wait; `sweeper`
 //! finishes what a lost host or a failed write left behind. `children` has what a run spawns and
-//! waits for, and `family` what the end of a run means for others.
+//! waits for, and `family` what the end of a run means for others. On a store that several hosts use,
+//! `hosts` says that this one is alive and finds those that are not, `elsewhere` hears what others
+//! do to this one's runs, and `peers` tells them, so that nobody has to wait until he looks.
 //!
 //! # Why this way
 //! The document is both queue entry and state, so there is nothing that could disagree.
@@ -26,6 +29,10 @@ pub mod error;
 pub mod view;
 mod background;
 mod sync;
+mod lease;
+mod leased;
+pub mod peers;
+pub mod nudge;
 mod changes;
 mod live;
 mod wake;
@@ -41,6 +48,8 @@ mod acknowledge;
 mod delete;
 mod list;
 mod trouble;
+pub mod hosts;
+mod elsewhere;
 mod report;
 mod end;
 mod slot;

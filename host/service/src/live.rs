@@ -87,6 +87,18 @@ impl Live {
             .for_each(|entry| entry.stop.interrupt());
     }
 
+    /// Stops the guest of every run that is registered now, and none that comes later; how many.
+    pub(crate) fn interrupt_running(&self, reason: StopReason) -> usize {
+        let runs = self.lock();
+        let running = runs.entries.values().filter(|entry| entry.running);
+        running
+            .map(|entry| {
+                entry.stop.ask(reason);
+                entry.stop.interrupt();
+            })
+            .count()
+    }
+
     /// Whether a run is registered here.
     pub(crate) fn has(&self, fence: Fence) -> bool {
         self.lock()

@@ -14,6 +14,7 @@ use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_runtime::{Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime};
+use taskhost_store::documents::DocumentStore;
 use taskhost_store::event::{RunEvent, RunReport};
 use taskhost_store::queue::StoredTask;
 
@@ -21,6 +22,7 @@ use crate::children::RunChildren;
 use crate::core::Core;
 use crate::end::write_end;
 use crate::error::ServiceError;
+use crate::leased::Leased;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::recording::RunRecording;
@@ -340,7 +342,7 @@ fn clients(
         stop: stop.clone(),
         sink: Arc::clone(reporter) as _,
         streams: Arc::clone(&core.streams),
-        documents: Arc::clone(&core.documents),
+        documents: documents(core),
         turns: core.turns.clone(),
         connectors: core.connectors.clone(),
         tokens_max: Some(tokens_max(core, version)),
@@ -350,6 +352,18 @@ fn clients(
         children: Some(Arc::<RunChildren>::clone(children)),
         clock: core.clock.clone(),
     })
+}
+
+/// Where nothing else keeps a run of a lost host from writing, its lease does.
+fn documents(core: &Core) -> Arc<dyn DocumentStore> {
+    let inner = Arc::clone(&core.documents);
+    match core.hosts {
+        None => inner,
+        Some(_) => Arc::new(Leased {
+            inner,
+            lease: Arc::clone(&core.lease),
+        }),
+    }
 }
 
 fn limits(core: &Core, task: &Task, version: &LoadedVersion) -> RunLimits {

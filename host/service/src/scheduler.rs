@@ -5,6 +5,9 @@
 //!    becomes claimable, by every freed slot while something is due, by every newly active type,
 //!    and by time for runs that are not due yet.
 //!
+//! 2. On a store that other hosts use as well, which tell of their schedules by hints at best, it
+//!    looks by itself, the more seldom the longer nothing was found.
+//!
 //! # How it works
 //! One loop, one claim at a time. A claim asks for as many runs as there are free slots, up to a
 //! bound, so that under load one transaction serves many and holds up nobody for long. A task
@@ -28,11 +31,26 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// How long the loop waits after the store has failed.
 const STORE_AWAY: Duration = Duration::from_millis(500);
 
+/// The first pause after something was found on a store that others use; doubled with each look
+/// that finds nothing.
+const POLL_MIN: Duration = Duration::from_millis(100);
+/// There a look that nobody asked for does not ask each time when the next run becomes due.
+const DUE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// The loop and what it needs.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     core: Arc<Core>,
     claims: Arc<Claims>,
+    pace: Pace,
+}
+
+/// How the loop looks by itself, where others use the store.
+#[derive(Debug)]
+struct Pace {
+    pause: Duration,
+    /// When the next run becomes due, and when that was asked.
+    due: Option<(Option<Timestamp>, Instant)>,
 }
 
 /// When to look again without being woken.
@@ -58,18 +76,26 @@ impl Scheduler {
         Self {
             core: Arc::clone(&claims.core),
             claims: Arc::new(claims),
+            pace: Pace {
+                pause: POLL_MIN,
+                due: None,
+            },
         }
     }
 
     /// Claims and starts runs until it is stopped.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let along = Along(Arc::downgrade(&self.claims));
         self.core.tasks.claim_along(Arc::new(along));
         let (mut next_look, mut next_due) = (Instant::now(), None);
         let time = self.core.time();
         while !stop.is_cancelled() {
-            if self.core.wake.take_due() || Instant::now() >= next_look {
+            let is_asked = self.core.wake.take_due();
+            if is_asked || Instant::now() >= next_look {
                 let _work = time.work();
+                if is_asked {
+                    self.pace.due = None;
+                }
                 let next = self.look(&stop).await;
                 (next_look, next_due) = (Instant::now() + next.look_after, next.due_at);
             }
@@ -84,7 +110,7 @@ impl Scheduler {
 
     /// Claims, and again while the store is away: whoever wakes the loop meanwhile is heard
     /// afterwards. Says when to look again without being woken.
-    async fn look(&self, stop: &CancellationToken) -> Next {
+    async fn look(&mut self, stop: &CancellationToken) -> Next {
         let mut is_away = false;
         loop {
             match self.look_once().await {
@@ -108,24 +134,50 @@ impl Scheduler {
     }
 
     /// Claims once and starts what was claimed.
-    async fn look_once(&self) -> Result<Next, StoreError> {
+    async fn look_once(&mut self) -> Result<Next, StoreError> {
         let Some(reserved) = self.claims.reserve() else {
             // A freed slot or a new type wakes the loop; time does not help.
             self.core.wake.keep_due();
             return Ok(Next::default());
         };
         match self.core.tasks.claim(reserved.request()).await {
-            Ok(claimed) => reserved.start(claimed),
+            Ok(claimed) => {
+                self.pace.pause = match claimed.is_empty() {
+                    true => (self.pace.pause * 2).min(self.core.settings.hosts.poll_max),
+                    false => POLL_MIN,
+                };
+                reserved.start(claimed);
+            }
             Err(error) => {
                 reserved.give_back();
                 return Err(error);
             }
         }
-        let due_at = self.core.tasks.next_due().await?;
+        let due_at = self.next_due().await?;
         let sleep = due_at.map(|at| at.since(self.core.clock.now()));
+        let sleep_max = match self.core.hosts {
+            None => SLEEP_MAX,
+            Some(_) => self.pace.pause,
+        };
         Ok(Next {
-            look_after: sleep.unwrap_or(SLEEP_MAX).min(SLEEP_MAX),
+            look_after: sleep.unwrap_or(sleep_max).min(sleep_max),
             due_at,
         })
+    }
+
+    /// When the next run becomes due. Where the loop looks by itself anyway, what was answered a
+    /// moment ago will do.
+    async fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let now = Instant::now();
+        let known = self.pace.due.filter(|_| self.core.hosts.is_some());
+        if let Some((due_at, asked_at)) = known
+            && now < asked_at + DUE_AGAIN_AFTER
+            && due_at.is_none_or(|at| at > self.core.clock.now())
+        {
+            return Ok(due_at);
+        }
+        let due_at = self.core.tasks.next_due().await?;
+        self.pace.due = Some((due_at, now));
+        Ok(due_at)
     }
 }

@@ -9,12 +9,11 @@ use taskhost_clients::http::Network;
 use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
-use taskhost_model::ids::Incarnation;
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
 use taskhost_store::open::Stores;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,9 +22,13 @@ use crate::changes::Changes;
 use crate::claims::Claims;
 use crate::collections::Collections;
 use crate::core::{Core, Tasks};
+use crate::elsewhere::{Elsewhere, HINTS_AT_ONCE};
 use crate::error::ServiceError;
 use crate::host_key::HostKey;
+use crate::hosts::{Card, Hosts};
+use crate::lease::Lease;
 use crate::live::Live;
+use crate::peers::{Hint, Messenger, Peers};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::streams::Streams;
@@ -47,7 +50,8 @@ pub struct Parts {
     pub clock: Clock,
     /// How it behaves.
     pub settings: Settings,
-    /// This host's name, for people.
+    /// This host's name, for people. On a store that other hosts use, no two have the same: it
+    /// belongs to the folder whose lock this process holds.
     pub host: String,
     /// Language models.
     pub connectors: Connectors,
@@ -57,6 +61,10 @@ pub struct Parts {
     pub script: Option<Arc<dyn CallScript>>,
     /// Seals recordings.
     pub host_key: Arc<dyn HostKey>,
+    /// Where other hosts on the same store reach this one.
+    pub address: Option<String>,
+    /// Carries hints to them.
+    pub messenger: Option<Arc<dyn Messenger>>,
 }
 
 /// The running service. Cheap to clone.
@@ -70,6 +78,8 @@ pub struct Service {
     pub streams: Streams,
     /// Collections.
     pub collections: Collections,
+    /// The hosts on the store.
+    pub hosts: Hosts,
     loops: Arc<Loops>,
 }
 
@@ -86,9 +96,44 @@ pub struct Health {
 struct Loops {
     scheduler: Mutex<Option<Background>>,
     sweeper: Mutex<Option<Background>>,
+    /// What it takes to live with other hosts.
+    together: Mutex<Vec<Background>>,
     runs: TaskTracker,
     /// Canceled when claiming may begin.
     begun: CancellationToken,
+}
+
+impl Loops {
+    fn start(
+        core: &Arc<Core>,
+        runtime: Arc<Runtime>,
+        sweeper: Sweeper,
+        together: Vec<Background>,
+    ) -> Self {
+        let runs = TaskTracker::new();
+        let scheduler = Scheduler::new(Claims {
+            core: Arc::clone(core),
+            runtime,
+            runs: runs.clone(),
+            executor: Handle::current(),
+            turn: AtomicUsize::new(0),
+        });
+        let begun = CancellationToken::new();
+        let may_claim = begun.clone();
+        let claiming = |stop: CancellationToken| async move {
+            tokio::select! {
+                () = may_claim.cancelled() => scheduler.run(stop).await,
+                () = stop.cancelled() => {}
+            }
+        };
+        Self {
+            scheduler: Mutex::new(Some(Background::start(claiming))),
+            sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
+            together: Mutex::new(together),
+            runs,
+            begun,
+        }
+    }
 }
 
 impl Service {
@@ -97,11 +142,27 @@ impl Service {
     /// # Errors
     /// When the store cannot be read or written.
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
-        let incarnation = Incarnation::new();
         let wake = Arc::new(Wake::default());
+        let runtime = Arc::clone(&parts.runtime);
         let types = TaskTypes::open(type_parts(&parts, &wake)).await?;
-        let slots = Arc::new(Semaphore::new(parts.settings.slots));
+        let lease = Arc::new(match &parts.stores.hosts {
+            None => Lease::of_the_only_host(),
+            Some(_) => Lease::among_others(),
+        });
+        let card = Card {
+            host: parts.host.clone(),
+            address: parts.address,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
         let core = Arc::new(Core {
+            host: parts.host,
+            hosts: parts.stores.hosts,
+            lease,
+            peers: Peers::new(parts.messenger),
+            look: Notify::new(),
+            sweep: Notify::new(),
+            hints: Arc::new(Semaphore::new(HINTS_AT_ONCE)),
+            slots: Arc::new(Semaphore::new(parts.settings.slots)),
             tasks: parts.stores.tasks,
             streams: parts.stores.streams,
             documents: parts.stores.documents,
@@ -122,7 +183,9 @@ impl Service {
             wake,
             stopping: CancellationToken::new(),
         });
-        let mut sweeper = Sweeper::new(Arc::clone(&core), incarnation);
+        let hosts = Hosts::new(&core, card);
+        let together = join(&core, &hosts).await?;
+        let mut sweeper = Sweeper::new(Arc::clone(&core));
         let lost = sweeper.reclaim().await?;
         if lost > 0 {
             tracing::info!(
@@ -130,36 +193,13 @@ impl Service {
                 "runs of an earlier process go back to the queue"
             );
         }
-        let runs = TaskTracker::new();
-        let scheduler = Scheduler::new(Claims {
-            core: Arc::clone(&core),
-            runtime: parts.runtime,
-            host: parts.host,
-            incarnation,
-            slots,
-            runs: runs.clone(),
-            executor: Handle::current(),
-            turn: AtomicUsize::new(0),
-        });
-        let begun = CancellationToken::new();
-        let may_claim = begun.clone();
-        let claiming = |stop: CancellationToken| async move {
-            tokio::select! {
-                () = may_claim.cancelled() => scheduler.run(stop).await,
-                () = stop.cancelled() => {}
-            }
-        };
-        let loops = Loops {
-            scheduler: Mutex::new(Some(Background::start(claiming))),
-            sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
-            runs,
-            begun,
-        };
+        let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
             tasks: Tasks(Arc::clone(&core)),
             types,
             streams: Streams(Arc::clone(&core)),
             collections: Collections(core),
+            hosts,
             loops: Arc::new(loops),
         })
     }
@@ -177,19 +217,33 @@ impl Service {
         core.stopping.cancel();
         core.live.ask_all(StopReason::Drain);
         self.stop_loops().await;
-        if tokio::time::timeout(grace, self.loops.runs.wait())
-            .await
-            .is_ok()
-        {
-            return;
+        let mut is_over = self.are_runs_over(grace).await;
+        if !is_over {
+            core.live.interrupt_all();
+            is_over = self.are_runs_over(AFTER_INTERRUPT).await;
         }
-        core.live.interrupt_all();
-        if tokio::time::timeout(AFTER_INTERRUPT, self.loops.runs.wait())
-            .await
-            .is_err()
-        {
+        if !is_over {
             tracing::error!("some runs could not be handed back; the next start requeues them");
         }
+        // As long as runs are at work others hear that this host is alive.
+        self.stop_together().await;
+        if let Some(hosts) = &core.hosts {
+            // What it still holds is lost at once, without a lease to wait for.
+            let leave = hosts.remove(core.lease.incarnation());
+            match tokio::time::timeout(AFTER_INTERRUPT, leave).await {
+                Ok(Ok(())) => core.peers.tell_all(&Hint {
+                    hosts: true,
+                    ..Hint::default()
+                }),
+                Ok(Err(error)) => tracing::warn!(%error, "other hosts find this one lost later"),
+                Err(_) => tracing::warn!("other hosts find this one lost later"),
+            }
+        }
+    }
+
+    async fn are_runs_over(&self, within: Duration) -> bool {
+        let over = tokio::time::timeout(within, self.loops.runs.wait()).await;
+        over.is_ok()
     }
 
     /// Is from now on like a host that was killed: nothing is claimed and nothing of a run is
@@ -206,10 +260,8 @@ impl Service {
     pub async fn abandon(&self) {
         self.die();
         self.stop_loops().await;
-        if tokio::time::timeout(AFTER_INTERRUPT, self.loops.runs.wait())
-            .await
-            .is_err()
-        {
+        self.stop_together().await;
+        if !self.are_runs_over(AFTER_INTERRUPT).await {
             tracing::error!("some guests are still alive");
         }
     }
@@ -225,6 +277,16 @@ impl Service {
         self.loops.runs.close();
     }
 
+    /// Says and hears nothing more of other hosts.
+    async fn stop_together(&self) {
+        let together = &self.loops.together;
+        let together =
+            std::mem::take(&mut *together.lock().unwrap_or_else(PoisonError::into_inner));
+        for background in together {
+            background.stop().await;
+        }
+    }
+
     /// Whether the service does its work.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -238,6 +300,27 @@ impl Service {
             running: self.tasks.0.live.count(),
         }
     }
+}
+
+/// Where other hosts may use the store: says that this one is there, looks who else is, and goes on
+/// doing so. What an earlier life on this data folder held is lost from then on.
+async fn join(core: &Arc<Core>, hosts: &Hosts) -> Result<Vec<Background>, ServiceError> {
+    let Some(store) = &core.hosts else {
+        return Ok(Vec::new());
+    };
+    let (mut beating, mut watching) = hosts.loops(store);
+    beating.run_once().await?;
+    watching.run_once().await?;
+    core.peers.tell_all(&Hint {
+        hosts: true,
+        ..Hint::default()
+    });
+    let elsewhere = Elsewhere::new(core, store);
+    Ok(vec![
+        Background::start(|stop| beating.run(stop)),
+        Background::start(|stop| watching.run(stop)),
+        Background::start(|stop| elsewhere.run(stop)),
+    ])
 }
 
 fn type_parts(parts: &Parts, wake: &Arc<Wake>) -> TypeParts {

@@ -31,6 +31,8 @@ pub struct Settings {
     pub crashes_max: u32,
     /// How often the sweeper looks for what was left behind.
     pub sweep_interval: Duration,
+    /// How it lives with others on one store.
+    pub hosts: HostSettings,
     /// Of a type's retired versions that nothing is pinned to, so many newest are kept.
     pub retired_versions_kept: usize,
 }
@@ -49,7 +51,35 @@ impl Default for Settings {
             retry_backoff_max: Duration::from_secs(300),
             crashes_max: 5,
             sweep_interval: Duration::from_secs(10),
+            hosts: HostSettings::default(),
             retired_versions_kept: 5,
+        }
+    }
+}
+
+/// How a host lives with others on one store. All of them have to have the same lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostSettings {
+    /// How often it says that it is alive.
+    pub beat_interval: Duration,
+    /// A host that says nothing for so long is lost, and what it runs is given to others.
+    pub lease: Duration,
+    /// How often it looks at the others.
+    pub look_interval: Duration,
+    /// How often it looks, while it runs something, whether another host wants that to stop.
+    pub stops_interval: Duration,
+    /// The longest time between two looks for work that it did not hear of.
+    pub poll_max: Duration,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        Self {
+            beat_interval: Duration::from_secs(5),
+            lease: Duration::from_secs(30),
+            look_interval: Duration::from_millis(1_800),
+            stops_interval: Duration::from_millis(500),
+            poll_max: Duration::from_secs(2),
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Finishes what a lost host or a failed write left behind: no document stays unfinished
 //! without a run behind it.
+//!
+//! On a store that several hosts use, each sweeps what it holds itself and what those held who were
+//! declared lost; what is nobody's own the first of the living does.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
 use taskhost_clients::stop::StopReason;
 use taskhost_model::ids::Incarnation;
-use taskhost_model::status::Phase;
 use taskhost_model::task::{Fence, Lease, Task};
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Event, Outcome};
+use taskhost_store::hosts::HostStore;
 use taskhost_store::recordings::KEPT_AFTER_END;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
@@ -19,6 +23,9 @@ use crate::settings::Settings;
 
 /// Documents looked at in one go, beside one for each run that is at work or waits for children.
 const BATCH: usize = 1_000;
+/// On a store with several hosts the first of them sweeps for all each time that so many sweeps
+/// of what it holds itself are done.
+const TURNS: u32 = 3;
 
 /// What one sweep did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +51,30 @@ enum Need {
 #[derive(Debug)]
 pub(crate) struct Sweeper {
     core: Arc<Core>,
-    own: Incarnation,
-    suspects: HashSet<Fence>,
+    suspects: HashMap<Fence, Instant>,
+    /// Runs that no document tells of: on a store that others use it may be shown late.
+    missing: HashMap<Fence, Instant>,
+    /// On a store with several hosts, one of them does what is to be done for all.
+    turn: u32,
+}
+
+/// What a sweep looks at.
+#[derive(Debug, Default)]
+struct Held {
+    tasks: Vec<Task>,
+    /// Nothing of this host is missing among them.
+    is_whole: bool,
+    /// Whose leases are over.
+    lost: HashSet<Incarnation>,
 }
 
 impl Sweeper {
-    pub(crate) fn new(core: Arc<Core>, own: Incarnation) -> Self {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
         Self {
             core,
-            own,
-            suspects: HashSet::new(),
+            suspects: HashMap::new(),
+            missing: HashMap::new(),
+            turn: 0,
         }
     }
 
@@ -74,6 +95,8 @@ impl Sweeper {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.core.settings.sweep_interval) => {}
+                // A host was lost: what it held goes back at once.
+                () = self.core.sweep.notified() => {}
                 () = stop.cancelled() => return,
             }
             let swept = tokio::select! {
@@ -90,6 +113,12 @@ impl Sweeper {
     /// One sweep. What fails of it keeps nothing else from being done, and is done at the next one.
     pub(crate) async fn run_once(&mut self) -> Swept {
         let lost_runs = done("runs that are lost", self.sweep_held().await);
+        if !self.is_for_all() {
+            return Swept {
+                lost_runs,
+                ..Swept::default()
+            };
+        }
         let core = &self.core;
         let tombstones = core.tasks.remove_tombstones().await;
         let orphans = core.cancel_orphans().await;
@@ -111,50 +140,48 @@ impl Sweeper {
         }
     }
 
+    /// Whether this sweep looks after what no host is nearer to than another.
+    fn is_for_all(&mut self) -> bool {
+        self.turn = (self.turn + 1) % TURNS;
+        let core = &self.core;
+        core.hosts.is_none() || (self.turn == 1 && core.peers.is_first(&core.host))
+    }
+
     async fn sweep_held(&mut self) -> Result<u64, StoreError> {
         let core = Arc::clone(&self.core);
         // Read before the documents are: a stop that comes later is not forgotten, and a run that
         // is registered later is not missed among them.
         let (unclaimed, running) = (core.live.unclaimed(), core.live.running());
-        let limit = BATCH + core.settings.slots + core.settings.parked;
-        let held = core.tasks.held(limit).await?;
-        let fences: HashSet<Fence> = held
-            .iter()
-            .flat_map(|task| {
-                task.lease()
-                    .into_iter()
-                    .chain(task.previous.iter().copied())
-            })
-            .map(|lease| lease.fence)
-            .collect();
-        for fence in unclaimed
-            .into_iter()
-            .filter(|fence| !fences.contains(fence))
-        {
+        let held = match &core.hosts {
+            None => self.held_here().await?,
+            Some(hosts) => self.held_by_the_lost(&**hosts).await?,
+        };
+        let tasks = held.tasks.iter();
+        let fences: HashSet<Fence> = tasks.flat_map(leases).map(|lease| lease.fence).collect();
+        let is_gone = |fence: &Fence| !fences.contains(fence);
+        for fence in unclaimed.into_iter().filter(is_gone) {
             core.live.forget_unclaimed(fence);
         }
         // A claim whose answer came so late that its run was given up: nobody else stops that run.
-        if held.len() < limit {
-            for fence in running.into_iter().filter(|fence| !fences.contains(fence)) {
-                core.live.interrupt(fence, StopReason::Fenced);
+        let now = Instant::now();
+        let missing = running
+            .into_iter()
+            .filter(|it| held.is_whole && is_gone(it));
+        let since = |fence| (fence, self.missing.get(&fence).copied().unwrap_or(now));
+        self.missing = missing.map(since).collect();
+        for (fence, since) in &self.missing {
+            if core.hosts.is_none() || self.is_long_ago(*since) {
+                core.live.interrupt(*fence, StopReason::Fenced);
             }
         }
-        let mut suspects = HashSet::new();
+        let mut suspects = HashMap::new();
         let mut lost = 0;
-        for task in &held {
+        for task in &held.tasks {
             // Usually they have been told; telling them again changes nothing.
-            if task.phase() == Phase::BeingCanceled && core.live.has(task.fence()) {
-                core.stop_canceled(task);
-            }
-            for lease in &task.previous {
-                if core.live.has(lease.fence) {
-                    core.live.interrupt(lease.fence, StopReason::Fenced);
-                }
-            }
+            core.stop_if_here(task);
             for need in needs(task, |lease| core.live.has(lease.fence)) {
                 let lease = need.lease();
-                if lease.incarnation == self.own && !self.suspects.contains(&lease.fence) {
-                    suspects.insert(lease.fence);
+                if !held.lost.contains(&lease.incarnation) && !self.is_over(lease, &mut suspects) {
                     continue;
                 }
                 let applied = core.apply(&task.key(), need.event(&core.settings)).await?;
@@ -165,6 +192,74 @@ impl Sweeper {
         self.suspects = suspects;
         Ok(lost)
     }
+
+    /// Whether a lease of this host that has no run here is over, and not just one whose claim this
+    /// host has still to hear of.
+    fn is_over(&self, lease: Lease, suspects: &mut HashMap<Fence, Instant>) -> bool {
+        if !self.core.lease.is_of(lease.incarnation) {
+            return false;
+        }
+        let since = self.suspects.get(&lease.fence).copied();
+        if since.is_some_and(|since| self.core.hosts.is_none() || self.is_long_ago(since)) {
+            return true;
+        }
+        suspects.insert(lease.fence, since.unwrap_or_else(Instant::now));
+        false
+    }
+
+    /// A whole interval between sweeps ago: a sweep may come early.
+    fn is_long_ago(&self, since: Instant) -> bool {
+        Instant::now() >= since + self.core.settings.sweep_interval
+    }
+
+    /// Where no other process can use the store: every life but this one is over.
+    async fn held_here(&self) -> Result<Held, StoreError> {
+        let core = &self.core;
+        let limit = BATCH + core.settings.slots + core.settings.parked;
+        let tasks = core.tasks.held(limit).await?;
+        let holders = tasks.iter().flat_map(leases).map(|it| it.incarnation);
+        let lost = holders.filter(|it| !core.lease.is_of(*it)).collect();
+        Ok(Held {
+            is_whole: tasks.len() < limit,
+            tasks,
+            lost,
+        })
+    }
+
+    /// What this host holds, and what those do that were declared lost or are gone.
+    async fn held_by_the_lost(&self, hosts: &dyn HostStore) -> Result<Held, StoreError> {
+        let core = &self.core;
+        let own = core.lease.incarnation();
+        let limit = BATCH + core.settings.slots + core.settings.parked;
+        let tasks = hosts.held_by(own, limit).await?;
+        let mut held = Held {
+            is_whole: tasks.len() < limit,
+            tasks,
+            lost: HashSet::new(),
+        };
+        let holders = hosts.holders().await?;
+        let is_foreign = |it: &&Incarnation| **it != own && !core.peers.is_alive(**it);
+        for incarnation in holders.iter().filter(is_foreign) {
+            // One that has just come may not be listed yet.
+            let found = hosts.find(*incarnation).await?;
+            if found.is_none_or(|host| host.is_lost) {
+                held.lost.insert(*incarnation);
+                held.tasks.extend(hosts.held_by(*incarnation, BATCH).await?);
+            }
+        }
+        for incarnation in core.peers.lost() {
+            if !holders.contains(&incarnation) {
+                hosts.remove(incarnation).await?;
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// Under which leases somebody may be at work on a task.
+fn leases(task: &Task) -> impl Iterator<Item = Lease> {
+    let previous = task.previous.iter().copied();
+    task.lease().into_iter().chain(previous)
 }
 
 impl Need {

@@ -9,6 +9,7 @@ mod said;
 mod changes;
 mod push;
 mod life;
+mod others;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,7 @@ use taskhost_store::components::{ComponentStore, Version};
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::queue::ClaimableType;
 use taskhost_store::tasks::TaskStore;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 use crate::error::ServiceError;
 use crate::policy::Policy;
@@ -53,6 +54,8 @@ struct Inner {
     rejected: Mutex<Vec<Rejected>>,
     pushes: Pushes,
     wake: Arc<Wake>,
+    /// Somebody has to tell other hosts.
+    changed: Notify,
 }
 
 /// What a version has to meet, and what it may then reach.
@@ -157,6 +160,7 @@ impl TaskTypes {
             rejected: Mutex::new(Vec::new()),
             pushes: Pushes::default(),
             wake: parts.wake,
+            changed: Notify::new(),
         };
         inner
             .catalog
@@ -257,5 +261,10 @@ impl TaskTypes {
     /// What this host can claim now.
     pub(crate) fn claimable(&self) -> Vec<ClaimableType> {
         self.0.catalog.claimable()
+    }
+
+    /// What this host can claim now, as authors call the versions.
+    pub(crate) fn claimable_versions(&self) -> Vec<(TypeId, String)> {
+        self.0.catalog.claimable_versions()
     }
 }

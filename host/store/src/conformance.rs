@@ -23,6 +23,7 @@ mod stream_data;
 mod samples;
 mod retention;
 mod versions;
+mod hosts;
 
 use taskhost_model::time::Clock;
 
@@ -69,6 +70,27 @@ pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_streams(&make).await;
     of_stream_reads(&make).await;
     of_components(&make).await;
+}
+
+/// Runs every case of a store that hosts share, each on a store of its own.
+///
+/// # Panics
+/// Where a guarantee does not hold.
+pub async fn exercise_shared(make: impl AsyncFn() -> Subject) {
+    of_hosts(&make).await;
+}
+
+pub(crate) async fn of_hosts(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        hosts {
+            a_host_is_listed_as_it_last_beat,
+            a_life_that_was_declared_lost_never_beats_again,
+            a_beat_or_its_loss_is_first,
+            what_a_life_holds_is_told,
+            what_was_taken_over_is_held_no_more,
+            a_change_of_types_is_told,
+        }
+    }
 }
 
 pub(crate) async fn of_apply(make: &impl AsyncFn() -> Subject) {

@@ -20,6 +20,7 @@ mod documents;
 mod family;
 mod garbage;
 mod group;
+mod hosts;
 mod hot;
 mod lanes;
 mod list;
@@ -45,7 +46,7 @@ mod streams_tests;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use taskhost_model::ids::TaskKey;
+use taskhost_model::ids::{Incarnation, TaskKey};
 use taskhost_model::time::Clock;
 
 use crate::error::StoreError;
@@ -84,6 +85,8 @@ pub(crate) struct Elastic {
     documents_shown: AtomicU64,
     /// When this host has swept last.
     swept: Mutex<Option<tokio::time::Instant>>,
+    /// This host's life, as it has last written it.
+    last_beat: Mutex<Option<(Incarnation, group::Seen)>>,
     is_closed: AtomicBool,
 }
 
@@ -117,6 +120,7 @@ impl Elastic {
             documents_written: AtomicU64::new(0),
             documents_shown: AtomicU64::new(0),
             swept: Mutex::default(),
+            last_beat: Mutex::default(),
             is_closed: AtomicBool::new(false),
         })
     }

@@ -13,6 +13,7 @@ mod checkpoints;
 mod recordings;
 mod streams;
 mod components;
+mod hosts;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -23,6 +24,7 @@ use taskhost_model::ids::TaskKey;
 
 use crate::error::StoreError;
 use crate::event::{Applied, Event};
+use crate::hosts::HostStore;
 use crate::open::Stores;
 use crate::queue::StoredTask;
 
@@ -91,14 +93,20 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
             policy: Arc::clone(policy),
         })
     }
-    Stores::of_parts(
+    let hosts = stores
+        .hosts
+        .as_ref()
+        .map(|inner| -> Arc<dyn HostStore> { faulty(inner, policy) });
+    let mut wrapped = Stores::of_parts(
         faulty(&stores.tasks, policy),
         faulty(&stores.checkpoints, policy),
         faulty(&stores.recordings, policy),
         faulty(&stores.documents, policy),
         faulty(&stores.streams, policy),
         faulty(&stores.components, policy),
-    )
+    );
+    wrapped.hosts = hosts;
+    wrapped
 }
 
 impl<S: ?Sized> Faulty<S> {

@@ -1,4 +1,4 @@
-//! Where documents live: six traits with numbered guarantees, the backends behind them, and
+//! Where documents live: seven traits with numbered guarantees, the backends behind them, and
 //! one conformance suite that every backend passes.
 //!
 //! # Guarantees
@@ -22,6 +22,7 @@ pub mod checkpoints;
 pub mod recordings;
 pub mod streams;
 pub mod components;
+pub mod hosts;
 mod place;
 mod cursor;
 mod matching;

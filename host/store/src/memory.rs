@@ -4,6 +4,7 @@
 mod checkpoints;
 mod components;
 mod documents;
+mod hosts;
 mod recordings;
 mod streams;
 mod tasks;
@@ -19,6 +20,7 @@ use crate::checkpoints::Checkpoint;
 use crate::components::{Paused, Version};
 use crate::documents::Scope;
 use crate::error::StoreError;
+use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::place::Place;
 use crate::queue::Claimer;
@@ -29,7 +31,7 @@ use crate::streams::Stream;
 pub struct Memory {
     clock: Clock,
     limits: Limits,
-    content: Mutex<Content>,
+    content: Arc<Mutex<Content>>,
     claimer: Mutex<Option<Arc<dyn Claimer>>>,
 }
 
@@ -45,6 +47,7 @@ struct Content {
     last_version: u64,
     streams: BTreeMap<StreamKey, StreamEntry>,
     components: Vec<(Version, Arc<[u8]>)>,
+    hosts: Hosts,
 }
 
 /// `Scope` as a key that sorts.
@@ -80,7 +83,18 @@ impl Memory {
         Self {
             clock,
             limits,
-            content: Mutex::default(),
+            content: Arc::default(),
+            claimer: Mutex::default(),
+        }
+    }
+
+    /// The same store for another host: whoever claims along there does not claim here.
+    #[must_use]
+    pub fn of_another_host(&self) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            limits: self.limits,
+            content: Arc::clone(&self.content),
             claimer: Mutex::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Opens a store. Here alone a backend is named.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use taskhost_model::time::Clock;
@@ -14,6 +14,7 @@ use crate::elastic::client::Client;
 pub use crate::elastic::client::{Credentials, Settings as ElasticConnection};
 use crate::elastic::streams::Streams;
 use crate::error::StoreError;
+use crate::hosts::HostStore;
 use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
 use crate::memory::Memory;
@@ -63,6 +64,10 @@ pub struct Stores {
     pub streams: Arc<dyn StreamStore>,
     /// Components.
     pub components: Arc<dyn ComponentStore>,
+    /// Other hosts on the same store; none where this process is the only one that can use it.
+    pub hosts: Option<Arc<dyn HostStore>>,
+    /// Of the folder that names this host, where that is not the embedded store's.
+    folder: Option<Arc<FolderLock>>,
     backend: Backend,
 }
 
@@ -132,22 +137,7 @@ pub enum OpenError {
 /// are damaged, of a newer version or not ours.
 pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
     let folder = || settings.folder.clone();
-    std::fs::create_dir_all(&settings.folder).map_err(|error| OpenError::Folder {
-        folder: folder(),
-        error,
-    })?;
-    let lock = FolderLock::take(&settings.folder).map_err(|error| match error {
-        LockError::Held { pid, address } => OpenError::InUse {
-            folder: folder(),
-            pid,
-            address,
-        },
-        LockError::Io(error) => OpenError::Folder {
-            folder: folder(),
-            error,
-        },
-    })?;
-    let lock = Arc::new(lock);
+    let lock = take_lock(&settings.folder)?;
     let sqlite =
         Sqlite::open(&settings.folder, settings.limits, clock, &lock).map_err(|error| {
             OpenError::Store {
@@ -163,6 +153,9 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
+        // The folder's lock sees to it.
+        hosts: None,
+        folder: None,
         backend: Backend::Embedded(Embedded { sqlite, lock }),
     })
 }
@@ -188,6 +181,8 @@ pub async fn open_elastic(
         documents: Arc::clone(&elastic) as Arc<dyn DocumentStore>,
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
+        hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
+        folder: None,
         backend: Backend::Elastic(elastic),
     })
 }
@@ -205,14 +200,28 @@ pub fn elastic_streams(connection: &ElasticConnection) -> Result<Arc<dyn StreamS
 /// A store that is gone with the process, for tests.
 #[must_use]
 pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
-    let memory = Arc::new(Memory::new(limits, clock));
+    of_memory(Memory::new(limits, clock), false)
+}
+
+/// The same for so many hosts that share it.
+#[must_use]
+pub fn in_memory_of_hosts(limits: Limits, clock: Clock, count: usize) -> Vec<Stores> {
+    let memory = Memory::new(limits, clock);
+    let hosts = (0..count).map(|_| of_memory(memory.of_another_host(), true));
+    hosts.collect()
+}
+
+fn of_memory(memory: Memory, is_shared: bool) -> Stores {
+    let memory = Arc::new(memory);
     Stores {
         tasks: Arc::clone(&memory) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&memory) as Arc<dyn CheckpointStore>,
         recordings: Arc::clone(&memory) as Arc<dyn RecordingStore>,
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
-        components: memory,
+        components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
+        hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
+        folder: None,
         backend: Backend::Plain,
     }
 }
@@ -236,8 +245,20 @@ impl Stores {
             documents,
             streams,
             components,
+            hosts: None,
+            folder: None,
             backend: Backend::Plain,
         }
+    }
+
+    /// Takes the lock on a data folder, until every copy of this is dropped: whoever holds it is the
+    /// host that the folder names. The embedded store has done so when it was opened.
+    ///
+    /// # Errors
+    /// [`OpenError`] when another host uses the folder, or when it cannot be used.
+    pub fn hold(&mut self, folder: &Path) -> Result<(), OpenError> {
+        self.folder = Some(take_lock(folder)?);
+        Ok(())
     }
 
     /// Writes where this host listens, so that a second one on the same folder can name it.
@@ -247,7 +268,10 @@ impl Stores {
     pub fn announce(&self, address: &str) -> io::Result<()> {
         match &self.backend {
             Backend::Embedded(embedded) => embedded.lock.write(address),
-            Backend::Elastic(_) | Backend::Plain => Ok(()),
+            Backend::Elastic(_) | Backend::Plain => match &self.folder {
+                Some(lock) => lock.write(address),
+                None => Ok(()),
+            },
         }
     }
 
@@ -306,6 +330,26 @@ impl Stores {
             Backend::Plain => {}
         }
     }
+}
+
+fn take_lock(folder: &Path) -> Result<Arc<FolderLock>, OpenError> {
+    let of = || folder.to_owned();
+    std::fs::create_dir_all(folder).map_err(|error| OpenError::Folder {
+        folder: of(),
+        error,
+    })?;
+    let lock = FolderLock::take(folder).map_err(|error| match error {
+        LockError::Held { pid, address } => OpenError::InUse {
+            folder: of(),
+            pid,
+            address,
+        },
+        LockError::Io(error) => OpenError::Folder {
+            folder: of(),
+            error,
+        },
+    })?;
+    Ok(Arc::new(lock))
 }
 
 fn who(pid: Option<u32>, address: Option<&str>) -> String {

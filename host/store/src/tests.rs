@@ -13,9 +13,9 @@ use std::path::Path;
 
 use taskhost_model::time::Clock;
 
-use crate::conformance::{Subject, exercise, given};
+use crate::conformance::{Subject, exercise, exercise_shared, given};
 use crate::limits::Limits;
-use crate::open::{Settings, Stores, in_memory, open};
+use crate::open::{Settings, Stores, in_memory, in_memory_of_hosts, open};
 
 fn settings(folder: &Path) -> Settings {
     Settings {
@@ -51,6 +51,19 @@ fn sqlite(folder: &Path, clock: &Clock) -> Subject {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_passes_the_suite() {
     exercise(async || memory(&given::clock())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_that_hosts_share_passes_the_suite() {
+    let make = async || {
+        let clock = given::clock();
+        let mut stores = in_memory_of_hosts(Limits::default(), clock.clone(), 1);
+        Subject {
+            stores: stores.remove(0),
+            clock,
+        }
+    };
+    exercise_shared(make).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

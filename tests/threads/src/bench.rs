@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use shuttle::future::{JoinHandle, block_on};
-use taskhost_model::ids::{Incarnation, Space, TaskId, TaskKey};
+use taskhost_model::ids::{Space, TaskId, TaskKey};
 use taskhost_store::event::{Applied, Event, NewRun};
 use taskhost_store::limits::Limits;
 use taskhost_store::open::in_memory;
@@ -13,7 +13,9 @@ use crate::changes::Changes;
 use crate::claims::Claims;
 use crate::core::Core;
 use crate::error::ServiceError;
+use crate::lease::Lease;
 use crate::live::Live;
+use crate::peers::Peers;
 use crate::runner::{Kind, Runtime};
 use crate::runs::run_id;
 use crate::runtime::Handle;
@@ -22,7 +24,7 @@ use crate::settings::Settings;
 use crate::stop::StopReason;
 use crate::store::{Store, Trouble};
 use crate::sweeper::Sweeper;
-use crate::sync::{AtomicUsize, CancellationToken, Semaphore};
+use crate::sync::{AtomicUsize, CancellationToken, Notify, Semaphore};
 use crate::task::TaskTracker;
 use crate::time;
 use crate::types::{TaskTypes, type_id, version};
@@ -32,7 +34,6 @@ use crate::wake::Wake;
 pub(crate) struct Bench {
     pub(crate) core: Arc<Core>,
     pub(crate) store: Arc<Store>,
-    incarnation: Incarnation,
     runs: TaskTracker,
     stop: CancellationToken,
     scheduler: JoinHandle<()>,
@@ -47,6 +48,14 @@ impl Bench {
         block_on(stores.components.put(&version(), Arc::from([]))).unwrap();
         let store = Arc::new(Store::new(stores.tasks, trouble));
         let core = Arc::new(Core {
+            host: "host-1".to_owned(),
+            hosts: None,
+            lease: Arc::new(Lease::of_the_only_host()),
+            peers: Peers::default(),
+            look: Notify::new(),
+            sweep: Notify::new(),
+            hints: Arc::new(Semaphore::new(0)),
+            slots: Arc::new(Semaphore::new(slots)),
             tasks: Arc::<Store>::clone(&store),
             streams: stores.streams,
             documents: stores.documents,
@@ -67,14 +76,11 @@ impl Bench {
             wake: Arc::new(Wake::default()),
             stopping: CancellationToken::new(),
         });
-        let (incarnation, runs) = (Incarnation::new(), TaskTracker::new());
+        let runs = TaskTracker::new();
         let scheduler = Scheduler::new(Claims {
             core: Arc::clone(&core),
             // A claim that was heard of late may find its task claimed once more.
             runtime: Arc::new(Runtime::new(trouble != Trouble::Any)),
-            host: "host-1".to_owned(),
-            incarnation,
-            slots: Arc::new(Semaphore::new(slots)),
             runs: runs.clone(),
             executor: Handle,
             turn: AtomicUsize::new(0),
@@ -83,7 +89,6 @@ impl Bench {
         Self {
             core,
             store,
-            incarnation,
             runs,
             scheduler: crate::spawn(scheduler.run(stop.clone())),
             stop,
@@ -91,7 +96,7 @@ impl Bench {
     }
 
     pub(crate) fn sweeper(&self) -> Sweeper {
-        Sweeper::new(Arc::clone(&self.core), self.incarnation)
+        Sweeper::new(Arc::clone(&self.core))
     }
 
     /// As the service does it, but without a limit of time.

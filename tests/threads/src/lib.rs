@@ -115,6 +115,10 @@ mod settings;
 #[path = "../../../host/service/src/error.rs"]
 mod error;
 mod types;
+#[path = "../../../host/service/src/lease.rs"]
+mod lease;
+#[path = "../../../host/service/src/peers.rs"]
+mod peers;
 #[path = "../../../host/service/src/changes.rs"]
 mod changes;
 #[path = "../../../host/service/src/live.rs"]

@@ -44,6 +44,10 @@ impl Instant {
     pub(crate) fn now() -> Self {
         Self(clock().now())
     }
+
+    pub(crate) fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.since(earlier.0)
+    }
 }
 
 impl Add<Duration> for Instant {

@@ -10,6 +10,7 @@ pub(crate) enum Code {
     Invalid,
     HostNotAllowed,
     OriginNotAllowed,
+    HintNotAllowed,
     IdNotAvailable,
     UnknownTaskType,
     UnknownStream,
@@ -47,10 +48,11 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
+        Self::HintNotAllowed,
         Self::IdNotAvailable,
         Self::UnknownTaskType,
         Self::UnknownStream,
@@ -85,6 +87,7 @@ impl Code {
             Self::Invalid => (S::BAD_REQUEST, "invalid", None),
             Self::HostNotAllowed => (S::FORBIDDEN, "host-not-allowed", None),
             Self::OriginNotAllowed => (S::FORBIDDEN, "origin-not-allowed", None),
+            Self::HintNotAllowed => (S::FORBIDDEN, "hint-not-allowed", None),
             Self::IdNotAvailable => (S::FORBIDDEN, "id-not-available", None),
             Self::UnknownTaskType => (S::NOT_FOUND, "unknown-task-type", None),
             Self::UnknownStream => (S::NOT_FOUND, "unknown-stream", None),
@@ -119,6 +122,7 @@ impl Code {
             Self::Invalid => "The request is not valid",
             Self::HostNotAllowed => "Not a loopback host",
             Self::OriginNotAllowed => "Foreign origin",
+            Self::HintNotAllowed => "Not a hint of a host on this store",
             Self::IdNotAvailable => "The id is not available",
             Self::UnknownTaskType => "Unknown task type",
             Self::UnknownStream => "Unknown stream",

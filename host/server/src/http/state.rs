@@ -1,7 +1,7 @@
 //! What every handler is handed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Request};
 use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 use taskhost_service::Service;
+use taskhost_service::nudge::Seals;
 use taskhost_store::error::StoreError;
 use taskhost_store::open::Stores;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -37,6 +38,7 @@ struct Inner {
     stores: Stores,
     about: About,
     folder_judged: AtomicBool,
+    hearing: OnceLock<Hearing>,
     stopping: CancellationToken,
     by: Requester,
     body_timeout: Duration,
@@ -54,6 +56,15 @@ pub struct About {
     pub host: String,
     /// When it started.
     pub started_at: Timestamp,
+}
+
+/// How hints for this host are told from others.
+#[derive(Debug, Clone)]
+pub struct Hearing {
+    /// Opens them.
+    pub seals: Arc<Seals>,
+    /// The address that this host tells others.
+    pub address: String,
 }
 
 /// The content type of components.
@@ -77,6 +88,7 @@ impl State {
             stores,
             about,
             folder_judged: AtomicBool::new(false),
+            hearing: OnceLock::new(),
             stopping: CancellationToken::new(),
             by: Requester::single_user(),
             body_timeout,
@@ -97,6 +109,21 @@ impl State {
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.0.stopping
+    }
+
+    /// From now on what other hosts say is heard.
+    pub fn hear_hints(&self, hearing: Hearing) {
+        // Whoever puts the host together says it once.
+        let _ = self.0.hearing.set(hearing);
+    }
+
+    pub(crate) fn hearing(&self) -> Option<&Hearing> {
+        self.0.hearing.get()
+    }
+
+    /// Time for the next part of a request's body to arrive.
+    pub(crate) fn body_timeout(&self) -> Duration {
+        self.0.body_timeout
     }
 
     pub(crate) fn is_folder_judged(&self) -> bool {

@@ -357,6 +357,16 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// A mistake in a variable that is no setting itself.
+    pub(super) fn mistake_in_variable(&mut self, name: &str, problem: String) {
+        self.mistakes.push(Mistake {
+            place: name.to_owned(),
+            line: 0,
+            key: String::new(),
+            problem,
+        });
+    }
+
     fn place(&self, span: &Range<usize>) -> (String, usize) {
         let Some(file) = self.file else {
             return (String::new(), 0);

@@ -1,10 +1,10 @@
 //! The versions that are in memory: the active one of each type, and those that runs use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use taskhost_model::ids::{Digest, TypeId};
-use taskhost_store::components::{ComponentStore, Paused, VersionState};
+use taskhost_store::components::{ComponentStore, Paused, Version, VersionState};
 use taskhost_store::queue::ClaimableType;
 
 use super::{LoadedVersion, Rules};
@@ -20,6 +20,8 @@ struct Versions {
     draining: HashMap<Digest, Weak<LoadedVersion>>,
     /// Nothing of these is claimed.
     paused: HashMap<TypeId, Paused>,
+    /// Against this host's settings, and said so.
+    refused: HashSet<Digest>,
 }
 
 impl Catalog {
@@ -124,6 +126,30 @@ impl Catalog {
         };
     }
 
+    /// Takes these for what is paused, and nothing else; whether that is new.
+    pub(super) fn set_all_paused(&self, paused: Vec<(TypeId, Paused)>) -> bool {
+        let paused = paused.into_iter().collect();
+        let known = &mut self.write().paused;
+        let is_news = *known != paused;
+        *known = paused;
+        is_news
+    }
+
+    /// Whether this very version is the active one here, with all that was allowed to it.
+    pub(super) fn has_active(&self, version: &Version) -> bool {
+        let here = self.active(&version.type_id);
+        here.is_some_and(|here| {
+            let here = &here.version;
+            let allowed = (&version.approval, &version.signed_by);
+            here.digest == version.digest && (&here.approval, &here.signed_by) == allowed
+        })
+    }
+
+    /// Notes that a version is against the settings; whether that is new.
+    pub(super) fn refuse(&self, digest: &Digest) -> bool {
+        self.write().refused.insert(digest.clone())
+    }
+
     pub(super) fn claimable(&self) -> Vec<ClaimableType> {
         let claimable = |version: &Arc<LoadedVersion>| ClaimableType {
             type_id: version.version.type_id.clone(),
@@ -135,6 +161,16 @@ impl Catalog {
         let active = versions.active.iter();
         let goes_on = active.filter(|(type_id, _)| !versions.paused.contains_key(*type_id));
         goes_on.map(|(_, version)| claimable(version)).collect()
+    }
+
+    /// The active versions as their authors call them, of what is claimed.
+    pub(super) fn claimable_versions(&self) -> Vec<(TypeId, String)> {
+        let versions = self.read();
+        let active = versions.active.iter();
+        let goes_on = active.filter(|(type_id, _)| !versions.paused.contains_key(*type_id));
+        goes_on
+            .map(|(id, version)| (id.clone(), version.descriptor.version.clone()))
+            .collect()
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Arc<LoadedVersion>> {

@@ -141,7 +141,10 @@ impl TaskTypes {
         let forget = || self.0.catalog.forget(type_id, digest, is_last);
         match self.0.components.delete(digest).await {
             // From its deletion until it is forgotten it may be scheduled: then the task waits.
-            Ok(true) => forget(),
+            Ok(true) => {
+                forget();
+                self.changed_here();
+            }
             // One was scheduled, or claimed, since they were counted.
             Ok(false) => return Err(ServiceError::VersionInUse { tasks: 1 }),
             Err(error) => {
@@ -207,7 +210,7 @@ impl TaskTypes {
                 None => tracing::info!(type_id = %id, "a task type goes on"),
             }
             types.0.catalog.set_paused(&id, paused);
-            types.0.wake.something_is_due();
+            types.changed_here();
             Ok(())
         };
         self.whole(set).await?;

@@ -297,7 +297,7 @@ impl TaskTypes {
             "a task type is active"
         );
         self.0.catalog.activate(Arc::new(loaded));
-        self.0.wake.something_is_due();
+        self.changed_here();
         Ok(pushed)
     }
 

@@ -218,6 +218,8 @@ pub(crate) fn parts(stores: &Stores, clock: &Clock) -> Parts {
         network: Network::default(),
         script: None,
         host_key: Arc::new(GivenKey([7; 32])),
+        address: None,
+        messenger: None,
     }
 }
 

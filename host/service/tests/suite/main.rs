@@ -27,3 +27,5 @@ mod suspended;
 mod unreadable;
 mod recordings;
 mod spoiled_recordings;
+mod together;
+mod hosts;

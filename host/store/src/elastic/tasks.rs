@@ -122,6 +122,10 @@ impl Elastic {
     async fn visible(&self, key: &TaskKey) -> Result<Option<Current>, StoreError> {
         self.is_open()?;
         let current = self.current(key).await?;
+        if let Some(current) = &current {
+            // Another host may have named it, for this one to claim: no search shows it yet.
+            self.recent.put(key, current.seen, &current.hot);
+        }
         Ok(current.filter(|current| current.hot.task.deleted_at.is_none()))
     }
 }

@@ -210,7 +210,7 @@ impl Content {
         tasks.filter(|task| task.deleted_at.is_none() && !task.status.is_terminal())
     }
 
-    fn at(&self, place: Place) -> impl Iterator<Item = &Entry> {
+    pub(super) fn at(&self, place: Place) -> impl Iterator<Item = &Entry> {
         self.tasks
             .values()
             .filter(move |entry| entry.place == place)

@@ -101,6 +101,7 @@ suite! {
     it_queues_and_lists_as_the_suite_wants: of_tasks;
     it_keeps_documents_as_the_suite_wants: of_documents;
     it_keeps_components_as_the_suite_wants: of_components;
+    it_keeps_hosts_as_the_suite_wants: of_hosts;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

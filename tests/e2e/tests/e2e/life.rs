@@ -21,6 +21,27 @@ async fn a_ready_host_says_so() {
 }
 
 #[tokio::test]
+async fn the_only_host_lists_itself_and_hears_no_hints() {
+    let host = Home::with(&["hello-task"]).start().await;
+    let hosts = host.get("/v1/hosts").await.expect(200);
+    let all = hosts["hosts"].as_array().unwrap();
+    assert_eq!(all.len(), 1, "{hosts}");
+    assert_eq!(all[0]["this"], json!(true));
+    assert_eq!(all[0]["state"], json!("alive"));
+    assert_eq!(all[0]["slots"], json!(64));
+    assert!(all[0]["task_types"]["hello"].is_string(), "{hosts}");
+    let listed = host.cli(&["hosts"]).await.done();
+    assert!(
+        listed.contains("alive") && listed.contains("of 64"),
+        "{listed}"
+    );
+    host.post("/internal/hosts/hint", &json!({"types": true}))
+        .await
+        .expect(404);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_host_on_the_same_folder_is_refused() {
     let home = Home::new();
     let host = home.start().await;

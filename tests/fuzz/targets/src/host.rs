@@ -49,6 +49,8 @@ impl Host {
             network: Network::default(),
             script: None,
             host_key: Arc::new(taskhost_service::host_key::GivenKey([0; 32])),
+            address: None,
+            messenger: None,
         });
         let service = service.await.unwrap();
         let about = About {

@@ -1,0 +1,65 @@
+//! The hosts on the store: who they are, and what they tell each other.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{get, post};
+use serde::Serialize;
+use taskhost_service::hosts::HostView;
+use taskhost_service::nudge::{HINT_BYTES_MAX, NotHeard};
+
+use super::answer;
+use super::codes::Code;
+use super::problem::Problem;
+use super::request;
+use super::state::{Hearing, State};
+use crate::post::{PATH, SEAL};
+
+pub(crate) fn routes() -> Router<State> {
+    Router::new()
+        .route("/v1/hosts", get(list))
+        .route(PATH, post(hear))
+}
+
+type Answer = Result<Response<Body>, Problem>;
+
+#[derive(Serialize)]
+struct List {
+    hosts: Vec<HostView>,
+}
+
+async fn list(extract::State(state): extract::State<State>) -> Answer {
+    let hosts = state.service().hosts.list();
+    Ok(answer::json(StatusCode::OK, &List { hosts }))
+}
+
+/// Whoever asks is known by the seal alone, so that the guard lets him through.
+async fn hear(extract::State(state): extract::State<State>, request: Request<Body>) -> Answer {
+    let Some(Hearing { seals, address }) = state.hearing() else {
+        return Err(Problem::new(Code::NotFound, "this host hears no hints"));
+    };
+    let (parts, body) = request.into_parts();
+    let seal = parts.headers.get(SEAL).and_then(|seal| seal.to_str().ok());
+    let Some(seal) = seal else {
+        return Err(not_heard(NotHeard::Forged));
+    };
+    let bytes_max = HINT_BYTES_MAX as u64;
+    let patience = state.body_timeout();
+    let body = request::body(&parts.headers, body, bytes_max, patience).await?;
+    let hint = seals.open(address, &body, seal).map_err(not_heard)?;
+    state.service().tasks.hear(hint);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+fn not_heard(why: NotHeard) -> Problem {
+    tracing::debug!(%why, "a hint is not heard");
+    let code = match why {
+        NotHeard::TooMany => Code::Busy,
+        NotHeard::Forged | NotHeard::Stale | NotHeard::Repeated => Code::HintNotAllowed,
+        NotHeard::Unclear => Code::Invalid,
+    };
+    Problem::new(code, format!("the hint is not heard: {why}"))
+}
