@@ -227,7 +227,7 @@ impl Core {
     /// Another host may have room for what can be claimed, where this one has none.
     fn offer(&self, task: &Task) {
         let is_due = task.run.due_at <= self.clock.now() && task.previous.is_empty();
-        // Slots may be taken by a claim that has still to start what it got, perhaps this very task.
+        // Slots may be taken by a claim that has still to start what it got, maybe this very task.
         let is_full =
             self.slots.available_permits() == 0 && self.live.count() >= self.settings.slots;
         if self.hosts.is_some() && is_due && is_full {

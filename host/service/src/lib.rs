@@ -14,9 +14,9 @@
 //! what is due for the free slots. Each claim goes to `runner`: pin the version, run the
 //! component, turn its exit into an event, apply it. `changes` tells readers who wait; `sweeper`
 //! finishes what a lost host or a failed write left behind. `children` has what a run spawns and
-//! waits for, and `family` what the end of a run means for others. On a store that several hosts use,
-//! `hosts` says that this one is alive and finds those that are not, `elsewhere` hears what others
-//! do to this one's runs, and `peers` tells them, so that nobody has to wait until he looks.
+//! waits for, and `family` what the end of a run means for others. On a store that several hosts
+//! use, `hosts` says that this one is alive and finds those that are not, `elsewhere` hears what
+//! others do to this one's runs, and `peers` tells them, so that nobody has to wait until he looks.
 //!
 //! # Why this way
 //! The document is both queue entry and state, so there is nothing that could disagree.

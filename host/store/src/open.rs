@@ -251,8 +251,8 @@ impl Stores {
         }
     }
 
-    /// Takes the lock on a data folder, until every copy of this is dropped: whoever holds it is the
-    /// host that the folder names. The embedded store has done so when it was opened.
+    /// Takes the lock on a data folder, until every copy of this is dropped: whoever holds it is
+    /// the host that the folder names. The embedded store has done so when it was opened.
     ///
     /// # Errors
     /// [`OpenError`] when another host uses the folder, or when it cannot be used.
