@@ -33,15 +33,13 @@ mod shared;
 mod tasks;
 mod texts;
 mod query_fields;
-mod query;
-mod streams_reader;
+pub(crate) mod query;
+pub(crate) mod streams_reader;
 mod streams_scan;
 mod streams_turns;
-mod streams_count;
+pub(crate) mod streams_count;
 mod streams_about;
 pub(crate) mod streams;
-#[cfg(test)]
-mod streams_tests;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

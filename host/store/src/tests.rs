@@ -6,6 +6,7 @@ mod agreement_of_data;
 pub(crate) mod conditions;
 mod crashes;
 mod elastic;
+mod elastic_streams;
 mod files;
 mod fixtures;
 

@@ -283,10 +283,21 @@ async fn decide(version: &OneVersion, verb: &str) -> Result<Exit, Failure> {
 async fn delete(version: &OneVersion) -> Result<Exit, Failure> {
     let client = Client::new(&version.target)?;
     let digest = digest(&client, version).await?;
-    let path = ["v1", "task-types", &version.type_id, "versions", &digest];
+    let id = &version.type_id;
+    let path = ["v1", "task-types", id, "versions", &digest];
+    let view = client.request(Method::GET, &path[..3]);
+    let view = client.call(view).await?;
     client.call(client.request(Method::DELETE, &path)).await?;
     if !version.target.json {
-        say!("{} {digest}: deleted", text::shown(&version.type_id));
+        say!("{} {digest}: deleted", text::shown(id));
+    }
+    let versions = view["versions"].as_array().into_iter().flatten();
+    let mut active = versions.filter(|it| it["state"] == "active");
+    if active.any(|it| it["digest"] == digest.as_str()) {
+        eprintln!(
+            "It was the active one: nothing of this type is scheduled before another version is \
+             pushed, or activated."
+        );
     }
     Ok(Exit::Done)
 }

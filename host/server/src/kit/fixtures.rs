@@ -25,7 +25,21 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use taskhost_model::ids::{Label, StreamName, TypeId};
 
+use crate::settings::nearest;
+
 pub(crate) use reading::beginning;
+
+/// What stands in such a folder.
+const NAMES: &[&str] = &[
+    "params.json",
+    "result.json",
+    "streams",
+    "documents",
+    "inference.json",
+    "http.json",
+    "secrets.json",
+    "children",
+];
 
 /// Everything that a folder has.
 #[derive(Debug, Default)]
@@ -47,6 +61,7 @@ impl Fixtures {
         if !folder.is_dir() {
             return Err(format!("{} is no folder", folder.display()));
         }
+        nothing_else(folder)?;
         let mut streams = Vec::new();
         for file in reading::files_of(&folder.join("streams"))? {
             reading::is_there(&file)?;
@@ -77,6 +92,23 @@ impl Fixtures {
         let given = self.params.clone();
         given.unwrap_or_else(|| Value::Object(Map::new()))
     }
+}
+
+/// A misspelled file would be left out without a word, and the test pass without it.
+fn nothing_else(folder: &Path) -> Result<(), String> {
+    for file in reading::files_of(folder)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if NAMES.contains(&&*name) || name.starts_with('.') {
+            continue;
+        }
+        let meant = nearest(&name, NAMES);
+        let meant = meant.map_or_else(String::new, |meant| format!(": did you mean `{meant}`?"));
+        return Err(format!(
+            "{} is nothing that a test reads{meant} (`taskhost test --help` lists what it reads)",
+            file.display()
+        ));
+    }
+    Ok(())
 }
 
 fn stream_name(file: &Path) -> Result<StreamName, String> {
@@ -115,6 +147,8 @@ mod tests {
         for (name, text, said) in [
             ("result.json", "{", "result.json:1: is no JSON"),
             ("streams/notes.txt", "", "name it after its stream"),
+            ("result.jsn", "{}", "did you mean `result.json`?"),
+            ("notes", "", "nothing that a test reads (`taskhost"),
         ] {
             write(name, text).unwrap();
             let error = Fixtures::read(folder.path()).unwrap_err();

@@ -60,7 +60,7 @@ pub(crate) fn rust(name: &str) -> Vec<File> {
         file("test.sh", test),
         // The versions that this project was built with; cargo leaves out what is not there.
         file("Cargo.lock", include_str!("../../../../Cargo.lock")),
-        file(".gitignore", "target/\n"),
+        file(".gitignore", "target/\ntaskhost-data/\n"),
         readme(name, "src/lib.rs", once, &wasm),
     ];
     files.extend(fixtures());

@@ -20,8 +20,8 @@ async fn sample(s: &Subject, asked: &Query) -> Result<Batch, StoreError> {
 
 async fn numbers_up_to(s: &Subject, count: i64) -> Result<(), StoreError> {
     let each = |number: i64| {
-        let body = json!({"@timestamp": number, "n": number, "tenth": number % 10 == 0, "rare": number % 997 == 0,
-        });
+        let (tenth, rare) = (number % 10 == 0, number % 997 == 0);
+        let body = json!({"@timestamp": number, "n": number, "tenth": tenth, "rare": rare});
         document(number, &body.to_string())
     };
     s.ingested("logs", (0..count).map(each).collect()).await?;

@@ -25,7 +25,7 @@ use taskhost_model::query::Query;
 use super::query_fields::{Fields, Kind, Known, Numbers};
 
 /// Where the time of a document stands.
-pub(super) const TIMESTAMP: &str = "@timestamp";
+pub(crate) const TIMESTAMP: &str = "@timestamp";
 /// 64 bits of nanoseconds end here, in the year 2262.
 const NANOSECONDS_END_MS: i64 = 9_223_372_036_854;
 /// Characters of a text that are looked for by a pattern: longer ones cost more than they save.
@@ -37,7 +37,7 @@ const WORD_UNITS_MAX: usize = 255;
 
 /// Which documents may match.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     /// All.
     All,
     /// None.
@@ -48,7 +48,7 @@ pub(super) enum Bound {
 
 /// A condition, compiled.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Compiled {
+pub(crate) struct Compiled {
     /// Finds every document that matches.
     pub bound: Bound,
     /// It finds no other.
@@ -56,7 +56,7 @@ pub(super) struct Compiled {
 }
 
 /// Compiles a condition; none: every document.
-pub(super) fn compile(condition: Option<&Condition>, fields: &Fields) -> Compiled {
+pub(crate) fn compile(condition: Option<&Condition>, fields: &Fields) -> Compiled {
     let Some(condition) = condition else {
         return Compiled {
             bound: Bound::All,
@@ -71,14 +71,14 @@ pub(super) fn compile(condition: Option<&Condition>, fields: &Fields) -> Compile
 
 /// A range of time, in milliseconds: `[from, to)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
+pub(crate) struct Times {
     from: i64,
     to: i64,
 }
 
 impl Times {
     /// Of a query. A field of nanoseconds refuses to be asked for times that it cannot hold.
-    pub(super) fn of(query: &Query, nanoseconds: bool) -> Self {
+    pub(crate) fn of(query: &Query, nanoseconds: bool) -> Self {
         let (from, to) = (query.from.as_ms(), query.to.as_ms());
         if nanoseconds {
             let to = to.clamp(0, NANOSECONDS_END_MS);
@@ -92,7 +92,7 @@ impl Times {
 }
 
 /// The documents of a range that may match.
-pub(super) fn in_range(times: Times, bound: &Bound) -> Value {
+pub(crate) fn in_range(times: Times, bound: &Bound) -> Value {
     let Times { from, to } = times;
     let time = json!({"range": {TIMESTAMP: {"gte": from, "lt": to, "format": "epoch_millis"}}});
     match bound {

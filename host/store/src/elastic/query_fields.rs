@@ -22,7 +22,7 @@ const INDICES_MAX: usize = 1_000;
 
 /// How the documents of a stream have a field.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// What can be asked of it.
     pub kind: Kind,
     /// In these indices, and of others nothing is known.
@@ -31,7 +31,7 @@ pub(super) struct Known {
 
 /// What can be asked of a field.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Every text is a term.
     Keyword {
         /// It is known that terms are the texts themselves: there is no normalizer.
@@ -54,7 +54,7 @@ pub(super) enum Kind {
 
 /// What a type of numbers holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     /// The least, and the greatest with the sign changed.
     pub limit: f64,
     /// Fractions are cut off.
@@ -67,11 +67,11 @@ pub(super) struct Numbers {
 
 /// What is known of the fields of a stream, by name; a field that is not here may hold anything.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Fields(pub BTreeMap<String, Known>);
+pub(crate) struct Fields(pub BTreeMap<String, Known>);
 
 /// Names to ask for: the fields that a condition tests, the objects in which they lie and the
 /// sub-fields of texts.
-pub(super) fn names(condition: &Condition) -> Vec<String> {
+pub(crate) fn names(condition: &Condition) -> Vec<String> {
     let mut tested = BTreeSet::new();
     collect(condition, &mut tested);
     let mut names = BTreeSet::new();
@@ -119,12 +119,12 @@ fn heads(field: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The concrete indices that an answer of `_field_caps` names.
-pub(super) fn indices(capabilities: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn indices(capabilities: &Value) -> impl Iterator<Item = &str> {
     strings(&capabilities["indices"])
 }
 
 /// Types that the indices give to `field`, in an answer of `_field_caps`.
-pub(super) fn types<'a>(
+pub(crate) fn types<'a>(
     capabilities: &'a Value,
     field: &str,
 ) -> impl Iterator<Item = (&'a str, &'a Value)> {
@@ -138,7 +138,7 @@ pub(super) fn types<'a>(
 impl Fields {
     /// From answers of `_field_caps`, `_mapping/field` and `_settings/index.analysis.*`, flat;
     /// the latter two where the reader may see them.
-    pub(super) fn read(
+    pub(crate) fn read(
         names: &[String],
         capabilities: &Value,
         mapping: Option<&Value>,

@@ -14,7 +14,7 @@ use serde_json::json;
 const SAMPLE: u64 = 10_000;
 
 /// How many match; each is looked at where there are up to so many that may.
-pub(super) async fn count(reader: &Reader, plan: &Plan, each: u64) -> Result<Count, StoreError> {
+pub(crate) async fn count(reader: &Reader, plan: &Plan, each: u64) -> Result<Count, StoreError> {
     if plan.exact {
         return Ok(Count::exactly(total(reader, plan).await?));
     }

@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::matching::Matcher;
 
 /// The server ends a search after so long …
-pub(super) const SEARCH_TIME: &str = "10s";
+pub(crate) const SEARCH_TIME: &str = "10s";
 /// … and somewhat later it is no longer waited for.
 const REQUEST_TIME: Duration = Duration::from_secs(20);
 /// A refusal for the moment is waited out for so long: whoever waits has a deadline.
@@ -22,34 +22,34 @@ const RETRIED_FOR: Duration = Duration::from_secs(5);
 
 /// Who reads which stream.
 #[derive(Debug, Clone)]
-pub(super) struct Reader {
-    pub(super) client: Client,
+pub(crate) struct Reader {
+    pub(crate) client: Client,
     by: Option<Authorization>,
     name: StreamName,
 }
 
 /// What is to be read.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// When.
-    pub(super) times: Times,
+    pub(crate) times: Times,
     /// In Elasticsearch's words: every document of that time that may match.
-    pub(super) bound: Bound,
+    pub(crate) bound: Bound,
     /// It says all; else [`Self::matcher`] decides.
-    pub(super) exact: bool,
+    pub(crate) exact: bool,
     /// The condition.
-    pub(super) matcher: Option<Matcher>,
+    pub(crate) matcher: Option<Matcher>,
 }
 
 impl Plan {
     /// Whether a document that was found matches.
-    pub(super) fn matches(&self, body: &str) -> bool {
+    pub(crate) fn matches(&self, body: &str) -> bool {
         self.exact || crate::matching::all_or_matching(self.matcher.as_ref(), body)
     }
 }
 
 impl Reader {
-    pub(super) fn new(
+    pub(crate) fn new(
         client: &Client,
         requester: &Requester,
         name: &StreamName,
@@ -69,13 +69,13 @@ impl Reader {
         })
     }
 
-    pub(super) fn unknown(&self) -> StoreError {
+    pub(crate) fn unknown(&self) -> StoreError {
         StoreError::UnknownStream {
             name: self.name.to_string(),
         }
     }
 
-    pub(super) fn unfit(&self, reason: &str) -> StoreError {
+    pub(crate) fn unfit(&self, reason: &str) -> StoreError {
         StoreError::UnfitStream {
             name: self.name.to_string(),
             reason: reason.to_owned(),
@@ -83,7 +83,7 @@ impl Reader {
     }
 
     /// The path of an API of the stream, with what keeps its name from meaning several.
-    pub(super) fn post(&self, api: &str) -> Request {
+    pub(crate) fn post(&self, api: &str) -> Request {
         Request::post(format!("{}/{api}", self.name))
             .with("expand_wildcards", "none")
             .with("allow_no_indices", "false")
@@ -111,7 +111,7 @@ impl Reader {
     }
 
     /// Asks as whoever reads; whatever is no success is an error.
-    pub(super) async fn answer(&self, request: Request) -> Result<Answer, StoreError> {
+    pub(crate) async fn answer(&self, request: Request) -> Result<Answer, StoreError> {
         let answer = self.ask(request).await?;
         match answer.status {
             200 => Ok(answer),
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// As [`Self::answer`]; none where the query itself is what Elasticsearch does not take.
-    pub(super) async fn answer_unless_refused(
+    pub(crate) async fn answer_unless_refused(
         &self,
         request: Request,
     ) -> Result<Option<Answer>, StoreError> {
@@ -151,7 +151,7 @@ impl Reader {
     }
 
     /// An answer that is worth having, but that the reader may not be allowed.
-    pub(super) async fn permitted(&self, request: Request) -> Result<Option<Value>, StoreError> {
+    pub(crate) async fn permitted(&self, request: Request) -> Result<Option<Value>, StoreError> {
         let answer = self.ask(request).await?;
         match answer.status {
             200 => Ok(Some(answer.json()?)),
@@ -161,7 +161,7 @@ impl Reader {
     }
 
     /// Sees to it that the stream is there for the reader, and compiles the query.
-    pub(super) async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
+    pub(crate) async fn plan(&self, query: &Query) -> Result<Plan, StoreError> {
         let condition = query.condition.as_ref();
         let names = condition.map(query_fields::names).unwrap_or_default();
         let capabilities = self.capabilities(&names).await?;
@@ -191,7 +191,7 @@ impl Reader {
     }
 
     /// What the stream's indices have of these fields, and of `@timestamp`.
-    pub(super) async fn capabilities(&self, names: &[String]) -> Result<Value, StoreError> {
+    pub(crate) async fn capabilities(&self, names: &[String]) -> Result<Value, StoreError> {
         let names = names.iter().map(String::as_str).chain([TIMESTAMP]);
         let names = names.collect::<Vec<_>>().join(",");
         let request = self
@@ -229,7 +229,7 @@ impl Reader {
     }
 
     /// When the stream's indices were made, where the reader may know.
-    pub(super) async fn creation(&self) -> Result<Option<Value>, StoreError> {
+    pub(crate) async fn creation(&self) -> Result<Option<Value>, StoreError> {
         let settings = self
             .get("_settings/index.creation_date")
             .with("flat_settings", "true");

@@ -67,7 +67,8 @@ async fn carry(
                 if count_down(&trouble.busy).is_some() {
                     let status = trouble.status.load(Ordering::SeqCst);
                     let answer = format!(
-                        "HTTP/1.1 {status} Busy\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+                        "HTTP/1.1 {status} Busy\r\ncontent-length: 2\r\n\
+                         connection: close\r\n\r\n{{}}"
                     );
                     return client.write_all(answer.as_bytes()).await;
                 }

@@ -19,8 +19,9 @@ fn is_unknown<T>(answer: &Result<T, StoreError>) -> bool {
 }
 
 async fn two_streams(server: &Server) -> (StreamKey, StreamKey) {
+    let properties = json!({"@timestamp": {"type": "date"}, "owner": {"type": "keyword"}});
     let about = json!({"settings": {"number_of_replicas": 0},
-        "mappings": {"properties": {"@timestamp": {"type": "date"}, "owner": {"type": "keyword"}}}});
+        "mappings": {"properties": properties}});
     let (a, b) = (
         server.index("a", &about).await,
         server.index("b", &about).await,

@@ -11,9 +11,9 @@ use taskhost_model::ids::StreamKey;
 use taskhost_model::query::{Query, Sort};
 use taskhost_model::requester::{Authorization, Credential, Requester};
 
-use super::client::{Client, Credentials, Request, Settings};
-use super::streams::Streams;
 use crate::conformance::given;
+use crate::elastic::client::{Client, Credentials, Request, Settings};
+use crate::elastic::streams::Streams;
 use crate::streams::StreamStore;
 
 /// A real server, and names on it that nobody else has.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::query::Bound;
-use super::super::streams_count;
-use super::super::streams_reader::Reader;
 use super::*;
+use crate::elastic::query::Bound;
+use crate::elastic::streams_count;
+use crate::elastic::streams_reader::Reader;
 use crate::error::StoreError;
 use crate::streams::{Count, Relation, StreamSettings};
 
