@@ -26,9 +26,29 @@ export const task = {
   },
 
   run(params) {
-    const greeting = `Hello, ${JSON.parse(params).name}!`;
-    // People see it. A cancel arrives here as an exception, which ends the run.
-    report(1, 1, greeting);
-    return JSON.stringify({ greeting });
+    return told(() => {
+      const greeting = `Hello, ${JSON.parse(params).name}!`;
+      // People see it. A cancel arrives here as an exception, which ends the run.
+      report(1, 1, greeting);
+      return JSON.stringify({ greeting });
+    });
   },
 };
+
+// An exception of the language would lose its words on its way to the host, so it leaves as an error
+// of the contract: `{ code, message, retryable }`, which you may throw yourself.
+function told(work) {
+  try {
+    const result = work();
+    if (typeof result !== "string") {
+      throw new TypeError(`run returned no text but ${typeof result}: return JSON.stringify(…)`);
+    }
+    return result;
+  } catch (error) {
+    if (typeof error?.code === "string" && typeof error?.message === "string") {
+      throw { retryable: false, ...error };
+    }
+    const at = error?.stack?.trim().split("\n")[0].trim() ?? "";
+    throw { code: "exception", message: `${error} ${at}`.trim(), retryable: false };
+  }
+}

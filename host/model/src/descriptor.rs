@@ -4,6 +4,7 @@
 //! task type runs on an older host unless it asks for something that must not be ignored.
 
 mod mistakes;
+mod words;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -195,9 +196,7 @@ impl Descriptor {
         if let Some(problem) = min_host_problem(text) {
             return Err(vec![problem]);
         }
-        let descriptor = Self::read(text).map_err(|problem| {
-            vec![format!("describe() did not return a descriptor: {problem}")]
-        })?;
+        let descriptor = Self::read(text).map_err(|problem| vec![problem])?;
         let mistakes = descriptor.mistakes(bounds);
         if mistakes.is_empty() {
             Ok(descriptor)
@@ -206,16 +205,19 @@ impl Descriptor {
         }
     }
 
-    /// Reads the JSON; the error names the key.
+    /// Reads the JSON; the error is a sentence that names the key.
     fn read(text: &str) -> Result<Self, String> {
         let mut json = serde_json::Deserializer::from_str(text);
         let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             match error.path().to_string() {
-                root if root == "." => error.inner().to_string(),
-                key => format!("`{key}`: {}", error.inner()),
+                root if root == "." => {
+                    format!("describe() did not return a descriptor: {}", error.inner())
+                }
+                key => format!("`{key}` {}", words::of(&error.inner().to_string())),
             }
         })?;
-        json.end().map_err(|error| error.to_string())?;
+        json.end()
+            .map_err(|error| format!("describe() did not return a descriptor: {error}"))?;
         Ok(read)
     }
 }

@@ -330,10 +330,25 @@ fn frames(error: &Error) -> Vec<String> {
         return Vec::new();
     };
     let names = backtrace.frames().iter().filter_map(|it| it.func_name());
-    names
-        .take(FRAMES_MAX)
+    let names: Vec<String> = names
         .map(|name| cut(format!("{:#}", rustc_demangle::demangle(name)), 256))
+        .collect();
+    own_frames(&names)
+        .iter()
+        .take(FRAMES_MAX)
+        .cloned()
         .collect()
+}
+
+/// Those from where something went wrong on: a panic of Rust goes through a dozen functions of its
+/// own first.
+fn own_frames(names: &[String]) -> &[String] {
+    let is_of_panics = |name: &String| {
+        let begins = ["abort", "core::panicking", "__rust", "rust_", "std::"];
+        begins.iter().any(|begin| name.starts_with(begin))
+    };
+    let own = names.iter().position(|name| !is_of_panics(name));
+    &names[own.unwrap_or(0)..]
 }
 
 fn cut(mut text: String, bytes_max: usize) -> String {
@@ -366,6 +381,15 @@ mod tests {
         }
         let error = own_error(guest_error("a", Some("[1]")));
         assert!(error.details.is_none() && error.message.ends_with("dropped)"));
+    }
+
+    #[test]
+    fn frames_begin_where_something_went_wrong() {
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let all: Vec<String> = named(&["abort", "std::process::abort", "mine::f", "std::x"]);
+        assert_eq!(own_frames(&all), ["mine::f", "std::x"]);
+        let none: Vec<String> = named(&["abort"]);
+        assert_eq!(own_frames(&none), ["abort"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const PANIC_PREFIX: &str = "taskhost-panic: ";
 const RUST_PANIC: &str = " panicked at ";
 /// The last lines on standard error that explain a trap where nothing better does, and the bytes
 /// of each.
-const SAID_LINES: usize = 3;
+const SAID_LINES: usize = 4;
 const SAID_BYTES_EACH: usize = 300;
 /// What a guest may write at once.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -233,14 +233,14 @@ mod tests {
         // Python's interpreter is a program in Rust.
         let foreign = words(&format!("Traceback:\n  in run\nValueError: no{own}"));
         assert_eq!(foreign.panic.as_deref(), Some("boom at src/lib.rs:38:20"));
-        assert_eq!(foreign.said, "ValueError: no");
+        assert_eq!(foreign.said, "in run / ValueError: no");
     }
 
     #[test]
     fn of_anything_else_the_last_lines_are_kept() {
         let said = words("1\n2\n\nTraceback:\n  in run\nValueError: boom");
         assert_eq!(said.panic, None);
-        assert_eq!(said.said, "Traceback: / in run / ValueError: boom");
+        assert_eq!(said.said, "2 / Traceback: / in run / ValueError: boom");
         assert!(words(&"x".repeat(100_000)).said.len() <= SAID_BYTES_EACH);
     }
 }

@@ -1,5 +1,5 @@
-// What the kit of JavaScript has to give an author beside progress: log lines, clocks, errors in words.
-// It has no `console`.
+// What the kit of JavaScript has to give an author beside progress: log lines, clocks, errors in
+// words. It has no `console`. tests/kits.sh adds `told` as the project has it.
 
 import { log } from "taskhost:task/log@1.0.0";
 import { sleep } from "taskhost:task/context@1.0.0";
@@ -12,17 +12,27 @@ export const task = {
   },
 
   run(params) {
-    const { wish } = JSON.parse(params);
-    if (wish === "raise") {
-      throw new TypeError("no such thing");
-    }
-    if (wish === "fail") {
-      throw { code: "no-such-city", message: "there is none", retryable: false };
-    }
-    const began = Date.now();
-    sleep(200_000);
-    log("info", "logged", undefined);
-    const slept = Math.round((Date.now() - began) / 1000);
-    return JSON.stringify({ slept, year: new Date().getFullYear() });
+    return told(() => wished(JSON.parse(params).wish));
   },
 };
+
+function wished(wish) {
+  if (wish === "raise") {
+    throw new TypeError("no such thing");
+  }
+  if (wish === "throw") {
+    throw "oops";
+  }
+  if (wish === "nothing") {
+    return;
+  }
+  if (wish === "fail") {
+    throw { code: "no-such-city", message: "there is none" };
+  }
+  const began = Date.now();
+  sleep(200_000);
+  log("info", "logged", undefined);
+  const slept = Math.round((Date.now() - began) / 1000);
+  return JSON.stringify({ slept, year: new Date().getFullYear() });
+}
+

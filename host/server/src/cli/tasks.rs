@@ -117,7 +117,10 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
     let request = client
         .in_space(Method::PUT, &["tasks", id.as_str()])
         .json(&body);
-    let task = client.call(request).await?;
+    let task = match client.call(request).await {
+        Ok(task) => task,
+        Err(failure) => return Err(with_what_waits(&client, &command.type_id, failure).await),
+    };
     if command.watch {
         return watch_id(&client, &command.target, &id).await;
     }
@@ -134,6 +137,25 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
     }
     say!("Follow it with `taskhost watch {id}`.");
     Ok(Exit::Done)
+}
+
+/// A type without an active version may have one that waits for an operator.
+async fn with_what_waits(client: &Client, type_id: &TypeId, mut failure: Failure) -> Failure {
+    let request = client.request(Method::GET, &["v1", "task-types", type_id.as_str()]);
+    let view = client.call(request).await.unwrap_or_default();
+    let versions = view["versions"].as_array().into_iter().flatten();
+    let mut waiting = versions.filter(|version| version["state"] == "pending_approval");
+    if let (true, Some(version)) = (view["active"].is_null(), waiting.next()) {
+        let digest = version["digest"]
+            .as_str()
+            .map(text::shown)
+            .unwrap_or_default();
+        failure.message.push_str(&format!(
+            "\nIts version {digest:.12} waits for approval: `taskhost types approve {type_id} \
+             {digest:.12}`"
+        ));
+    }
+    failure
 }
 
 /// One task for each type and stream, as Kibana has it; a new one each time without a stream.

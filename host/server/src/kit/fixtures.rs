@@ -25,8 +25,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use taskhost_model::ids::{Label, StreamName, TypeId};
 
-use crate::settings::nearest;
-
 pub(crate) use reading::beginning;
 
 /// What stands in such a folder.
@@ -40,6 +38,9 @@ const NAMES: &[&str] = &[
     "secrets.json",
     "children",
 ];
+
+/// A name that differs by so many letters at most is a misspelled one.
+const EDITS_MAX: usize = 3;
 
 /// Everything that a folder has.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ impl Fixtures {
         if !folder.is_dir() {
             return Err(format!("{} is no folder", folder.display()));
         }
-        nothing_else(folder)?;
+        nothing_misspelled(folder)?;
         let mut streams = Vec::new();
         for file in reading::files_of(&folder.join("streams"))? {
             reading::is_there(&file)?;
@@ -95,18 +96,19 @@ impl Fixtures {
 }
 
 /// A misspelled file would be left out without a word, and the test pass without it.
-fn nothing_else(folder: &Path) -> Result<(), String> {
+fn nothing_misspelled(folder: &Path) -> Result<(), String> {
     for file in reading::files_of(folder)? {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        if NAMES.contains(&&*name) || name.starts_with('.') {
-            continue;
+        let edits = |known: &&&str| strsim::levenshtein(&name, known);
+        let nearest = NAMES.iter().min_by_key(edits);
+        let is_near = |known: &&&str| (1..=EDITS_MAX).contains(&edits(known));
+        if let Some(meant) = nearest.filter(is_near) {
+            return Err(format!(
+                "{} is nothing that a test reads: did you mean `{meant}`? (`taskhost test --help` \
+                 lists what it reads)",
+                file.display()
+            ));
         }
-        let meant = nearest(&name, NAMES);
-        let meant = meant.map_or_else(String::new, |meant| format!(": did you mean `{meant}`?"));
-        return Err(format!(
-            "{} is nothing that a test reads{meant} (`taskhost test --help` lists what it reads)",
-            file.display()
-        ));
     }
     Ok(())
 }
@@ -148,7 +150,6 @@ mod tests {
             ("result.json", "{", "result.json:1: is no JSON"),
             ("streams/notes.txt", "", "name it after its stream"),
             ("result.jsn", "{}", "did you mean `result.json`?"),
-            ("notes", "", "nothing that a test reads (`taskhost"),
         ] {
             write(name, text).unwrap();
             let error = Fixtures::read(folder.path()).unwrap_err();
