@@ -10,8 +10,8 @@
 //! 4. While the store is away runs go on, and nothing is claimed once the lease has run out.
 //!
 //! # How it works
-//! Two loops, so that neither holds up the other: [`Beating`] writes this host's beats, and
-//! [`Watching`] reads everybody's, and whether task types have changed. What a lost life held the
+//! Two loops, so that neither holds up the other: `Beating` writes this host's beats, and
+//! `Watching` reads everybody's, and whether task types have changed. What a lost life held the
 //! sweeper gives back.
 
 mod beating;
