@@ -5,7 +5,7 @@
 //! 1. No clock of another machine is compared: a life is declared lost when this host has seen the
 //!    same beat of it for a whole lease, by its own monotonic clock.
 //! 2. A host that was declared lost interrupts everything that it runs and goes on as another life
-//!    ([`crate::lease`] says why); it claims nothing between.
+//!    (`crate::lease` says why); it claims nothing between.
 //! 3. An earlier life on the same data folder is lost at once: the folder's lock proves it.
 //! 4. While the store is away runs go on, and nothing is claimed once the lease has run out.
 //!
