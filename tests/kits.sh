@@ -93,6 +93,7 @@ says fail failed "no-such-city" "there is none"
 says print completed ${printed[@]+"${printed[@]}"} "logged" '"slept": 200' "\"year\": $(date +%Y)"
 if [ "$language" = javascript ]; then
     says throw failed "oops"
+    says error-with-code failed "no-such-city" "there is none"
     says nothing failed "run returned no text but undefined"
 fi
 echo "test result: ok. 4 passed; 0 failed"

@@ -46,7 +46,8 @@ function told(work) {
     return result;
   } catch (error) {
     if (typeof error?.code === "string" && typeof error?.message === "string") {
-      throw { retryable: false, ...error };
+      // Named: what an Error says is none of the keys that are spread.
+      throw { retryable: false, ...error, code: error.code, message: error.message };
     }
     const at = error?.stack?.trim().split("\n")[0].trim() ?? "";
     throw { code: "exception", message: `${error} ${at}`.trim(), retryable: false };

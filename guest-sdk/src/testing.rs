@@ -321,13 +321,7 @@ fn no_program(program: &std::ffi::OsStr) -> String {
 /// Everything that helps to see why.
 fn not_as_expected(answer: &Value, said: &str) -> String {
     let mut why = answer["verdict"].as_str().unwrap_or_default().to_owned();
-    let mut error = answer["task"]["error"].clone();
-    // The whole log is told below; a task's own error has details of its own.
-    let is_own = error["kind"] == "task";
-    let details = error.get_mut("details").filter(|_| !is_own);
-    if let Some(details) = details.and_then(Value::as_object_mut) {
-        details.remove("log");
-    }
+    let error = &answer["task"]["error"];
     if !error.is_null() {
         why.push_str(&format!("\nerror: {error:#}"));
     }

@@ -172,6 +172,12 @@ pub enum Refusal {
 }
 
 impl Phase {
+    /// Whether it is to run and no guest may be alive.
+    #[must_use]
+    pub const fn is_waiting(self) -> bool {
+        matches!(self, Self::Queued | Self::WaitingRetry | Self::Suspended)
+    }
+
     /// All phases, in the order of their declaration.
     pub const ALL: [Self; 10] = [
         Self::Absent,

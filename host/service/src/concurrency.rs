@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_model::descriptor::Descriptor;
 use taskhost_model::ids::{StreamName, TypeId};
-use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_store::error::StoreError;
 use tokio::sync::MutexGuard;
@@ -123,10 +122,7 @@ impl Tasks {
         task: &Task,
         holding: &mut Holding,
     ) -> Result<Option<String>, ServiceError> {
-        let is_waiting = matches!(
-            task.phase(),
-            Phase::Queued | Phase::WaitingRetry | Phase::Suspended
-        );
+        let is_waiting = task.phase().is_waiting();
         if !is_waiting {
             return Ok(None);
         }

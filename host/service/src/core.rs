@@ -211,10 +211,7 @@ impl Core {
         if task.concurrency_key.is_some() && is_end(task.phase()) && !task.holds_key() {
             self.wake.something_is_due();
         }
-        if matches!(
-            task.phase(),
-            Phase::Queued | Phase::WaitingRetry | Phase::Suspended
-        ) {
+        if task.phase().is_waiting() {
             let Fence { run, lease_number } = task.fence();
             let lease_number = lease_number + 1;
             if !self.live.has(Fence { run, lease_number }) {

@@ -12,7 +12,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use taskhost_model::ids::{Space, TaskKey, TypeId};
-use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use taskhost_store::error::StoreError;
 
@@ -113,10 +112,7 @@ impl Search<'_> {
 
 /// The key that a task has to have before it goes on.
 fn waits_for(task: &Task) -> Option<Lane> {
-    let is_waiting = matches!(
-        task.phase(),
-        Phase::Queued | Phase::WaitingRetry | Phase::Suspended
-    );
+    let is_waiting = task.phase().is_waiting();
     let key = task.concurrency_key.clone()?;
     (is_waiting && !task.holds_key()).then(|| Lane {
         space: task.space.clone(),

@@ -14,6 +14,8 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use taskhost_model::time::{Clock, Timestamp};
@@ -95,9 +97,9 @@ impl Seals {
         let mut nonce = [0; NONCE_BYTES];
         SystemRandom::new().fill(&mut nonce).ok()?;
         let body = serde_json::to_vec(hint).ok()?;
-        let (at_ms, nonce) = (self.clock.now().as_ms(), hex(&nonce));
+        let (at_ms, nonce) = (self.clock.now().as_ms(), STANDARD.encode(nonce));
         let code = hmac::sign(&self.key, &signed(address, at_ms, &nonce, &body));
-        let seal = format!("{at_ms} {nonce} {}", hex(code.as_ref()));
+        let seal = format!("{at_ms} {nonce} {}", STANDARD.encode(code));
         Some(Sealed { body, seal })
     }
 
@@ -113,7 +115,7 @@ impl Seals {
             return Err(NotHeard::Forged);
         };
         let at_ms: i64 = at.parse().map_err(|_| NotHeard::Forged)?;
-        let code = bytes_of(code).ok_or(NotHeard::Forged)?;
+        let code = STANDARD.decode(code).map_err(|_| NotHeard::Forged)?;
         let message = signed(address, at_ms, nonce, body);
         hmac::verify(&self.key, &message, &code).map_err(|_| NotHeard::Forged)?;
         // Whoever comes so far has the key.
@@ -160,20 +162,6 @@ fn signed(address: &str, at_ms: i64, nonce: &str, body: &[u8]) -> Vec<u8> {
     let mut message = format!("{address}\n{at_ms}\n{nonce}\n").into_bytes();
     message.extend_from_slice(body);
     message
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
-        return None;
-    }
-    let pairs = (0..hex.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok())
-        .collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! 1. Nothing that is due waits while a slot is free: the loop is woken by every run that
 //!    becomes claimable, by every freed slot while something is due, by every newly active type,
 //!    and by time for runs that are not due yet.
-//!
 //! 2. On a store that other hosts use as well, which tell of their schedules by hints at best, it
 //!    looks by itself, the more seldom the longer nothing was found.
 //!

@@ -26,6 +26,9 @@ function wished(wish) {
   if (wish === "nothing") {
     return;
   }
+  if (wish === "error-with-code") {
+    throw Object.assign(new Error("there is none"), { code: "no-such-city" });
+  }
   if (wish === "fail") {
     throw { code: "no-such-city", message: "there is none" };
   }

@@ -336,25 +336,26 @@ impl Bench {
         verdict: &Result<String, String>,
     ) -> Result<(), Failure> {
         let calls = self.script.calls();
+        let lines = log::lines(&self.client, TASK, task).await?;
+        let task = &without_log(task);
         if self.quiet {
             let calls: serde_json::Map<String, Value> = calls
                 .into_iter()
                 .map(|(name, count)| (name.to_owned(), json!(count)))
                 .collect();
             let said = verdict.as_ref().unwrap_or_else(|why| why);
-            let log = log::lines(&self.client, TASK, task).await?;
             let mut all = json!({"ok": verdict.is_ok(), "verdict": said, "task": task,
-                "calls": calls, "log": log, "slept_ms": self.script.skipped_ms()});
+                "calls": calls, "log": lines, "slept_ms": self.script.skipped_ms()});
             if command.trace {
                 all["trace"] = json!(self.script.trace());
             }
             say!("{}", text::json(&all));
             return Ok(());
         }
-        for line in log::lines(&self.client, TASK, task).await? {
-            say!("  log        {}", log::shown(&line));
+        for line in &lines {
+            say!("  log        {}", log::shown(line));
         }
-        show::task(TASK, &without_log(task), false);
+        show::task(TASK, task, false);
         let calls: Vec<String> = calls
             .iter()
             .map(|(name, count)| format!("{count} {name}"))

@@ -266,7 +266,7 @@ fn show(pushed: &Value, known: &str, target: &Target) {
 /// `approve` or `activate`.
 async fn decide(version: &OneVersion, verb: &str) -> Result<Exit, Failure> {
     let client = Client::new(&version.target)?;
-    let digest = digest(&client, version).await?;
+    let (digest, _) = found(&client, version).await?;
     let path = [
         "v1",
         "task-types",
@@ -282,18 +282,14 @@ async fn decide(version: &OneVersion, verb: &str) -> Result<Exit, Failure> {
 
 async fn delete(version: &OneVersion) -> Result<Exit, Failure> {
     let client = Client::new(&version.target)?;
-    let digest = digest(&client, version).await?;
+    let (digest, view) = found(&client, version).await?;
     let id = &version.type_id;
     let path = ["v1", "task-types", id, "versions", &digest];
-    let view = client.request(Method::GET, &path[..3]);
-    let view = client.call(view).await?;
     client.call(client.request(Method::DELETE, &path)).await?;
     if !version.target.json {
         say!("{} {digest}: deleted", text::shown(id));
     }
-    let versions = view["versions"].as_array().into_iter().flatten();
-    let mut active = versions.filter(|it| it["state"] == "active");
-    if active.any(|it| it["digest"] == digest.as_str()) {
+    if view["active"] == digest.as_str() {
         eprintln!(
             "It was the active one: nothing of this type is scheduled before another version is \
              pushed, or activated."
@@ -302,12 +298,13 @@ async fn delete(version: &OneVersion) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The whole digest of what was given the beginning of.
-async fn digest(client: &Client, version: &OneVersion) -> Result<String, Failure> {
+/// The whole digest of what was given the beginning of, and its type as the host shows it.
+async fn found(client: &Client, version: &OneVersion) -> Result<(String, Value), Failure> {
     let (type_id, given) = (&version.type_id, version.digest.to_ascii_lowercase());
     let path = ["v1", "task-types", type_id];
     let view = client.call(client.request(Method::GET, &path)).await?;
-    one_of(&view, &given).map_err(Failure::wrong_use)
+    let digest = one_of(&view, &given).map_err(Failure::wrong_use)?;
+    Ok((digest, view))
 }
 
 fn one_of(view: &Value, given: &str) -> Result<String, String> {

@@ -27,7 +27,6 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
-#[allow(unused_imports, reason = "reads of streams use all of them")]
 pub(crate) use request::{Answer, Authorization, Cause, Request};
 
 /// The first pause before a request is repeated; each further one is twice as long.

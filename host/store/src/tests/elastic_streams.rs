@@ -12,7 +12,7 @@ use taskhost_model::query::{Query, Sort};
 use taskhost_model::requester::{Authorization, Credential, Requester};
 
 use crate::conformance::given;
-use crate::elastic::client::{Client, Credentials, Request, Settings};
+use crate::elastic::client::{Client, Request};
 use crate::elastic::streams::Streams;
 use crate::streams::StreamStore;
 
@@ -26,16 +26,7 @@ pub(super) struct Server {
 impl Server {
     /// The server of the environment; none, said loudly, where there is none.
     pub(super) fn find() -> Option<Self> {
-        let variable = |name: &str| std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"));
-        let Ok(url) = variable("URL") else {
-            eprintln!("!!! SKIPPED: a real Elasticsearch; run tests/elasticsearch/with.sh");
-            return None;
-        };
-        let credentials = Credentials::Basic {
-            username: variable("USERNAME").unwrap(),
-            password: variable("PASSWORD").unwrap(),
-        };
-        let client = Client::new(&Settings::new(&url, credentials)).unwrap();
+        let client = super::elastic::Cluster::find()?.client();
         let prefix = format!("t{:x}", rand::random::<u64>());
         Some(Self { client, prefix })
     }

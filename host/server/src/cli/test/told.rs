@@ -19,7 +19,7 @@ pub(super) fn not_scheduled(params: &str, why: Failure) -> Failure {
     }
 }
 
-/// A failed task without the last lines of its log: all of them were told.
+/// A failed task without the last lines of its log: all of them are told beside it.
 pub(super) fn without_log(task: &Value) -> Value {
     let mut task = task.clone();
     // A task's own error has details of its own.
