@@ -151,6 +151,43 @@ impl fmt::Display for RunId {
     }
 }
 
+/// A key that runs hold for what they read: see `RunKey` in the store. It says nothing of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunKeyId(Uuid);
+
+impl RunKeyId {
+    /// A new one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// Reads what was written by `Display`.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the text is no UUID.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        Uuid::parse_str(text).map(Self).map_err(|_| InvalidId {
+            kind: "run key id",
+            given: shortened(text),
+            pattern: "a UUID",
+        })
+    }
+}
+
+impl Default for RunKeyId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for RunKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One life of one host process: a restart is another incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -11,6 +11,7 @@
 pub mod ids;
 pub mod time;
 pub mod requester;
+pub mod rights;
 pub mod error;
 pub mod status;
 pub mod task;

@@ -71,6 +71,7 @@ mod tests {
                 host: None,
                 incarnation: None,
                 digest: None,
+                key: None,
                 cancel_requested_at: None,
                 cancel_reason: None,
                 crashes: 0,

@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
-use crate::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskId, TaskKey, TypeId};
+use crate::ids::{
+    Digest, Incarnation, RunId, RunKeyId, Space, StreamName, TaskId, TaskKey, TypeId,
+};
 use crate::status::{Phase, RunState, Status};
 use crate::time::Timestamp;
 
@@ -152,6 +154,9 @@ pub struct Run {
     /// The component, pinned at the first claim for the run's whole life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// With what it reads streams, where the store has people of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<RunKeyId>,
     /// When the cancel was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<Timestamp>,

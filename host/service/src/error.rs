@@ -99,6 +99,12 @@ pub enum ServiceError {
         /// What the store said.
         reason: String,
     },
+    /// The caller may not do this, and need not be kept from knowing that it exists.
+    #[error("you may not do this: it needs {needed}")]
+    Forbidden {
+        /// Which right, in words.
+        needed: String,
+    },
     /// What the embedded store alone does.
     #[error(
         "{what} is for the embedded store only: on Elasticsearch streams belong to the cluster, \

@@ -25,6 +25,7 @@ pub mod signatures;
 pub mod policy;
 pub mod settings;
 pub mod host_key;
+pub mod key_ring;
 pub mod error;
 pub mod view;
 mod background;
@@ -63,6 +64,7 @@ mod sweeper;
 pub mod streams;
 pub mod collections;
 mod service;
+mod access;
 
 pub use changes::{Change, ChangeKind, Lagged, Watch};
 pub use core::Tasks;

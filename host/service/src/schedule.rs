@@ -110,6 +110,7 @@ impl Tasks {
             concurrency_key,
             record: request.record,
             requested_by: by.name.clone(),
+            key: None,
             priority: request.priority.unwrap_or(0),
             due_at: request.run_at.unwrap_or(now).max(now),
             timeout_ms: request.timeout_ms,

@@ -245,6 +245,7 @@ fn run() -> Result<NewRun, Failure> {
         concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
+        key: None,
         priority: 0,
         due_at: Clock::System.now(),
         timeout_ms: None,

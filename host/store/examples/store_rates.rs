@@ -274,6 +274,7 @@ fn new_run() -> Result<NewRun, Failure> {
         concurrency_key: None,
         record: false,
         requested_by: "local".to_owned(),
+        key: None,
         priority: 0,
         due_at: Clock::System.now(),
         timeout_ms: None,

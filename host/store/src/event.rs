@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taskhost_model::error::TaskError;
-use taskhost_model::ids::{Digest, Incarnation, RunId, StreamName, TypeId};
+use taskhost_model::ids::{Digest, Incarnation, RunId, RunKeyId, StreamName, TypeId};
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Fence, Parent, Progress, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
@@ -83,6 +83,8 @@ pub struct NewRun {
     pub concurrency_key: Option<String>,
     /// Who asks.
     pub requested_by: String,
+    /// With what the run reads streams, where the store has people of its own.
+    pub key: Option<RunKeyId>,
     /// −100 to 100.
     pub priority: i32,
     /// Not before.

@@ -1,4 +1,4 @@
-//! Where documents live: seven traits with numbered guarantees, the backends behind them, and
+//! Where documents live: traits with numbered guarantees, the backends behind them, and
 //! one conformance suite that every backend passes.
 //!
 //! # Guarantees
@@ -23,6 +23,8 @@ pub mod recordings;
 pub mod streams;
 pub mod components;
 pub mod hosts;
+pub mod authority;
+pub mod run_keys;
 mod place;
 mod cursor;
 mod matching;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use taskhost_model::time::Clock;
 
+use crate::authority::Authority;
 use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
@@ -19,6 +20,7 @@ use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
 use crate::memory::Memory;
 use crate::recordings::RecordingStore;
+use crate::run_keys::RunKeyStore;
 use crate::sqlite::Sqlite;
 use crate::streams::StreamStore;
 use crate::tasks::TaskStore;
@@ -66,9 +68,20 @@ pub struct Stores {
     pub components: Arc<dyn ComponentStore>,
     /// Other hosts on the same store; none where this process is the only one that can use it.
     pub hosts: Option<Arc<dyn HostStore>>,
+    /// Who may do what; none where the store has no people of its own.
+    pub people: Option<People>,
     /// Of the folder that names this host, where that is not the embedded store's.
     folder: Option<Arc<FolderLock>>,
     backend: Backend,
+}
+
+/// The people of a store, and what runs hold in their name.
+#[derive(Debug, Clone)]
+pub struct People {
+    /// Who knows them.
+    pub authority: Arc<dyn Authority>,
+    /// Keys of runs.
+    pub keys: Arc<dyn RunKeyStore>,
 }
 
 /// What is behind the traits.
@@ -155,6 +168,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
         // The folder's lock sees to it.
         hosts: None,
+        people: None,
         folder: None,
         backend: Backend::Embedded(Embedded { sqlite, lock }),
     })
@@ -182,6 +196,7 @@ pub async fn open_elastic(
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
         hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
+        people: None,
         folder: None,
         backend: Backend::Elastic(elastic),
     })
@@ -221,6 +236,7 @@ fn of_memory(memory: Memory, is_shared: bool) -> Stores {
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
         hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
+        people: None,
         folder: None,
         backend: Backend::Plain,
     }
@@ -246,6 +262,7 @@ impl Stores {
             streams,
             components,
             hosts: None,
+            people: None,
             folder: None,
             backend: Backend::Plain,
         }

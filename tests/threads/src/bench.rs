@@ -126,6 +126,7 @@ pub(crate) async fn schedule(
         concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
+        key: None,
         priority: 0,
         due_at: core.clock.now(),
         timeout_ms: None,

@@ -69,6 +69,7 @@ fn task() -> Task {
         concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
+        key: None,
         priority: 0,
         due_at: Timestamp::from_ms(1),
         timeout_ms: None,

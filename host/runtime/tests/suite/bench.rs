@@ -282,6 +282,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         concurrency_key: None,
         record: false,
         requested_by: requester.name.clone(),
+        key: None,
         priority: 0,
         due_at: now,
         timeout_ms: None,

@@ -29,6 +29,7 @@ pub(crate) enum Code {
     UnfitStream,
     EmbeddedStoreOnly,
     Unauthorized,
+    Forbidden,
     Internal,
     Busy,
     Unavailable,
@@ -48,7 +49,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -71,6 +72,7 @@ impl Code {
         Self::UnfitStream,
         Self::EmbeddedStoreOnly,
         Self::Unauthorized,
+        Self::Forbidden,
         Self::Internal,
         Self::Unavailable,
         Self::Busy,
@@ -107,6 +109,7 @@ impl Code {
             Self::UnfitStream => (S::CONFLICT, "unfit-stream", None),
             Self::EmbeddedStoreOnly => (S::CONFLICT, "embedded-store-only", None),
             Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", None),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", None),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", None),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", Some(1)),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", Some(1)),
@@ -141,6 +144,7 @@ impl Code {
             Self::UnfitStream => "The stream cannot be read",
             Self::EmbeddedStoreOnly => "Only on the embedded store",
             Self::Unauthorized => "The credential is not accepted",
+            Self::Forbidden => "You may not do this",
             Self::Internal => "The host failed",
             Self::Busy => "The host has too much to do",
             Self::Unavailable => "Not available now",
@@ -171,6 +175,7 @@ impl Code {
             ServiceError::UnfitStream { .. } => Self::UnfitStream,
             ServiceError::EmbeddedOnly { .. } => Self::EmbeddedStoreOnly,
             ServiceError::Unauthorized { .. } => Self::Unauthorized,
+            ServiceError::Forbidden { .. } => Self::Forbidden,
             ServiceError::Internal { .. } => Self::Internal,
         }
     }

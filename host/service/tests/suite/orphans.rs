@@ -42,6 +42,7 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
         concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
+        key: None,
         priority: 0,
         due_at,
         timeout_ms: None,

@@ -69,6 +69,7 @@ impl Host {
             parent,
             record: false,
             requested_by: somebody().name,
+            key: None,
             priority: 0,
             due_at,
             timeout_ms: None,

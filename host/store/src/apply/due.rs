@@ -24,6 +24,7 @@ pub(super) fn queued_run(new: &NewRun, lease_number: u64) -> Run {
         host: None,
         incarnation: None,
         digest: None,
+        key: new.key,
         cancel_requested_at: None,
         cancel_reason: None,
         crashes: 0,

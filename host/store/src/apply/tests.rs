@@ -34,6 +34,7 @@ fn schedule() -> Event {
         concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
+        key: None,
         priority: 0,
         due_at: at(0),
         timeout_ms: None,

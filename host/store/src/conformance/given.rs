@@ -187,6 +187,7 @@ impl Subject {
             concurrency_key: None,
             record: false,
             requested_by: "somebody".to_owned(),
+            key: None,
             priority: 0,
             due_at: self.now(),
             timeout_ms: None,

@@ -194,6 +194,8 @@ impl<'a> RunBody<'a> {
             rank: _,
             due_at: _,
             digest: _,
+            // People of its own has a cluster alone.
+            key: _,
             id,
             attempt,
             max_attempts,
@@ -239,6 +241,7 @@ impl<'a> RunBody<'a> {
             rank: 0,
             due_at: Timestamp::from_ms(0),
             digest: None,
+            key: None,
             id: self.id,
             attempt: self.attempt,
             max_attempts: self.max_attempts,

@@ -62,6 +62,7 @@ fn new_run(params: &str) -> NewRun {
         concurrency_key: None,
         record: false,
         requested_by: "somebody".to_owned(),
+        key: None,
         priority: 0,
         due_at: Timestamp::from_ms(0),
         timeout_ms: None,

@@ -27,7 +27,7 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
 /// `holds_key` are what the scheduler looks for.
 const KEYWORDS: &str = "id type space stream status requested_by canceled_by acknowledged_by \
     concurrency_key place lane parent.task parent.run parent.key run.id run.state run.host \
-    run.incarnation run.digest";
+    run.incarnation run.digest run.key";
 const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canceled_at \
     last_failed_at expires_at deleted_at run.due_at run.started_at run.deadline_at \
     run.cancel_requested_at";
@@ -94,7 +94,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (1, "0b861a2c40fd5ad0e64be43ba5914602d0215709"),
+            (1, "3872867642e483b89aa12c105fa4c1f56de67023"),
             "{names:#?}"
         );
     }
