@@ -24,7 +24,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-pub use addresses::Range;
+pub use addresses::{Range, range_of, refusal};
 pub use destination::{origin, other_spellings};
 pub(crate) use exchange::Outbound;
 pub use network::{Connection, Names, Network, Outside};

@@ -8,6 +8,7 @@ mod connectors;
 mod outbound;
 mod hosts;
 mod policy;
+mod doubts;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -161,6 +162,12 @@ impl Settings {
         } else {
             Err(mistakes)
         }
+    }
+
+    /// What is no mistake in writing and yet will not do what somebody wants of it, in sentences.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        doubts::doubts(self)
     }
 
     /// Every key, with its section: `runs.slots`.

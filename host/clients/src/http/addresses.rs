@@ -76,7 +76,8 @@ const MULTICAST: &str = "an address of a group";
 const RESERVED: &str = "a reserved address";
 
 /// Why a request may not go to the address; none where it may.
-pub(super) fn refusal(address: IpAddr, open: &[Range]) -> Option<&'static str> {
+#[must_use]
+pub fn refusal(address: IpAddr, open: &[Range]) -> Option<&'static str> {
     let address = address.to_canonical();
     if open.iter().any(|range| range.contains(address)) {
         return None;
@@ -98,7 +99,8 @@ pub(super) fn refusal(address: IpAddr, open: &[Range]) -> Option<&'static str> {
 }
 
 /// What an operator opens for this address alone.
-pub(super) fn range_of(address: IpAddr) -> String {
+#[must_use]
+pub fn range_of(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("{address}/32"),
         IpAddr::V6(address) => format!("{address}/128"),

@@ -57,6 +57,7 @@ pub(crate) fn check_config(command: &CheckConfig) -> Result<Exit, Failure> {
     };
     let settings = read(Some(&file), Flags::default())?;
     // Nothing is made here, so that of the folders only this one can be said to be missing.
+    warn_of_doubts(&settings);
     let types = &settings.folder;
     if !types.is_default && !types.folder.is_dir() {
         return Err(Failure::failed(format!(
@@ -76,6 +77,7 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         task_types: command.task_types,
     };
     let mut settings = read(command.config.as_deref(), flags)?;
+    warn_of_doubts(&settings);
     arm_crash_point()?;
     // Some files are left for the store, for compilers, and for what is asked beside.
     let connections_max = &mut settings.http.connections_max;
@@ -184,6 +186,12 @@ pub(crate) fn wrong_settings(mistakes: &[Mistake]) -> Failure {
         message.push_str(&text::shown(&mistake.to_string()));
     }
     Failure::wrong_use(message)
+}
+
+fn warn_of_doubts(settings: &Settings) {
+    for doubt in settings.doubts() {
+        eprintln!("warning: {}", text::shown(&doubt));
+    }
 }
 
 /// A test lets the host die at a named point of a write.
