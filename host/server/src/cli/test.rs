@@ -195,6 +195,9 @@ impl Bench {
                 model_url: &model.url(),
             };
             setup.complete(&mut settings).map_err(Failure::wrong_use)?;
+            for lack in setup.lacking(&settings) {
+                eprintln!("warning: {lack}");
+            }
         }
         let tested = wishes.last().map(|wish| &wish.type_id);
         let stand_ins = fixtures.children.keys();

@@ -55,6 +55,22 @@ impl Setup<'_> {
         Ok(())
     }
 
+    /// What components ask for and nobody has given them for this test, in sentences.
+    pub(crate) fn lacking(&self, settings: &Settings) -> Vec<String> {
+        let known = &settings.outbound.secrets;
+        let wanted = self.wishes.iter().flat_map(|wish| {
+            let names = wish.wanted.secrets.iter();
+            names.map(move |name| (&wish.type_id, name))
+        });
+        let lacking = wanted.filter(|(_, name)| !known.contains_key(*name));
+        let said = lacking.map(|(type_id, name)| {
+            format!(
+                "`{type_id}` asks for the secret `{name}`, and this test has none: it is told so,                  as on a host that lacks it; give one in secrets.json of --fixtures"
+            )
+        });
+        said.collect()
+    }
+
     /// Everything that the components ask for.
     fn allow(&self, settings: &mut Settings) -> Result<(), String> {
         for Wish { type_id, wanted } in self.wishes {
@@ -229,6 +245,28 @@ mod tests {
         assert!(settings.policy.allowed(a).is_empty());
         assert!(settings.connectors.is_empty() && settings.outbound.open_networks.is_empty());
         assert_eq!(settings.policy.allowed(&kid), stand_in::wanted());
+    }
+
+    #[test]
+    fn a_secret_that_the_test_lacks_is_told() {
+        let fixtures = Fixtures::default();
+        let setup = Setup {
+            fixtures: &fixtures,
+            wishes: &[wish("a", r#"{"secrets": ["key"]}"#)],
+            is_operators: false,
+            model_url: "http://127.0.0.1:1/v1",
+        };
+        let mut settings = Settings::read(None, &|_: &str| None, Flags::default()).unwrap();
+        let said = setup.lacking(&settings);
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].starts_with("`a` asks for the secret `key`"),
+            "{said:?}"
+        );
+        let secret = Secret::new("long enough".to_owned(), Vec::new()).unwrap();
+        let name = Label::parse("key").unwrap();
+        settings.outbound.secrets.insert(name, secret);
+        assert!(setup.lacking(&settings).is_empty());
     }
 
     #[test]
