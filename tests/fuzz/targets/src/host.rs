@@ -45,6 +45,7 @@ impl Host {
             clock: clock.clone(),
             settings,
             host: "host-1".to_owned(),
+            store: "embedded",
             connectors: Connectors::default(),
             network: Network::default(),
             script: None,
@@ -55,6 +56,7 @@ impl Host {
         let service = service.await.unwrap();
         let about = About {
             host: "host-1".to_owned(),
+            store: "embedded",
             started_at: clock.now(),
         };
         let params_bytes_max = Limits::default().params_bytes_max;
