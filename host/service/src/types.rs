@@ -28,6 +28,7 @@ use taskhost_store::queue::ClaimableType;
 use taskhost_store::tasks::TaskStore;
 use tokio::sync::{Notify, OnceCell};
 
+use crate::access::Access;
 use crate::error::ServiceError;
 use crate::policy::Policy;
 use crate::wake::Wake;
@@ -43,6 +44,7 @@ pub struct TaskTypes(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    access: Arc<Access>,
     components: Arc<dyn ComponentStore>,
     documents: Arc<dyn DocumentStore>,
     tasks: Arc<dyn TaskStore>,
@@ -79,6 +81,7 @@ pub struct Rejected {
 /// What the types need.
 #[derive(Debug)]
 pub(crate) struct TypeParts {
+    pub(crate) access: Arc<Access>,
     pub(crate) components: Arc<dyn ComponentStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
     pub(crate) tasks: Arc<dyn TaskStore>,
@@ -149,6 +152,7 @@ impl TaskTypes {
     /// Reads what is known of the active versions. Code is loaded at first use.
     pub(crate) async fn open(parts: TypeParts) -> Result<Self, ServiceError> {
         let inner = Inner {
+            access: parts.access,
             components: parts.components,
             documents: parts.documents,
             tasks: parts.tasks,
