@@ -176,7 +176,8 @@ impl RunKeys {
         let id = *kept.shared.get(&credential)?;
         let key = kept.keys.get_mut(&id)?;
         let is_shared = self.lease.is_of(key.made_by) && now < key.shared_until;
-        let is_fit = key.expires_at >= wanted.until && (of_any || key.streams.contains(&wanted.stream));
+        let is_fit =
+            key.expires_at >= wanted.until && (of_any || key.streams.contains(&wanted.stream));
         if !is_shared || !is_fit {
             return None;
         }
@@ -185,7 +186,11 @@ impl RunKeys {
     }
 
     async fn is_good_for(&self, key: &InUse, stream: &StreamName) -> Result<bool, ServiceError> {
-        let authorization = self.lock().keys.get(&key.id).map(|key| key.authorization.clone());
+        let authorization = self
+            .lock()
+            .keys
+            .get(&key.id)
+            .map(|key| key.authorization.clone());
         let Some(authorization) = authorization else {
             return Ok(false);
         };
@@ -269,7 +274,11 @@ impl RunKeys {
     /// [`ServiceError::Unavailable`] when the store cannot be read.
     pub(crate) async fn opened(&self, id: RunKeyId) -> Result<Opened, ServiceError> {
         let now = self.clock.now();
-        let own = self.lock().keys.get(&id).map(|key| (key.authorization.clone(), key.expires_at));
+        let own = self
+            .lock()
+            .keys
+            .get(&id)
+            .map(|key| (key.authorization.clone(), key.expires_at));
         if let Some((authorization, expires_at)) = own {
             return Ok(if now < expires_at {
                 Ok(authorization)
@@ -283,7 +292,9 @@ impl RunKeys {
         if key.expires_at <= now {
             return Ok(Err(expired(key.expires_at)));
         }
-        let opened = self.ring.open(Purpose::RunKey, &id.to_string(), &key.sealed);
+        let opened = self
+            .ring
+            .open(Purpose::RunKey, &id.to_string(), &key.sealed);
         Ok(opened.map_err(not_opened).and_then(|text| {
             let header = String::from_utf8(text).ok();
             let key = header.and_then(|header| Authorization::parse(&header).ok());

@@ -185,7 +185,10 @@ impl Lack {
             match ask().await {
                 Err(ServiceError::Unavailable { reason }) => {
                     if trouble.is_new() {
-                        tracing::warn!(reason, "a run has to wait until it has what it takes to begin");
+                        tracing::warn!(
+                            reason,
+                            "a run has to wait until it has what it takes to begin"
+                        );
                     }
                     self.set(Some(reason));
                     tokio::time::sleep(LOAD_AGAIN_AFTER).await;
@@ -268,7 +271,9 @@ async fn ready<'a>(
     }
     let component = lack.until_there(|| core.types.component(version)).await;
     let component = component.map_err(|error| not_loaded(&error))?;
-    let by = lack.until_there(|| identity::of_run(core, &claimed.task)).await;
+    let by = lack
+        .until_there(|| identity::of_run(core, &claimed.task))
+        .await;
     let unread = |error| {
         tracing::error!(%error, "the key of a run could not be read");
         let message = format!("the key of the run could not be read: {error}");

@@ -155,7 +155,11 @@ impl Tasks {
         };
         let applied = match spawned {
             Some(spawned) => {
-                let run = wish.run(&request, by, spawned.key.filter(|_| request.stream.is_some()));
+                let run = wish.run(
+                    &request,
+                    by,
+                    spawned.key.filter(|_| request.stream.is_some()),
+                );
                 let run = NewRun {
                     parent: Some(spawned.parent),
                     ..run

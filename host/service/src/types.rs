@@ -20,6 +20,7 @@ use taskhost_clients::schema::Schema;
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::descriptor::{Bounds, Descriptor};
 use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Component, LoadError, Runtime};
 use taskhost_store::components::{ComponentStore, Version};
@@ -196,6 +197,19 @@ impl TaskTypes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The same for somebody who asks: it is for admins.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn rejected_for(&self, by: &Requester) -> Result<Vec<Rejected>, ServiceError> {
+        let is_admin = self.0.access.caller(by).is_admin().await?;
+        Ok(if is_admin {
+            self.rejected()
+        } else {
+            Vec::new()
+        })
     }
 
     /// Forgets a refusal: the file has been accepted, or is gone.

@@ -32,7 +32,8 @@ impl RunKeys {
             let over = self.without_holder(&given_up).await?;
             let names = {
                 let kept = self.lock();
-                let name = |id: &RunKeyId| (*id, kept.keys.get(id).and_then(|it| it.granted.clone()));
+                let name =
+                    |id: &RunKeyId| (*id, kept.keys.get(id).and_then(|it| it.granted.clone()));
                 over.iter().map(name).collect()
             };
             self.end(names).await?;
@@ -72,7 +73,11 @@ impl RunKeys {
             return Ok(Vec::new());
         }
         let held: HashSet<RunKeyId> = self.store.held(ids).await?.into_iter().collect();
-        Ok(ids.iter().copied().filter(|id| !held.contains(id)).collect())
+        Ok(ids
+            .iter()
+            .copied()
+            .filter(|id| !held.contains(id))
+            .collect())
     }
 
     /// What is forgotten is ended before: what fails between is done again.

@@ -202,11 +202,7 @@ impl TaskTypes {
     ///
     /// # Errors
     /// [`ServiceError::UnknownTaskType`], or what the store says.
-    pub async fn resume(
-        &self,
-        by: &Requester,
-        type_id: &TypeId,
-    ) -> Result<TypeView, ServiceError> {
+    pub async fn resume(&self, by: &Requester, type_id: &TypeId) -> Result<TypeView, ServiceError> {
         self.0.access.caller(by).must_be_admin().await?;
         self.set_paused(type_id, None).await
     }

@@ -268,7 +268,9 @@ impl TypeView {
     /// Without what tells of tasks that somebody may not see.
     fn hide_use(&mut self) {
         self.unfinished = None;
-        self.versions.iter_mut().for_each(|it| it.runs_pinned = None);
+        self.versions
+            .iter_mut()
+            .for_each(|it| it.runs_pinned = None);
     }
 }
 
