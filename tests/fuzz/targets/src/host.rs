@@ -50,6 +50,7 @@ impl Host {
             network: Network::default(),
             script: None,
             host_key: Arc::new(taskhost_service::host_key::GivenKey([0; 32])),
+            key_ring: None,
             address: None,
             messenger: None,
         });
