@@ -133,6 +133,7 @@ fn client(app: &App) -> Result<Client, Failure> {
         url: app.url(),
         space,
         json: false,
+        token_file: None,
     })
 }
 
