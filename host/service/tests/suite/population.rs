@@ -91,11 +91,8 @@ impl Population {
         pushed.unwrap();
         let by = it.who("adm");
         let stream = it.stream(guest::STREAM);
-        let made = it
-            .service
-            .streams
-            .put(&by, &stream, &StreamSettings::default());
-        made.await.unwrap();
+        let settings = StreamSettings::default();
+        it.service.streams.put(&by, &stream, &settings).await.unwrap();
         it
     }
 
