@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use taskhost_model::ids::{
     Digest, DocumentId, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey,
     TypeId,
 };
 use taskhost_model::query::Query;
-use taskhost_model::requester::Requester;
+use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::task::{Fence, Progress, Task};
 use taskhost_model::time::{Clock, Timestamp};
 
@@ -22,6 +24,10 @@ use crate::streams::{StreamDocument, StreamSettings};
 
 /// More than any answer has.
 pub const MANY_BYTES: u64 = 1 << 30;
+
+/// Far more than the second that an answer may be late.
+const LOOKS_MAX: usize = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Where a manual clock of the cases begins.
 #[must_use]
@@ -125,6 +131,36 @@ pub fn query(from_ms: i64, to_ms: i64) -> Query {
 #[must_use]
 pub fn reader() -> Requester {
     Requester::single_user()
+}
+
+/// What somebody with a password comes with.
+#[must_use]
+pub fn basic(name: &str, password: &str) -> Authorization {
+    let encoded = STANDARD.encode(format!("{name}:{password}"));
+    Authorization::parse(&format!("Basic {encoded}")).expect("names of the cases are short")
+}
+
+/// Asks until the answer is this one.
+///
+/// # Panics
+/// When it is not for a long time, or an error.
+pub async fn until<T, Asked>(ask: impl Fn() -> Asked, is_it: impl Fn(&T) -> bool) -> T
+where
+    T: std::fmt::Debug,
+    Asked: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = tokio::time::interval(BETWEEN_LOOKS);
+    let mut looks = 0;
+    loop {
+        pause.tick().await;
+        looks += 1;
+        let answer = ask().await.expect("the store answers");
+        let is_it = is_it(&answer);
+        assert!(is_it || looks < LOOKS_MAX, "at last it is {answer:#?}");
+        if is_it {
+            return answer;
+        }
+    }
 }
 
 /// A report that says nothing.

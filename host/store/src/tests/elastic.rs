@@ -4,6 +4,7 @@
 
 mod hosts;
 mod indices;
+mod people;
 mod proxy;
 mod trouble;
 
@@ -102,6 +103,7 @@ suite! {
     it_keeps_documents_as_the_suite_wants: of_documents;
     it_keeps_components_as_the_suite_wants: of_components;
     it_keeps_hosts_as_the_suite_wants: of_hosts;
+    it_keeps_run_keys_as_the_suite_wants: of_run_keys;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

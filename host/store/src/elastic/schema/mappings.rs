@@ -20,6 +20,7 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
             "version": kept(), "writer": kept(), "body": kept(),
         }),
         Index::Components => json!({ "kind": keyword(), "content": kept() }),
+        Index::Keys => json!({ "kind": keyword(), "name": keyword(), "content": kept() }),
     }
 }
 
