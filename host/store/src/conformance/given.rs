@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use taskhost_model::ids::{
-    Digest, DocumentId, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey,
-    TypeId,
+    Digest, DocumentId, Incarnation, Label, RunId, RunKeyId, Space, StreamKey, StreamName, TaskId,
+    TaskKey, TypeId,
 };
 use taskhost_model::query::Query;
 use taskhost_model::requester::{Authorization, Requester};
@@ -20,6 +20,7 @@ use crate::documents::{Change, Scope};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, NewRun, Outcome, RunEvent, RunReport};
 use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
+use crate::run_keys::RunKey;
 use crate::streams::{StreamDocument, StreamSettings};
 
 /// More than any answer has.
@@ -131,6 +132,20 @@ pub fn query(from_ms: i64, to_ms: i64) -> Query {
 #[must_use]
 pub fn reader() -> Requester {
     Requester::single_user()
+}
+
+/// A key of runs, of somebody.
+#[must_use]
+pub fn run_key(person: &str) -> RunKey {
+    RunKey {
+        id: RunKeyId::new(),
+        granted: Some(format!("granted to {person}")),
+        person: person.to_owned(),
+        shared_by: Incarnation::new(),
+        shared_until: at(1_000),
+        expires_at: at(2_000),
+        sealed: (0..=255).collect(),
+    }
 }
 
 /// What somebody with a password comes with.

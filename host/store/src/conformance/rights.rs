@@ -387,7 +387,8 @@ pub(super) async fn a_key_ends_by_its_time(p: &Peopled) -> Result<(), StoreError
     assert_eq!(p.found(&key, &stream).await?, 3);
     p.subject.clock.advance(for_a_while);
     let ended = async || Ok(p.found(&key, &stream).await);
-    until(ended, |found| found.as_ref().is_err_and(is_unauthorized)).await;
+    let found = until(ended, |found| found.as_ref().is_err_and(is_unauthorized)).await;
+    assert!(found.is_err());
     p.fails(&key, &stream, is_unauthorized).await;
     assert_eq!(p.found(&ann.authorization, &stream).await?, 3);
     Ok(())

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::{Incarnation, RunKeyId, Space, TaskKey};
+use taskhost_model::ids::{RunKeyId, Space, TaskKey};
 use taskhost_model::status::RunState;
 
 use super::Subject;
 use super::children;
-use super::given::{at, cancel, claim_request, delete, key, no_report};
+use super::given::{cancel, claim_request, delete, key, no_report, run_key};
 use super::runs::failed;
 use crate::error::StoreError;
 use crate::event::{Event, NewRun, Outcome, RunEvent};
@@ -19,18 +19,6 @@ const WHILE: Duration = Duration::from_secs(3_600);
 
 fn keys(s: &Subject) -> &Arc<dyn RunKeyStore> {
     &s.stores.people.as_ref().expect("the store has people").keys
-}
-
-fn a_key(person: &str) -> RunKey {
-    RunKey {
-        id: RunKeyId::new(),
-        granted: Some(format!("granted to {person}")),
-        person: person.to_owned(),
-        shared_by: Incarnation::new(),
-        shared_until: at(1_000),
-        expires_at: at(2_000),
-        sealed: (0..=255).collect(),
-    }
 }
 
 fn with_key(s: &Subject, id: RunKeyId) -> NewRun {
@@ -49,7 +37,7 @@ async fn held(s: &Subject, all: &[RunKeyId], expected: &[RunKeyId]) -> Result<()
 }
 
 pub(super) async fn a_key_is_there_as_it_was_written(s: &Subject) -> Result<(), StoreError> {
-    let mut all: Vec<RunKey> = ["ann", "bob \u{e9}\u{0}", ""].map(a_key).into();
+    let mut all: Vec<RunKey> = ["ann", "bob \u{e9}\u{0}", ""].map(run_key).into();
     all[1].granted = None;
     all[2].sealed = Vec::new();
     all.sort_by_key(|it| it.id);
@@ -77,7 +65,7 @@ pub(super) async fn a_key_is_there_as_it_was_written(s: &Subject) -> Result<(), 
 }
 
 pub(super) async fn a_key_is_written_once(s: &Subject) -> Result<(), StoreError> {
-    let first = a_key("ann");
+    let first = run_key("ann");
     keys(s).put(&first).await?;
     let other = RunKey {
         person: "bob".to_owned(),
@@ -89,7 +77,7 @@ pub(super) async fn a_key_is_written_once(s: &Subject) -> Result<(), StoreError>
 }
 
 pub(super) async fn what_is_sealed_anew_replaces_that_alone(s: &Subject) -> Result<(), StoreError> {
-    let it = a_key("ann");
+    let it = run_key("ann");
     keys(s).put(&it).await?;
     let (one, two) = tokio::join!(
         keys(s).reseal(it.id, vec![1]),

@@ -5,6 +5,7 @@
 mod hosts;
 mod indices;
 mod people;
+mod people_of_cluster;
 mod proxy;
 mod trouble;
 
@@ -54,6 +55,11 @@ impl Cluster {
         let prefix = format!(".test-{:016x}", rand::random::<u64>());
         self.made.lock().unwrap().push(prefix.clone());
         prefix
+    }
+
+    /// The one that was made last.
+    fn last_prefix(&self) -> String {
+        self.made.lock().unwrap().last().unwrap().clone()
     }
 
     pub(super) async fn open(&self, prefix: &str, clock: &Clock) -> Result<Stores, OpenError> {

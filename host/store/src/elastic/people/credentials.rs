@@ -11,9 +11,12 @@ pub(super) fn grant(authorization: &Authorization) -> Option<Value> {
     if scheme.eq_ignore_ascii_case("basic") {
         let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
         let (username, password) = decoded.split_once(':')?;
-        return Some(json!({
-            "grant_type": "password", "username": username, "password": password,
-        }));
+        let is_whole = !username.is_empty() && !password.is_empty();
+        return is_whole.then(|| {
+            json!({
+                "grant_type": "password", "username": username, "password": password,
+            })
+        });
     }
     scheme
         .eq_ignore_ascii_case("bearer")
@@ -36,7 +39,13 @@ mod tests {
         assert_eq!(of("bAsIc YW5uOmE6Yg=="), Some(password));
         let token = json!({"grant_type": "access_token", "access_token": "x.y"});
         assert_eq!(of("Bearer x.y"), Some(token));
-        for none in ["ApiKey eDp5", "Basic %%%", "Basic YW5u", "Negotiate x"] {
+        for none in [
+            "ApiKey eDp5",
+            "Basic %%%",
+            "Basic YW5u",
+            "Basic YW5uOg==",
+            "Negotiate x",
+        ] {
             assert_eq!(of(none), None, "{none}");
         }
     }
