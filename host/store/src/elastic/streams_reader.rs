@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use taskhost_model::ids::StreamName;
 use taskhost_model::query::Query;
 use taskhost_model::requester::{Credential, Requester};
@@ -175,16 +175,28 @@ impl Reader {
             .iter()
             .all(|name| matches!(*name, "date" | "date_nanos"))
         {
+            self.may_read().await?;
             return Err(self.unfit("its field `@timestamp` is no date"));
         }
         // A document without a time is in no range.
         let nothing = query.from >= query.to || times.is_empty();
+        if nothing {
+            self.may_read().await?;
+        }
         Ok(Plan {
             times: Times::of(query, times.contains(&"date_nanos")),
             bound: if nothing { Bound::None } else { compiled.bound },
             exact: nothing || compiled.exact,
             matcher: query.condition.clone().map(Matcher::new),
         })
+    }
+
+    /// Sees to it that the reader may read, where nothing is read after: capabilities are told to
+    /// whoever may look at metadata alone, for whom the stream is not there either.
+    async fn may_read(&self) -> Result<(), StoreError> {
+        let nothing = json!({"size": 0, "track_total_hits": false, "terminate_after": 1});
+        let request = self.post("_search").json(&nothing);
+        self.answer(request).await.map(drop)
     }
 
     /// What the stream's indices have of these fields, and of `@timestamp`.

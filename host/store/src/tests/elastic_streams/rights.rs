@@ -195,3 +195,33 @@ async fn own_indices_of_the_host_are_no_streams() {
     assert!(all.iter().all(|stream| stream.name != alias.name));
     server.asked(Request::delete(hidden)).await;
 }
+
+#[tokio::test]
+async fn who_may_look_at_metadata_alone_sees_no_stream() {
+    let Some(server) = Server::find() else {
+        return;
+    };
+    let (a, b) = two_streams(&server).await;
+    let about = json!({"mappings": {"properties": {"@timestamp": {"type": "long"}}}});
+    let odd = server.index("odd", &about).await;
+    let streams = server.streams();
+    let privileges = ["view_index_metadata"];
+    let ann = server
+        .somebody(&[&a, &b, &odd], &privileges, &json!({}))
+        .await;
+    let mut nothing = asking(None);
+    nothing.to = nothing.from;
+    for key in [&a, &odd] {
+        for query in [&nothing, &asking(None)] {
+            assert!(is_unknown(&streams.count(&ann, key, query).await));
+            assert!(is_unknown(&streams.sample(&ann, key, query, 100).await));
+            assert!(is_unknown(&streams.search(&ann, key, query, 100).await));
+            assert!(is_unknown(&streams.field_stats(&ann, key, query).await));
+        }
+        assert_eq!(streams.get(&ann, key).await.unwrap(), None);
+    }
+    assert_eq!(streams.list(&ann, &given::space()).await.unwrap(), []);
+    for key in [&a, &b, &odd] {
+        server.remove(key).await;
+    }
+}
