@@ -135,8 +135,8 @@ impl Elastic {
         Ok(())
     }
 
-    /// How many requests this host has sent for what is its own.
-    pub(crate) fn requests(&self) -> u64 {
+    /// How many requests of each kind this host has sent for what is its own.
+    pub(crate) fn requests(&self) -> client::Sent {
         self.client.sent()
     }
 

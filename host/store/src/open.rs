@@ -1,5 +1,6 @@
 //! Opens a store. Here alone a backend is named.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -319,6 +320,12 @@ impl Stores {
     /// How many requests were sent to Elasticsearch, where the store is there.
     #[must_use]
     pub fn requests(&self) -> Option<u64> {
+        self.requests_by_kind().map(|kinds| kinds.values().sum())
+    }
+
+    /// The same for each kind of request, named as its API is: `_bulk`, `_mget`, `_search` …
+    #[must_use]
+    pub fn requests_by_kind(&self) -> Option<BTreeMap<&'static str, u64>> {
         match &self.backend {
             Backend::Elastic(elastic) => Some(elastic.requests()),
             Backend::Embedded(_) | Backend::Plain => None,

@@ -229,7 +229,9 @@ impl HostStore for Elastic {
             id: TYPES.to_owned(),
             op: Op::Put(Bytes::from(source.to_string())),
         };
-        self.group.write(write).await.map(drop)
+        self.group.write(write).await?;
+        // It is seldom, and whoever hears of it by looking is not to wait for a refresh too.
+        self.refresh(Index::Shared).await
     }
 }
 
