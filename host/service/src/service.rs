@@ -154,6 +154,7 @@ impl Service {
             address: parts.address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        let reads_at_once = parts.stores.reads_at_once();
         let core = Arc::new(Core {
             host: parts.host,
             hosts: parts.stores.hosts,
@@ -166,7 +167,7 @@ impl Service {
             tasks: parts.stores.tasks,
             streams: parts.stores.streams,
             documents: parts.stores.documents,
-            turns: RunTurns::default(),
+            turns: RunTurns::of(reads_at_once),
             checkpoints: parts.stores.checkpoints,
             recordings: parts.stores.recordings,
             host_key: parts.host_key,

@@ -23,8 +23,12 @@ use crate::memory::Memory;
 use crate::recordings::RecordingStore;
 use crate::run_keys::RunKeyStore;
 use crate::sqlite::Sqlite;
-use crate::streams::StreamStore;
+use crate::streams::{READS_AT_ONCE, StreamStore};
 use crate::tasks::TaskStore;
+
+/// A cluster serves whoever asks; so many searches of one host are plenty, of which no credential
+/// has more than a few at once.
+const ELASTIC_READS_AT_ONCE: usize = 64;
 
 /// Where and how to store.
 #[derive(Debug, Clone)]
@@ -314,6 +318,15 @@ impl Stores {
         match &self.backend {
             Backend::Embedded(embedded) => embedded.sqlite.rest().await,
             Backend::Elastic(_) | Backend::Plain => Ok(()),
+        }
+    }
+
+    /// How many reads of documents are served at once, before further ones wait for them.
+    #[must_use]
+    pub fn reads_at_once(&self) -> usize {
+        match &self.backend {
+            Backend::Elastic(_) => ELASTIC_READS_AT_ONCE,
+            Backend::Embedded(_) | Backend::Plain => READS_AT_ONCE as usize,
         }
     }
 

@@ -29,3 +29,5 @@ mod recordings;
 mod spoiled_recordings;
 mod together;
 mod hosts;
+mod cluster;
+mod elastic;

@@ -119,6 +119,9 @@ impl HostStore for Elastic {
             }
         }
         hosts.lives.sort_by(|a, b| a.host.cmp(&b.host));
+        let alive = hosts.lives.iter().filter(|host| !host.is_lost);
+        let alive = alive.map(|host| host.incarnation).collect();
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = alive;
         Ok(hosts)
     }
 
