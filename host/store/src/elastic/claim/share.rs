@@ -36,11 +36,11 @@ impl Share {
     }
 }
 
-fn weight(life: Incarnation, name: &impl Hash) -> (u64, Incarnation) {
+fn weight(life: Incarnation, name: &impl Hash) -> u64 {
     // The same on every host of one version; of two versions hosts may want the same more often.
     let mut hasher = std::hash::DefaultHasher::new();
     (life, name).hash(&mut hasher);
-    (hasher.finish(), life)
+    hasher.finish()
 }
 
 #[cfg(test)]
