@@ -1,7 +1,7 @@
 //! The share of a store's reads that runs have together: one read is left to whoever is no run.
 //!
 //! # Guarantees
-//! 1. At most one less than [`READS_AT_ONCE`] are taken at a time.
+//! 1. At most one less than the store serves at once are taken at a time.
 //! 2. Whoever waits for a turn gets it in the order of asking; one that goes away loses it and
 //!    holds nobody up.
 //!
@@ -15,7 +15,7 @@ use taskhost_store::streams::READS_AT_ONCE;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What all runs of a host share: made once, clones are the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RunTurns {
     /// Of reading streams.
     pub(crate) streams: Arc<Turns>,
@@ -29,13 +29,31 @@ pub struct RunTurns {
 #[derive(Debug)]
 pub(crate) struct Turns(Semaphore);
 
-impl Default for Turns {
+impl RunTurns {
+    /// Of a store that serves so many reads at once, before others wait for them.
+    #[must_use]
+    pub fn of(reads_at_once: usize) -> Self {
+        let turns = || Arc::new(Turns::of(reads_at_once));
+        Self {
+            streams: turns(),
+            documents: turns(),
+            state: turns(),
+        }
+    }
+}
+
+impl Default for RunTurns {
+    /// Of the embedded store.
     fn default() -> Self {
-        Self(Semaphore::new(READS_AT_ONCE as usize - 1))
+        Self::of(READS_AT_ONCE as usize)
     }
 }
 
 impl Turns {
+    fn of(reads_at_once: usize) -> Self {
+        Self(Semaphore::new(reads_at_once.saturating_sub(1).max(1)))
+    }
+
     /// Kept while documents are read.
     pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
         let turn = self.0.acquire().await;

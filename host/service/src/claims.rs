@@ -46,6 +46,8 @@ pub(crate) struct Reserved {
     claims: Arc<Claims>,
     request: ClaimRequest,
     slots: OwnedSemaphorePermit,
+    /// These are all slots that were free.
+    is_all: bool,
     is_answered: bool,
     /// Draining waits for it.
     _token: TaskTrackerToken,
@@ -56,9 +58,9 @@ pub(crate) struct Reserved {
 pub(crate) struct Along(pub(crate) Weak<Claims>);
 
 impl Claims {
-    /// Takes free slots, as many as one claim may fill; `None` when there is no slot, no type, too
-    /// little left of the lease, or the host stops.
-    pub(crate) fn reserve(self: &Arc<Self>) -> Option<Box<Reserved>> {
+    /// Takes free slots, so many at most, or as many as one claim may fill; `None` when there is no
+    /// slot, no type, too little left of the lease, or the host stops.
+    pub(crate) fn reserve(self: &Arc<Self>, at_most: Option<usize>) -> Option<Box<Reserved>> {
         let token = self.runs.token();
         // Looked at after the token was taken: either draining waits for it, or this sees it.
         if self.core.stopping.is_cancelled() {
@@ -69,6 +71,7 @@ impl Claims {
             return None;
         }
         let free = self.core.slots.available_permits().min(RUNS_AT_A_TIME);
+        let free = at_most.map_or(free, |most| most.min(free));
         let free = u32::try_from(free).unwrap_or(u32::MAX);
         if free == 0 {
             return None;
@@ -94,6 +97,7 @@ impl Claims {
             claims: Arc::clone(self),
             request,
             slots,
+            is_all: at_most.is_none(),
             is_answered: false,
             _token: token,
         }))
@@ -133,8 +137,9 @@ impl Reservation for Reserved {
     }
 
     fn start(mut self: Box<Self>, claimed: Vec<StoredTask>) {
-        // Where every slot is used, more may be due.
-        self.is_answered = claimed.len() < self.request.limit;
+        // Where every slot is used, more may be due. What was due before a run that has come with a
+        // slot of its own, the loop knows of.
+        self.is_answered = !self.is_all || claimed.len() < self.request.limit;
         for task in claimed {
             let slot = self.slots.split(1);
             self.claims.start(task, slot);
@@ -158,7 +163,12 @@ impl Drop for Reserved {
 
 impl Claimer for Along {
     fn reserve(&self) -> Option<Box<dyn Reservation>> {
-        let reserved = self.0.upgrade()?.reserve()?;
+        let reserved = self.0.upgrade()?.reserve(None)?;
+        Some(reserved)
+    }
+
+    fn reserve_one(&self) -> Option<Box<dyn Reservation>> {
+        let reserved = self.0.upgrade()?.reserve(Some(1))?;
         Some(reserved)
     }
 }

@@ -94,11 +94,16 @@ impl Elsewhere {
         watched.rotate_left(self.turn);
         self.turn += WATCHED_AT_A_TIME;
         let mut changed = 0;
+        // At once: a store may read them together.
+        let mut reading = JoinSet::new();
         for key in watched.into_iter().take(WATCHED_AT_A_TIME) {
-            let Some(task) = self.core.tasks.get(&key).await? else {
-                continue;
-            };
-            let told = self.told.insert(key, task.revision);
+            let core = Arc::clone(&self.core);
+            reading.spawn(async move { core.tasks.get(&key).await });
+        }
+        while let Some(read) = reading.join_next().await {
+            let Ok(read) = read else { continue };
+            let Some(task) = read? else { continue };
+            let told = self.told.insert(task.key(), task.revision);
             if told != Some(task.revision) && !self.core.live.has(task.fence()) {
                 self.core.changes.publish(&task, ChangeKind::Status);
                 changed += 1;

@@ -134,7 +134,7 @@ impl Scheduler {
 
     /// Claims once and starts what was claimed.
     async fn look_once(&mut self) -> Result<Next, StoreError> {
-        let Some(reserved) = self.claims.reserve() else {
+        let Some(reserved) = self.claims.reserve(None) else {
             // A freed slot or a new type wakes the loop; time does not help.
             self.core.wake.keep_due();
             return Ok(Next::default());

@@ -169,6 +169,7 @@ impl Service {
             let keys = RunKeys::new(&people, ring, &access, &lease, &parts.clock);
             Arc::new(keys)
         });
+        let reads_at_once = parts.stores.reads_at_once();
         let core = Arc::new(Core {
             access,
             run_keys,
@@ -183,7 +184,7 @@ impl Service {
             tasks: parts.stores.tasks,
             streams: parts.stores.streams,
             documents: parts.stores.documents,
-            turns: RunTurns::default(),
+            turns: RunTurns::of(reads_at_once),
             checkpoints: parts.stores.checkpoints,
             recordings: parts.stores.recordings,
             host_key: parts.host_key,

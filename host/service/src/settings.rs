@@ -77,7 +77,7 @@ impl Default for HostSettings {
         Self {
             beat_interval: Duration::from_secs(5),
             lease: Duration::from_secs(30),
-            look_interval: Duration::from_millis(1_800),
+            look_interval: Duration::from_millis(1_500),
             stops_interval: Duration::from_millis(500),
             poll_max: Duration::from_secs(2),
         }

@@ -43,6 +43,7 @@ mod streams_about;
 pub(crate) mod streams;
 pub(crate) mod people;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -87,8 +88,12 @@ pub(crate) struct Elastic {
     /// How often this host has written into collections, and how much of that searches show.
     documents_written: AtomicU64,
     documents_shown: AtomicU64,
-    /// When this host has swept last.
-    swept: Mutex<Option<tokio::time::Instant>>,
+    /// When this host sweeps next.
+    sweep_at: Mutex<Option<tokio::time::Instant>>,
+    /// Pieces of components that no version had at the last sweep, and since when.
+    nameless: Mutex<HashMap<String, tokio::time::Instant>>,
+    /// The lives that were not lost when the hosts were last listed.
+    alive: Mutex<Vec<Incarnation>>,
     /// This host's life, as it has last written it.
     last_beat: Mutex<Option<(Incarnation, group::Seen)>>,
     is_closed: AtomicBool,
@@ -123,7 +128,9 @@ impl Elastic {
             last_claim_ms: AtomicI64::new(i64::MIN),
             documents_written: AtomicU64::new(0),
             documents_shown: AtomicU64::new(0),
-            swept: Mutex::default(),
+            sweep_at: Mutex::default(),
+            nameless: Mutex::default(),
+            alive: Mutex::default(),
             last_beat: Mutex::default(),
             is_closed: AtomicBool::new(false),
         })
@@ -141,8 +148,8 @@ impl Elastic {
         Ok(())
     }
 
-    /// How many requests this host has sent for what is its own.
-    pub(crate) fn requests(&self) -> u64 {
+    /// How many requests of each kind this host has sent for what is its own.
+    pub(crate) fn requests(&self) -> client::Sent {
         self.client.sent()
     }
 

@@ -1,5 +1,6 @@
 //! Opens a store. Here alone a backend is named.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +25,12 @@ use crate::memory::people::Declared;
 use crate::recordings::RecordingStore;
 use crate::run_keys::RunKeyStore;
 use crate::sqlite::Sqlite;
-use crate::streams::StreamStore;
+use crate::streams::{READS_AT_ONCE, StreamStore};
 use crate::tasks::TaskStore;
+
+/// A cluster serves whoever asks; so many searches of one host are plenty, of which no credential
+/// has more than a few at once.
+const ELASTIC_READS_AT_ONCE: usize = 64;
 
 /// Where and how to store.
 #[derive(Debug, Clone)]
@@ -354,9 +359,24 @@ impl Stores {
         }
     }
 
+    /// How many reads of documents are served at once, before further ones wait for them.
+    #[must_use]
+    pub fn reads_at_once(&self) -> usize {
+        match &self.backend {
+            Backend::Elastic(_) => ELASTIC_READS_AT_ONCE,
+            Backend::Embedded(_) | Backend::Plain => READS_AT_ONCE as usize,
+        }
+    }
+
     /// How many requests were sent to Elasticsearch, where the store is there.
     #[must_use]
     pub fn requests(&self) -> Option<u64> {
+        self.requests_by_kind().map(|kinds| kinds.values().sum())
+    }
+
+    /// The same for each kind of request, named as its API is: `_bulk`, `_mget`, `_search` …
+    #[must_use]
+    pub fn requests_by_kind(&self) -> Option<BTreeMap<&'static str, u64>> {
         match &self.backend {
             Backend::Elastic(elastic) => Some(elastic.requests()),
             Backend::Embedded(_) | Backend::Plain => None,

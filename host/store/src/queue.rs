@@ -54,6 +54,12 @@ pub trait Claimer: Send + Sync + Debug {
     /// Room for runs, if there is any at this moment. Called on a thread of the store, which
     /// waits meanwhile, and only where a run has just become claimable.
     fn reserve(&self) -> Option<Box<dyn Reservation>>;
+
+    /// Room for one run: for a store that holds it while a request is on its way, so that whoever
+    /// comes meanwhile finds the rest.
+    fn reserve_one(&self) -> Option<Box<dyn Reservation>> {
+        self.reserve()
+    }
 }
 
 /// Room for runs. When it is dropped, nothing was claimed, and nobody knows whether there is

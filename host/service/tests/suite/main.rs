@@ -35,3 +35,5 @@ mod rights;
 mod run_keys;
 mod rotation;
 mod key_races;
+mod cluster;
+mod elastic;

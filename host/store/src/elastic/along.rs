@@ -107,7 +107,7 @@ impl Elastic {
 
     fn reserve(&self) -> Option<Box<dyn Reservation>> {
         let claimer = self.claimer.lock().unwrap_or_else(PoisonError::into_inner);
-        claimer.as_ref()?.reserve()
+        claimer.as_ref()?.reserve_one()
     }
 
     /// After the write: what was claimed in it is given, or claimed now with what else is due.

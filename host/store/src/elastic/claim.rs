@@ -5,10 +5,11 @@
 //! 1. A run is answered when its claim is on disk, and its texts are at hand: they are read before.
 //! 2. A claim whose answer was lost is found by the next one.
 
+mod share;
 mod choose;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use futures_util::future::join_all;
 use taskhost_model::ids::{Digest, TaskKey};
@@ -25,6 +26,7 @@ use crate::error::StoreError;
 use crate::event::Event;
 use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 use choose::Choice;
+use share::Share;
 
 /// So often what others were quicker to take is made up for.
 const ROUNDS_MAX: usize = 8;
@@ -57,12 +59,16 @@ impl Elastic {
         let mut claimed = self.claimed_unsure().await?;
         let wanted = self.wanted(request).await?;
         let (mut taken, now) = (Vec::new(), self.clock.now());
+        let share = {
+            let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+            Share::new(request.incarnation, &alive)
+        };
         for _ in 0..ROUNDS_MAX {
             let room = request.limit.saturating_sub(claimed.len() + taken.len());
             if room == 0 || wanted.is_empty() {
                 break;
             }
-            let chosen = self.choose(&wanted, room, now).await?;
+            let chosen = self.choose(&wanted, (&share, room), now).await?;
             let count = chosen.len();
             let round = self.take_all(request, chosen, now).await?;
             let is_done = round.len() == count;
@@ -218,20 +224,14 @@ impl Elastic {
 
     /// The next claim looks whether this write of a claim is there.
     pub(super) fn remember_unsure(&self, key: &TaskKey, written: &str) {
-        let mut unsure = self
-            .unsure
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
         unsure.push((key.clone(), written.to_owned()));
     }
 
     /// Runs that were claimed by writes whose answers were lost.
     async fn claimed_unsure(&self) -> Result<Vec<StoredTask>, StoreError> {
         let unsure = {
-            let mut all = self
-                .unsure
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut all = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *all)
         };
         let mut claimed = Vec::new();

@@ -13,9 +13,9 @@
 
 mod request;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use elasticsearch::auth::Credentials as ClientCredentials;
@@ -102,8 +102,11 @@ pub(crate) struct Client {
     transport: Transport,
     request_timeout: Duration,
     retry_for: Duration,
-    sent: Arc<AtomicU64>,
+    sent: Arc<Mutex<Sent>>,
 }
+
+/// How many requests were sent of each kind, as [`Request::kind`] names it.
+pub(crate) type Sent = BTreeMap<&'static str, u64>;
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,9 +151,13 @@ impl Client {
         })
     }
 
-    /// How many requests were sent, repeated ones among them.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    /// How many requests were sent of each kind, repeated ones among them.
+    pub(crate) fn sent(&self) -> Sent {
+        self.counts().clone()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request until it has an answer that is not for the moment alone; whatever its
@@ -193,7 +200,7 @@ impl Client {
     }
 
     async fn send_once(&self, request: &Request) -> Result<Answer, StoreError> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        *self.counts().entry(request.kind()).or_default() += 1;
         let headers: HeaderMap = request.headers();
         let timeout = request.timeout.unwrap_or(self.request_timeout);
         let sent = self.transport.send(

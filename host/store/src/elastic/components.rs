@@ -306,6 +306,14 @@ fn descriptor_id(upload: &str) -> String {
 }
 
 impl Content {
+    /// Whether one of the versions has the piece or descriptor of this id.
+    pub(super) fn names(&self, id: &str) -> bool {
+        let upload = id.split('/').nth(1);
+        self.versions
+            .iter()
+            .any(|kept| Some(kept.upload.as_str()) == upload)
+    }
+
     /// Removes a version, and with the last one of its type what else is known of that.
     fn remove(&mut self, digest: &Digest) {
         let Some(gone) = self

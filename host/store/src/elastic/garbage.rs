@@ -1,10 +1,11 @@
 //! Removes what nobody can read any more: texts of runs that were replaced, checkpoints of tasks
-//! that are done, lanes that nobody is in.
+//! that are done, lanes that nobody is in, pieces of components that no version has.
 //!
 //! # Why not at once
 //! What ends them is the write of one document. To remove the rest in the same breath would take
 //! more requests for each task than all else together, and a host may be gone in between.
 
+use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use super::shared::task_key;
 use super::texts::wall_clock;
 use crate::error::StoreError;
 
+/// A host sweeps so long after its start for the first time: hosts may live for a short time only.
+const FIRST_AFTER: Duration = Duration::from_secs(5 * 60);
 /// A host sweeps so often.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// What is younger may be about to be named by a document.
@@ -46,23 +49,61 @@ impl Elastic {
     /// Sweeps, if this host has not done so lately.
     pub(super) async fn sweep_sometimes(&self) -> Result<(), StoreError> {
         {
-            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_time = swept.is_none_or(|last| last.elapsed() > EVERY);
-            // The first time comes some time after the start.
-            let is_first = swept.is_none();
-            if is_time {
-                *swept = Some(Instant::now());
-            }
-            if !is_time || is_first {
+            let mut next = self.sweep_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if now < *next.get_or_insert(now + FIRST_AFTER) {
                 return Ok(());
             }
+            *next = Some(now + EVERY);
         }
         self.sweep(AGE_MIN).await.map(drop)
     }
 
     /// Removes what is older and of no use; how many documents.
     pub(crate) async fn sweep(&self, age_min: Duration) -> Result<u64, StoreError> {
-        Ok(self.sweep_texts(age_min).await? + self.sweep_shared().await?)
+        let texts = self.sweep_texts(age_min).await?;
+        let shared = self.sweep_shared().await?;
+        Ok(texts + shared + self.sweep_pieces(age_min).await?)
+    }
+
+    /// Pieces of components that an upload has left behind which came to nothing: no version named
+    /// them at an earlier sweep, and none does now.
+    async fn sweep_pieces(&self, age_min: Duration) -> Result<u64, StoreError> {
+        let query = json!({ "terms": { "kind": ["piece", "descriptor"] } });
+        let mut found = Vec::new();
+        self.search_all(Index::Components, &query, ("_seq_no", &[]), |hit| {
+            found.push(hit.id);
+            Ok(true)
+        })
+        .await?;
+        // Read afterwards: what is found was written before.
+        let catalog = self.catalog_now().await?;
+        let now = Instant::now();
+        let (mut gone, mut nameless) = (Vec::new(), HashMap::new());
+        {
+            let mut known = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+            for id in found {
+                if catalog.names(&id) {
+                    continue;
+                }
+                let since = known.get(&id).copied().unwrap_or(now);
+                if now >= since + age_min {
+                    gone.push(id);
+                } else {
+                    nameless.insert(id, since);
+                }
+            }
+            *known = nameless;
+        }
+        let writes = gone.iter().map(|id| Write {
+            index: Index::Components,
+            id: id.clone(),
+            op: Op::Remove,
+        });
+        for answer in self.group.write_all(writes.collect()).await {
+            answer?;
+        }
+        Ok(gone.len() as u64)
     }
 
     async fn sweep_texts(&self, age_min: Duration) -> Result<u64, StoreError> {

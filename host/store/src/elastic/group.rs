@@ -1,9 +1,11 @@
 //! Requests that wait together go out together: writes in one `_bulk`, reads in one `_mget`.
 //!
 //! # How it works
-//! While a few requests are on their way, what comes waits, and goes out in the next one. Alone,
-//! nothing waits. Each caller gets the answer to its own item: one that conflicts does not hurt its
-//! neighbors.
+//! While a request is on its way, what comes waits, and goes out in the next one; one that takes
+//! long holds up nobody. Where several came at once, the next few are waited for too, for some
+//! milliseconds: a request costs Elasticsearch and this host about as much as ten items in it. What
+//! comes alone does not wait. Each caller gets the answer to its own item: one that conflicts does
+//! not hurt its neighbors.
 
 mod read;
 mod write;
@@ -24,8 +26,14 @@ use crate::error::StoreError;
 use read::Read;
 pub(super) use write::{Op, Write, Written};
 
-/// So many requests of a kind are on their way at once; more would be smaller ones.
+/// So many requests of a kind are on their way at once at most, where they take long.
 const AT_ONCE: usize = 3;
+/// After so long without an answer the next one does not wait for it.
+const LONG: Duration = Duration::from_millis(25);
+/// With so many items nothing more is waited for.
+const ENOUGH: usize = 16;
+/// Fewer go out so long after the last request, unless that had one item alone.
+const GAP: Duration = Duration::from_millis(8);
 /// So many items go out together at most.
 const ITEMS_MAX: usize = 500;
 /// And so many bytes, unless one item has more.
@@ -156,31 +164,85 @@ async fn gather<T: Item, F: Future<Output = ()> + Send + 'static>(
 ) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut left = None;
+    let mut last: Option<Last> = None;
     loop {
         let first = match left.take() {
             Some(item) => Some(item),
             None => waiting.recv().await,
         };
         let Some(first) = first else { return };
+        if let Some(last) = &mut last {
+            // Answered, or given up.
+            let _ = tokio::time::timeout_at(last.sent_at + LONG, &mut last.answered).await;
+        }
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
-        let mut bytes = first.bytes();
-        let mut batch = vec![first];
-        while batch.len() < ITEMS_MAX {
-            let Ok(item) = waiting.try_recv() else { break };
-            bytes += item.bytes();
-            if bytes > BYTES_MAX {
-                left = Some(item);
-                break;
-            }
-            batch.push(item);
-        }
-        let sent = send(batch);
+        let mut batch = Batch::of(first);
+        let until = last.filter(|last| last.items > 1);
+        let until = until.map(|last| last.sent_at + GAP);
+        left = batch.fill(&mut waiting, until).await;
+        let items = batch.items.len();
+        let sent = send(batch.items);
+        let (tell, answered) = oneshot::channel();
+        last = Some(Last {
+            sent_at: Instant::now(),
+            items,
+            answered,
+        });
         tokio::spawn(async move {
             sent.await;
             drop(permit);
+            // Maybe nothing has come since.
+            let _ = tell.send(());
         });
+    }
+}
+
+/// The last request.
+struct Last {
+    sent_at: Instant,
+    items: usize,
+    answered: oneshot::Receiver<()>,
+}
+
+/// What goes out together.
+struct Batch<T> {
+    items: Vec<T>,
+    bytes: usize,
+}
+
+impl<T: Item> Batch<T> {
+    fn of(first: T) -> Self {
+        let bytes = first.bytes();
+        let items = vec![first];
+        Self { items, bytes }
+    }
+
+    /// Takes in what is there, and while that is not much, what comes until then. The item for
+    /// which there is no room.
+    async fn fill(
+        &mut self,
+        waiting: &mut mpsc::UnboundedReceiver<T>,
+        until: Option<Instant>,
+    ) -> Option<T> {
+        while self.items.len() < ITEMS_MAX {
+            let next = match (waiting.try_recv(), until) {
+                (Ok(item), _) => Some(item),
+                (Err(_), Some(until)) if self.items.len() < ENOUGH => {
+                    let next = tokio::time::timeout_at(until, waiting.recv()).await;
+                    next.ok().flatten()
+                }
+                (Err(_), _) => None,
+            };
+            let item = next?;
+            if self.bytes + item.bytes() > BYTES_MAX {
+                return Some(item);
+            }
+            self.bytes += item.bytes();
+            self.items.push(item);
+        }
+        None
     }
 }
 

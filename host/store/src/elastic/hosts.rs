@@ -119,6 +119,9 @@ impl HostStore for Elastic {
             }
         }
         hosts.lives.sort_by(|a, b| a.host.cmp(&b.host));
+        let alive = hosts.lives.iter().filter(|host| !host.is_lost);
+        let alive = alive.map(|host| host.incarnation).collect();
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = alive;
         Ok(hosts)
     }
 
@@ -229,7 +232,9 @@ impl HostStore for Elastic {
             id: TYPES.to_owned(),
             op: Op::Put(Bytes::from(source.to_string())),
         };
-        self.group.write(write).await.map(drop)
+        self.group.write(write).await?;
+        // It is seldom, and whoever hears of it by looking is not to wait for a refresh too.
+        self.refresh(Index::Shared).await
     }
 }
 

@@ -67,7 +67,7 @@ impl Elastic {
     }
 
     /// Everything that this query finds, a page at a time, sorted by a field that no two have in
-    /// common; until `each` answers false. With these fields of the source.
+    /// common; until `each` answers false. With these fields of the source, or without any of it.
     pub(super) async fn search_all(
         &self,
         index: Index,
@@ -75,9 +75,15 @@ impl Elastic {
         (unique_field, fields): (&str, &[&str]),
         mut each: impl FnMut(Hit) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
+        // A list of no fields would mean all of them.
+        let source = if fields.is_empty() {
+            json!(false)
+        } else {
+            json!(fields)
+        };
         let mut body = json!({
             "query": query, "size": PAGE, "sort": [{ unique_field: "asc" }],
-            "track_total_hits": false, "seq_no_primary_term": true, "_source": fields,
+            "track_total_hits": false, "seq_no_primary_term": true, "_source": source,
         });
         loop {
             let hits = self.search(index, &body).await?;

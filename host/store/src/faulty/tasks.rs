@@ -151,6 +151,14 @@ impl Claimer for Along {
             executor: self.executor.clone(),
         }))
     }
+
+    fn reserve_one(&self) -> Option<Box<dyn Reservation>> {
+        Some(Box::new(Late {
+            reservation: self.claimer.reserve_one()?,
+            policy: Arc::clone(&self.policy),
+            executor: self.executor.clone(),
+        }))
+    }
 }
 
 impl Reservation for Late {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::time::Timestamp;
 
+use super::share::Share;
 use crate::elastic::Elastic;
 use crate::elastic::hot::{Current, Hot};
 use crate::elastic::recent::{Known, Turn, turn};
@@ -42,14 +43,15 @@ impl Elastic {
     pub(super) async fn choose<'a>(
         &self,
         wanted: &[&'a ClaimableType],
-        limit: usize,
+        (share, limit): (&Share, usize),
         now: Timestamp,
     ) -> Result<Vec<Choice<'a>>, StoreError> {
         let mut queues: Vec<Queue<'a>> = wanted.iter().map(|wanted| Queue::new(wanted)).collect();
         for queue in &mut queues {
             self.look_at_recent(queue, limit, now).await?;
         }
-        let mut size = (limit * 2).clamp(PAGE_MIN, PAGE_MAX);
+        // Enough that as many as are wanted belong to this host.
+        let mut size = (limit * 2 * share.hosts()).clamp(PAGE_MIN, PAGE_MAX);
         for _ in 0..PAGES_MAX {
             let mut unfinished: Vec<_> = queues.iter_mut().filter(|it| !it.is_at_end).collect();
             if unfinished.is_empty() {
@@ -68,7 +70,7 @@ impl Elastic {
         }
         let found: usize = queues.iter().map(|queue| queue.found.len()).sum();
         self.has_backlog.store(found > limit, Ordering::Relaxed);
-        let (chosen, left) = in_turn(queues, limit);
+        let (chosen, left) = in_turn(queues, (share, limit));
         for current in left {
             // Who stands behind it in its lane was not looked at for its sake.
             if let Some(lane) = current.hot.lane() {
@@ -243,10 +245,13 @@ impl<'a> Queue<'a> {
 }
 
 /// One of each type in turn; and what is left.
-fn in_turn(queues: Vec<Queue<'_>>, limit: usize) -> (Vec<Choice<'_>>, Vec<Current>) {
+fn in_turn<'a>(
+    queues: Vec<Queue<'a>>,
+    (share, limit): (&Share, usize),
+) -> (Vec<Choice<'a>>, Vec<Current>) {
     let mut queues: Vec<_> = queues
         .into_iter()
-        .map(|queue| (queue.wanted, queue.found.into_values()))
+        .map(|queue| (queue.wanted, in_order(queue, share).into_iter()))
         .collect();
     let mut chosen = Vec::new();
     loop {
@@ -263,4 +268,20 @@ fn in_turn(queues: Vec<Queue<'_>>, limit: usize) -> (Vec<Choice<'_>>, Vec<Curren
             );
         }
     }
+}
+
+/// What was found of a type: in order, but of the same rank what belongs to this host first.
+fn in_order(queue: Queue<'_>, share: &Share) -> Vec<Current> {
+    let mut found: Vec<Current> = queue.found.into_values().collect();
+    if share.hosts() > 1 {
+        found.sort_by_cached_key(|current| {
+            let hot = &current.hot;
+            let is_own = match hot.lane() {
+                Some(lane) => share.has(&lane),
+                None => share.has(&hot.task.run.id),
+            };
+            (hot.task.run.rank, !is_own)
+        });
+    }
+    found
 }

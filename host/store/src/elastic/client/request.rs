@@ -40,6 +40,18 @@ impl fmt::Debug for Authorization {
     }
 }
 
+/// What requests are counted as: the API that the path names.
+const KINDS: [&str; 8] = [
+    "_bulk",
+    "_mget",
+    "_msearch",
+    "_search",
+    "_refresh",
+    "_cluster",
+    "_field_caps",
+    "_security",
+];
+
 /// A request.
 #[derive(Clone)]
 pub(crate) struct Request {
@@ -75,6 +87,13 @@ impl Request {
             is_lines: false,
             by: None,
         }
+    }
+
+    /// What it is counted as.
+    pub(super) fn kind(&self) -> &'static str {
+        let mut segments = self.path.split('/');
+        let kind = segments.find_map(|part| KINDS.iter().find(|kind| **kind == part));
+        kind.copied().unwrap_or("other")
     }
 
     /// Reads.

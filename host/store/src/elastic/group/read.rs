@@ -1,4 +1,7 @@
-//! Reads of single documents, sent as `_mget`: they see every write that was answered.
+//! Reads of single documents, sent as `_mget`: they see every write that was answered. Those of
+//! one document that go out together are one.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +14,7 @@ use crate::elastic::client::{Answer, Cause, Client, Request, unavailable};
 use crate::elastic::names::{Index, Names};
 use crate::error::StoreError;
 
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Read {
     pub(super) index: Index,
     pub(super) id: String,
@@ -56,28 +60,45 @@ struct Doc<'a> {
 }
 
 pub(super) async fn send(client: Client, names: Names, batch: Vec<Waiting>) {
-    let docs = batch.iter().map(|Waiting { read, .. }| {
-        json!({ "_index": names.alias(read.index), "_id": read.id, "_source": read.with_source })
-    });
-    let docs: Vec<_> = docs.collect();
+    let mut docs = Vec::new();
+    let mut wanted: Vec<Vec<Teller>> = Vec::new();
+    let mut places = HashMap::new();
+    for Waiting { read, tell } in batch {
+        let place = *places.entry(read.clone()).or_insert(docs.len());
+        if place == docs.len() {
+            let (index, source) = (names.alias(read.index), read.with_source);
+            docs.push(json!({ "_index": index, "_id": read.id, "_source": source }));
+            wanted.push(Vec::new());
+        }
+        wanted[place].push(tell);
+    }
     let request = Request::post("_mget").json(&json!({ "docs": docs }));
     let answer = client.expect(&request, &[200]).await;
-    match answer.and_then(|answer| each(&answer, batch.len())) {
+    match answer.and_then(|answer| each(&answer, wanted.len())) {
         Ok(found) => {
-            for (waiting, found) in batch.into_iter().zip(found) {
-                // Whoever has gone does not want to know.
-                let _ = waiting.tell.send(found);
+            for (tellers, found) in wanted.into_iter().zip(found) {
+                tell_all(tellers, &found);
             }
         }
         Err(error) => {
-            for waiting in batch {
-                let _ = waiting.tell.send(Err(again(&error)));
+            let failed = Err(error);
+            for tellers in wanted {
+                tell_all(tellers, &failed);
             }
         }
     }
 }
 
 type Found = Result<Option<Stored>, StoreError>;
+type Teller = oneshot::Sender<Found>;
+
+fn tell_all(tellers: Vec<Teller>, found: &Found) {
+    for tell in tellers {
+        let found = found.as_ref().map(Clone::clone).map_err(again);
+        // Whoever has gone does not want to know.
+        let _ = tell.send(found);
+    }
+}
 
 fn each(answer: &Answer, count: usize) -> Result<Vec<Found>, StoreError> {
     let answered: Answered<'_> = serde_json::from_slice(&answer.body)
