@@ -4,6 +4,12 @@
 
 mod hosts;
 mod indices;
+#[path = "../../../../tests/e2e/src/proxy.rs"]
+#[allow(
+    unreachable_pub,
+    dead_code,
+    reason = "end-to-end tests use the rest of it"
+)]
 mod proxy;
 mod trouble;
 
