@@ -20,7 +20,8 @@ use crate::host::Host;
 
 /// The shortest that there is.
 pub const LEASE: Duration = Duration::from_secs(15);
-const SETTINGS: &str = "[hosts]\nlease_s = 15\nbeat_interval_s = 3\n";
+const SETTINGS: &str = "hosts.lease_s = 15\nhosts.beat_interval_s = 3\n\
+    elasticsearch.request_timeout_s = 5\n";
 /// Any: what hosts of one store share.
 const KEY: &str = "5f6d1c9b8a7e0f43215f6d1c9b8a7e0f43215f6d1c9b8a7e0f43215f6d1c9b8a";
 
@@ -39,7 +40,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Folders for so many hosts, each with these components in its watched folder; `None` where
-    /// there is no Elasticsearch. Settings with sections come last in `settings`.
+    /// there is no Elasticsearch.
     pub async fn find(hosts: usize, components: &[&str], settings: &str) -> Option<Self> {
         static ALONE: OnceLock<Arc<tokio::sync::Mutex<()>>> = OnceLock::new();
         let elasticsearch = Elasticsearch::find()?;
@@ -48,9 +49,8 @@ impl Cluster {
         let prefix = format!(".test-{:x}", now.unwrap().as_nanos());
         let homes = (0..hosts).map(|_| {
             let home = Home::with(components);
-            home.settings(&format!(
-                "{settings}{SETTINGS}[elasticsearch]\nprefix = \"{prefix}\"\n"
-            ));
+            let own = format!("elasticsearch.prefix = \"{prefix}\"\n");
+            home.settings(&format!("{SETTINGS}{own}{settings}"));
             home
         });
         Some(Self {
@@ -177,9 +177,15 @@ pub struct Callers(Mutex<Vec<Option<Caller>>>);
 impl Callers {
     /// To all of these.
     #[must_use]
-    pub fn of(hosts: &[Host]) -> Self {
-        let callers = hosts.iter().map(|host| Some(Caller::of(host)));
+    pub fn of<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Self {
+        let callers = hosts.into_iter().map(|host| Some(Caller::of(host)));
         Self(Mutex::new(callers.collect()))
+    }
+
+    /// To the host of this number, if it is there.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<Caller> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[number].clone()
     }
 
     /// Notes that a host is gone, or back.
