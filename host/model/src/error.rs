@@ -25,6 +25,8 @@ pub enum ErrorKind {
     HostLost,
     /// The active version of the type cannot run these parameters.
     Incompatible,
+    /// Nobody's name is left for it to run in: its key is gone, has expired or does not open.
+    Identity,
     /// The host's own fault.
     Internal,
 }
@@ -73,6 +75,7 @@ impl ErrorKind {
             Self::InvalidResult => "invalid_result",
             Self::HostLost => "host_lost",
             Self::Incompatible => "incompatible",
+            Self::Identity => "identity",
             Self::Internal => "internal",
         }
     }

@@ -17,7 +17,11 @@ use taskhost_service::nudge::Seals;
 use taskhost_service::peers::Messenger;
 use taskhost_service::{Parts, Service};
 use taskhost_store::documents::DocumentStore;
-use taskhost_store::open::{OpenError, Stores};
+use taskhost_store::error::StoreError;
+use taskhost_store::limits::Limits;
+use taskhost_store::open::{
+    ElasticConnection, ElasticSettings, OpenError, Stores, elastic_streams, open_elastic,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,13 +32,15 @@ use crate::host_name;
 use crate::http::{self, About, Hearing, State};
 use crate::memory;
 use crate::post::Post;
-use crate::settings::{ConnectorSettings, HttpSettings, Settings};
+use crate::settings::{ClusterSettings, ConnectorSettings, HttpSettings, Settings, StoreSettings};
 
 /// The hidden subcommand with which the host calls itself to compile a component.
 pub const COMPILE_COMMAND: &str = "compile-component";
 
 /// Between two looks at whether the store has nothing to do.
 const REST_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two tries to open a store that cannot be reached.
+const CLUSTER_PAUSE: Duration = Duration::from_secs(1);
 /// Time for the last answers to be written after every run has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -128,6 +134,7 @@ impl App {
         let (host, hearing) = among_others(&settings, &stores, address, &clock)?;
         let about = About {
             host,
+            store: settings.store.name(),
             started_at: clock.now(),
         };
         let service = Service::start(Parts {
@@ -140,6 +147,8 @@ impl App {
             network: network(&settings, disturbance.outside),
             script: disturbance.script,
             host_key: Arc::new(KeyFile::beside(&settings.data)),
+            // No store that can be chosen has people of its own yet.
+            key_ring: None,
             address: hearing.as_ref().map(|it| it.address.clone()),
             messenger: messenger(hearing.as_ref())?,
         })
@@ -257,21 +266,58 @@ async fn serve(
 }
 
 async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppError> {
+    let limits = Limits {
+        params_bytes_max: settings.limits.params_bytes_max,
+        payload_bytes_max: settings.bounds.output_kib * 1024,
+        log_bytes_max: settings.limits.log_bytes_max,
+        checkpoints_bytes_max: settings.limits.checkpoints_bytes_max,
+        stream_document_bytes_max: settings.limits.document_bytes_max,
+    };
+    if let StoreSettings::Elasticsearch(cluster) = &settings.store {
+        let mut stores = open_cluster(cluster, limits, &clock).await?;
+        stores.hold(&settings.data)?;
+        return Ok(stores);
+    }
     let wanted = taskhost_store::open::Settings {
         folder: settings.data.clone(),
-        limits: taskhost_store::limits::Limits {
-            params_bytes_max: settings.limits.params_bytes_max,
-            payload_bytes_max: settings.bounds.output_kib * 1024,
-            log_bytes_max: settings.limits.log_bytes_max,
-            checkpoints_bytes_max: settings.limits.checkpoints_bytes_max,
-            stream_document_bytes_max: settings.limits.document_bytes_max,
-        },
+        limits,
     };
     let open = move || taskhost_store::open::open(&wanted, clock);
     let opened = tokio::task::spawn_blocking(open)
         .await
         .map_err(std::io::Error::other)?;
     Ok(opened?)
+}
+
+/// A cluster that cannot be reached is waited for: hosts and cluster may start together, and who
+/// has started once does not end either because it is away.
+async fn open_cluster(
+    settings: &ClusterSettings,
+    limits: Limits,
+    clock: &Clock,
+) -> Result<Stores, OpenError> {
+    let connection = ElasticConnection {
+        urls: settings.urls.clone(),
+        credentials: settings.credentials.clone(),
+        authority: settings.authority.clone(),
+        request_timeout: settings.request_timeout,
+        retry_for: settings.retry_for,
+    };
+    let streams = elastic_streams(&connection)?;
+    let wanted = ElasticSettings {
+        connection,
+        prefix: settings.prefix.clone(),
+        limits,
+    };
+    loop {
+        match open_elastic(&wanted, clock.clone(), Arc::clone(&streams)).await {
+            Err(OpenError::Elastic(StoreError::Unavailable { reason })) => {
+                tracing::warn!(urls = ?settings.urls, reason, "waiting for the cluster");
+                tokio::time::sleep(CLUSTER_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 fn runtime_settings(settings: &Settings) -> RuntimeSettings {
@@ -382,16 +428,12 @@ fn among_others(
         return Ok((machine, None));
     }
     let host = host_name::of_folder(&settings.data, &machine)?;
-    let Some(key) = &settings.hosts.key else {
-        tracing::warn!(
-            "no key is set that the hosts of the store share (TASKHOST_KEY, `key_file`): they \
-             cannot tell each other anything, and what one wants of another takes a little longer"
-        );
+    let Some(keys) = &settings.keys else {
         return Ok((host, None));
     };
     let advertise = settings.hosts.advertise.clone();
     let hearing = Hearing {
-        seals: Arc::new(Seals::new(&key.0, clock.clone())),
+        seals: Arc::new(Seals::new(keys.current(), clock.clone())),
         address: advertise.unwrap_or_else(|| format!("http://{address}")),
     };
     Ok((host, Some(hearing)))

@@ -36,6 +36,8 @@ impl KitFolder {
             listen: Some("127.0.0.1:0".to_owned()),
             data: text(&self.0.path().join("data")),
             task_types: text(&self.0.path().join("task-types")),
+            store: Some("embedded".to_owned()),
+            elasticsearch_url: None,
         }
     }
 }

@@ -8,28 +8,35 @@ mod connectors;
 mod outbound;
 mod hosts;
 mod policy;
+mod store;
+mod keys;
+mod http;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
+use taskhost_service::key_ring::KeyRing;
 use taskhost_service::policy::Policy;
 
 pub use connectors::ConnectorSettings;
-pub use hosts::{HostSettings, SharedKey};
+pub use hosts::HostSettings;
+pub use http::HttpSettings;
 pub use outbound::OutboundSettings;
 use reader::Reader;
 pub(crate) use reader::nearest;
 pub use reader::{Environment, File, Mistake};
+pub use store::{ClusterSettings, StoreSettings};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The HTTP interface.
     pub http: HttpSettings,
-    /// The folder of the embedded store.
+    /// Where everything is kept.
+    pub store: StoreSettings,
+    /// The data folder: of the embedded store, or with this host's name and its lock alone.
     pub data: PathBuf,
     /// The watched folder.
     pub folder: FolderSettings,
@@ -51,19 +58,8 @@ pub struct Settings {
     pub outbound: OutboundSettings,
     /// How it lives with other hosts on one store.
     pub hosts: HostSettings,
-}
-
-/// The HTTP interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpSettings {
-    /// Where to listen; always loopback. Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Connections at once; more wait to be accepted.
-    pub connections_max: usize,
-    /// Time for a request's head to arrive.
-    pub header_timeout: Duration,
-    /// Time for the next part of a request's body to arrive.
-    pub body_timeout: Duration,
+    /// The key that they share; never none where the store has people.
+    pub keys: Option<KeyRing>,
 }
 
 /// The watched folder.
@@ -120,6 +116,10 @@ pub struct Flags {
     pub data: Option<String>,
     /// `--task-types`
     pub task_types: Option<String>,
+    /// `--store`
+    pub store: Option<String>,
+    /// `--elasticsearch-url`
+    pub elasticsearch_url: Option<String>,
 }
 
 /// Each takes a place in memory, and address space; more have to be wanted.
@@ -128,8 +128,10 @@ const PARKED_DEFAULT_MAX: u64 = 256;
 const DAY_S: u64 = 86_400;
 
 /// Variables that are no keys of the file.
-const OTHER_VARIABLES: [&str; 5] = [
-    hosts::KEY_VARIABLE,
+const OTHER_VARIABLES: [&str; 7] = [
+    keys::KEY_VARIABLE,
+    store::API_KEY_VARIABLE,
+    store::PASSWORD_VARIABLE,
     "TASKHOST_CONFIG",
     "TASKHOST_CRASH_AT",
     "TASKHOST_LOG",
@@ -174,8 +176,11 @@ impl Settings {
 
     fn from_reader(reader: &mut Reader<'_>) -> Self {
         let data = PathBuf::from(reader.text("data", "./taskhost-data"));
+        let store = store::store(reader);
         Self {
-            http: HttpSettings::from_reader(reader),
+            http: http::http(reader, store.has_people()),
+            keys: keys::key_ring(reader, store.has_people()),
+            store,
             folder: FolderSettings::from_reader(reader, &data),
             component_cache: component_cache(reader, &data),
             data,
@@ -187,17 +192,6 @@ impl Settings {
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),
             hosts: hosts::hosts(reader),
-        }
-    }
-}
-
-impl HttpSettings {
-    fn from_reader(reader: &mut Reader<'_>) -> Self {
-        Self {
-            listen: reader.loopback("listen", SocketAddr::from(([127, 0, 0, 1], 7700))),
-            connections_max: size(reader, "http.connections_max", 1024, 100_000),
-            header_timeout: seconds(reader, "http.header_timeout_s", 10, 3600),
-            body_timeout: seconds(reader, "http.body_timeout_s", 30, 3600),
         }
     }
 }
@@ -300,6 +294,12 @@ fn given(flags: Flags) -> Vec<(&'static str, &'static str, String)> {
         ("listen", "--listen", flags.listen),
         ("data", "--data", flags.data),
         ("task_types", "--task-types", flags.task_types),
+        ("store", "--store", flags.store),
+        (
+            "elasticsearch.url",
+            "--elasticsearch-url",
+            flags.elasticsearch_url,
+        ),
     ];
     all.into_iter()
         .filter_map(|(key, flag, value)| Some((key, flag, value?)))

@@ -1,29 +1,372 @@
-//! Who asks, and what they may do.
+//! Who asks, and what they may do: the one way in which a verb asks.
+//!
+//! # Guarantees
+//! 1. Nobody has a right that the store's authority has not confirmed within [`KNOWN_FOR`]. When it
+//!    cannot be asked, nothing is allowed.
+//! 2. A credential that is not accepted is asked for again after [`REFUSED_FOR`], and is nobody
+//!    until then.
+//! 3. Of one credential one question is asked at a time: whoever comes meanwhile hears the answer.
+//! 4. No credential is kept: each is known by a digest with a key that ends with this process.
+//! 5. Where the store has no people of its own everybody is the one user, who may do everything.
 
-use taskhost_model::requester::{Authorization, Requester};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ring::hmac;
+use ring::rand::SystemRandom;
+use taskhost_model::ids::{Space, StreamName};
+use taskhost_model::requester::{Authorization, Credential, Requester};
+use taskhost_model::rights::{Right, Role};
+use taskhost_model::task::Task;
+use taskhost_store::authority::{Authority, Person};
+use taskhost_store::error::StoreError;
+use tokio::time::Instant;
 
 use crate::error::ServiceError;
-use crate::service::Service;
+use crate::sync::{Mutex, MutexGuard};
 
-impl Service {
-    /// Who comes with this. Where the store has no people of its own it is the one user.
-    ///
-    /// # Errors
-    /// [`ServiceError::Unauthorized`] when it is missing or not accepted.
-    #[expect(clippy::unused_async, reason = "a store with people has to be asked")]
-    pub async fn recognize(
+/// How old an answer of the authority may be.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+/// How long a credential that was refused is not asked for again.
+const REFUSED_FOR: Duration = Duration::from_secs(2);
+/// Credentials of which something is known at once.
+const CREDENTIALS_MAX: usize = 4_096;
+/// Rights of one credential that are known at once.
+const RIGHTS_MAX: usize = 4_096;
+
+/// A credential, as it is known here.
+pub(crate) type CredentialId = [u8; 32];
+
+/// The people of the store, and what was heard of them.
+#[derive(Debug)]
+pub(crate) struct Access(Option<Asking>);
+
+struct Asking {
+    authority: Arc<dyn Authority>,
+    /// Credentials are known by digests with this.
+    digests: hmac::Key,
+    known: Mutex<HashMap<CredentialId, Arc<Known>>>,
+}
+
+/// What is known of a credential.
+#[derive(Debug)]
+struct Known {
+    /// Held while something is asked.
+    facts: tokio::sync::Mutex<Facts>,
+    used: Mutex<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    /// Whose it is, or why it is nobody's.
+    person: Option<(Instant, Result<Person, String>)>,
+    rights: HashMap<Right, (Instant, bool)>,
+}
+
+/// Somebody who asks for something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    access: &'a Access,
+    by: &'a Requester,
+}
+
+impl Access {
+    /// Without an authority everybody may do everything.
+    pub(crate) fn new(authority: Option<Arc<dyn Authority>>) -> Result<Self, ServiceError> {
+        let Some(authority) = authority else {
+            return Ok(Self(None));
+        };
+        let digests = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        let digests = digests.map_err(|_| ServiceError::Internal {
+            reason: "the system gives no random numbers".to_owned(),
+        })?;
+        Ok(Self(Some(Asking {
+            authority,
+            digests,
+            known: Mutex::default(),
+        })))
+    }
+
+    /// Who comes with this.
+    pub(crate) async fn recognize(
         &self,
-        _authorization: Option<&Authorization>,
+        authorization: Option<&Authorization>,
     ) -> Result<Requester, ServiceError> {
-        Ok(Requester::single_user())
+        if self.0.is_none() {
+            return Ok(Requester::single_user());
+        }
+        let own = authorization.ok_or_else(nobody)?;
+        let person = self.person(own).await?;
+        Ok(Requester {
+            name: person.name,
+            credential: Credential::Own(own.clone()),
+        })
     }
 
-    /// Whether they may see what belongs to no space: hosts, metrics.
+    /// Whose credential it is.
+    pub(crate) async fn person(&self, own: &Authorization) -> Result<Person, ServiceError> {
+        let asking = self.0.as_ref().ok_or_else(nobody)?;
+        let known = asking.known(own);
+        let mut facts = known.facts.lock().await;
+        if let Some(person) = facts.person() {
+            return person.map_err(|reason| ServiceError::Unauthorized { reason });
+        }
+        // Its age counts from before it was asked.
+        let asked_at = Instant::now();
+        match asking.authority.person(own).await {
+            Ok(person) => {
+                facts.person = Some((asked_at, Ok(person.clone())));
+                Ok(person)
+            }
+            Err(error) => Err(facts.failed(asked_at, error)),
+        }
+    }
+
+    /// How the credential is known here.
+    pub(crate) fn id_of(&self, own: &Authorization) -> CredentialId {
+        self.0.as_ref().map_or([0; 32], |asking| asking.id_of(own))
+    }
+
+    /// Somebody who asks for something.
+    pub(crate) fn caller<'a>(&'a self, by: &'a Requester) -> Caller<'a> {
+        Caller { access: self, by }
+    }
+}
+
+impl Asking {
+    fn id_of(&self, own: &Authorization) -> CredentialId {
+        let digest = hmac::sign(&self.digests, own.header().as_bytes());
+        let mut id = [0; 32];
+        id.copy_from_slice(digest.as_ref());
+        id
+    }
+
+    fn known(&self, own: &Authorization) -> Arc<Known> {
+        let id = self.id_of(own);
+        let now = Instant::now();
+        let mut all = lock(&self.known);
+        if let Some(known) = all.get(&id) {
+            *lock(&known.used) = now;
+            return Arc::clone(known);
+        }
+        if all.len() >= CREDENTIALS_MAX {
+            all.retain(|_, known| now.duration_since(*lock(&known.used)) < KNOWN_FOR);
+        }
+        if all.len() >= CREDENTIALS_MAX {
+            let longest_ago = all.iter().min_by_key(|(_, known)| *lock(&known.used));
+            if let Some(id) = longest_ago.map(|(id, _)| *id) {
+                all.remove(&id);
+            }
+        }
+        let known = Arc::new(Known {
+            facts: tokio::sync::Mutex::default(),
+            used: Mutex::new(now),
+        });
+        all.insert(id, Arc::clone(&known));
+        known
+    }
+
+    /// Whether they have each of these rights.
+    async fn has(
+        &self,
+        own: &Authorization,
+        asked: &[Right],
+    ) -> Result<HashMap<Right, bool>, ServiceError> {
+        let known = self.known(own);
+        let mut facts = known.facts.lock().await;
+        if let Some(Err(reason)) = facts.person() {
+            return Err(ServiceError::Unauthorized { reason });
+        }
+        let now = Instant::now();
+        let mut has = HashMap::new();
+        let mut unknown = Vec::new();
+        for right in asked {
+            match facts.right(right, now) {
+                Some(it) => drop(has.insert(right.clone(), it)),
+                None if unknown.contains(right) => {}
+                None => unknown.push(right.clone()),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(has);
+        }
+        let answers = match self.authority.has(own, &unknown).await {
+            Ok(answers) if answers.len() == unknown.len() => answers,
+            Ok(_) => {
+                return Err(ServiceError::Internal {
+                    reason: "the authority answered another question".to_owned(),
+                });
+            }
+            Err(error) => return Err(facts.failed(now, error)),
+        };
+        facts.make_room(now);
+        for (right, it) in unknown.into_iter().zip(answers) {
+            facts.rights.insert(right.clone(), (now, it));
+            has.insert(right, it);
+        }
+        Ok(has)
+    }
+}
+
+impl Facts {
+    fn person(&self) -> Option<Result<Person, String>> {
+        let (at, person) = self.person.as_ref()?;
+        let for_long = if person.is_ok() {
+            KNOWN_FOR
+        } else {
+            REFUSED_FOR
+        };
+        (at.elapsed() < for_long).then(|| person.clone())
+    }
+
+    fn right(&self, right: &Right, now: Instant) -> Option<bool> {
+        let (at, has) = self.rights.get(right)?;
+        (now.duration_since(*at) < KNOWN_FOR).then_some(*has)
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.rights.len() >= RIGHTS_MAX {
+            self.rights
+                .retain(|_, (at, _)| now.duration_since(*at) < KNOWN_FOR);
+        }
+        if self.rights.len() >= RIGHTS_MAX {
+            self.rights.clear();
+        }
+    }
+
+    /// A refusal ends everything that was known of the credential; that nobody could be asked says
+    /// nothing of it.
+    fn failed(&mut self, at: Instant, error: StoreError) -> ServiceError {
+        if let StoreError::Unauthorized { reason } = &error {
+            self.person = Some((at, Err(reason.clone())));
+            self.rights.clear();
+        }
+        error.into()
+    }
+}
+
+impl std::fmt::Debug for Asking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Asking").field(&self.authority).finish()
+    }
+}
+
+impl<'a> Caller<'a> {
+    /// Whether rights count at all: without people of the store everybody has all of them.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.access.0.is_some()
+    }
+
+    /// Their own credential, where the store has people.
+    pub(crate) fn own(&self) -> Result<Option<&'a Authorization>, ServiceError> {
+        match (&self.access.0, &self.by.credential) {
+            (None, _) => Ok(None),
+            (Some(_), Credential::Own(own)) => Ok(Some(own)),
+            (Some(_), Credential::SingleUser) => Err(nobody()),
+        }
+    }
+
+    /// Whether they have all of these rights.
+    async fn has_all(&self, rights: &[Right]) -> Result<bool, ServiceError> {
+        let (Some(asking), Some(own)) = (&self.access.0, self.own()?) else {
+            return Ok(true);
+        };
+        let has = asking.has(own, rights).await?;
+        Ok(rights.iter().all(|right| has.get(right) == Some(&true)))
+    }
+
+    /// Whether they may read what belongs to a space, and to a stream in it.
+    pub(crate) async fn may_read(
+        &self,
+        space: &Space,
+        stream: Option<&StreamName>,
+    ) -> Result<bool, ServiceError> {
+        self.has_all(&to_read(space, stream)).await
+    }
+
+    /// Whether they see a task.
+    pub(crate) async fn sees(&self, task: &Task) -> Result<bool, ServiceError> {
+        self.may_read(&task.space, task.stream.as_ref()).await
+    }
+
+    /// Whether they see each of these tasks; asked in one question.
+    pub(crate) async fn sees_each(&self, tasks: &[Task]) -> Result<Vec<bool>, ServiceError> {
+        let (Some(asking), Some(own)) = (&self.access.0, self.own()?) else {
+            return Ok(vec![true; tasks.len()]);
+        };
+        let of = |task: &Task| to_read(&task.space, task.stream.as_ref());
+        let rights: Vec<Right> = tasks.iter().flat_map(of).collect();
+        let has = asking.has(own, &rights).await?;
+        let sees = |task| of(task).iter().all(|right| has.get(right) == Some(&true));
+        Ok(tasks.iter().map(sees).collect())
+    }
+
+    /// Whether they may change tasks in a space; false where they may not even read there, and are
+    /// answered as if there were nothing. It depends on no task.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`] when they may not.
-    #[expect(clippy::unused_async, reason = "a store with people has to be asked")]
-    pub async fn may_know_all(&self, _by: &Requester) -> Result<(), ServiceError> {
-        Ok(())
+    /// [`ServiceError::Forbidden`] where they may read and no more.
+    pub(crate) async fn may_change(&self, space: &Space) -> Result<bool, ServiceError> {
+        if self.has_all(&[operator(space)]).await? {
+            return Ok(true);
+        }
+        match self.may_read(space, None).await? {
+            true => Err(forbidden_in(space)),
+            false => Ok(false),
+        }
     }
+
+    /// The same where nothing can be answered as if there were nothing.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`].
+    pub(crate) async fn must_operate(&self, space: &Space) -> Result<(), ServiceError> {
+        match self.has_all(&[operator(space)]).await? {
+            true => Ok(()),
+            false => Err(forbidden_in(space)),
+        }
+    }
+
+    /// Whether they may see and manage what belongs to no space.
+    pub(crate) async fn is_admin(&self) -> Result<bool, ServiceError> {
+        self.has_all(&[Right::Everywhere(Role::Admin)]).await
+    }
+
+    /// # Errors
+    /// [`ServiceError::Forbidden`] unless they may see and manage what belongs to no space.
+    pub(crate) async fn must_be_admin(&self) -> Result<(), ServiceError> {
+        match self.is_admin().await? {
+            true => Ok(()),
+            false => Err(ServiceError::Forbidden {
+                needed: format!("the role `{}` in all spaces", Role::Admin),
+            }),
+        }
+    }
+}
+
+fn to_read(space: &Space, stream: Option<&StreamName>) -> Vec<Right> {
+    let mut rights = vec![Right::In(space.clone(), Role::Viewer)];
+    rights.extend(stream.cloned().map(Right::ReadStream));
+    rights
+}
+
+fn operator(space: &Space) -> Right {
+    Right::In(space.clone(), Role::Operator)
+}
+
+fn forbidden_in(space: &Space) -> ServiceError {
+    ServiceError::Forbidden {
+        needed: format!("the role `{}` in the space `{space}`", Role::Operator),
+    }
+}
+
+fn nobody() -> ServiceError {
+    ServiceError::Unauthorized {
+        reason: "there is none: send your own as `Authorization`".to_owned(),
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,16 +16,21 @@ impl Tasks {
     ///
     /// # Errors
     /// [`ServiceError::NotCompleted`] with the true status, [`ServiceError::VersionMismatch`],
-    /// or what the store says.
+    /// [`ServiceError::Forbidden`], or what the store says.
     pub async fn acknowledge(
         &self,
         by: &Requester,
         key: &TaskKey,
         if_version: Option<u64>,
     ) -> Result<TaskView, ServiceError> {
+        let caller = self.0.caller(by);
+        if !caller.may_change(&key.space).await? {
+            return Err(not_completed(None));
+        }
         loop {
-            let Some(read) = self.0.tasks.read(key).await? else {
-                return Err(not_completed(None));
+            let read = match self.0.tasks.read(key).await? {
+                Some(read) if caller.sees(&read.task).await? => read,
+                _ => return Err(not_completed(None)),
             };
             // The version that was read holds the payload that is answered; a schedule or a
             // deletion in between is seen, and then the task is read anew.
@@ -44,6 +49,7 @@ impl Tasks {
                     return Ok(TaskView::with_payload(StoredTask { task, ..read }));
                 }
                 (Outcome::VersionMismatch, _) => {}
+                // It is the version that was looked at, or gone.
                 (_, task) => return Err(not_completed(task)),
             }
         }

@@ -15,7 +15,7 @@ impl Tasks {
     /// Cancels what is in progress; anything else stays, and the answer says its true status.
     ///
     /// # Errors
-    /// [`ServiceError::VersionMismatch`], or what the store says.
+    /// [`ServiceError::VersionMismatch`], [`ServiceError::Forbidden`], or what the store says.
     pub async fn cancel(
         &self,
         by: &Requester,
@@ -30,15 +30,14 @@ impl Tasks {
             let problem = format!("has more than {REASON_BYTES_MAX} bytes");
             return Err(ServiceError::invalid("reason", problem));
         }
-        let event = Event::Cancel {
+        let event = |if_version| Event::Cancel {
             by: by.name.clone(),
-            reason,
+            reason: reason.clone(),
             if_version,
         };
-        let applied = self.0.apply_wish(key, event).await?;
-        if applied.outcome == Outcome::VersionMismatch {
-            return Err(ServiceError::VersionMismatch);
-        }
+        let Some(applied) = self.0.change(by, key, if_version, event).await? else {
+            return Ok(TaskView::not_started(key.clone()));
+        };
         let changed = applied.outcome == Outcome::Changed;
         if changed {
             let task = Core::visible(applied);

@@ -44,14 +44,14 @@ pub struct Lagged;
 
 /// A feed of changes. Changes made before it was opened are not in it.
 #[derive(Debug)]
-pub struct Watch(broadcast::Receiver<Arc<Change>>);
+pub(crate) struct Feed(broadcast::Receiver<Arc<Change>>);
 
-impl Watch {
+impl Feed {
     /// The next change. Never ends by itself.
     ///
     /// # Errors
     /// [`Lagged`] when changes were missed; later ones can still be had.
-    pub async fn next(&mut self) -> Result<Arc<Change>, Lagged> {
+    pub(crate) async fn next(&mut self) -> Result<Arc<Change>, Lagged> {
         match self.0.recv().await {
             Ok(change) => Ok(change),
             Err(broadcast::error::RecvError::Lagged(_)) => Err(Lagged),
@@ -77,7 +77,7 @@ struct Feeds {
 }
 
 impl Changes {
-    pub(crate) fn watch(&self, key: &TaskKey) -> Watch {
+    pub(crate) fn watch(&self, key: &TaskKey) -> Feed {
         let mut feeds = self.lock();
         if feeds.open.len() > feeds.kept {
             feeds.open.retain(|_, feed| feed.receiver_count() > 0);
@@ -86,7 +86,7 @@ impl Changes {
         }
         let feed = feeds.open.entry(key.clone());
         let feed = feed.or_insert_with(|| broadcast::channel(FEED_CAPACITY).0);
-        Watch(feed.subscribe())
+        Feed(feed.subscribe())
     }
 
     /// What somebody watches.
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn feeds_that_nobody_reads_go() {
         let changes = Changes::default();
-        let read: Vec<Watch> = (0..100).map(|n| changes.watch(&key(n))).collect();
+        let read: Vec<Feed> = (0..100).map(|n| changes.watch(&key(n))).collect();
         (100..10_000).for_each(|n| drop(changes.watch(&key(n))));
         assert!(changes.lock().open.len() <= 2 * read.len() + 1);
         drop(read);

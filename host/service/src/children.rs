@@ -13,7 +13,7 @@ mod ids;
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 use crate::concurrency::check_child;
 use crate::core::{Core, Tasks, is_end};
 use crate::error::ServiceError;
-use crate::schedule::ScheduleRequest;
+use crate::schedule::{ScheduleRequest, Spawned};
 use crate::slot::Slot;
 use crate::sync::{AtomicBool, Mutex, MutexGuard};
 use ids::{digest, id_of, is_childs};
@@ -60,6 +60,8 @@ pub(crate) struct RunChildren {
     waits: Mutex<Waits>,
     /// Whether its type may have any; as long as that is not known, it may.
     may_spawn: AtomicBool,
+    /// In whose name it runs, once its guest begins.
+    by: OnceLock<Requester>,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +93,14 @@ impl RunChildren {
             slot,
             waits: Mutex::new(waits),
             may_spawn: AtomicBool::new(true),
+            by: OnceLock::new(),
         }
+    }
+
+    /// In whose name it runs is known now, and children run in the same.
+    pub(crate) fn set_by(&self, by: &Requester) {
+        // A run has one.
+        let _ = self.by.set(by.clone());
     }
 
     /// Its type is known now.
@@ -347,12 +356,14 @@ impl ChildRuns for RunChildren {
             key: wish.key.clone(),
             depth,
         };
-        let by = Requester {
-            name: self.task.requested_by.clone(),
-            ..Requester::single_user()
+        let not_begun = || ClientError::new(ErrorCode::Internal, "the run has not begun");
+        let by = self.by.get().ok_or_else(not_begun)?;
+        let spawned = Spawned {
+            parent,
+            key: self.task.run.key,
         };
         let tasks = Tasks(Arc::clone(&self.core));
-        let scheduled = tasks.schedule_for(&by, key.clone(), request, Some(parent));
+        let scheduled = tasks.schedule_for(by, key.clone(), request, Some(spawned));
         match scheduled.await {
             Ok(_) => Ok(id),
             Err(error @ ServiceError::VersionMismatch) => match self.core.tasks.read(&key).await? {
@@ -460,6 +471,7 @@ fn explained(error: ServiceError) -> ClientError {
         }
         ServiceError::UnknownStream { .. } => ClientError::new(ErrorCode::Invalid, message),
         ServiceError::UnknownTaskType { .. } => ClientError::new(ErrorCode::NotFound, message),
+        ServiceError::Unauthorized { .. } => ClientError::denied(message),
         ServiceError::TooLarge { .. } => ClientError::new(ErrorCode::TooLarge, message),
         ServiceError::VersionMismatch | ServiceError::CancellationInProgress => {
             ClientError::new(ErrorCode::Conflict, message)

@@ -24,7 +24,7 @@ impl Collections {
     /// [`ServiceError::NotFound`] when no task type owns the label, or what the store says.
     pub async fn list(
         &self,
-        _by: &Requester,
+        by: &Requester,
         scope: &Scope,
         condition: Option<&Condition>,
         cursor: Option<&str>,
@@ -37,6 +37,9 @@ impl Collections {
         if self.0.documents.label_owner(&scope.label).await?.is_none() {
             let what = format!("collection `{}`: no task type declares it", scope.label);
             return Err(ServiceError::NotFound { what });
+        }
+        if !self.may_read(by, scope).await? {
+            return Ok(DocumentPage::default());
         }
         Ok(self
             .0
@@ -51,13 +54,21 @@ impl Collections {
     /// [`ServiceError::NotFound`], or what the store says.
     pub async fn get(
         &self,
-        _by: &Requester,
+        by: &Requester,
         scope: &Scope,
         id: &DocumentId,
     ) -> Result<Document, ServiceError> {
-        let document = self.0.documents.get(scope, id).await?;
+        let document = match self.may_read(by, scope).await? {
+            true => self.0.documents.get(scope, id).await?,
+            false => None,
+        };
         document.ok_or_else(|| ServiceError::NotFound {
             what: format!("document `{id}` in the collection `{}`", scope.label),
         })
+    }
+
+    async fn may_read(&self, by: &Requester, scope: &Scope) -> Result<bool, ServiceError> {
+        let caller = self.0.caller(by);
+        caller.may_read(&scope.space, scope.stream.as_ref()).await
     }
 }

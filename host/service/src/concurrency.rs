@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 use taskhost_clients::error::{ClientError, ErrorCode};
 use taskhost_model::descriptor::Descriptor;
-use taskhost_model::ids::{StreamName, TypeId};
+use taskhost_model::ids::{StreamName, TaskKey, TypeId};
+use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
-use taskhost_store::error::StoreError;
 use tokio::sync::MutexGuard;
 
+use crate::access::Caller;
 use crate::core::{Core, Tasks};
 use crate::deadlock::{self, Lane};
 use crate::error::ServiceError;
@@ -93,8 +94,9 @@ pub(crate) async fn check_child<'a>(
     Ok(Some(alone))
 }
 
-/// How many hold a key, of those that were asked for: a list has many tasks with the same.
-type Holding = HashMap<Lane, u64>;
+/// How many hold a key, and whether whoever asks sees all of them, of those keys that were asked
+/// for: a list has many tasks with the same.
+type Holding = HashMap<Lane, (u64, bool)>;
 
 impl Tasks {
     /// Why each of these tasks waits although it may be due, for people.
@@ -103,22 +105,29 @@ impl Tasks {
     /// When the store cannot be read.
     pub async fn each_waiting_for(
         &self,
+        by: &Requester,
         tasks: &[Task],
     ) -> Result<Vec<Option<String>>, ServiceError> {
+        let caller = self.0.caller(by);
         let mut holding = Holding::new();
         let mut each = Vec::with_capacity(tasks.len());
         for task in tasks {
-            each.push(self.reason_to_wait(task, &mut holding).await?);
+            each.push(self.reason_to_wait(caller, task, &mut holding).await?);
         }
         Ok(each)
     }
 
-    pub(crate) async fn waiting_for(&self, task: &Task) -> Result<Option<String>, ServiceError> {
-        self.reason_to_wait(task, &mut Holding::new()).await
+    pub(crate) async fn waiting_for(
+        &self,
+        caller: Caller<'_>,
+        task: &Task,
+    ) -> Result<Option<String>, ServiceError> {
+        self.reason_to_wait(caller, task, &mut Holding::new()).await
     }
 
     async fn reason_to_wait(
         &self,
+        caller: Caller<'_>,
         task: &Task,
         holding: &mut Holding,
     ) -> Result<Option<String>, ServiceError> {
@@ -129,16 +138,17 @@ impl Tasks {
         if let Some(held_up) = self.0.types.held_up(&task.type_id) {
             return Ok(Some(held_up));
         }
-        Ok(self.0.waiting_for_key(task, holding).await?)
+        self.0.waiting_for_key(caller, task, holding).await
     }
 }
 
 impl Core {
     async fn waiting_for_key(
         &self,
+        caller: Caller<'_>,
         task: &Task,
         known: &mut Holding,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<String>, ServiceError> {
         let is_due = task.run.due_at <= self.clock.now() && !task.holds_key();
         let Some(key) = task.concurrency_key.as_deref().filter(|_| is_due) else {
             return Ok(None);
@@ -151,13 +161,18 @@ impl Core {
             type_id: task.type_id.clone(),
             key: key.to_owned(),
         };
-        let holding = match known.entry(lane) {
+        let (holding, sees_all) = match known.entry(lane) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(unknown) => {
                 let holders = self.tasks.holders(&task.space, &task.type_id, key).await?;
-                *unknown.insert(holders.len() as u64)
+                let sees_all = self.sees_all(caller, &holders).await?;
+                *unknown.insert((holders.len() as u64, sees_all))
             }
         };
+        if !sees_all && holding >= most {
+            // Nothing of those that have it.
+            return Ok(Some("its turn".to_owned()));
+        }
         Ok((holding >= most).then(|| {
             format!(
                 "its concurrency key `{key}`: {holding} of the tasks of type `{}` that have it are \
@@ -165,6 +180,18 @@ impl Core {
                 task.type_id
             )
         }))
+    }
+
+    async fn sees_all(&self, caller: Caller<'_>, keys: &[TaskKey]) -> Result<bool, ServiceError> {
+        if !caller.is_asked() {
+            return Ok(true);
+        }
+        for key in keys {
+            if self.seen(caller, key).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -23,12 +23,14 @@ use taskhost_store::tasks::TaskStore;
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::changes::{ChangeKind, Changes, Watch};
+use crate::access::Access;
+use crate::changes::{ChangeKind, Changes};
 use crate::error::ServiceError;
 use crate::host_key::HostKey;
 use crate::lease::Lease;
 use crate::live::Live;
 use crate::peers::Peers;
+use crate::run_keys::RunKeys;
 use crate::settings::Settings;
 use crate::types::TaskTypes;
 use crate::wake::Wake;
@@ -49,6 +51,10 @@ pub(crate) struct Core {
     pub(crate) recordings: Arc<dyn RecordingStore>,
     /// Seals recordings.
     pub(crate) host_key: Arc<dyn HostKey>,
+    /// Who asks, and what they may do.
+    pub(crate) access: Arc<Access>,
+    /// With what runs read streams; none where the store has no people of its own.
+    pub(crate) run_keys: Option<Arc<RunKeys>>,
     /// Language models.
     pub(crate) connectors: Connectors,
     /// How runs reach the outside.
@@ -133,10 +139,22 @@ impl Core {
         key: &TaskKey,
         event: Event,
     ) -> Result<Applied, ServiceError> {
+        self.apply_then(key, event, || ()).await
+    }
+
+    /// The same, with something that is to be done as soon as the store has answered well; where it
+    /// has not, that is dropped.
+    pub(crate) async fn apply_then(
+        self: &Arc<Self>,
+        key: &TaskKey,
+        event: Event,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<Applied, ServiceError> {
         let (core, key) = (Arc::clone(self), key.clone());
         let whole = tokio::spawn(async move {
             match core.apply(&key, event).await {
                 Ok(applied) => {
+                    then();
                     core.follow_up(&applied);
                     core.after_end(&applied).await;
                     Ok(applied)
@@ -256,12 +274,6 @@ pub(crate) fn is_end(phase: Phase) -> bool {
 }
 
 impl Tasks {
-    /// Changes of one task, from now on.
-    #[must_use]
-    pub fn watch(&self, key: &TaskKey) -> Watch {
-        self.0.changes.watch(key)
-    }
-
     pub(crate) fn check_running(&self) -> Result<(), ServiceError> {
         if self.0.stopping.is_cancelled() {
             Err(ServiceError::Stopping)

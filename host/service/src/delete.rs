@@ -12,22 +12,21 @@ impl Tasks {
     /// Deletes the task.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`], [`ServiceError::VersionMismatch`], or what the store says.
+    /// [`ServiceError::NotFound`], [`ServiceError::VersionMismatch`], [`ServiceError::Forbidden`], or
+    /// what the store says.
     pub async fn delete(
         &self,
-        _by: &Requester,
+        by: &Requester,
         key: &TaskKey,
         if_version: Option<u64>,
     ) -> Result<(), ServiceError> {
-        let applied = self.0.apply_wish(key, Event::Delete { if_version }).await?;
-        match applied.outcome {
-            Outcome::Changed => Ok(()),
-            Outcome::VersionMismatch => Err(ServiceError::VersionMismatch),
-            Outcome::Unchanged | Outcome::Repeated | Outcome::Refused(_) | Outcome::Fenced => {
-                Err(ServiceError::NotFound {
-                    what: format!("task `{}`", key.id),
-                })
-            }
+        let event = |if_version| Event::Delete { if_version };
+        let applied = self.0.change(by, key, if_version, event).await?;
+        match applied.map(|applied| applied.outcome) {
+            Some(Outcome::Changed) => Ok(()),
+            _ => Err(ServiceError::NotFound {
+                what: format!("task `{}`", key.id),
+            }),
         }
     }
 }

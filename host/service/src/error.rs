@@ -105,6 +105,25 @@ pub enum ServiceError {
         /// Which right, in words.
         needed: String,
     },
+    /// The host has no key to seal with.
+    #[error(
+        "this host has no key, with which hosts on a store with people seal what nobody is to \
+         read: give all of them the same one, in TASKHOST_KEY or by --key-file (32 random bytes, \
+         as `openssl rand -base64 32` makes them)"
+    )]
+    NoKey,
+    /// The hosts on the store seal with another key.
+    #[error(
+        "this host has the key {ours}, and the hosts on its store seal with another one \
+         ({theirs}): start it with theirs, in TASKHOST_KEY or by --key-file; or, where keys are to \
+         be changed, with the new one and theirs among the former keys"
+    )]
+    WrongKey {
+        /// How this host's key is named.
+        ours: String,
+        /// How theirs is.
+        theirs: String,
+    },
     /// What the embedded store alone does.
     #[error(
         "{what} is for the embedded store only: on Elasticsearch streams belong to the cluster, \

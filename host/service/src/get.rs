@@ -14,12 +14,14 @@ impl Tasks {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn get(&self, _by: &Requester, key: &TaskKey) -> Result<TaskView, ServiceError> {
+    pub async fn get(&self, by: &Requester, key: &TaskKey) -> Result<TaskView, ServiceError> {
         let stored = self.0.tasks.read(key).await?;
-        let Some(stored) = stored else {
-            return Ok(TaskView::not_started(key.clone()));
+        let caller = self.0.caller(by);
+        let stored = match stored {
+            Some(stored) if caller.sees(&stored.task).await? => stored,
+            _ => return Ok(TaskView::not_started(key.clone())),
         };
-        let waiting_for = self.waiting_for(&stored.task).await?;
+        let waiting_for = self.waiting_for(caller, &stored.task).await?;
         Ok(TaskView {
             waiting_for,
             ..TaskView::with_payload(stored)
@@ -39,7 +41,7 @@ impl Tasks {
         wait: Duration,
     ) -> Result<Option<TaskView>, ServiceError> {
         // Watched before it is read: a change between the two is seen.
-        let mut watch = self.watch(key);
+        let mut watch = self.0.changes.watch(key);
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             let view = self.get(by, key).await?;
@@ -60,13 +62,17 @@ impl Tasks {
     /// [`ServiceError::NotFound`] when `run` is not the task's latest run.
     pub async fn log(
         &self,
-        _by: &Requester,
+        by: &Requester,
         key: &TaskKey,
         run: RunId,
     ) -> Result<String, ServiceError> {
-        let log = self.0.tasks.log(key, run).await?;
-        log.ok_or_else(|| ServiceError::NotFound {
+        let none = || ServiceError::NotFound {
             what: format!("log of the run {run}"),
-        })
+        };
+        let seen = self.0.seen(self.0.caller(by), key).await?;
+        if seen.is_none_or(|task| task.run.id != run) {
+            return Err(none());
+        }
+        self.0.tasks.log(key, run).await?.ok_or_else(none)
     }
 }

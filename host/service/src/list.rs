@@ -1,13 +1,21 @@
 //! Lists tasks, newest first.
+//!
+//! A list has what whoever asks may see, and tells nothing of the rest: a page is as long as if
+//! there were nothing else, one that has a next page has more to show there, and no cursor is made
+//! of a task that they do not see.
 
 use taskhost_model::requester::Requester;
+use taskhost_model::task::Task;
 use taskhost_store::tasks::{ListRequest, TaskPage};
 
-use crate::core::Tasks;
+use crate::access::Caller;
+use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
 
 /// The most documents of one page.
 const LIMIT_MAX: usize = 1_000;
+/// Documents that are looked at in one go for somebody who does not see all of them.
+const LOOKED_AT: usize = 200;
 
 impl Tasks {
     /// A page of documents.
@@ -16,13 +24,87 @@ impl Tasks {
     /// [`ServiceError::Invalid`] for a limit or cursor out of bounds, or what the store says.
     pub async fn list(
         &self,
-        _by: &Requester,
+        by: &Requester,
         request: ListRequest,
     ) -> Result<TaskPage, ServiceError> {
         if !(1..=LIMIT_MAX).contains(&request.limit) {
             let problem = format!("has to be between 1 and {LIMIT_MAX}");
             return Err(ServiceError::invalid("limit", problem));
         }
-        Ok(self.0.tasks.list(&request).await?)
+        self.0.list_seen(self.0.caller(by), request).await
+    }
+}
+
+/// How often a cursor is looked for, while the list changes.
+const LOOKS_MAX: usize = 8;
+
+impl Core {
+    async fn list_seen(
+        &self,
+        caller: Caller<'_>,
+        request: ListRequest,
+    ) -> Result<TaskPage, ServiceError> {
+        if !caller.is_asked() {
+            return Ok(self.tasks.list(&request).await?);
+        }
+        let mut found = TaskPage {
+            tasks: Vec::new(),
+            next: None,
+        };
+        if !caller.may_read(&request.space, None).await? {
+            return Ok(found);
+        }
+        let mut look = ListRequest {
+            limit: LOOKED_AT.max(request.limit),
+            ..request.clone()
+        };
+        loop {
+            let page = self.tasks.list(&look).await?;
+            let sees = caller.sees_each(&page.tasks).await?;
+            for (place, task) in page.tasks.into_iter().enumerate() {
+                if !sees[place] {
+                    continue;
+                }
+                if found.tasks.len() == request.limit {
+                    return Ok(found);
+                }
+                if found.tasks.len() + 1 == request.limit {
+                    // Where the page ends, if there is more to see after it.
+                    found.next = self.cursor_after(&look, place + 1, &task).await?;
+                }
+                found.tasks.push(task);
+            }
+            if page.next.is_none() {
+                return Ok(TaskPage {
+                    next: None,
+                    ..found
+                });
+            }
+            look.cursor = page.next;
+        }
+    }
+
+    /// The cursor after a task that is so far from where a list begins: a store makes it of the
+    /// last one of a page.
+    async fn cursor_after(
+        &self,
+        list: &ListRequest,
+        place: usize,
+        task: &Task,
+    ) -> Result<Option<String>, ServiceError> {
+        // What changes meanwhile is not listed, and leaves its place empty.
+        for limit in (place..=LIMIT_MAX).take(LOOKS_MAX) {
+            let look = ListRequest {
+                limit,
+                ..list.clone()
+            };
+            let page = self.tasks.list(&look).await?;
+            if page.tasks.last().is_some_and(|it| it.id == task.id) {
+                return Ok(page.next);
+            }
+        }
+        Err(ServiceError::Unavailable {
+            reason: "the list changed while it was read: read it again".to_owned(),
+        })
     }
 }

@@ -22,6 +22,7 @@ use crate::children::RunChildren;
 use crate::core::Core;
 use crate::end::write_end;
 use crate::error::ServiceError;
+use crate::identity;
 use crate::leased::Leased;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
@@ -100,15 +101,16 @@ async fn run(
             return not_begun(core, &claimed.task, &version.descriptor.limits, reason, &lack);
         }
     };
-    let component = match ready {
-        Ok(component) => component,
+    let (component, by) = match ready {
+        Ok(ready) => ready,
         Err(error) => return Some(event_without_run(error, used)),
     };
+    children.set_by(&by);
     let reporter = Arc::new(Reporter::default());
     let (mut exit, has_time) = driven(
         core,
         (runtime, component),
-        (claimed, &version),
+        (claimed, &version, by),
         (stop, &reporter, children),
     )
     .await;
@@ -138,10 +140,10 @@ async fn run(
 async fn driven(
     core: &Arc<Core>,
     (runtime, component): (&Runtime, &Component),
-    (claimed, version): (&StoredTask, &LoadedVersion),
+    (claimed, version, by): (&StoredTask, &LoadedVersion, Requester),
     (stop, reporter, children): (&StopSignal, &Arc<Reporter>, &Arc<RunChildren>),
 ) -> (RunExit, bool) {
-    let clients = clients(core, claimed, version, (stop, reporter, children));
+    let clients = clients(core, (claimed, by), version, (stop, reporter, children));
     let limits = limits(core, &claimed.task, version);
     let recording = RunRecording::begin(core, claimed, version, &limits).await;
     let request = RunRequest {
@@ -183,7 +185,10 @@ impl Lack {
             match ask().await {
                 Err(ServiceError::Unavailable { reason }) => {
                     if trouble.is_new() {
-                        tracing::warn!(reason, "a run has to wait until its task type is loaded");
+                        tracing::warn!(
+                            reason,
+                            "a run has to wait until it has what it takes to begin"
+                        );
                     }
                     self.set(Some(reason));
                     tokio::time::sleep(LOAD_AGAIN_AFTER).await;
@@ -253,18 +258,28 @@ async fn waits_on(
     })
 }
 
-/// The code, if the run's params fit it. The host may lack descriptors or memory to load it.
+/// The code, if the run's params fit it, and in whose name it runs. The host may lack descriptors or
+/// memory to load it.
 async fn ready<'a>(
     core: &Core,
     version: &'a Arc<LoadedVersion>,
     claimed: &StoredTask,
     lack: &Lack,
-) -> Result<&'a Component, TaskError> {
+) -> Result<(&'a Component, Requester), TaskError> {
     if let Some(error) = incompatible(version, claimed).await {
         return Err(error);
     }
     let component = lack.until_there(|| core.types.component(version)).await;
-    component.map_err(|error| not_loaded(&error))
+    let component = component.map_err(|error| not_loaded(&error))?;
+    let by = lack
+        .until_there(|| identity::of_run(core, &claimed.task))
+        .await;
+    let unread = |error| {
+        tracing::error!(%error, "the key of a run could not be read");
+        let message = format!("the key of the run could not be read: {error}");
+        TaskError::of(ErrorKind::Internal, message)
+    };
+    Ok((component, by.map_err(unread)??))
 }
 
 /// Why the run is to end although its guest has not started.
@@ -309,7 +324,7 @@ async fn incompatible(version: &Arc<LoadedVersion>, claimed: &StoredTask) -> Opt
 
 fn clients(
     core: &Core,
-    claimed: &StoredTask,
+    (claimed, requester): (&StoredTask, Requester),
     version: &LoadedVersion,
     (stop, reporter, children): (&StopSignal, &Arc<Reporter>, &Arc<RunChildren>),
 ) -> RunClients {
@@ -321,11 +336,7 @@ fn clients(
             fence: task.fence(),
             attempt: task.run.attempt,
             stream: task.stream.clone(),
-            // Whoever scheduled it: in single-user mode everybody is the same person.
-            requester: Requester {
-                name: task.requested_by.clone(),
-                ..Requester::single_user()
-            },
+            requester,
             scheduled_at: task.created_at,
             deadline_at: task.run.deadline_at,
         },

@@ -1,18 +1,22 @@
 //! Schedules a task: checks everything that can be checked, writes once, wakes the scheduler.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taskhost_model::descriptor::StreamUse;
-use taskhost_model::ids::{RunId, StreamKey, StreamName, TaskKey, TypeId};
+use taskhost_model::ids::{RunId, RunKeyId, Space, StreamKey, StreamName, TaskKey, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Parent, Task};
 use taskhost_model::time::Timestamp;
-use taskhost_store::event::{Event, NewRun, Outcome, WriteCondition};
+use taskhost_store::event::{Applied, Event, NewRun, Outcome, WriteCondition};
 
+use crate::access::Caller;
 use crate::concurrency::key_of;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
+use crate::run_keys::{InUse, PAUSED_AT_MOST, QUEUED_AT_MOST, Wanted};
+use crate::seen::taken;
 use crate::types::LoadedVersion;
 use crate::view::TaskView;
 
@@ -44,6 +48,43 @@ pub struct ScheduleRequest {
     pub condition: Option<WriteCondition>,
 }
 
+/// The run that spawns a task, and with what it reads streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Spawned {
+    pub(crate) parent: Parent,
+    pub(crate) key: Option<RunKeyId>,
+}
+
+/// What is made of a request, beside what it says itself.
+#[derive(Debug)]
+struct Wish {
+    max_attempts: u32,
+    wall_ms: u64,
+    concurrency_key: Option<String>,
+    due_at: Timestamp,
+}
+
+impl Wish {
+    fn run(&self, request: &ScheduleRequest, by: &Requester, key: Option<RunKeyId>) -> NewRun {
+        NewRun {
+            id: RunId::new(),
+            type_id: request.type_id.clone(),
+            stream: request.stream.clone(),
+            params: Arc::clone(&request.params),
+            parent: None,
+            concurrency_key: self.concurrency_key.clone(),
+            record: request.record,
+            requested_by: by.name.clone(),
+            key,
+            priority: request.priority.unwrap_or(0),
+            due_at: self.due_at,
+            timeout_ms: request.timeout_ms,
+            max_attempts: self.max_attempts,
+            condition: request.condition,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone)]
 pub enum Scheduled {
@@ -70,28 +111,32 @@ impl Tasks {
     /// # Errors
     /// [`ServiceError::Invalid`], [`ServiceError::UnknownTaskType`],
     /// [`ServiceError::UnknownStream`], [`ServiceError::CancellationInProgress`],
-    /// [`ServiceError::VersionMismatch`], or what the store says.
+    /// [`ServiceError::VersionMismatch`], [`ServiceError::Forbidden`],
+    /// [`ServiceError::IdNotAvailable`] where somebody else's task has it, or what the store says.
     pub async fn schedule(
         &self,
         by: &Requester,
         key: TaskKey,
         request: ScheduleRequest,
     ) -> Result<Scheduled, ServiceError> {
+        self.check_running()?;
+        self.0.caller(by).must_operate(&key.space).await?;
         self.schedule_for(by, key, request, None).await
     }
 
-    /// The same for a run that spawns it.
+    /// The same for a run that spawns it, which may do so.
     pub(crate) async fn schedule_for(
         &self,
         by: &Requester,
         key: TaskKey,
         mut request: ScheduleRequest,
-        parent: Option<Parent>,
+        spawned: Option<Spawned>,
     ) -> Result<Scheduled, ServiceError> {
         self.check_running()?;
         let version = self.0.types.active(&request.type_id)?;
         check_id(&key, &request)?;
-        self.check_stream(by, &key, &request, &version).await?;
+        self.check_stream(by, &key.space, &request, &version, spawned.is_some())
+            .await?;
         check_numbers(&request)?;
         self.check_record(&request)?;
         self.check_params(&mut request, &version).await?;
@@ -101,32 +146,36 @@ impl Tasks {
             request.stream.as_ref(),
             &request.params,
         );
-        let run = NewRun {
-            id: RunId::new(),
-            type_id: request.type_id.clone(),
-            stream: request.stream.clone(),
-            params: Arc::clone(&request.params),
-            parent,
-            concurrency_key,
-            record: request.record,
-            requested_by: by.name.clone(),
-            key: None,
-            priority: request.priority.unwrap_or(0),
-            due_at: request.run_at.unwrap_or(now).max(now),
-            timeout_ms: request.timeout_ms,
+        let due_at = request.run_at.unwrap_or(now).max(now);
+        let wish = Wish {
             max_attempts: version.descriptor.retry.attempts,
-            condition: request.condition,
+            wall_ms: version.wall_ms(),
+            concurrency_key,
+            due_at,
         };
-        let applied = self
-            .0
-            .apply_wish(&key, Event::Schedule(Box::new(run)))
-            .await?;
+        let applied = match spawned {
+            Some(spawned) => {
+                let run = wish.run(
+                    &request,
+                    by,
+                    spawned.key.filter(|_| request.stream.is_some()),
+                );
+                let run = NewRun {
+                    parent: Some(spawned.parent),
+                    ..run
+                };
+                let event = Event::Schedule(Box::new(run));
+                self.0.apply_wish(&key, event).await?
+            }
+            None => self.write(by, &key, &request, &wish).await?,
+        };
         let outcome = applied.outcome;
         let mut view =
             Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
         if let Some(task) = &view.task {
             // It is accepted: where this cannot be read, nothing else is answered.
-            view.waiting_for = self.waiting_for(task).await.unwrap_or_default();
+            let caller = self.0.caller(by);
+            view.waiting_for = self.waiting_for(caller, task).await.unwrap_or_default();
         }
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
@@ -139,6 +188,63 @@ impl Tasks {
                 reason: "the store refused a schedule that nothing stands against".to_owned(),
             }),
         }
+    }
+
+    /// Writes the task, where whoever asks sees what it takes the place of.
+    async fn write(
+        &self,
+        by: &Requester,
+        key: &TaskKey,
+        request: &ScheduleRequest,
+        wish: &Wish,
+    ) -> Result<Applied, ServiceError> {
+        let core = &self.0;
+        let caller = core.caller(by);
+        let mut run_key: Option<Arc<InUse>> = None;
+        loop {
+            let condition = core.place_for(caller, key, request.condition).await?;
+            if run_key.is_none() {
+                run_key = self.key_for(caller, request, wish).await?.map(Arc::new);
+            }
+            let run = NewRun {
+                condition,
+                ..wish.run(request, by, run_key.as_ref().map(|it| it.id()))
+            };
+            let event = Event::Schedule(Box::new(run));
+            let in_use = run_key.clone();
+            in_use.iter().for_each(|it| it.sent());
+            let answered = move || in_use.iter().for_each(|it| it.answered());
+            let applied = core.apply_then(key, event, answered).await?;
+            // Of what took its place since it was looked at, nothing is known.
+            if applied.outcome != Outcome::VersionMismatch || condition == request.condition {
+                return Ok(applied);
+            }
+        }
+    }
+
+    /// With what the run is to read its stream: there before the run is.
+    async fn key_for(
+        &self,
+        caller: Caller<'_>,
+        request: &ScheduleRequest,
+        wish: &Wish,
+    ) -> Result<Option<InUse>, ServiceError> {
+        let (Some(keys), Some(own)) = (&self.0.run_keys, caller.own()?) else {
+            return Ok(None);
+        };
+        let Some(stream) = request.stream.clone() else {
+            return Ok(None);
+        };
+        let settings = &self.0.settings;
+        let wall_ms = wish.wall_ms.min(request.timeout_ms.unwrap_or(u64::MAX));
+        let attempt = Duration::from_millis(wall_ms) + settings.retry_backoff_max;
+        let longest = QUEUED_AT_MOST + PAUSED_AT_MOST + attempt * wish.max_attempts;
+        let wanted = Wanted {
+            own: own.clone(),
+            stream,
+            until: wish.due_at.plus(longest),
+        };
+        Ok(Some(keys.take(wanted).await?))
     }
 
     /// Says what runs. The run may have ended since the write that it stood against: its params
@@ -154,6 +260,9 @@ impl Tasks {
             // Deleted since: nothing stands against it any more.
             return Box::pin(self.schedule(by, key.clone(), request.clone())).await;
         };
+        if !self.0.caller(by).sees(&stored.task).await? {
+            return Err(taken());
+        }
         let is_same = stored.task.type_id == request.type_id
             && stored.task.stream == request.stream
             // Both are written as their trees are, whatever they were like when they came.
@@ -173,9 +282,10 @@ impl Tasks {
     async fn check_stream(
         &self,
         by: &Requester,
-        key: &TaskKey,
+        space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
+        is_spawned: bool,
     ) -> Result<(), ServiceError> {
         let type_id = &request.type_id;
         match (version.descriptor.stream, &request.stream) {
@@ -190,14 +300,20 @@ impl Tasks {
             (_, None) => Ok(()),
             (StreamUse::Required | StreamUse::Optional, Some(name)) => {
                 let stream = StreamKey {
-                    space: key.space.clone(),
+                    space: space.clone(),
                     name: name.clone(),
                 };
+                let unknown = || ServiceError::UnknownStream {
+                    name: name.to_string(),
+                };
+                let caller = self.0.caller(by);
+                // Who spawns it reads the stream itself.
+                if !is_spawned && !caller.may_read(space, Some(name)).await? {
+                    return Err(unknown());
+                }
                 match self.0.streams.get(by, &stream).await? {
                     Some(_) => Ok(()),
-                    None => Err(ServiceError::UnknownStream {
-                        name: name.to_string(),
-                    }),
+                    None => Err(unknown()),
                 }
             }
         }

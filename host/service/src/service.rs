@@ -9,14 +9,16 @@ use taskhost_clients::http::Network;
 use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
+use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
-use taskhost_store::open::Stores;
+use taskhost_store::open::{People, Stores};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::background::Background;
 use crate::changes::Changes;
 use crate::claims::Claims;
@@ -26,9 +28,11 @@ use crate::elsewhere::{Elsewhere, HINTS_AT_ONCE};
 use crate::error::ServiceError;
 use crate::host_key::HostKey;
 use crate::hosts::{Card, Hosts};
+use crate::key_ring::KeyRing;
 use crate::lease::Lease;
 use crate::live::Live;
 use crate::peers::{Hint, Messenger, Peers};
+use crate::run_keys::{RunKeys, check_ring};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::streams::Streams;
@@ -61,6 +65,9 @@ pub struct Parts {
     pub script: Option<Arc<dyn CallScript>>,
     /// Seals recordings.
     pub host_key: Arc<dyn HostKey>,
+    /// Seals the keys of runs, and is the same on all hosts of a store; has to be there where the
+    /// store has people of its own.
+    pub key_ring: Option<KeyRing>,
     /// Where other hosts on the same store reach this one.
     pub address: Option<String>,
     /// Carries hints to them.
@@ -144,7 +151,11 @@ impl Service {
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
         let wake = Arc::new(Wake::default());
         let runtime = Arc::clone(&parts.runtime);
-        let types = TaskTypes::open(type_parts(&parts, &wake)).await?;
+        let people = parts.stores.people.clone();
+        let authority = people.as_ref().map(|people| Arc::clone(&people.authority));
+        let access = Arc::new(Access::new(authority)?);
+        let ring = checked_ring(people.as_ref(), parts.key_ring.as_ref()).await?;
+        let types = TaskTypes::open(type_parts(&parts, &access, &wake)).await?;
         let lease = Arc::new(match &parts.stores.hosts {
             None => Lease::of_the_only_host(),
             Some(_) => Lease::among_others(),
@@ -154,7 +165,13 @@ impl Service {
             address: parts.address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        let run_keys = people.zip(ring).map(|(people, ring)| {
+            let keys = RunKeys::new(&people, ring, &access, &lease, &parts.clock);
+            Arc::new(keys)
+        });
         let core = Arc::new(Core {
+            access,
+            run_keys,
             host: parts.host,
             hosts: parts.stores.hosts,
             lease,
@@ -202,6 +219,25 @@ impl Service {
             hosts,
             loops: Arc::new(loops),
         })
+    }
+
+    /// Who comes with this. Where the store has no people of its own it is the one user.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unauthorized`] when it is missing or not accepted, or what the store says.
+    pub async fn recognize(
+        &self,
+        authorization: Option<&Authorization>,
+    ) -> Result<Requester, ServiceError> {
+        self.tasks.0.access.recognize(authorization).await
+    }
+
+    /// Whether they may see what belongs to no space: hosts, metrics.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] when they may not, or what the store says.
+    pub async fn may_know_all(&self, by: &Requester) -> Result<(), ServiceError> {
+        self.tasks.0.access.caller(by).must_be_admin().await
     }
 
     /// Begins to claim. Called when the host can serve: a host that does not get so far, and is
@@ -323,8 +359,22 @@ async fn join(core: &Arc<Core>, hosts: &Hosts) -> Result<Vec<Background>, Servic
     ])
 }
 
-fn type_parts(parts: &Parts, wake: &Arc<Wake>) -> TypeParts {
+/// The keys of a host on a store with people, when they are those of the other hosts.
+async fn checked_ring(
+    people: Option<&People>,
+    ring: Option<&KeyRing>,
+) -> Result<Option<KeyRing>, ServiceError> {
+    let Some(people) = people else {
+        return Ok(None);
+    };
+    let ring = ring.ok_or(ServiceError::NoKey)?;
+    check_ring(&*people.keys, ring).await?;
+    Ok(Some(ring.clone()))
+}
+
+fn type_parts(parts: &Parts, access: &Arc<Access>, wake: &Arc<Wake>) -> TypeParts {
     TypeParts {
+        access: Arc::clone(access),
         components: Arc::clone(&parts.stores.components),
         documents: Arc::clone(&parts.stores.documents),
         tasks: Arc::clone(&parts.stores.tasks),

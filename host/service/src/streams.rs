@@ -73,6 +73,7 @@ impl Streams {
             let problem = format!("has {length} characters, at most {DESCRIPTION_CHARS_MAX}");
             return Err(ServiceError::invalid("description", problem));
         }
+        self.check_may_change(by, key).await?;
         let made = self.0.streams.put(key, settings).await?;
         if made {
             // A run on a former stream of this name may have written after its deletion.
@@ -86,6 +87,7 @@ impl Streams {
     /// # Errors
     /// [`ServiceError::UnknownStream`], or what the store says.
     pub async fn get(&self, by: &Requester, key: &StreamKey) -> Result<Stream, ServiceError> {
+        self.check_may_read(by, key).await?;
         let found = self.0.streams.get(by, key).await?;
         found.ok_or_else(|| unknown(key))
     }
@@ -95,6 +97,10 @@ impl Streams {
     /// # Errors
     /// What the store says.
     pub async fn list(&self, by: &Requester, space: &Space) -> Result<Vec<Stream>, ServiceError> {
+        let caller = self.0.caller(by);
+        if !caller.may_read(space, None).await? {
+            return Ok(Vec::new());
+        }
         Ok(self.0.streams.list(by, space).await?)
     }
 
@@ -102,7 +108,8 @@ impl Streams {
     ///
     /// # Errors
     /// [`ServiceError::UnknownStream`], or what the store says.
-    pub async fn delete(&self, _by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
+    pub async fn delete(&self, by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
+        self.check_may_change(by, key).await?;
         // Carried out whole, also when whoever asks hangs up. Collections go even when the
         // stream is gone already: a crash may have come between the two.
         let (core, gone) = (Arc::clone(&self.0), key.clone());
@@ -125,6 +132,7 @@ impl Streams {
         key: &StreamKey,
         body: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<Ingested, ServiceError> {
+        self.check_may_change(by, key).await?;
         let (now, bytes_max) = (self.0.clock.now(), self.0.settings.document_bytes_max);
         let (mut body, mut reading) = (body, Reading::default());
         loop {
@@ -159,6 +167,7 @@ impl Streams {
         query: &Query,
     ) -> Result<Count, ServiceError> {
         check(query)?;
+        self.check_may_read(by, key).await?;
         Ok(self.0.streams.count(by, key, query).await?)
     }
 
@@ -173,11 +182,28 @@ impl Streams {
         query: &Query,
     ) -> Result<Batch, ServiceError> {
         check(query)?;
+        self.check_may_read(by, key).await?;
         let bytes_max = query
             .max_bytes
             .unwrap_or(ANSWER_BYTES_MAX)
             .min(ANSWER_BYTES_MAX);
         Ok(self.0.streams.sample(by, key, query, bytes_max).await?)
+    }
+}
+
+impl Streams {
+    /// Whoever may not read a stream is answered as if there were none.
+    async fn check_may_read(&self, by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
+        let caller = self.0.caller(by);
+        match caller.may_read(&key.space, Some(&key.name)).await? {
+            true => Ok(()),
+            false => Err(unknown(key)),
+        }
+    }
+
+    async fn check_may_change(&self, by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
+        self.0.caller(by).must_operate(&key.space).await?;
+        self.check_may_read(by, key).await
     }
 }
 

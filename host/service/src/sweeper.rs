@@ -31,6 +31,7 @@ const TURNS: u32 = 3;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Swept {
     pub(crate) lost_runs: u64,
+    pub(crate) run_keys: u64,
     pub(crate) tombstones: u64,
     pub(crate) stream_documents: u64,
     pub(crate) orphans: u64,
@@ -113,9 +114,12 @@ impl Sweeper {
     /// One sweep. What fails of it keeps nothing else from being done, and is done at the next one.
     pub(crate) async fn run_once(&mut self) -> Swept {
         let lost_runs = done("runs that are lost", self.sweep_held().await);
-        if !self.is_for_all() {
+        let is_for_all = self.is_for_all();
+        let run_keys = done("keys of runs", self.core.sweep_keys(is_for_all).await);
+        if !is_for_all {
             return Swept {
                 lost_runs,
+                run_keys,
                 ..Swept::default()
             };
         }
@@ -133,6 +137,7 @@ impl Sweeper {
         let recordings = core.recordings.forget_ended(before).await;
         Swept {
             lost_runs,
+            run_keys,
             tombstones: done("deleted tasks", tombstones),
             stream_documents: done("old documents of streams", stream_documents),
             orphans: done("children without a parent", orphans),
@@ -238,11 +243,8 @@ impl Sweeper {
             lost: HashSet::new(),
         };
         let holders = hosts.holders().await?;
-        let is_foreign = |it: &&Incarnation| **it != own && !core.peers.is_alive(**it);
-        for incarnation in holders.iter().filter(is_foreign) {
-            // One that has just come may not be listed yet.
-            let found = hosts.find(*incarnation).await?;
-            if found.is_none_or(|host| host.is_lost) {
+        for incarnation in holders.iter().filter(|it| **it != own) {
+            if core.is_over(hosts, *incarnation).await? {
                 held.lost.insert(*incarnation);
                 held.tasks.extend(hosts.held_by(*incarnation, BATCH).await?);
             }

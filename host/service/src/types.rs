@@ -20,6 +20,7 @@ use taskhost_clients::schema::Schema;
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::descriptor::{Bounds, Descriptor};
 use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Component, LoadError, Runtime};
 use taskhost_store::components::{ComponentStore, Version};
@@ -28,6 +29,7 @@ use taskhost_store::queue::ClaimableType;
 use taskhost_store::tasks::TaskStore;
 use tokio::sync::{Notify, OnceCell};
 
+use crate::access::Access;
 use crate::error::ServiceError;
 use crate::policy::Policy;
 use crate::wake::Wake;
@@ -43,6 +45,7 @@ pub struct TaskTypes(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    access: Arc<Access>,
     components: Arc<dyn ComponentStore>,
     documents: Arc<dyn DocumentStore>,
     tasks: Arc<dyn TaskStore>,
@@ -79,6 +82,7 @@ pub struct Rejected {
 /// What the types need.
 #[derive(Debug)]
 pub(crate) struct TypeParts {
+    pub(crate) access: Arc<Access>,
     pub(crate) components: Arc<dyn ComponentStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
     pub(crate) tasks: Arc<dyn TaskStore>,
@@ -149,6 +153,7 @@ impl TaskTypes {
     /// Reads what is known of the active versions. Code is loaded at first use.
     pub(crate) async fn open(parts: TypeParts) -> Result<Self, ServiceError> {
         let inner = Inner {
+            access: parts.access,
             components: parts.components,
             documents: parts.documents,
             tasks: parts.tasks,
@@ -192,6 +197,19 @@ impl TaskTypes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The same for somebody who asks: it is for admins.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn rejected_for(&self, by: &Requester) -> Result<Vec<Rejected>, ServiceError> {
+        let is_admin = self.0.access.caller(by).is_admin().await?;
+        Ok(if is_admin {
+            self.rejected()
+        } else {
+            Vec::new()
+        })
     }
 
     /// Forgets a refusal: the file has been accepted, or is gone.

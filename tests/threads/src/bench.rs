@@ -63,6 +63,8 @@ impl Bench {
             checkpoints: stores.checkpoints,
             recordings: stores.recordings,
             host_key: Arc::new(crate::host_key::GivenKey([0; 32])),
+            access: Arc::new(crate::access::Access),
+            run_keys: None,
             connectors: crate::inference::Connectors,
             network: crate::http::Network,
             script: None,

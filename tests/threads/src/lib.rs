@@ -115,6 +115,16 @@ mod settings;
 #[path = "../../../host/service/src/error.rs"]
 mod error;
 mod types;
+/// Nobody is asked who they are here, and no run reads a stream.
+mod access {
+    #[derive(Debug)]
+    pub(crate) struct Access;
+}
+/// See `access`.
+mod run_keys {
+    #[derive(Debug)]
+    pub(crate) struct RunKeys;
+}
 #[path = "../../../host/service/src/lease.rs"]
 mod lease;
 #[path = "../../../host/service/src/peers.rs"]
@@ -142,6 +152,28 @@ mod runner;
 mod claims;
 #[path = "../../../host/service/src/scheduler.rs"]
 mod scheduler;
+/// See `access`; nor are there other hosts.
+mod swept_keys {
+    use taskhost_model::ids::Incarnation;
+    use taskhost_store::error::StoreError;
+    use taskhost_store::hosts::HostStore;
+
+    impl crate::core::Core {
+        #[expect(clippy::unused_async, reason = "the real one asks the store")]
+        pub(crate) async fn sweep_keys(&self, _: bool) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+
+        #[expect(clippy::unused_async, reason = "the real one asks the store")]
+        pub(crate) async fn is_over(
+            &self,
+            _: &dyn HostStore,
+            _: Incarnation,
+        ) -> Result<bool, StoreError> {
+            unreachable!("there is one host")
+        }
+    }
+}
 #[path = "../../../host/service/src/sweeper.rs"]
 mod sweeper;
 mod store;

@@ -120,6 +120,8 @@ fn settings(data: &Path, command: &Demo) -> Result<Settings, Failure> {
         listen: Some("127.0.0.1:0".to_owned()),
         data: Some(data.to_string_lossy().into_owned()),
         task_types: Some(command.task_types.to_string_lossy().into_owned()),
+        store: Some("embedded".to_owned()),
+        elasticsearch_url: None,
     };
     let environment = |name: &str| std::env::var(name).ok();
     Settings::read(None, &environment, flags).map_err(|mistakes| wrong_settings(&mistakes))

@@ -20,8 +20,16 @@ const OPEN_FILES_MIN: usize = 128;
 /// What is logged unless `TASKHOST_LOG` says otherwise.
 const LOG: &str = "info";
 
+/// What `taskhost serve --help` ends with.
+const VARIABLES: &str = "\
+Every setting can come from the environment as well, `runs.slots` from TASKHOST_RUNS_SLOTS. Only
+from there, or from a file that a setting names, come:
+  TASKHOST_ELASTICSEARCH_PASSWORD  the host's own password, of TASKHOST_ELASTICSEARCH_USERNAME
+  TASKHOST_ELASTICSEARCH_API_KEY   its API key instead, as Elasticsearch encodes it";
+
 /// Run the host.
 #[derive(Debug, clap::Args)]
+#[command(after_help = VARIABLES)]
 pub struct Serve {
     /// The settings file; `examples/taskhost.toml` explains every key.
     #[arg(long, env = "TASKHOST_CONFIG")]
@@ -29,9 +37,17 @@ pub struct Serve {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7700].
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Folder that holds everything [default: ./taskhost-data].
+    /// Folder that holds everything; with Elasticsearch, this host's name and its lock alone
+    /// [default: ./taskhost-data].
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<String>,
+    /// Where everything is kept: `embedded` in the data folder, or `elasticsearch`, for many hosts
+    /// [default: embedded].
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Addresses of Elasticsearch, with commas between them [default: http://127.0.0.1:9200].
+    #[arg(long, value_name = "URL")]
+    pub elasticsearch_url: Option<String>,
     /// Watched folder of task types [default: task-types in the data folder].
     #[arg(long, value_name = "FOLDER")]
     pub task_types: Option<String>,
@@ -74,6 +90,8 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         listen: command.listen,
         data: command.data,
         task_types: command.task_types,
+        store: command.store,
+        elasticsearch_url: command.elasticsearch_url,
     };
     let mut settings = read(command.config.as_deref(), flags)?;
     arm_crash_point()?;
@@ -81,9 +99,12 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
     let connections_max = &mut settings.http.connections_max;
     *connections_max = (*connections_max).min(raise_open_files()? - OPEN_FILES_MIN / 2);
     let mut signals = Signals::new()?;
-    let mut app = App::start(settings)
-        .await
-        .map_err(|e| Failure::failed(e.to_string()))?;
+    // It may wait for its store.
+    let started = tokio::select! {
+        started = App::start(settings) => started,
+        () = signals.next() => return Ok(Exit::Done),
+    };
+    let mut app = started.map_err(|e| Failure::failed(e.to_string()))?;
     let url = app.url();
     let is_ready = tokio::select! {
         () = app.get_ready() => true,

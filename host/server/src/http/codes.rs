@@ -176,7 +176,10 @@ impl Code {
             ServiceError::EmbeddedOnly { .. } => Self::EmbeddedStoreOnly,
             ServiceError::Unauthorized { .. } => Self::Unauthorized,
             ServiceError::Forbidden { .. } => Self::Forbidden,
-            ServiceError::Internal { .. } => Self::Internal,
+            // Those of a host that does not start are told to nobody who asks it for something.
+            ServiceError::NoKey | ServiceError::WrongKey { .. } | ServiceError::Internal { .. } => {
+                Self::Internal
+            }
         }
     }
 }

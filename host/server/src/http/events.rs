@@ -44,7 +44,7 @@ async fn events(
     let place = state.watcher()?;
     let tasks = &state.service().tasks;
     // Watched before it is read: no change falls between the two.
-    let watch = tasks.watch(&key);
+    let watch = tasks.watch(state.by(), &key).await?;
     let view = tasks.get(state.by(), &key).await?;
     let seen = headers
         .get("last-event-id")

@@ -66,7 +66,7 @@ async fn info(extract::State(state): extract::State<State>) -> Answer {
         version: env!("CARGO_PKG_VERSION"),
         host: &about.host,
         mode: "single-user",
-        store: "embedded",
+        store: about.store,
         started_at: about.started_at,
         runs: state.service().health().running,
     };

@@ -54,6 +54,8 @@ struct Inner {
 pub struct About {
     /// The host's name.
     pub host: String,
+    /// Which store it uses, as in its settings.
+    pub store: &'static str,
     /// When it started.
     pub started_at: Timestamp,
 }

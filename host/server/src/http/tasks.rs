@@ -178,7 +178,7 @@ async fn list(
     let service = &state.service().tasks;
     let page = service.list(state.by(), wish).await?;
     let mut tasks = Vec::with_capacity(page.tasks.len());
-    let waiting_for = service.each_waiting_for(&page.tasks).await?;
+    let waiting_for = service.each_waiting_for(state.by(), &page.tasks).await?;
     for (task, waiting_for) in page.tasks.iter().zip(waiting_for) {
         tasks.push(StatusAnswer {
             waiting_for,

@@ -76,9 +76,10 @@ impl From<Rejected> for RejectedFile {
 
 async fn list(extract::State(state): extract::State<State>) -> Answer {
     let types = &state.service().types;
-    let task_types = types.list().await?;
+    let task_types = types.list(state.by()).await?;
     let rejected = types
-        .rejected()
+        .rejected_for(state.by())
+        .await?
         .into_iter()
         .map(RejectedFile::from)
         .collect();
@@ -92,18 +93,23 @@ async fn list(extract::State(state): extract::State<State>) -> Answer {
 }
 
 async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
-    let view = state.service().types.get(&ids.id("type")?).await?;
+    let view = state
+        .service()
+        .types
+        .get(state.by(), &ids.id("type")?)
+        .await?;
     Ok(answer::json(StatusCode::OK, &view))
 }
 
 async fn push(extract::State(state): extract::State<State>, request: Request<Body>) -> Answer {
     let types = &state.service().types;
     let signature = signature(request.headers())?;
+    let by = state.by();
     let push = |bytes: axum::body::Bytes| async move {
         let component = Arc::from(bytes.as_ref());
         // Once in memory is enough while it is compiled.
         drop(bytes);
-        Ok(types.push(component, signature).await?)
+        Ok(types.push(by, component, signature).await?)
     };
     let pushed = state
         .upload(request, &[WASM], COMPONENT_BYTES_MAX, push)
@@ -140,7 +146,11 @@ fn version(ids: &PathIds) -> Result<(TypeId, Digest), Problem> {
 
 async fn component(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
-    let bytes = state.service().types.bytes(&type_id, &digest).await?;
+    let bytes = state
+        .service()
+        .types
+        .bytes(state.by(), &type_id, &digest)
+        .await?;
     Ok(answer::bytes_of(WASM, StatusCode::OK, bytes.to_vec()))
 }
 
@@ -154,13 +164,17 @@ async fn approve(extract::State(state): extract::State<State>, ids: PathIds) -> 
 async fn activate(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let types = &state.service().types;
-    let activated = types.activate(&type_id, &digest).await?;
+    let activated = types.activate(state.by(), &type_id, &digest).await?;
     Ok(answer::json(StatusCode::OK, &activated))
 }
 
 async fn forget(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
-    state.service().types.delete(&type_id, &digest).await?;
+    state
+        .service()
+        .types
+        .delete(state.by(), &type_id, &digest)
+        .await?;
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
@@ -185,6 +199,10 @@ async fn pause(
 }
 
 async fn resume(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
-    let view = state.service().types.resume(&ids.id("type")?).await?;
+    let view = state
+        .service()
+        .types
+        .resume(state.by(), &ids.id("type")?)
+        .await?;
     Ok(answer::json(StatusCode::OK, &view))
 }

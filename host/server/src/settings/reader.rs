@@ -225,33 +225,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A loopback address with a port.
-    pub(super) fn loopback(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
+    /// An address with a port.
+    pub(super) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
         let Some(found) = self.find(key) else {
             return default;
         };
-        let (Raw::Text(text) | Raw::String(text)) = &found.raw else {
-            self.refuse(key, &found, "an address such as \"127.0.0.1:7700\"");
-            return default;
-        };
-        let text = text.replacen("localhost:", "127.0.0.1:", 1);
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => return address,
-            Ok(address) => {
-                let port = match address.port() {
-                    0 => default.port(),
-                    port => port,
-                };
-                let problem = format!(
-                    "is {address}, and has to be a loopback address: this host knows no users, \
-                     and would let in everybody who can reach it. Listen on 127.0.0.1:{port}; \
-                     from another machine, go through \
-                     `ssh -L {port}:127.0.0.1:{port} THIS_MACHINE`"
-                );
-                self.mistake(&found, key, problem);
-            }
-            Err(_) => self.refuse(key, &found, "an address such as \"127.0.0.1:7700\""),
+        if let Raw::Text(text) | Raw::String(text) = &found.raw
+            && let Ok(address) = text.replacen("localhost:", "127.0.0.1:", 1).parse()
+        {
+            return address;
         }
+        self.refuse(key, &found, "an address such as \"127.0.0.1:7700\"");
         default
     }
 
@@ -260,6 +244,19 @@ impl<'a> Reader<'a> {
         if let Some(found) = self.find(key) {
             self.mistake(&found, key, problem);
         }
+    }
+
+    /// A mistake in a secret, told where it came from: a file that a key names, or a variable.
+    pub(super) fn mistake_of_secret(&mut self, key: &'static str, variable: &str, problem: &str) {
+        match self.find(key) {
+            Some(found) => self.mistake(&found, key, problem.to_owned()),
+            None => self.mistake_in_variable(variable, problem.to_owned()),
+        }
+    }
+
+    /// Whether the command line has it.
+    pub(super) fn is_flag(&self, key: &str) -> bool {
+        self.flags.iter().any(|(of, _, _)| *of == key)
     }
 
     /// All mistakes, in the file's order, those of flags and environment first.

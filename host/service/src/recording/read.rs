@@ -172,7 +172,7 @@ fn not_opened(reason: &str) -> ServiceError {
 
 /// Whether somebody is who asked for the run, and may read its stream as the run did.
 async fn may_read(core: &Core, by: &Requester, task: &Task) -> Result<bool, ServiceError> {
-    if task.requested_by != by.name {
+    if task.requested_by != by.name || !core.caller(by).sees(task).await? {
         return Ok(false);
     }
     let Some(name) = &task.stream else {

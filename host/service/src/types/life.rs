@@ -28,6 +28,7 @@ impl TaskTypes {
         type_id: &TypeId,
         digest: &Digest,
     ) -> Result<Pushed, ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         self.make_active(type_id, digest, Some(by.name.clone()))
             .await
     }
@@ -39,9 +40,11 @@ impl TaskTypes {
     /// [`Self::approve`].
     pub async fn activate(
         &self,
+        by: &Requester,
         type_id: &TypeId,
         digest: &Digest,
     ) -> Result<Pushed, ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         self.make_active(type_id, digest, None).await
     }
 
@@ -101,9 +104,11 @@ impl TaskTypes {
     /// [`ServiceError::UnknownTaskType`], [`ServiceError::NotFound`], or what the store says.
     pub async fn bytes(
         &self,
+        by: &Requester,
         type_id: &TypeId,
         digest: &Digest,
     ) -> Result<Arc<[u8]>, ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         self.stored(type_id, digest).await?;
         let bytes = self.0.components.bytes(digest).await?;
         bytes.ok_or_else(|| ServiceError::NotFound {
@@ -117,7 +122,13 @@ impl TaskTypes {
     /// [`ServiceError::VersionInUse`] while a run that has not ended is pinned to it, or, of the
     /// active one, while any task of its type has not ended; [`ServiceError::UnknownTaskType`],
     /// [`ServiceError::NotFound`], or what the store says.
-    pub async fn delete(&self, type_id: &TypeId, digest: &Digest) -> Result<(), ServiceError> {
+    pub async fn delete(
+        &self,
+        by: &Requester,
+        type_id: &TypeId,
+        digest: &Digest,
+    ) -> Result<(), ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         let (types, type_id, digest) = (self.clone(), type_id.clone(), digest.clone());
         self.whole(async move { types.deleted(&type_id, &digest).await })
             .await
@@ -171,6 +182,7 @@ impl TaskTypes {
         type_id: &TypeId,
         reason: Option<String>,
     ) -> Result<TypeView, ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         if reason
             .as_ref()
             .is_some_and(|it| it.len() > REASON_BYTES_MAX)
@@ -190,7 +202,8 @@ impl TaskTypes {
     ///
     /// # Errors
     /// [`ServiceError::UnknownTaskType`], or what the store says.
-    pub async fn resume(&self, type_id: &TypeId) -> Result<TypeView, ServiceError> {
+    pub async fn resume(&self, by: &Requester, type_id: &TypeId) -> Result<TypeView, ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         self.set_paused(type_id, None).await
     }
 
@@ -203,7 +216,7 @@ impl TaskTypes {
         let set = async move {
             // Two at once are written in the order in which they count.
             let _one_at_a_time = types.0.pushes.latest.lock().await;
-            types.get(&id).await?;
+            types.view(&id).await?;
             types.0.components.set_paused(&id, paused.as_ref()).await?;
             match &paused {
                 Some(paused) => tracing::warn!("{}", paused_words(&id, paused)),
@@ -214,7 +227,7 @@ impl TaskTypes {
             Ok(())
         };
         self.whole(set).await?;
-        self.get(type_id).await
+        self.view(type_id).await
     }
 
     async fn stored(&self, type_id: &TypeId, digest: &Digest) -> Result<Version, ServiceError> {
@@ -222,7 +235,7 @@ impl TaskTypes {
         if let Some(version) = found.filter(|version| version.type_id == *type_id) {
             return Ok(version);
         }
-        self.get(type_id).await?;
+        self.view(type_id).await?;
         Err(ServiceError::NotFound {
             what: format!("version {digest} of the task type `{type_id}`"),
         })

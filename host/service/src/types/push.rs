@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use taskhost_model::descriptor::Descriptor;
 use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::requester::Requester;
 use taskhost_runtime::{LoadError, RunFailure};
 use taskhost_store::components::{COMPONENT_BYTES_MAX, Version, VersionState};
 use tokio::sync::{Mutex, Semaphore};
@@ -99,17 +100,19 @@ impl TaskTypes {
     /// approval. `signature`: the text of its `.minisig` file.
     ///
     /// # Errors
-    /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`], or
-    /// what the store says.
+    /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`],
+    /// [`ServiceError::Forbidden`], or what the store says.
     pub async fn push(
         &self,
+        by: &Requester,
         bytes: Arc<[u8]>,
         signature: Option<String>,
     ) -> Result<Pushed, ServiceError> {
+        self.0.access.caller(by).must_be_admin().await?;
         self.take(Origin::Pushed, bytes, signature).await
     }
 
-    /// The same for a component that lies somewhere and that nobody has pushed just now: what has
+    /// The same for a component that the host itself has found, and that nobody has pushed just now: what has
     /// taken its place stays active.
     ///
     /// # Errors

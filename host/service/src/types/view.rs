@@ -7,6 +7,7 @@ use taskhost_model::concurrency::Concurrency;
 use taskhost_model::contract::ContractVersion;
 use taskhost_model::descriptor::{Descriptor, Limits, Retry, StreamUse};
 use taskhost_model::ids::{Digest, Label, TypeId};
+use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 use taskhost_store::components::{Approval, Paused, Version, VersionState};
 use taskhost_store::tasks::Unfinished;
@@ -38,8 +39,9 @@ pub struct TypeView {
     /// Nothing of it is claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
-    /// Tasks of this type that have not ended.
-    pub unfinished: u64,
+    /// Tasks of this type that have not ended, where whoever asks may know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<u64>,
     /// Whether it works on a stream.
     pub stream: StreamUse,
     /// What a run may use.
@@ -105,8 +107,9 @@ pub struct VersionView {
     pub bytes: u64,
     /// When it was accepted.
     pub uploaded_at: Timestamp,
-    /// Unfinished runs that use it.
-    pub runs_pinned: u64,
+    /// Unfinished runs that use it, where whoever asks may know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs_pinned: Option<u64>,
 }
 
 /// Where a version is in its life, for people.
@@ -138,32 +141,39 @@ impl From<VersionState> for ShownState {
 }
 
 impl TaskTypes {
-    /// All task types, by id.
+    /// All task types, by id. How many runs need them is told to admins alone.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub async fn list(&self) -> Result<Vec<TypeView>, ServiceError> {
-        let unfinished = self.0.tasks.unfinished().await?;
-        let versions = self.0.components.list().await?;
-        let by_type = versions.chunk_by(|a, b| a.type_id == b.type_id);
-        by_type
-            .map(|versions| self.type_view(versions, &unfinished))
-            .collect()
+    /// What the store says.
+    pub async fn list(&self, by: &Requester) -> Result<Vec<TypeView>, ServiceError> {
+        let is_admin = self.0.access.caller(by).is_admin().await?;
+        let mut views = self.views().await?;
+        if !is_admin {
+            views.iter_mut().for_each(TypeView::hide_use);
+        }
+        Ok(views)
     }
 
     /// One task type.
     ///
     /// # Errors
     /// [`ServiceError::UnknownTaskType`], or what the store says.
-    pub async fn get(&self, id: &TypeId) -> Result<TypeView, ServiceError> {
-        let unknown = || ServiceError::UnknownTaskType {
-            type_id: id.clone(),
-        };
-        self.list()
-            .await?
-            .into_iter()
-            .find(|view| view.id == *id)
-            .ok_or_else(unknown)
+    pub async fn get(&self, by: &Requester, id: &TypeId) -> Result<TypeView, ServiceError> {
+        one(self.list(by).await?, id)
+    }
+
+    /// One task type, with everything that is known.
+    pub(super) async fn view(&self, id: &TypeId) -> Result<TypeView, ServiceError> {
+        one(self.views().await?, id)
+    }
+
+    async fn views(&self) -> Result<Vec<TypeView>, ServiceError> {
+        let unfinished = self.0.tasks.unfinished().await?;
+        let versions = self.0.components.list().await?;
+        let by_type = versions.chunk_by(|a, b| a.type_id == b.type_id);
+        by_type
+            .map(|versions| self.type_view(versions, &unfinished))
+            .collect()
     }
 
     /// The view of one type's versions, newest first; shown is the active one, or else the newest.
@@ -198,7 +208,7 @@ impl TaskTypes {
                 .map(|version| self.version_view(version, unfinished))
                 .collect(),
             paused: self.0.catalog.paused(&shown.type_id),
-            unfinished: count(&unfinished.by_type),
+            unfinished: Some(count(&unfinished.by_type)),
             stream: descriptor.stream,
             limits: descriptor.limits,
             retry: descriptor.retry,
@@ -238,7 +248,7 @@ impl TaskTypes {
             signed_by: version.signed_by.as_deref().map(key_id),
             bytes: version.bytes,
             uploaded_at: version.uploaded_at,
-            runs_pinned: pinned.map_or(0, |(_, count)| *count),
+            runs_pinned: Some(pinned.map_or(0, |(_, count)| *count)),
         }
     }
 
@@ -252,6 +262,23 @@ impl TaskTypes {
         let mistakes = LoadedVersion::read(version.clone(), &self.0.rules).err()?;
         Some(told(&mistakes.join("; ")))
     }
+}
+
+impl TypeView {
+    /// Without what tells of tasks that somebody may not see.
+    fn hide_use(&mut self) {
+        self.unfinished = None;
+        self.versions
+            .iter_mut()
+            .for_each(|it| it.runs_pinned = None);
+    }
+}
+
+fn one(views: Vec<TypeView>, id: &TypeId) -> Result<TypeView, ServiceError> {
+    let found = views.into_iter().find(|view| view.id == *id);
+    found.ok_or_else(|| ServiceError::UnknownTaskType {
+        type_id: id.clone(),
+    })
 }
 
 /// Each thing in words that can be told.

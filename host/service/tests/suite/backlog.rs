@@ -13,7 +13,7 @@ use taskhost_store::open::in_memory;
 use crate::bench::{parts, runtime_settings};
 use crate::guest;
 use crate::hold::until;
-use crate::people::{Accepted, Wish, say};
+use crate::people::{Accepted, Wish, say, somebody};
 
 /// All of them fit the host's slots.
 const RUNS: usize = 600;
@@ -51,7 +51,11 @@ async fn a_host_with_many_slots_fills_them_in_several_writes() {
     };
     parts.settings.slots = RUNS;
     let service = Service::start(parts).await.unwrap();
-    service.types.push(guest::component(0), None).await.unwrap();
+    service
+        .types
+        .push(&somebody(), guest::component(0), None)
+        .await
+        .unwrap();
     let accepted = Accepted::default();
     for number in 0..RUNS {
         let wish = Wish::Schedule(guest::WAITS);

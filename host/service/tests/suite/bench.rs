@@ -49,7 +49,8 @@ impl Bench {
         let beneath = in_memory(Limits::default(), clock.clone());
         let wrapped = wrap(&beneath, policy);
         let service = Service::start(parts(&wrapped, &clock)).await.unwrap();
-        let push = service.types.push(guest::component(0), None);
+        let by = somebody();
+        let push = service.types.push(&by, guest::component(0), None);
         tokio::select! {
             pushed = push => drop(pushed.unwrap()),
             () = async { loop { a_moment().await } } => {}
@@ -218,6 +219,7 @@ pub(crate) fn parts(stores: &Stores, clock: &Clock) -> Parts {
         network: Network::default(),
         script: None,
         host_key: Arc::new(GivenKey([7; 32])),
+        key_ring: None,
         address: None,
         messenger: None,
     }

@@ -131,7 +131,7 @@ async fn under(seed: &Seed) {
             tries.tick().await;
             loop {
                 tries.tick().await;
-                if let Ok(pushed) = types.push(Arc::clone(&component), None).await {
+                if let Ok(pushed) = types.push(&somebody(), Arc::clone(&component), None).await {
                     last = Some(pushed.digest);
                     break;
                 }

@@ -14,6 +14,10 @@ pub(crate) const TRAPS: u8 = 4;
 pub(crate) const KINDS: [u8; 4] = [COMPLETES, WAITS, FAILS, TRAPS];
 /// Counts the documents of [`STREAM`]; not among those, since it needs a stream.
 pub(crate) const COUNTS: u8 = 5;
+/// Counts them, and traps unless it is answered.
+pub(crate) const READS: u8 = 6;
+/// Counts them again and again until it may not, and completes when it is told that it is denied.
+pub(crate) const READS_ON: u8 = 7;
 
 /// Its type.
 pub(crate) const TYPE: &str = "worker";
@@ -150,6 +154,18 @@ fn code(descriptor: &str, length: usize, first: &str) -> String {
             (if (i32.eq (local.get $kind) (i32.const {COUNTS})) (then
                 (call $count (i32.const 600) (i32.const {name_length})
                     (i32.const 700) (i32.const {query_length}) (i32.const 64))))
+            (if (i32.eq (local.get $kind) (i32.const {READS})) (then
+                (call $count (i32.const 600) (i32.const {name_length})
+                    (i32.const 700) (i32.const {query_length}) (i32.const 64))
+                (if (i32.load8_u (i32.const 64)) (then (unreachable)))))
+            (if (i32.eq (local.get $kind) (i32.const {READS_ON})) (then
+                (loop $on
+                    (call $sleep (i64.const 5) (i32.const 64))
+                    (call $count (i32.const 600) (i32.const {name_length})
+                        (i32.const 700) (i32.const {query_length}) (i32.const 64))
+                    (br_if $on (i32.eqz (i32.load8_u (i32.const 64)))))
+                (if (i32.ne (i32.load8_u (i32.load (i32.const 72))) (i32.const 100))
+                    (then (unreachable)))))
             (if (i32.eq (local.get $kind) (i32.const {FAILS})) (then (return (call $again))))
             (if (i32.eq (local.get $kind) (i32.const {TRAPS})) (then (unreachable)))
             (call $ok)))

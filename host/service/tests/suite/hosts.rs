@@ -276,7 +276,8 @@ fn a_type_that_is_pushed_to_one_is_run_by_all() {
         for settings in [SILENT, TALKING] {
             let it = Together::start(2, settings).await;
             it.pass(Duration::from_secs(5)).await;
-            let push = it.host(0).types.push(guest::component(1), None);
+            let by = somebody();
+            let push = it.host(0).types.push(&by, guest::component(1), None);
             let pushed = still(push).await.unwrap();
             let type_id = TypeId::parse(guest::TYPE).unwrap();
             let id = key("t").id.to_string();
@@ -293,7 +294,9 @@ fn a_type_that_is_pushed_to_one_is_run_by_all() {
             let task = it.task(&id).await;
             assert_eq!(task.run.digest.as_ref(), Some(&pushed.digest));
             assert_eq!(task.run.host.as_deref(), Some("host-1"));
-            let view = still(it.host(1).types.get(&type_id)).await.unwrap();
+            let view = still(it.host(1).types.get(&somebody(), &type_id))
+                .await
+                .unwrap();
             assert_eq!(view.versions[0].state, ShownState::Active);
         }
     });
@@ -312,7 +315,9 @@ fn a_type_that_is_paused_on_one_is_claimed_by_none() {
         it.schedule(1, "t", COMPLETES).await;
         it.pass(Duration::from_secs(10)).await;
         assert_eq!(it.task("t").await.run.lease_number, 0, "nobody claims it");
-        still(it.host(1).types.resume(&type_id)).await.unwrap();
+        still(it.host(1).types.resume(&somebody(), &type_id))
+            .await
+            .unwrap();
         it.until_ended(&["t".to_owned()], MINUTE).await;
     });
 }

@@ -32,7 +32,11 @@ async fn service() -> (Service, Stores, Clock) {
 
 async fn push(service: &Service, version: u32, more: &str) {
     let component = of_type(TYPE, version, more);
-    service.types.push(component, None).await.unwrap();
+    service
+        .types
+        .push(&somebody(), component, None)
+        .await
+        .unwrap();
 }
 
 async fn schedule(service: &Service, id: &str, kind: u8) -> TaskView {

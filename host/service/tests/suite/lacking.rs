@@ -38,7 +38,11 @@ async fn a_run_that_never_gets_its_code_says_what_was_lacking() {
     let policy: Arc<dyn Policy> = Arc::new(NoCode);
     let stores = wrap(&in_memory(Limits::default(), clock.clone()), &policy);
     let service = Service::start(parts(&stores, &clock)).await.unwrap();
-    service.types.push(guest::component(0), None).await.unwrap();
+    service
+        .types
+        .push(&somebody(), guest::component(0), None)
+        .await
+        .unwrap();
     service.begin();
     let request = ScheduleRequest {
         type_id: TypeId::parse(guest::TYPE).unwrap(),

@@ -29,3 +29,8 @@ mod recordings;
 mod spoiled_recordings;
 mod together;
 mod hosts;
+mod population;
+mod recognition;
+mod rights;
+mod run_keys;
+mod rotation;

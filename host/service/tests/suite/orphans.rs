@@ -22,7 +22,11 @@ async fn service() -> (Service, Stores, Clock) {
     let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
     let stores = in_memory(Limits::default(), clock.clone());
     let service = Service::start(parts(&stores, &clock)).await.unwrap();
-    service.types.push(guest::component(0), None).await.unwrap();
+    service
+        .types
+        .push(&somebody(), guest::component(0), None)
+        .await
+        .unwrap();
     (service, stores, clock)
 }
 

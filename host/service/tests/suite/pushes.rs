@@ -50,7 +50,10 @@ async fn stores_with(versions: &[u32]) -> Stores {
     let stores = empty();
     let service = Service::start(parts(&stores, &clock())).await.unwrap();
     for version in versions {
-        let pushed = service.types.push(guest::component(*version), None).await;
+        let pushed = service
+            .types
+            .push(&somebody(), guest::component(*version), None)
+            .await;
         assert!(pushed.unwrap().created);
     }
     stores
@@ -58,7 +61,7 @@ async fn stores_with(versions: &[u32]) -> Stores {
 
 fn push(service: &Service, bytes: Arc<[u8]>) -> JoinHandle<Result<Pushed, ServiceError>> {
     let types = service.types.clone();
-    tokio::spawn(async move { types.push(bytes, None).await })
+    tokio::spawn(async move { types.push(&somebody(), bytes, None).await })
 }
 
 /// A service where `first` is held up on its way, `second` is taken in, and `first` goes on.
@@ -68,7 +71,7 @@ async fn overtaken(
 ) -> (Service, Result<Pushed, ServiceError>, Pushed) {
     overtaken_over(&empty(), first, |service| {
         let types = service.types.clone();
-        async move { types.push(second, None).await }
+        async move { types.push(&somebody(), second, None).await }
     })
     .await
 }
@@ -125,7 +128,7 @@ impl Policy for Breaks {
 /// The versions of the type with their states, newest first.
 async fn versions(service: &Service) -> Vec<(String, ShownState)> {
     let type_id = TypeId::parse(guest::TYPE).unwrap();
-    let view = service.types.get(&type_id).await.unwrap();
+    let view = service.types.get(&somebody(), &type_id).await.unwrap();
     let of_each = view.versions.into_iter();
     of_each.map(|each| (each.version, each.state)).collect()
 }
@@ -145,7 +148,11 @@ async fn one_that_never_says_what_it_is_holds_up_no_other() {
     let service = Service::start(parts).await.unwrap();
     let slow = push(&service, guest::never_described());
     hold.until_come(1).await;
-    let other = service.types.push(guest::component(0), None).await.unwrap();
+    let other = service
+        .types
+        .push(&somebody(), guest::component(0), None)
+        .await
+        .unwrap();
     assert!(!slow.is_finished(), "the other one has waited for it");
     assert_eq!(other.state, VersionState::Active);
 }
@@ -170,7 +177,11 @@ async fn the_one_that_came_later_stays_active() {
     ];
     assert_eq!(versions, expected);
     // One that comes after both is the active one.
-    let last = service.types.push(guest::component(3), None).await.unwrap();
+    let last = service
+        .types
+        .push(&somebody(), guest::component(3), None)
+        .await
+        .unwrap();
     assert_eq!(last.state, VersionState::Active);
 }
 
@@ -194,7 +205,7 @@ async fn a_label_that_was_taken_meanwhile_is_refused() {
         "{refusal}"
     );
     let former = TypeId::parse("former").unwrap();
-    assert!(service.types.get(&former).await.is_err());
+    assert!(service.types.get(&somebody(), &former).await.is_err());
 }
 
 #[tokio::test]
@@ -232,7 +243,11 @@ async fn an_approval_that_broke_off_is_done_again() {
         let stores = wrap(&empty(), &policy);
         let service = Service::start(parts(&stores, &clock())).await.unwrap();
         let component = guest::of_type(guest::TYPE, 1, more);
-        let waits = service.types.push(component, None).await.unwrap();
+        let waits = service
+            .types
+            .push(&somebody(), component, None)
+            .await
+            .unwrap();
         assert_eq!(waits.state, VersionState::PendingApproval);
         assert_eq!(waits.needs_approval, ["secret key"]);
         let by = somebody();
@@ -265,7 +280,7 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
             *breaks.0.lock().unwrap() = Some((call, fate));
             let error = service
                 .types
-                .push(component(version), None)
+                .push(&somebody(), component(version), None)
                 .await
                 .unwrap_err();
             assert!(
@@ -275,7 +290,11 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         };
         // The first of its type.
         broken(call, fate, 1).await;
-        let first = service.types.push(component(1), None).await.unwrap();
+        let first = service
+            .types
+            .push(&somebody(), component(1), None)
+            .await
+            .unwrap();
         assert_eq!((first.state, first.created), (VersionState::Active, false));
         assert_eq!(runs_on(&service, "first").await, first.digest);
         // The next one, which lies in a folder.
@@ -288,7 +307,11 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         assert_eq!(runs_on(&service, "second").await, second.digest);
         // The way back.
         broken("components.activate", Fate::DoneButFailed, 1).await;
-        let back = service.types.push(component(1), None).await.unwrap();
+        let back = service
+            .types
+            .push(&somebody(), component(1), None)
+            .await
+            .unwrap();
         assert_eq!(back.state, VersionState::Active);
         assert_eq!(runs_on(&service, "back").await, first.digest);
     }
@@ -307,7 +330,11 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
     assert_eq!(lies.state, VersionState::Retired);
     assert_ne!(runs_on(&service, "newer").await, lies.digest);
 
-    let back = service.types.push(Arc::clone(&older), None).await.unwrap();
+    let back = service
+        .types
+        .push(&somebody(), Arc::clone(&older), None)
+        .await
+        .unwrap();
     assert_eq!((back.state, back.created), (VersionState::Active, false));
     let changes = back.changes.join("; ");
     assert!(
@@ -316,7 +343,7 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
     );
     assert!(changes.contains("1.0.2 → 1.0.1"), "{changes}");
     assert_eq!(runs_on(&service, "older").await, back.digest);
-    let again = service.types.push(older, None).await.unwrap();
+    let again = service.types.push(&somebody(), older, None).await.unwrap();
     assert_eq!(
         (again.state, again.changes.len()),
         (VersionState::Active, 0)
@@ -335,7 +362,7 @@ async fn one_that_is_pushed_again_has_its_turn() {
     let stores = stores_with(&[1, 2]).await;
     let (service, back, new) = overtaken_over(&stores, guest::component(1), |service| {
         let types = service.types.clone();
-        async move { types.push(guest::component(3), None).await }
+        async move { types.push(&somebody(), guest::component(3), None).await }
     })
     .await;
     let back = back.unwrap();
@@ -348,7 +375,7 @@ async fn one_that_is_pushed_again_has_its_turn() {
     let stores = stores_with(&[1]).await;
     let (service, new, same) = overtaken_over(&stores, guest::component(2), |service| {
         let types = service.types.clone();
-        async move { types.push(guest::component(1), None).await }
+        async move { types.push(&somebody(), guest::component(1), None).await }
     })
     .await;
     assert_eq!(new.unwrap().state, VersionState::Retired);
@@ -374,9 +401,15 @@ async fn what_is_scheduled_while_its_last_version_is_deleted_waits_for_another_o
     let service = Service::start(parts_over(&stores, &hold)).await.unwrap();
     service.begin();
     let type_id = TypeId::parse(guest::TYPE).unwrap();
-    let active = service.types.get(&type_id).await.unwrap().active.unwrap();
+    let active = service
+        .types
+        .get(&somebody(), &type_id)
+        .await
+        .unwrap()
+        .active
+        .unwrap();
     let (types, of) = (service.types.clone(), type_id.clone());
-    let deletion = tokio::spawn(async move { types.delete(&of, &active).await });
+    let deletion = tokio::spawn(async move { types.delete(&somebody(), &of, &active).await });
     hold.until_come(1).await;
     let wish = Wish::Schedule(guest::COMPLETES);
     let accepted = Accepted::default();
@@ -394,7 +427,11 @@ async fn what_is_scheduled_while_its_last_version_is_deleted_waits_for_another_o
     let wish = Wish::Schedule(guest::COMPLETES);
     let refused = say(&service, &accepted, "later", wish).await.unwrap_err();
     assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));
-    service.types.push(guest::component(2), None).await.unwrap();
+    service
+        .types
+        .push(&somebody(), guest::component(2), None)
+        .await
+        .unwrap();
     let (by, key) = (somebody(), key("late"));
     let mut view = service.tasks.get(&by, &key).await.unwrap();
     while !view.status.is_terminal() {
@@ -412,9 +449,19 @@ async fn a_deletion_that_seemed_to_fail_leaves_nothing_that_can_be_scheduled() {
     let stores = wrap(&stores_with(&[1]).await, &policy);
     let service = Service::start(parts(&stores, &clock())).await.unwrap();
     let type_id = TypeId::parse(guest::TYPE).unwrap();
-    let active = service.types.get(&type_id).await.unwrap().active.unwrap();
+    let active = service
+        .types
+        .get(&somebody(), &type_id)
+        .await
+        .unwrap()
+        .active
+        .unwrap();
     *breaks.0.lock().unwrap() = Some(("components.delete", Fate::DoneButFailed));
-    service.types.delete(&type_id, &active).await.unwrap_err();
+    service
+        .types
+        .delete(&somebody(), &type_id, &active)
+        .await
+        .unwrap_err();
     let wish = Wish::Schedule(guest::COMPLETES);
     let refused = say(&service, &Accepted::default(), "t", wish).await;
     let refused = refused.unwrap_err();
@@ -455,13 +502,21 @@ async fn what_is_still_active_after_a_push_broke_off_is_not_forgotten() {
     let mut parts = parts(&wrap(&empty(), &policy), &clock());
     parts.settings.retired_versions_kept = 0;
     let service = Service::start(parts).await.unwrap();
-    let first = service.types.push(component(1), None).await.unwrap();
+    let first = service
+        .types
+        .push(&somebody(), component(1), None)
+        .await
+        .unwrap();
     // The store has made room for it, and the host has not heard of it.
     *breaks.0.lock().unwrap() = Some(("documents.take_label", Fate::Rejected));
-    service.types.push(component(2), None).await.unwrap_err();
+    service
+        .types
+        .push(&somebody(), component(2), None)
+        .await
+        .unwrap_err();
     let other = service
         .types
-        .push(guest::of_type("other", 0, ""), None)
+        .push(&somebody(), guest::of_type("other", 0, ""), None)
         .await;
     other.unwrap();
     let runs = tokio::time::timeout(PATIENCE, runs_on(&service, "t")).await;

@@ -41,7 +41,7 @@ async fn all_runs_of_a_host_leave_one_read_to_people() {
     let stores = wrap(&in_memory(Limits::default(), clock.clone()), &policy);
     let service = Service::start(parts(&stores, &clock)).await.unwrap();
     let reader = guest::of_type(guest::TYPE, 0, r#""stream":"required","#);
-    service.types.push(reader, None).await.unwrap();
+    service.types.push(&somebody(), reader, None).await.unwrap();
     let name = StreamName::parse(guest::STREAM).unwrap();
     let stream = StreamKey {
         space: space(),

@@ -78,7 +78,11 @@ impl Host {
         }];
         let service = Service::start(parts).await.unwrap();
         let component = guest::of_type(guest::TYPE, 0, r#""stream":"optional","#);
-        service.types.push(component, None).await.unwrap();
+        service
+            .types
+            .push(&somebody(), component, None)
+            .await
+            .unwrap();
         service.begin();
         Self {
             service,

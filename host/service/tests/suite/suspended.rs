@@ -47,7 +47,11 @@ impl Host {
         let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
         let stores = in_memory(Limits::default(), clock.clone());
         let service = Service::start(parts(&stores, &clock)).await.unwrap();
-        let pushed = service.types.push(guest::component(0), None).await.unwrap();
+        let pushed = service
+            .types
+            .push(&somebody(), guest::component(0), None)
+            .await
+            .unwrap();
         let host = Self {
             service,
             stores,

@@ -173,9 +173,13 @@ impl Together {
             accepted: Accepted::default(),
         };
         it.start_host(0).await;
-        still(it.host(0).types.push(guest::component(0), None))
-            .await
-            .unwrap();
+        still(
+            it.host(0)
+                .types
+                .push(&somebody(), guest::component(0), None),
+        )
+        .await
+        .unwrap();
         for host in 1..count {
             it.start_host(host).await;
         }

@@ -12,6 +12,7 @@ use taskhost_store::open::in_memory;
 
 use crate::bench::parts;
 use crate::guest;
+use crate::people::somebody;
 
 fn version(digit: char, uploaded_ms: i64, limits: &str) -> Version {
     Version {
@@ -40,12 +41,15 @@ async fn one_that_cannot_be_read_is_shown_with_its_trouble_and_hides_no_other() 
     }
     let service = Service::start(parts(&stores, &clock)).await.unwrap();
     let types = &service.types;
-    types.push(guest::component(0), None).await.unwrap();
-    let all = types.list().await.unwrap();
+    types
+        .push(&somebody(), guest::component(0), None)
+        .await
+        .unwrap();
+    let all = types.list(&somebody()).await.unwrap();
     let ids: Vec<_> = all.iter().map(|view| view.id.as_str()).collect();
     assert_eq!(ids, ["broken", guest::TYPE]);
     assert_eq!(all[1].versions[0].state, ShownState::Active);
-    let view = types.get(&active.type_id).await.unwrap();
+    let view = types.get(&somebody(), &active.type_id).await.unwrap();
     assert_eq!(view.active.as_ref(), Some(&active.digest));
     let [unreadable, readable] = &view.versions[..] else {
         panic!("{view:?}");
@@ -59,7 +63,10 @@ async fn one_that_cannot_be_read_is_shown_with_its_trouble_and_hides_no_other() 
         ("Says a", ShownState::Retired)
     );
     let digest = &active.digest;
-    types.delete(&active.type_id, digest).await.unwrap();
-    let left = types.get(&active.type_id).await.unwrap();
+    types
+        .delete(&somebody(), &active.type_id, digest)
+        .await
+        .unwrap();
+    let left = types.get(&somebody(), &active.type_id).await.unwrap();
     assert_eq!(left.versions.len(), 1);
 }

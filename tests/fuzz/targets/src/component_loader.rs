@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arbitrary::Unstructured;
 use taskhost_model::descriptor::Bounds;
+use taskhost_model::requester::Requester;
 use taskhost_service::error::ServiceError;
 use taskhost_service::types::{Pushed, TaskTypes};
 use taskhost_store::components::VersionState;
@@ -40,14 +41,19 @@ async fn uploaded(component: Arc<[u8]>) {
     let (stores, clock) = host::empty();
     let host = Host::start(stores, clock).await;
     let types = &host.service.types;
-    match types.push(Arc::clone(&component), None).await {
+    let by = Requester::single_user();
+    match types.push(&by, Arc::clone(&component), None).await {
         Ok(pushed) => accepted(types, &pushed, component).await,
         Err(ServiceError::InvalidComponent { mistakes }) => {
             assert!((1..=MISTAKES_MAX).contains(&mistakes.len()), "{mistakes:?}");
             mistakes
                 .iter()
                 .for_each(|mistake| explained::check(mistake));
-            assert_eq!(types.list().await.unwrap().len(), 0, "it changed something");
+            assert_eq!(
+                types.list(&by).await.unwrap().len(),
+                0,
+                "it changed something"
+            );
             assert!(host.stores.components.list().await.unwrap().is_empty());
         }
         Err(error) => panic!("the host's own fault: {error}"),
@@ -56,14 +62,15 @@ async fn uploaded(component: Arc<[u8]>) {
 }
 
 async fn accepted(types: &TaskTypes, pushed: &Pushed, component: Arc<[u8]>) {
+    let by = Requester::single_user();
     assert!(pushed.created && pushed.state == VersionState::Active);
     let sentences = pushed.changes.iter().chain(&pushed.warnings);
     sentences.for_each(|sentence| explained::check(sentence));
-    let view = types.get(&pushed.type_id).await.unwrap();
+    let view = types.get(&by, &pushed.type_id).await.unwrap();
     assert_eq!(view.active.as_ref(), Some(&pushed.digest));
     let bounds = Bounds::default();
     assert!((1..=bounds.memory_mib).contains(&view.limits.memory_mib));
-    let again = types.push(component, None).await.unwrap();
+    let again = types.push(&by, component, None).await.unwrap();
     assert_eq!((again.created, &again.digest), (false, &pushed.digest));
 }
 

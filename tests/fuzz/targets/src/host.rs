@@ -45,16 +45,19 @@ impl Host {
             clock: clock.clone(),
             settings,
             host: "host-1".to_owned(),
+            store: "embedded",
             connectors: Connectors::default(),
             network: Network::default(),
             script: None,
             host_key: Arc::new(taskhost_service::host_key::GivenKey([0; 32])),
+            key_ring: None,
             address: None,
             messenger: None,
         });
         let service = service.await.unwrap();
         let about = About {
             host: "host-1".to_owned(),
+            store: "embedded",
             started_at: clock.now(),
         };
         let params_bytes_max = Limits::default().params_bytes_max;

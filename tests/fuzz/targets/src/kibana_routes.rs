@@ -173,8 +173,13 @@ mod tests {
         host::block_on(async {
             let (stores, clock) = host::empty();
             let host = Host::start(stores, clock).await;
+            let by = taskhost_model::requester::Requester::single_user();
             for (version, component) in types() {
-                let pushed = host.service.types.push(Arc::clone(component), None).await;
+                let pushed = host
+                    .service
+                    .types
+                    .push(&by, Arc::clone(component), None)
+                    .await;
                 let pushed = pushed.unwrap();
                 assert_eq!(pushed.digest, version.digest);
                 assert_eq!(pushed.type_id, version.type_id);

@@ -1,0 +1,43 @@
+//! In whose name a run reads its stream. No identity, no run.
+
+use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::requester::{Credential, Requester};
+use taskhost_model::task::Task;
+
+use crate::core::Core;
+use crate::error::ServiceError;
+
+/// Whoever scheduled it, with the key that it holds; where it reads no stream, their name alone.
+///
+/// # Errors
+/// What the store says; within, why the run is to fail.
+pub(crate) async fn of_run(
+    core: &Core,
+    task: &Task,
+) -> Result<Result<Requester, TaskError>, ServiceError> {
+    let name = task.requested_by.clone();
+    let (Some(keys), Some(_)) = (&core.run_keys, &task.stream) else {
+        // In single-user mode everybody is the same person.
+        return Ok(Ok(Requester {
+            name,
+            ..Requester::single_user()
+        }));
+    };
+    let opened = match task.run.key {
+        Some(key) => keys.opened(key).await?,
+        None => Err("it was scheduled without a key".to_owned()),
+    };
+    Ok(match opened {
+        Ok(own) => Ok(Requester {
+            name,
+            credential: Credential::Own(own),
+        }),
+        Err(why) => {
+            let message = format!(
+                "the run reads its stream in the name of whoever scheduled it, and cannot: {why}. \
+                 Schedule the task again"
+            );
+            Err(TaskError::of(ErrorKind::Identity, message))
+        }
+    })
+}

@@ -1,0 +1,511 @@
+//! What people who differ are answered by each verb: a task that somebody may not see is one that
+//! is not there.
+
+use std::time::Duration;
+
+use taskhost_model::ids::{DocumentId, Label, Space, TypeId};
+use taskhost_model::query::Query;
+use taskhost_model::requester::Requester;
+use taskhost_model::status::Status;
+use taskhost_model::time::Timestamp;
+use taskhost_service::ChangeKind;
+use taskhost_service::error::ServiceError;
+use taskhost_store::documents::Scope;
+use taskhost_store::event::WriteCondition;
+use taskhost_store::streams::StreamSettings;
+use taskhost_store::tasks::ListRequest;
+
+use crate::guest::{self, COMPLETES, READS, WAITS};
+use crate::people::{key, space};
+use crate::population::{Population, in_space, request};
+
+/// What an answer was, in one word.
+fn word<T>(answer: Result<T, ServiceError>, say: impl Fn(T) -> &'static str) -> &'static str {
+    match answer {
+        Ok(answer) => say(answer),
+        Err(ServiceError::Forbidden { .. }) => "forbidden",
+        Err(ServiceError::NotFound { .. }) => "not found",
+        Err(ServiceError::UnknownStream { .. }) => "unknown stream",
+        Err(ServiceError::IdNotAvailable { reason }) if reason == "choose another one" => "taken",
+        Err(ServiceError::NotCompleted {
+            status: Status::NotStarted,
+        }) => "nothing to acknowledge",
+        Err(ServiceError::VersionMismatch) => "another version",
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Each verb, by somebody, on the task `t` of the stream.
+async fn answers(it: &Population, by: &Requester) -> Vec<(&'static str, &'static str)> {
+    let service = &it.service;
+    let (tasks, t) = (&service.tasks, key("t"));
+    let run = it.task("t").await.run.id;
+    let status = |status: Status| match status {
+        Status::NotStarted => "nothing",
+        _ => "seen",
+    };
+    let mut wish = ListRequest::all(space());
+    wish.stream = it.stream(guest::STREAM).name.clone().into();
+    let (stream, query) = (
+        it.stream(guest::STREAM),
+        Query::range(Timestamp::from_ms(0), Timestamp::from_ms(9)),
+    );
+    let stale = Some(1);
+    let reads = request(READS, Some(guest::STREAM));
+    let mut absent = reads.clone();
+    absent.condition = Some(WriteCondition::Absent);
+    vec![
+        (
+            "get",
+            word(tasks.get(by, &t).await, |view| status(view.status)),
+        ),
+        (
+            "wait",
+            word(tasks.wait(by, &t, 7, Duration::ZERO).await, |view| {
+                status(view.unwrap().status)
+            }),
+        ),
+        ("log", word(tasks.log(by, &t, run).await, |_| "seen")),
+        (
+            "list",
+            word(tasks.list(by, wish).await, |page| {
+                if page.tasks.is_empty() {
+                    "nothing"
+                } else {
+                    "seen"
+                }
+            }),
+        ),
+        (
+            "recording",
+            word(tasks.recording(by, &t, None).await, |_| "seen"),
+        ),
+        // No task has this version: whoever sees it is told so, whatever they want.
+        (
+            "cancel",
+            word(tasks.cancel(by, &t, None, stale).await, |_| "done"),
+        ),
+        (
+            "cancel at all",
+            word(tasks.cancel(by, &t, None, None).await, |view| {
+                status(view.status)
+            }),
+        ),
+        (
+            "delete",
+            word(tasks.delete(by, &t, stale).await, |()| "done"),
+        ),
+        (
+            "delete at all",
+            match by.name.as_str() {
+                // Whoever may would leave nothing for the others.
+                "ann" | "ben" | "adm" => "not tried",
+                _ => word(tasks.delete(by, &t, None).await, |()| "done"),
+            },
+        ),
+        (
+            "acknowledge",
+            word(tasks.acknowledge(by, &t, stale).await, |_| "done"),
+        ),
+        (
+            "schedule",
+            word(tasks.schedule(by, t.clone(), absent).await, |_| "done"),
+        ),
+        (
+            "schedule without a stream",
+            match by.name.as_str() {
+                "ann" | "ben" | "adm" => "not tried",
+                _ => word(
+                    tasks
+                        .schedule(by, t.clone(), request(COMPLETES, None))
+                        .await,
+                    |_| "done",
+                ),
+            },
+        ),
+        (
+            "stream",
+            word(service.streams.get(by, &stream).await, |_| "seen"),
+        ),
+        (
+            "streams",
+            word(service.streams.list(by, &space()).await, |all| {
+                if all.is_empty() { "nothing" } else { "seen" }
+            }),
+        ),
+        (
+            "count",
+            word(service.streams.count(by, &stream, &query).await, |_| "seen"),
+        ),
+        (
+            "sample",
+            word(
+                service.streams.sample(by, &stream, &query).await,
+                |_| "seen",
+            ),
+        ),
+        (
+            "ingest",
+            word(service.streams.ingest(by, &stream, "{}").await, |_| "done"),
+        ),
+        (
+            "put stream",
+            word(
+                service
+                    .streams
+                    .put(by, &stream, &StreamSettings::default())
+                    .await,
+                |_| "done",
+            ),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn each_verb_answers_each_of_them_as_they_may() {
+    let it = Population::start().await;
+    it.service.begin();
+    it.schedule(&it.who("ann"), "t", READS, Some(guest::STREAM))
+        .await
+        .unwrap();
+    assert_eq!(it.ended("t").await.status, Status::Completed);
+    let names = ["ann", "ben", "vic", "eve", "zoe", "far", "adm"];
+    let mut table = Vec::new();
+    for name in names {
+        table.push(answers(&it, &it.who(name)).await);
+    }
+    let (seen, none) = ("seen", "nothing");
+    let (nf, forb, us, av) = (
+        "not found",
+        "forbidden",
+        "unknown stream",
+        "another version",
+    );
+    let (nt, na) = ("not tried", "nothing to acknowledge");
+    #[rustfmt::skip]
+    let expected = [
+        //                              ann     ben     vic     eve      zoe     far     adm
+        ("get",                       [seen,   seen,   seen,   none,    none,   none,   seen]),
+        ("wait",                      [seen,   seen,   seen,   none,    none,   none,   seen]),
+        ("log",                       [seen,   seen,   seen,   nf,      nf,     nf,     seen]),
+        ("list",                      [seen,   seen,   seen,   none,    none,   none,   seen]),
+        ("recording",                 [nf,     nf,     nf,     nf,      nf,     nf,     nf]),
+        ("cancel",                    [av,     av,     forb,   av,      av,     av,     av]),
+        ("cancel at all",             [seen,   seen,   forb,   none,    none,   none,   seen]),
+        ("delete",                    [av,     av,     forb,   av,      av,     av,     av]),
+        ("delete at all",             [nt,     nt,     forb,   nf,      nf,     nf,     nt]),
+        ("acknowledge",               [av,     av,     forb,   na,      na,     na,     av]),
+        ("schedule",                  [av,     av,     forb,   us,      forb,   forb,   av]),
+        ("schedule without a stream", [nt,     nt,     forb,   "taken", forb,   forb,   nt]),
+        ("stream",                    [seen,   seen,   seen,   us,      us,     us,     seen]),
+        ("streams",                   [seen,   seen,   seen,   none,    none,   none,   seen]),
+        ("count",                     [seen,   seen,   seen,   us,      us,     us,     seen]),
+        ("sample",                    [seen,   seen,   seen,   us,      us,     us,     seen]),
+        ("ingest",                    ["done", "done", forb,   us,      forb,   forb,   "done"]),
+        ("put stream",                ["done", "done", forb,   us,      forb,   forb,   "done"]),
+    ];
+    for (row, (verb, words)) in expected.iter().enumerate() {
+        let answered: Vec<_> = table.iter().map(|column| column[row]).collect();
+        let expected: Vec<_> = words.iter().map(|word| (*verb, *word)).collect();
+        assert_eq!(answered, expected, "{names:?}");
+    }
+    assert_eq!(
+        it.task("t").await.status,
+        Status::Completed,
+        "nobody changed it"
+    );
+}
+
+/// What is answered of a task that is there and not seen is what is answered of none.
+#[tokio::test]
+async fn what_is_hidden_looks_like_what_is_absent() {
+    let it = Population::start().await;
+    it.schedule(&it.who("ann"), "t", WAITS, Some(guest::STREAM))
+        .await
+        .unwrap();
+    let tasks = &it.service.tasks;
+    for name in ["eve", "zoe", "far"] {
+        let by = it.who(name);
+        for version in [None, Some(0), Some(1), Some(it.task("t").await.version)] {
+            let mut both = Vec::new();
+            for id in ["t", "none"] {
+                let id = key(id);
+                both.push([
+                    format!(
+                        "{:?}",
+                        tasks
+                            .cancel(&by, &id, None, version)
+                            .await
+                            .map(|it| it.status)
+                    ),
+                    format!("{:?}", tasks.delete(&by, &id, version).await).replace("none", "t"),
+                    format!(
+                        "{:?}",
+                        tasks
+                            .acknowledge(&by, &id, version)
+                            .await
+                            .map(|it| it.status)
+                    ),
+                ]);
+            }
+            assert_eq!(both[0], both[1], "{name} {version:?}");
+        }
+    }
+    assert!(it.task("t").await.cancel_is_unasked(), "nobody stopped it");
+}
+
+trait Unasked {
+    fn cancel_is_unasked(&self) -> bool;
+}
+
+impl Unasked for taskhost_model::task::Task {
+    fn cancel_is_unasked(&self) -> bool {
+        self.status == Status::InProgress && self.run.cancel_requested_at.is_none()
+    }
+}
+
+#[tokio::test]
+async fn task_types_are_managed_by_admins_alone() {
+    let it = Population::start().await;
+    let (types, type_id) = (&it.service.types, TypeId::parse(guest::TYPE).unwrap());
+    let component = guest::of_type(guest::TYPE, 1, r#""stream":"optional","#);
+    for name in ["ann", "vic", "zoe", "far"] {
+        let by = it.who(name);
+        let digest = taskhost_service::types::digest_of(&component);
+        let push = types.push(&by, component.clone(), None).await;
+        assert_eq!(word(push, |_| "done"), "forbidden", "{name}");
+        for answer in [
+            types.approve(&by, &type_id, &digest).await.map(drop),
+            types.activate(&by, &type_id, &digest).await.map(drop),
+            types.delete(&by, &type_id, &digest).await,
+            types.bytes(&by, &type_id, &digest).await.map(drop),
+            types.pause(&by, &type_id, None).await.map(drop),
+            types.resume(&by, &type_id).await.map(drop),
+            it.service.may_know_all(&by).await,
+        ] {
+            assert_eq!(word(answer, |()| "done"), "forbidden", "{name}");
+        }
+        let view = types.get(&by, &type_id).await.unwrap();
+        assert_eq!(
+            (view.unfinished, view.versions[0].runs_pinned),
+            (None, None),
+            "{name}"
+        );
+        assert!(types.rejected_for(&by).await.unwrap().is_empty());
+    }
+    let admin = it.who("adm");
+    it.service.may_know_all(&admin).await.unwrap();
+    types.push(&admin, component, None).await.unwrap();
+    let view = types.get(&admin, &type_id).await.unwrap();
+    assert_eq!(
+        (view.unfinished, view.versions[0].runs_pinned),
+        (Some(0), Some(0))
+    );
+}
+
+/// A page is as long as if there were nothing else, and no cursor is made of what is hidden.
+#[tokio::test]
+async fn a_list_tells_nothing_of_what_it_leaves_out() {
+    let it = Population::start().await;
+    let (ann, eve) = (it.who("ann"), it.who("eve"));
+    let mut plain = Vec::new();
+    for number in 0..30 {
+        it.clock.advance(Duration::from_millis(1));
+        let is_hidden = number % 3 != 0 || number > 24;
+        let stream = is_hidden.then_some(guest::STREAM);
+        let id = format!("t{number}");
+        it.schedule(&ann, &id, WAITS, stream).await.unwrap();
+        if !is_hidden {
+            plain.insert(0, id);
+        }
+    }
+    let tasks = &it.service.tasks;
+    for limit in [1, 2, 4, 8, 9, 10, 1_000] {
+        let mut request = ListRequest::all(space());
+        request.limit = limit;
+        let mut found = Vec::new();
+        loop {
+            let page = tasks.list(&eve, request.clone()).await.unwrap();
+            let ids: Vec<_> = page.tasks.iter().map(|task| task.id.to_string()).collect();
+            let left = plain.len() - found.len();
+            assert_eq!(ids.len(), limit.min(left), "{limit}");
+            assert_eq!(page.next.is_some(), left > limit, "{limit}");
+            found.extend(ids);
+            // The time in a cursor is that of a task that is shown.
+            if let (Some(cursor), Some(last)) = (&page.next, page.tasks.last()) {
+                let at = format!("{:x}", last.created_at.as_ms());
+                assert!(cursor.contains(&at), "{cursor} {at}");
+            }
+            request.cursor = page.next;
+            if request.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, plain, "{limit}");
+    }
+    let of_nobody = tasks
+        .list(&it.who("zoe"), ListRequest::all(space()))
+        .await
+        .unwrap();
+    assert!(of_nobody.tasks.is_empty() && of_nobody.next.is_none());
+    // Another space is another matter.
+    let far = ListRequest::all(Space::parse("far").unwrap());
+    assert!(
+        tasks
+            .list(&it.who("far"), far.clone())
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
+    let there = in_space("far", "t");
+    tasks
+        .schedule(&it.who("far"), there, request(WAITS, None))
+        .await
+        .unwrap();
+    assert_eq!(
+        tasks
+            .list(&it.who("far"), far.clone())
+            .await
+            .unwrap()
+            .tasks
+            .len(),
+        1
+    );
+    assert!(tasks.list(&ann, far).await.unwrap().tasks.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_of_what_they_see_and_that_it_is_gone() {
+    let it = Population::start().await;
+    let (ann, eve, tasks) = (it.who("ann"), it.who("eve"), &it.service.tasks);
+    let mut watch = tasks.watch(&eve, &key("t")).await.unwrap();
+    // Hidden, then shown, then hidden again.
+    it.schedule(&ann, "t", WAITS, Some(guest::STREAM))
+        .await
+        .unwrap();
+    tasks.cancel(&ann, &key("t"), None, None).await.unwrap();
+    it.schedule(&ann, "t", WAITS, None).await.unwrap();
+    let shown = watch.next().await.unwrap();
+    assert!(matches!(shown.kind, ChangeKind::Status) && shown.task.stream.is_none());
+    assert_eq!(shown.task.status, Status::InProgress);
+    tasks.cancel(&ann, &key("t"), None, None).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().task.status, Status::Canceled);
+    it.schedule(&ann, "t", WAITS, Some(guest::STREAM))
+        .await
+        .unwrap();
+    let gone = watch.next().await.unwrap();
+    assert!(matches!(gone.kind, ChangeKind::Deleted) && gone.task.stream.is_none());
+    tasks.delete(&ann, &key("t"), None).await.unwrap();
+    it.schedule(&ann, "t", WAITS, None).await.unwrap();
+    let again = watch.next().await.unwrap();
+    assert!(matches!(again.kind, ChangeKind::Status) && again.task.deleted_at.is_none());
+}
+
+/// A task is replaced between being looked at and being changed: what is there then counts.
+#[tokio::test]
+async fn an_id_changes_hands_only_as_far_as_it_is_seen() {
+    let it = Population::start().await;
+    let (ann, eve, tasks) = (it.who("ann"), it.who("eve"), &it.service.tasks);
+    // A finished task on a stream that she may not read is not hers to replace.
+    it.schedule(&ann, "t", WAITS, Some(guest::STREAM))
+        .await
+        .unwrap();
+    tasks.cancel(&ann, &key("t"), None, None).await.unwrap();
+    let taken = tasks.schedule(&eve, key("t"), request(WAITS, None)).await;
+    assert_eq!(word(taken, |_| "done"), "taken");
+    // One without a stream is everybody's who operates the space.
+    it.schedule(&ann, "u", WAITS, None).await.unwrap();
+    tasks.cancel(&ann, &key("u"), None, None).await.unwrap();
+    it.schedule(&eve, "u", WAITS, None).await.unwrap();
+    assert_eq!(it.task("u").await.requested_by, "eve");
+    // On a stream that she may not read she schedules nothing, there or not.
+    for stream in [guest::STREAM, "nowhere"] {
+        let refused = tasks
+            .schedule(&eve, key("v"), request(WAITS, Some(stream)))
+            .await;
+        assert_eq!(word(refused, |_| "done"), "unknown stream");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_hidden_tasks_hold_is_a_turn_to_wait_for() {
+    let it = Population::start().await;
+    let more = r#""stream":"optional","concurrency":{"max":1},"#;
+    let component = guest::of_type("keyed", 0, more);
+    it.service
+        .types
+        .push(&it.who("adm"), component, None)
+        .await
+        .unwrap();
+    it.service.begin();
+    let keyed = |stream: Option<&str>| {
+        let mut keyed = request(WAITS, stream);
+        keyed.type_id = TypeId::parse("keyed").unwrap();
+        keyed
+    };
+    let (ann, eve, tasks) = (it.who("ann"), it.who("eve"), &it.service.tasks);
+    tasks
+        .schedule(&ann, key("secret"), keyed(Some(guest::STREAM)))
+        .await
+        .unwrap();
+    it.at_work("secret").await;
+    tasks
+        .schedule(&ann, key("waits"), keyed(None))
+        .await
+        .unwrap();
+    let of = async |by: &Requester| {
+        let view = tasks.get(by, &key("waits")).await.unwrap();
+        let task = view.task.unwrap();
+        let each = tasks.each_waiting_for(by, &[task]).await.unwrap();
+        assert_eq!(each[0], view.waiting_for);
+        view.waiting_for
+    };
+    assert!(of(&ann).await.unwrap().contains("1 of the tasks"));
+    assert_eq!(of(&eve).await.as_deref(), Some("its turn"));
+    tasks
+        .cancel(&ann, &key("secret"), None, None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn collections_of_a_stream_are_for_those_who_read_it() {
+    let it = Population::start().await;
+    let label = Label::parse("findings").unwrap();
+    let type_id = TypeId::parse(guest::TYPE).unwrap();
+    let documents = &it.stores[0].documents;
+    documents.take_label(&label, &type_id).await.unwrap();
+    let scope = Scope {
+        space: space(),
+        stream: Some(it.stream(guest::STREAM).name),
+        label,
+    };
+    let writer = taskhost_store::documents::Writer::Person("ann".to_owned());
+    let id = DocumentId::parse("one").unwrap();
+    let change = taskhost_store::documents::Change::Put {
+        id: id.clone(),
+        body: "{}".into(),
+        if_version: None,
+    };
+    documents
+        .apply(&scope, &writer, vec![change])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    for (name, sees) in [
+        ("ann", true),
+        ("vic", true),
+        ("eve", false),
+        ("zoe", false),
+        ("far", false),
+    ] {
+        let by = it.who(name);
+        let collections = &it.service.collections;
+        let page = collections.list(&by, &scope, None, None, 10).await.unwrap();
+        assert_eq!(page.documents.len(), usize::from(sees), "{name}");
+        let one = collections.get(&by, &scope, &id).await;
+        assert_eq!(one.is_ok(), sees, "{name}");
+    }
+}
