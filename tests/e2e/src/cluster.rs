@@ -156,7 +156,7 @@ impl Caller {
     pub async fn ask(
         &self,
         method: Method,
-        path: &str,
+        path: String,
         body: Option<&Value>,
         within: Duration,
     ) -> Option<Answer> {

@@ -27,6 +27,9 @@ const STEPS: [(Trigger, bool); 8] = [
 /// So often the version of one run changes at most by what hosts do: lost hosts and attempts.
 const STEPS_MAX: u8 = 10;
 
+/// A history that takes more is one of too many calls at once.
+const TRIED_MAX: usize = 3_000_000;
+
 /// A call of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
@@ -82,6 +85,14 @@ pub struct Call {
 }
 
 impl Call {
+    /// The version of the document that it was shown.
+    fn shows(&self) -> Option<u64> {
+        match self.said {
+            Said::Seen(seen) => Some(seen.version).filter(|version| *version > 0),
+            _ => None,
+        }
+    }
+
     /// From when on it has taken effect for sure.
     fn ended(&self) -> u64 {
         match self.said {
@@ -110,6 +121,14 @@ impl Version {
     fn hidden(self) -> Self {
         match self.next() {
             Self::Is(version) | Self::Above(version) => Self::Above(version),
+        }
+    }
+
+    /// Whether it may be this one later: versions only grow.
+    fn becomes(self, seen: u64) -> bool {
+        match self {
+            Self::Is(version) => version <= seen,
+            Self::Above(version) => version < seen,
         }
     }
 
@@ -227,7 +246,7 @@ impl State {
 /// Whether the answers to these calls for one task, which did not exist before, can be explained.
 ///
 /// # Errors
-/// How far they can be, and what comes then.
+/// How far they can be, and what comes then; or that there is too much to try.
 pub fn explain(calls: &[Call]) -> Result<(), String> {
     // An unanswered read tells nothing.
     let told = |call: &&Call| call.wish != Wish::Get || call.said != Said::Unknown;
@@ -251,18 +270,33 @@ pub fn explain(calls: &[Call]) -> Result<(), String> {
         if count >= furthest.0 {
             furthest = (count, next.clone(), state);
         }
-        let states = state.by_hosts();
+        let mut states = state.by_hosts();
+        let mut shown: Vec<(u64, usize)> = left()
+            .filter_map(|n| Some((calls[n].shows()?, n)))
+            .collect();
+        shown.sort_unstable();
+        states.retain(|state| {
+            shown
+                .first()
+                .is_none_or(|(version, _)| state.version.becomes(*version))
+        });
         // What is tried last here is looked at first: the call that was answered first, with as
         // few steps of hosts as it takes.
         let mut next: Vec<usize> = next;
         next.sort_by_key(|n| std::cmp::Reverse(calls[*n].ended()));
         for n in next {
+            // Whatever comes first, the others are to be shown their version then.
+            let others = shown.iter().find(|(_, other)| *other != n);
+            let fits = |state: &State| others.is_none_or(|(seen, _)| state.version.becomes(*seen));
             for state in states.iter().rev() {
-                if let Some(after) = state.after(&calls[n]) {
+                if let Some(after) = state.after(&calls[n]).filter(fits) {
                     let mut done = done.clone();
                     done[n / 64] |= 1 << (n % 64);
                     if known.insert((done.clone(), after)) {
                         open.push((done, after));
+                    }
+                    if known.len() > TRIED_MAX {
+                        return Err("too much would have to be tried".to_owned());
                     }
                 }
             }

@@ -236,15 +236,16 @@ fn of_one_document(random: &mut StdRng, count: usize) -> Vec<Call> {
 fn whatever_one_document_answers_is_explained_and_a_wrong_answer_is_not() {
     let mut random = StdRng::seed_from_u64(7);
     let mut refused = 0;
-    for _ in 0..200 {
+    for _ in 0..50 {
         let mut calls = of_one_document(&mut random, 60);
         explain(&calls).unwrap();
         let n = random.random_range(0..calls.len());
         if let Said::Seen(it) = &mut calls[n].said {
             it.version += 1;
-            refused += usize::from(explain(&calls).is_err());
+            let told = explain(&calls);
+            refused += usize::from(told.is_err_and(|why| why.contains("can be explained")));
         }
     }
     // Another version is nearly always seen by somebody else, too.
-    assert!(refused > 40, "{refused}");
+    assert!(refused > 10, "{refused}");
 }

@@ -15,7 +15,6 @@ use taskhost_e2e::places;
 use taskhost_e2e::plain_server::{Server, answer};
 use taskhost_e2e::tasks::task;
 
-
 const ALLOWED: &str = "[[allow]]\nrecord = true\n";
 
 async fn host_with(components: &[&str]) -> (Home, Host) {

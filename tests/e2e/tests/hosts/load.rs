@@ -100,7 +100,7 @@ impl Account {
             };
             let id = format!("{name}-{n}");
             let body = self.wanted(&id, n);
-            let asked = caller.ask(Method::PUT, &task(&id), Some(&body), ANSWER_WITHIN);
+            let asked = caller.ask(Method::PUT, task(&id), Some(&body), ANSWER_WITHIN);
             match asked.await {
                 Some(answer) if answer.status == 201 => {
                     let mut accepted = self.accepted.lock().unwrap();
@@ -123,7 +123,7 @@ impl Account {
                 continue;
             };
             let path = format!("{}?wait=1s&since={since}", task(id));
-            let asked = caller.ask(Method::GET, &path, None, ANSWER_WITHIN).await;
+            let asked = caller.ask(Method::GET, path, None, ANSWER_WITHIN).await;
             let Some(answer) = asked.filter(|answer| answer.status == 200) else {
                 continue;
             };

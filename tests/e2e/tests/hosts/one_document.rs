@@ -53,7 +53,7 @@ impl History {
         let body = json!({"type": "sleeper", "params": {"ms": params_ms}});
         let body = (wish == Wish::Schedule).then_some(&body);
         let begun = self.now();
-        let answer = caller.ask(method, &path, body, ANSWER_WITHIN).await;
+        let answer = caller.ask(method, path, body, ANSWER_WITHIN).await;
         let call = Call {
             begun,
             ended: self.now(),

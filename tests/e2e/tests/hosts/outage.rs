@@ -56,12 +56,12 @@ async fn one(callers: Arc<Vec<Caller>>, tally: Arc<Tally>, n: usize) -> Option<S
     };
     let body = json!({"type": "hello", "params": {"name": id}});
     let caller = &callers[n % callers.len()];
-    let asked = caller.ask(Method::PUT, &task(&id), Some(&body), ANSWER_WITHIN);
+    let asked = caller.ask(Method::PUT, task(&id), Some(&body), ANSWER_WITHIN);
     let answer = asked.await.filter(|answer| answer.status < 500)?;
     let mut seen = answer.expect(201);
     while !TERMINAL.contains(&seen["status"].as_str().unwrap()) {
         let path = format!("{}?wait=5s&since={}", task(&id), seen["revision"]);
-        let asked = caller.ask(Method::GET, &path, None, ANSWER_WITHIN);
+        let asked = caller.ask(Method::GET, path, None, ANSWER_WITHIN);
         if let Some(answer) = asked.await.filter(|answer| answer.status == 200) {
             seen = answer.json();
             assert_ne!(seen["status"], "not_started", "{id} was accepted");
