@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
@@ -124,8 +122,7 @@ impl Cluster {
 
 /// Requests as the superuser.
 fn client_of(server: &Elasticsearch) -> reqwest::Client {
-    let both = STANDARD.encode(format!("{}:{}", server.username, server.password));
-    let mut basic = HeaderValue::try_from(format!("Basic {both}")).unwrap();
+    let mut basic = HeaderValue::try_from(server.authorization()).unwrap();
     basic.set_sensitive(true);
     let headers = HeaderMap::from_iter([(AUTHORIZATION, basic)]);
     let client = reqwest::Client::builder()

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, RequestBuilder};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -45,10 +47,17 @@ impl Elasticsearch {
         })
     }
 
+    /// The superuser, as the value of the header `Authorization`.
+    #[must_use]
+    pub fn authorization(&self) -> String {
+        let both = format!("{}:{}", self.username, self.password);
+        format!("Basic {}", STANDARD.encode(both))
+    }
+
     /// A request of the superuser; `path` begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        request.basic_auth(&self.username, Some(&self.password))
+        request.header("authorization", self.authorization())
     }
 
     /// Sends a request that has to be answered.
