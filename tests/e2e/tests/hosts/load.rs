@@ -20,6 +20,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Kinds of tasks, in turn.
 const KINDS: usize = 5;
+/// One of so many is followed by whoever scheduled it.
+const FOLLOWED: usize = 8;
 
 /// What clients were told.
 pub(crate) struct Account {
@@ -53,7 +55,7 @@ impl Account {
              {{ origin = \"{origin}\", methods = [\"GET\", \"POST\"] }},\n\
              {{ origin = \"http://127.0.0.1:10002\", methods = [\"GET\", \"POST\"] }},\n\
              {{ origin = \"http://10.0.0.1\" }}]\n\
-             [secrets.key]\nenv = \"HOME\"\norigins = [\"{origin}\"]\n\
+             [secrets.key]\nenv = \"XDG_CACHE_HOME\"\norigins = [\"{origin}\"]\n\
              [outbound]\nopen_networks = [\"127.0.0.0/8\"]\n"
         );
         let origins = [("http://127.0.0.1:10001", origin.as_str())];
@@ -86,7 +88,7 @@ impl Account {
         self.accepted.lock().unwrap().len()
     }
 
-    /// Schedules tasks over whichever host is there, and follows every second one to its end.
+    /// Schedules tasks over whichever host is there, and follows some of them to their end.
     pub(crate) async fn client(&self, callers: &Callers, name: &str) {
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -109,7 +111,7 @@ impl Account {
                 Some(answer) if answer.status < 500 => panic!("{answer:?}"),
                 _ => self.unsure.lock().unwrap().push(id.clone()),
             }
-            if n.is_multiple_of(2) {
+            if n.is_multiple_of(FOLLOWED) {
                 self.follow(callers, &id, n).await;
             }
         }
