@@ -4,11 +4,17 @@
 #
 #   examples/demo.sh           ends when it is done
 #   examples/demo.sh --keep    leaves the host running until Ctrl-C
+#   examples/demo.sh --elasticsearch
+#                              the same on a real Elasticsearch, which it gets and starts (needs
+#                              Java and Maven): two hosts, and a user who may read one index
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 "$top/examples/build.sh"
 cd "$top"
+if [ "${1:-}" = --elasticsearch ]; then
+    exec tests/elasticsearch/with.sh examples/demo-elasticsearch.sh
+fi
 profile=${TASKHOST_PROFILE:-release}
 exec "target/${profile/#dev/debug}/taskhost" demo \
     --data-file examples/data/stream.ndjson --task-types target/task-types "$@"

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::wire::Wire;
+use crate::wire::{Door, Wire};
 
 /// Tasks in flight.
 pub const IN_FLIGHT: usize = 64;
@@ -16,13 +16,21 @@ const BODY: &str = r#"{"type":"hello","params":{"name":"you"}}"#;
 /// # Panics
 /// When one of them does not complete.
 pub async fn round(url: &str, prefix: &str, tasks: usize) -> Vec<Duration> {
+    round_over(&[Door::open(url)], prefix, tasks).await
+}
+
+/// The same, spread over several hosts.
+///
+/// # Panics
+/// When one of them does not complete.
+pub async fn round_over(doors: &[Door], prefix: &str, tasks: usize) -> Vec<Duration> {
     let prefix = prefix.to_owned();
     let task = async move |wire: &mut Wire, n: usize| {
         let id = format!("{prefix}-{n}");
         let revision = wire.schedule(&id, BODY).await;
         wire.until(&id, "completed", revision).await;
     };
-    in_flight(url, tasks, task).await
+    in_flight(doors, tasks, task).await
 }
 
 /// Asks so often for what costs the host nothing but the request itself; how long each took. What
@@ -34,11 +42,11 @@ pub async fn bare_requests(url: &str, requests: usize) -> Vec<Duration> {
     let request = async |wire: &mut Wire, _| {
         assert_eq!(wire.send("GET", "/livez", "").await.status, 200);
     };
-    in_flight(url, requests, request).await
+    in_flight(&[Door::open(url)], requests, request).await
 }
 
 async fn in_flight(
-    url: &str,
+    doors: &[Door],
     count: usize,
     one: impl AsyncFn(&mut Wire, usize) + 'static,
 ) -> Vec<Duration> {
@@ -61,8 +69,8 @@ async fn in_flight(
     };
     let here = tokio::task::LocalSet::new();
     let mut clients = Vec::new();
-    for _ in 0..IN_FLIGHT {
-        let wire = Wire::connect(url).await;
+    for n in 0..IN_FLIGHT {
+        let wire = Wire::through(&doors[n % doors.len()]).await;
         clients.push(here.spawn_local(client(wire)));
     }
     here.await;

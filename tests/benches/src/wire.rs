@@ -4,11 +4,32 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// Where a host is, and who comes.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// `http://ADDRESS`
+    pub url: String,
+    /// The value of the header, where the host asks who it is.
+    pub authorization: Option<String>,
+}
+
+impl Door {
+    /// Of a host that asks nobody.
+    #[must_use]
+    pub fn open(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            authorization: None,
+        }
+    }
+}
+
 /// A connection to a host.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
-    host: String,
+    /// What every request's head has.
+    head: String,
     request: Vec<u8>,
     answer: Vec<u8>,
 }
@@ -28,12 +49,24 @@ impl Wire {
     /// # Panics
     /// When there is nobody.
     pub async fn connect(url: &str) -> Self {
-        let host = url.strip_prefix("http://").expect("an address").to_owned();
-        let stream = TcpStream::connect(&host).await.expect("a connection");
+        Self::through(&Door::open(url)).await
+    }
+
+    /// The same, as somebody.
+    ///
+    /// # Panics
+    /// When there is nobody.
+    pub async fn through(door: &Door) -> Self {
+        let host = door.url.strip_prefix("http://").expect("an address");
+        let stream = TcpStream::connect(host).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
+        let mut head = format!("host: {host}\r\n");
+        if let Some(authorization) = &door.authorization {
+            head.push_str(&format!("authorization: {authorization}\r\n"));
+        }
         Self {
             stream,
-            host,
+            head,
             request: Vec::new(),
             answer: Vec::with_capacity(4096),
         }
@@ -45,9 +78,9 @@ impl Wire {
     /// When the connection breaks.
     pub async fn send(&mut self, method: &str, path: &str, json: &str) -> Said<'_> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\n{}content-type: application/json\r\n\
              content-length: {}\r\n\r\n{json}",
-            self.host,
+            self.head,
             json.len()
         );
         self.request.clear();

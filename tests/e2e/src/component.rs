@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::places;
+
 /// The contract's error, imported.
 const ERROR: &str = r#"(import "taskhost:task/types@1.0.0" (instance $types
     (type $e (record (field "code" string) (field "message" string)
@@ -193,4 +195,22 @@ fn assemble(descriptor: &str, result: &str, describe: &str, import: &str) -> Vec
 
 fn escaped(text: &str) -> String {
     text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
+}
+
+/// A component with other origins than it was built with, wherever it names them.
+#[must_use]
+pub fn with_origins(name: &str, origins: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = std::fs::read(places::component(name)).unwrap();
+    for (built, wanted) in origins {
+        assert_eq!(built.len(), wanted.len(), "{built} {wanted}");
+        let mut places = Vec::new();
+        for (at, part) in bytes.windows(built.len()).enumerate() {
+            places.extend((part == built.as_bytes()).then_some(at));
+        }
+        assert!(!places.is_empty(), "{built} is not in {name}");
+        for at in places {
+            bytes[at..at + wanted.len()].copy_from_slice(wanted.as_bytes());
+        }
+    }
+    bytes
 }

@@ -84,7 +84,9 @@ impl Host {
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, out.next_line()).await;
         let Some(line) = line.expect("the host says nothing").unwrap() else {
-            return Err(child.wait().await.unwrap());
+            let status = child.wait().await.unwrap();
+            eprintln!("{}", log.lock().unwrap_or_else(PoisonError::into_inner));
+            return Err(status);
         };
         let url = line
             .strip_prefix("listening on ")

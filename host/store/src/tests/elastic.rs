@@ -6,6 +6,12 @@ mod hosts;
 mod indices;
 mod people;
 mod people_of_cluster;
+#[path = "../../../../tests/e2e/src/proxy.rs"]
+#[allow(
+    unreachable_pub,
+    dead_code,
+    reason = "end-to-end tests use the rest of it"
+)]
 mod proxy;
 mod trouble;
 

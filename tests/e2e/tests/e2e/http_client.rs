@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use taskhost_e2e::component::with_origins;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
-use taskhost_e2e::places;
 use taskhost_e2e::plain_server::{Server, answer};
 use taskhost_e2e::tasks::task;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,23 +19,6 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use crate::cancel::SOON;
 
 const SECRET: &str = "a-secret/that:nobody+sees";
-
-/// A component with other origins than it was built with, wherever it names them.
-pub(crate) fn with_origins(name: &str, origins: &[(&str, &str)]) -> Vec<u8> {
-    let mut bytes = fs::read(places::component(name)).unwrap();
-    for (built, wanted) in origins {
-        assert_eq!(built.len(), wanted.len(), "{built} {wanted}");
-        let mut places = Vec::new();
-        for (at, part) in bytes.windows(built.len()).enumerate() {
-            places.extend((part == built.as_bytes()).then_some(at));
-        }
-        assert!(!places.is_empty(), "{built} is not in {name}");
-        for at in places {
-            bytes[at..at + wanted.len()].copy_from_slice(wanted.as_bytes());
-        }
-    }
-    bytes
-}
 
 /// A host whose type `sends` may reach both servers, and use `key` at the first.
 async fn host_of(first: &Server, second: &Server, more: &str) -> Host {

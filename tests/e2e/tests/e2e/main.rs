@@ -38,6 +38,7 @@ mod settings;
 mod life;
 mod command_line;
 mod demo;
+mod linear;
 mod crash_points;
 mod store_trouble;
 mod kills;

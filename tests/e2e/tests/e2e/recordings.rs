@@ -8,13 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use taskhost_e2e::answer::Answer;
 use taskhost_e2e::component::replaced;
+use taskhost_e2e::component::with_origins;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::places;
 use taskhost_e2e::plain_server::{Server, answer};
 use taskhost_e2e::tasks::task;
-
-use crate::http_client::with_origins;
 
 const ALLOWED: &str = "[[allow]]\nrecord = true\n";
 

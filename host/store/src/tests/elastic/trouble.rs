@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use taskhost_model::status::Status;
 
 use super::Cluster;
-use super::proxy::{Trouble, through_a_proxy};
+use super::proxy::{self, Trouble};
 use crate::conformance::{Subject, given};
 use crate::error::StoreError;
 use crate::event::{Event, Outcome, RunEvent};
 
 /// An empty store over a way that can be cut.
 async fn troubled(cluster: &Cluster) -> (Subject, std::sync::Arc<Trouble>) {
-    let (mut connection, trouble) = through_a_proxy(&cluster.connection).await;
+    let mut connection = cluster.connection.clone();
+    let (way, trouble) = proxy::before(&connection.urls[0]).await;
+    connection.urls = vec![way];
     connection.retry_for = Duration::from_secs(2);
     let through = Cluster {
         connection,

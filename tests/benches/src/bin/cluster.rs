@@ -1,0 +1,236 @@
+//! What several hosts on one real Elasticsearch do together, and what they ask of it.
+//! `tests/elasticsearch/with.sh` starts it: `with.sh target/release/cluster [TASKS [ROUNDS]]`.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use taskhost_benches::load::{IN_FLIGHT, round_over};
+use taskhost_benches::wire::{Door, Wire};
+use taskhost_benches::{line, machine, median, ms, percentile};
+use taskhost_e2e::cluster::{Cluster, LEASE};
+use taskhost_e2e::elasticsearch::Elasticsearch;
+use taskhost_e2e::host::Host;
+
+const TASKS: usize = 10_000;
+const ROUNDS: usize = 9;
+/// Of those that are taken one at a time there are fewer.
+const ALONE_PART: usize = 25;
+/// So long nothing happens, to see what hosts ask then.
+const IDLE: Duration = Duration::from_secs(10);
+/// Long enough for everything to be idle again.
+const PAUSE: Duration = Duration::from_millis(20);
+const COMPONENTS: [&str; 2] = ["hello-task", "sleeper"];
+const SHORT: &str = r#"{"type":"sleeper","params":{"ms":0}}"#;
+const LONG: &str = r#"{"type":"sleeper","params":{"ms":600000}}"#;
+
+/// One thread: the client takes as little of the cores as it can.
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let mut numbers = std::env::args()
+        .skip(1)
+        .map(|n| n.parse().expect("a number"));
+    let tasks: usize = numbers.next().unwrap_or(TASKS);
+    let rounds: usize = numbers.next().unwrap_or(ROUNDS);
+    println!("{}", machine());
+    println!("{tasks} tasks a round, {IN_FLIGHT} in flight, {rounds} rounds");
+    for count in [1, 2, 4] {
+        full_load(count, tasks, rounds).await;
+    }
+    let alone = (tasks / ALONE_PART).max(10);
+    println!(
+        "two hosts, {alone} tasks one at a time, a lease of {} s",
+        LEASE.as_secs()
+    );
+    let cluster = cluster(2).await;
+    let mut hosts = cluster.start_all().await;
+    let doors = doors(&cluster, &hosts);
+    idle(&cluster, &doors, alone).await;
+    cancels(&doors, alone).await;
+    takeover(&mut hosts, &doors).await;
+    drop(hosts);
+    cluster.clear().await;
+}
+
+async fn cluster(hosts: usize) -> Cluster {
+    let cluster = Cluster::find(hosts, &COMPONENTS, "").await;
+    cluster.expect("an Elasticsearch: run tests/elasticsearch/with.sh")
+}
+
+fn doors(cluster: &Cluster, hosts: &[Host]) -> Vec<Door> {
+    let door = |host: &Host| Door {
+        url: host.url.clone(),
+        authorization: Some(cluster.elasticsearch.authorization()),
+    };
+    hosts.iter().map(door).collect()
+}
+
+/// Requests that Elasticsearch has been sent so far, these not counted.
+async fn requests(server: &Elasticsearch) -> u64 {
+    let stats = server.get("/_nodes/stats/http").await.expect(200);
+    let mut sum = 0;
+    for node in stats["nodes"].as_object().expect("nodes").values() {
+        let routes = node["http"]["routes"]
+            .as_object()
+            .expect("requests by route");
+        for (route, methods) in routes {
+            let methods = methods.as_object().into_iter().flatten();
+            let counts = methods.filter_map(|(_, it)| it["requests"]["count"].as_u64());
+            let is_own = route.starts_with("/_nodes");
+            sum += if is_own { 0 } else { counts.sum::<u64>() };
+        }
+    }
+    sum
+}
+
+async fn full_load(count: usize, tasks: usize, rounds: usize) {
+    let cluster = cluster(count).await;
+    let hosts = cluster.start_all().await;
+    let doors = doors(&cluster, &hosts);
+    // A first round warms up, and is not counted.
+    round_over(&doors, "r0", tasks).await;
+    let (mut rates, mut halves, mut tails) = (Vec::new(), Vec::new(), Vec::new());
+    let mut asked = Vec::new();
+    for number in 1..=rounds {
+        let before = requests(&cluster.elasticsearch).await;
+        let begun = Instant::now();
+        let times = round_over(&doors, &format!("r{number}"), tasks).await;
+        let took = begun.elapsed();
+        asked.push(requests(&cluster.elasticsearch).await - before);
+        rates.push((tasks as f64 / took.as_secs_f64()) as u64);
+        halves.push(percentile(&times, 50));
+        tails.push(percentile(&times, 99));
+    }
+    let of = if count == 1 {
+        "1 host"
+    } else {
+        &format!("{count} hosts")
+    };
+    println!("{of}: {rates:?} tasks/s");
+    let rate = format!("{} tasks/s", median(&rates));
+    println!("{}", line(&format!("{of}, scheduled → completed"), &rate));
+    println!(
+        "{}",
+        line(&format!("{of}, one task, p50"), &ms(median(&halves)))
+    );
+    println!(
+        "{}",
+        line(&format!("{of}, one task, p99"), &ms(median(&tails)))
+    );
+    let each = format!("{:.3}", median(&asked) as f64 / tasks as f64);
+    println!(
+        "{}",
+        line(&format!("{of}, requests to Elasticsearch a task"), &each)
+    );
+    drop(hosts);
+    cluster.clear().await;
+}
+
+/// What hosts ask that have nothing to do; and a task that comes then.
+async fn idle(cluster: &Cluster, doors: &[Door], tasks: usize) {
+    let server = &cluster.elasticsearch;
+    let mut wire = Wire::through(&doors[0]).await;
+    start(&mut wire, "first").await;
+    let (before, begun) = (requests(server).await, Instant::now());
+    // tidy: sleep allowed because it is counted what happens while nothing happens
+    tokio::time::sleep(IDLE).await;
+    let rate = (requests(server).await - before) as f64 / begun.elapsed().as_secs_f64();
+    let each = format!("{:.2} /s", rate / doors.len() as f64);
+    println!(
+        "{}",
+        line("idle, requests to Elasticsearch of a host", &each)
+    );
+    let (before, begun) = (requests(server).await, Instant::now());
+    let mut starts = Vec::new();
+    for n in 0..tasks {
+        starts.push(start(&mut wire, &format!("s{n}")).await);
+        // tidy: sleep allowed because the hosts have to be idle before the next one
+        tokio::time::sleep(PAUSE).await;
+    }
+    let idle = rate * begun.elapsed().as_secs_f64();
+    let own = (requests(server).await - before) as f64 - idle;
+    let each = format!("{:.2}", own / tasks as f64);
+    println!("{}", line("alone, requests to Elasticsearch a task", &each));
+    for hundredths in [50, 99] {
+        let name = format!("request sent → first guest instruction, p{hundredths}");
+        println!("{}", line(&name, &ms(percentile(&starts, hundredths))));
+    }
+}
+
+/// From the request on its way to the guest's first instructions, which read the clock.
+async fn start(wire: &mut Wire, id: &str) -> Duration {
+    let sent = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let sent = sent.expect("a clock");
+    let revision = wire.schedule(id, SHORT).await;
+    let ended = wire.until(id, "completed", revision).await;
+    let began_us = ended.number("began_us").expect("the guest's clock");
+    Duration::from_micros(began_us).saturating_sub(sent)
+}
+
+/// A run that has begun, and the number of the host that has it.
+async fn running(wires: &mut [Wire], id: &str, over: usize) -> usize {
+    wires[over].schedule(id, LONG).await;
+    let path = format!("/v1/spaces/default/tasks/{id}");
+    loop {
+        let said = wires[over].send("GET", &path, "").await;
+        if said.text("state") != Some("running") {
+            continue;
+        }
+        let name = said.text("host").expect("a host").to_owned();
+        for (number, wire) in wires.iter_mut().enumerate() {
+            let said = wire.send("GET", "/v1/info", "").await;
+            if said.text("host") == Some(&name) {
+                return number;
+            }
+        }
+        panic!("no host is called {name}");
+    }
+}
+
+async fn cancels(doors: &[Door], tasks: usize) {
+    let mut wires = Vec::new();
+    for door in doors {
+        wires.push(Wire::through(door).await);
+    }
+    let mut times = Vec::new();
+    for n in 0..tasks {
+        let id = format!("c{n}");
+        let of = running(&mut wires, &id, n % doors.len()).await;
+        let other = &mut wires[(of + 1) % doors.len()];
+        // tidy: sleep allowed because the guest has to be on its way
+        tokio::time::sleep(PAUSE).await;
+        let begun = Instant::now();
+        let path = format!("/v1/spaces/default/tasks/{id}/cancel");
+        let said = other.send("POST", &path, "").await;
+        assert_eq!(said.status, 200, "{}", said.body);
+        let revision = said.number("revision").expect("a revision");
+        if said.text("status") != Some("canceled") {
+            other.until(&id, "canceled", revision).await;
+        }
+        times.push(begun.elapsed());
+    }
+    for hundredths in [50, 99] {
+        let name = format!("cancel over another host, p{hundredths}");
+        println!("{}", line(&name, &ms(percentile(&times, hundredths))));
+    }
+}
+
+async fn takeover(hosts: &mut Vec<Host>, doors: &[Door]) {
+    let mut wires = Vec::new();
+    for door in doors {
+        wires.push(Wire::through(door).await);
+    }
+    let of = running(&mut wires, "taken", 0).await;
+    let begun = Instant::now();
+    hosts.remove(of).kill().await;
+    let other = &mut wires[1 - of];
+    loop {
+        let said = other
+            .send("GET", "/v1/spaces/default/tasks/taken", "")
+            .await;
+        if said.number("crashes") == Some(1) && said.text("state") == Some("running") {
+            break;
+        }
+        // tidy: sleep allowed because it takes seconds, and asking takes of the cores
+        tokio::time::sleep(PAUSE).await;
+    }
+    println!("{}", line("killed → runs elsewhere", &ms(begun.elapsed())));
+}
