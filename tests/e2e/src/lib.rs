@@ -23,6 +23,7 @@ pub mod tasks;
 pub mod model;
 pub mod encrypted;
 pub mod plain_server;
+pub mod cluster;
 
 /// How long anything may take that has to come. Generous: it only bounds what goes wrong.
 pub const PATIENCE: Duration = Duration::from_secs(60);
