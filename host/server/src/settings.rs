@@ -123,6 +123,8 @@ pub struct Flags {
     pub store: Option<String>,
     /// `--elasticsearch-url`
     pub elasticsearch_url: Option<String>,
+    /// `--key-file`
+    pub key_file: Option<String>,
 }
 
 /// Each takes a place in memory, and address space; more have to be wanted.
@@ -308,6 +310,7 @@ fn given(flags: Flags) -> Vec<(&'static str, &'static str, String)> {
         ("data", "--data", flags.data),
         ("task_types", "--task-types", flags.task_types),
         ("store", "--store", flags.store),
+        ("key_file", "--key-file", flags.key_file),
         (
             "elasticsearch.url",
             "--elasticsearch-url",

@@ -26,6 +26,7 @@ pub mod plain_server;
 pub mod proxy;
 pub mod elasticsearch;
 pub mod cluster;
+pub mod people;
 pub mod linear;
 
 /// How long anything may take that has to come. Generous: it only bounds what goes wrong.
