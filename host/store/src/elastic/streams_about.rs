@@ -138,7 +138,13 @@ async fn several(reader: &Reader, names: &[StreamName]) -> Result<Vec<Stream>, S
         lines.push_str(&format!("{header}\n{question}\n"));
     }
     let request = Request::post("_msearch").lines(lines);
-    let answers: Answers = reader.answer(request).await?.json()?;
+    // Refused as a whole to whoever may search in nothing, though they may know the names.
+    let Some(answers) = reader.permitted(request).await? else {
+        return Ok(Vec::new());
+    };
+    let answers: Answers = serde_json::from_value(answers).map_err(|error| {
+        super::client::unavailable(&format!("Elasticsearch tells oddly of streams: {error}"))
+    })?;
     let told = names.iter().zip(answers.responses);
     // Of one that is gone or cannot be read nothing is told.
     let told = told.filter(|(_, told)| told.hits.is_some());
