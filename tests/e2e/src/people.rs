@@ -152,7 +152,12 @@ impl Cluster {
     pub fn serve(&self, home: &Home) -> Command {
         let mut command = home.serve();
         command
-            .args(["--store", "elasticsearch", "--elasticsearch-url", &self.elasticsearch.url])
+            .args([
+                "--store",
+                "elasticsearch",
+                "--elasticsearch-url",
+                &self.elasticsearch.url,
+            ])
             .env("TASKHOST_KEY", KEY)
             .env("TASKHOST_ELASTICSEARCH_PREFIX", format!(".{}", self.prefix))
             .env("TASKHOST_ELASTICSEARCH_USERNAME", &self.admin.name)

@@ -1,8 +1,8 @@
 //! Two hosts on one cluster.
 
 use serde_json::json;
-use taskhost_e2e::people::Cluster;
 use taskhost_e2e::home::Home;
+use taskhost_e2e::people::Cluster;
 use taskhost_e2e::tasks::task;
 
 #[tokio::test]

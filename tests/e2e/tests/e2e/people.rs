@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use taskhost_e2e::people::{Cluster, Person};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
+use taskhost_e2e::people::{Cluster, Person};
 use taskhost_e2e::places;
 
 const TYPE: &str = "streams_feature_identification";

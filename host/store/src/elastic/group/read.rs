@@ -94,7 +94,10 @@ type Teller = oneshot::Sender<Found>;
 
 fn tell_all(tellers: Vec<Teller>, found: &Found) {
     for tell in tellers {
-        let found = found.as_ref().map(Clone::clone).map_err(again);
+        let found = match &found {
+            Ok(found) => Ok(found.clone()),
+            Err(error) => Err(again(error)),
+        };
         // Whoever has gone does not want to know.
         let _ = tell.send(found);
     }
