@@ -4,6 +4,12 @@
 //! `tests/elasticsearch/with.sh cargo run --release -p taskhost-service --example elastic_service
 //! [HOSTS] [TASKS] [ROUNDS]`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what it shares with the suite has no caller to hand an error to"
+)]
+
 #[path = "../tests/suite/guest.rs"]
 #[expect(dead_code, reason = "the suite's guest can do more than complete")]
 mod guest;

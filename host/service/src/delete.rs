@@ -12,8 +12,8 @@ impl Tasks {
     /// Deletes the task.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`], [`ServiceError::VersionMismatch`], [`ServiceError::Forbidden`], or
-    /// what the store says.
+    /// [`ServiceError::NotFound`], [`ServiceError::VersionMismatch`],
+    /// [`ServiceError::Forbidden`], or what the store says.
     pub async fn delete(
         &self,
         by: &Requester,

@@ -258,8 +258,8 @@ async fn waits_on(
     })
 }
 
-/// The code, if the run's params fit it, and in whose name it runs. The host may lack descriptors or
-/// memory to load it.
+/// The code, if the run's params fit it, and in whose name it runs. The host may lack descriptors
+/// or memory to load it.
 async fn ready<'a>(
     core: &Core,
     version: &'a Arc<LoadedVersion>,

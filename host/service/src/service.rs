@@ -152,7 +152,7 @@ impl Service {
         let wake = Arc::new(Wake::default());
         let runtime = Arc::clone(&parts.runtime);
         let people = parts.stores.people.clone();
-        let authority = people.as_ref().map(|people| Arc::clone(&people.authority));
+        let authority = people.as_ref().map(|it| Arc::clone(&it.authority));
         let access = Arc::new(Access::new(authority)?);
         let ring = checked_ring(people.as_ref(), parts.key_ring.as_ref()).await?;
         let types = TaskTypes::open(type_parts(&parts, &access, &wake)).await?;
@@ -165,14 +165,13 @@ impl Service {
             address: parts.address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let run_keys = people.zip(ring).map(|(people, ring)| {
-            let keys = RunKeys::new(&people, ring, &access, &lease, &parts.clock);
-            Arc::new(keys)
-        });
-        let reads_at_once = parts.stores.reads_at_once();
+        let run_keys = people.zip(ring);
+        let run_keys = run_keys
+            .map(|(people, ring)| RunKeys::new(&people, ring, &access, &lease, &parts.clock));
+        let turns = RunTurns::of(parts.stores.reads_at_once());
         let core = Arc::new(Core {
             access,
-            run_keys,
+            run_keys: run_keys.map(Arc::new),
             host: parts.host,
             hosts: parts.stores.hosts,
             lease,
@@ -184,7 +183,7 @@ impl Service {
             tasks: parts.stores.tasks,
             streams: parts.stores.streams,
             documents: parts.stores.documents,
-            turns: RunTurns::of(reads_at_once),
+            turns,
             checkpoints: parts.stores.checkpoints,
             recordings: parts.stores.recordings,
             host_key: parts.host_key,
@@ -206,10 +205,7 @@ impl Service {
         let mut sweeper = Sweeper::new(Arc::clone(&core));
         let lost = sweeper.reclaim().await?;
         if lost > 0 {
-            tracing::info!(
-                runs = lost,
-                "runs of an earlier process go back to the queue"
-            );
+            tracing::info!(lost, "runs of an earlier process go back to the queue");
         }
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {

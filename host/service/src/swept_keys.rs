@@ -9,8 +9,8 @@ use taskhost_store::hosts::HostStore;
 use crate::core::Core;
 
 impl Core {
-    /// Ends the keys that nobody holds: those that this host has made, and, where it sweeps for all,
-    /// those of hosts that are gone; how many.
+    /// Ends the keys that nobody holds: those that this host has made, and, where it sweeps for
+    /// all, those of hosts that are gone; how many.
     pub(crate) async fn sweep_keys(&self, is_for_all: bool) -> Result<u64, StoreError> {
         let Some(keys) = &self.run_keys else {
             return Ok(0);

@@ -27,7 +27,8 @@ pub(super) fn http(reader: &mut Reader<'_>, has_people: bool) -> HttpSettings {
     let default = SocketAddr::from(([127, 0, 0, 1], 7700));
     let listen = reader.address(LISTEN, default);
     let behind_proxy = reader.flag(BEHIND_PROXY, false);
-    if !listen.ip().is_loopback() && !(has_people && behind_proxy) {
+    let is_guarded = has_people && behind_proxy;
+    if !listen.ip().is_loopback() && !is_guarded {
         let problem = match has_people {
             true => open_with_people(listen),
             false => open_to_all(listen, default.port()),

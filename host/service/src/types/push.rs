@@ -98,10 +98,8 @@ impl TaskTypes {
     /// in before and another one has taken its place. Of two for one type the one that came later
     /// is active, however long each takes to compile. One that wants more than is allowed waits for
     /// approval. `signature`: the text of its `.minisig` file.
-    ///
     /// # Errors
-    /// [`ServiceError::InvalidComponent`] with every mistake, [`ServiceError::TooLarge`],
-    /// [`ServiceError::Forbidden`], or what the store says.
+    /// [`ServiceError::InvalidComponent`] with every mistake, or what it says.
     pub async fn push(
         &self,
         by: &Requester,
@@ -112,8 +110,7 @@ impl TaskTypes {
         self.take(Origin::Pushed, bytes, signature).await
     }
 
-    /// The same for a component that the host itself has found, and that nobody has pushed just now: what has
-    /// taken its place stays active.
+    /// The same for one that the host has found: what has taken its place stays active.
     ///
     /// # Errors
     /// As [`Self::push`].

@@ -148,11 +148,7 @@ async fn one_that_never_says_what_it_is_holds_up_no_other() {
     let service = Service::start(parts).await.unwrap();
     let slow = push(&service, guest::never_described());
     hold.until_come(1).await;
-    let other = service
-        .types
-        .push(&somebody(), guest::component(0), None)
-        .await
-        .unwrap();
+    let other = pushed(&service, guest::component(0)).await;
     assert!(!slow.is_finished(), "the other one has waited for it");
     assert_eq!(other.state, VersionState::Active);
 }
@@ -177,11 +173,7 @@ async fn the_one_that_came_later_stays_active() {
     ];
     assert_eq!(versions, expected);
     // One that comes after both is the active one.
-    let last = service
-        .types
-        .push(&somebody(), guest::component(3), None)
-        .await
-        .unwrap();
+    let last = pushed(&service, guest::component(3)).await;
     assert_eq!(last.state, VersionState::Active);
 }
 
@@ -243,11 +235,7 @@ async fn an_approval_that_broke_off_is_done_again() {
         let stores = wrap(&empty(), &policy);
         let service = Service::start(parts(&stores, &clock())).await.unwrap();
         let component = guest::of_type(guest::TYPE, 1, more);
-        let waits = service
-            .types
-            .push(&somebody(), component, None)
-            .await
-            .unwrap();
+        let waits = pushed(&service, component).await;
         assert_eq!(waits.state, VersionState::PendingApproval);
         assert_eq!(waits.needs_approval, ["secret key"]);
         let by = somebody();
@@ -290,11 +278,7 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         };
         // The first of its type.
         broken(call, fate, 1).await;
-        let first = service
-            .types
-            .push(&somebody(), component(1), None)
-            .await
-            .unwrap();
+        let first = pushed(&service, component(1)).await;
         assert_eq!((first.state, first.created), (VersionState::Active, false));
         assert_eq!(runs_on(&service, "first").await, first.digest);
         // The next one, which lies in a folder.
@@ -307,11 +291,7 @@ async fn what_broke_off_is_made_active_by_pushing_it_again() {
         assert_eq!(runs_on(&service, "second").await, second.digest);
         // The way back.
         broken("components.activate", Fate::DoneButFailed, 1).await;
-        let back = service
-            .types
-            .push(&somebody(), component(1), None)
-            .await
-            .unwrap();
+        let back = pushed(&service, component(1)).await;
         assert_eq!(back.state, VersionState::Active);
         assert_eq!(runs_on(&service, "back").await, first.digest);
     }
@@ -330,11 +310,7 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
     assert_eq!(lies.state, VersionState::Retired);
     assert_ne!(runs_on(&service, "newer").await, lies.digest);
 
-    let back = service
-        .types
-        .push(&somebody(), Arc::clone(&older), None)
-        .await
-        .unwrap();
+    let back = pushed(&service, Arc::clone(&older)).await;
     assert_eq!((back.state, back.created), (VersionState::Active, false));
     let changes = back.changes.join("; ");
     assert!(
@@ -343,7 +319,7 @@ async fn an_older_one_that_is_pushed_again_is_active_and_one_that_only_lies_ther
     );
     assert!(changes.contains("1.0.2 → 1.0.1"), "{changes}");
     assert_eq!(runs_on(&service, "older").await, back.digest);
-    let again = service.types.push(&somebody(), older, None).await.unwrap();
+    let again = pushed(&service, older).await;
     assert_eq!(
         (again.state, again.changes.len()),
         (VersionState::Active, 0)
@@ -427,11 +403,7 @@ async fn what_is_scheduled_while_its_last_version_is_deleted_waits_for_another_o
     let wish = Wish::Schedule(guest::COMPLETES);
     let refused = say(&service, &accepted, "later", wish).await.unwrap_err();
     assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));
-    service
-        .types
-        .push(&somebody(), guest::component(2), None)
-        .await
-        .unwrap();
+    pushed(&service, guest::component(2)).await;
     let (by, key) = (somebody(), key("late"));
     let mut view = service.tasks.get(&by, &key).await.unwrap();
     while !view.status.is_terminal() {
@@ -502,11 +474,7 @@ async fn what_is_still_active_after_a_push_broke_off_is_not_forgotten() {
     let mut parts = parts(&wrap(&empty(), &policy), &clock());
     parts.settings.retired_versions_kept = 0;
     let service = Service::start(parts).await.unwrap();
-    let first = service
-        .types
-        .push(&somebody(), component(1), None)
-        .await
-        .unwrap();
+    let first = pushed(&service, component(1)).await;
     // The store has made room for it, and the host has not heard of it.
     *breaks.0.lock().unwrap() = Some(("documents.take_label", Fate::Rejected));
     service
@@ -521,4 +489,9 @@ async fn what_is_still_active_after_a_push_broke_off_is_not_forgotten() {
     other.unwrap();
     let runs = tokio::time::timeout(PATIENCE, runs_on(&service, "t")).await;
     assert_eq!(runs.expect("it waits for a version"), first.digest);
+}
+
+async fn pushed(service: &Service, component: Arc<[u8]>) -> Pushed {
+    let pushed = service.types.push(&somebody(), component, None).await;
+    pushed.unwrap()
 }

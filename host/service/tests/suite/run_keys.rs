@@ -188,23 +188,10 @@ async fn no_key_no_run() {
     // Its sealed text moved into another key's place does not open.
     let mut moved = gone.clone();
     moved.id = held(&it.task("moved").await);
-    it.stores[0]
-        .people
-        .as_ref()
-        .unwrap()
-        .keys
-        .put(&moved)
-        .await
-        .unwrap();
+    let keys = &it.stores[0].people.as_ref().unwrap().keys;
+    keys.put(&moved).await.unwrap();
     it.service.abandon().await;
-    it.stores[0]
-        .people
-        .as_ref()
-        .unwrap()
-        .keys
-        .remove(&[gone.id])
-        .await
-        .unwrap();
+    keys.remove(&[gone.id]).await.unwrap();
     let host = host_on(&it.stores[0], &it.clock, ring(1), "host-0")
         .await
         .unwrap();

@@ -45,7 +45,6 @@ impl Host {
             clock: clock.clone(),
             settings,
             host: "host-1".to_owned(),
-            store: "embedded",
             connectors: Connectors::default(),
             network: Network::default(),
             script: None,
