@@ -32,8 +32,9 @@ pub trait Authority: Send + Sync + Debug {
     ) -> Result<Vec<bool>, StoreError>;
 
     /// A key with the rights that they have now, for reading streams and for nothing else: of their
-    /// roles it has none. It is accepted until it ends, whatever becomes of the person. `purpose` is for whoever
-    /// looks at the list of keys. [`StoreError::Unauthorized`] also where they may own no key.
+    /// roles it has none. It is accepted until it ends, whatever becomes of the person. `purpose`
+    /// is for whoever looks at the list of keys. [`StoreError::Unauthorized`] also where they may
+    /// own no key.
     async fn grant(
         &self,
         authorization: &Authorization,

@@ -10,8 +10,8 @@ use super::text;
 const COME_AS: &str = "\nSet TASKHOST_API_KEY, or TASKHOST_USERNAME and TASKHOST_PASSWORD, or \
     TASKHOST_TOKEN: the ones with which you use Elasticsearch.";
 /// What to do where a right is missing.
-const GIVEN_WHERE: &str = "\nRights are privileges in Elasticsearch, of the application `taskhost`: \
-    ask whoever gives them there.";
+const GIVEN_WHERE: &str = "\nRights are privileges in Elasticsearch, of the application \
+    `taskhost`: ask whoever gives them there.";
 
 /// Exit codes; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

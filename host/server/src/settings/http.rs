@@ -58,8 +58,8 @@ fn open_to_all(listen: SocketAddr, default: u16) -> String {
 fn open_with_people(listen: SocketAddr) -> String {
     format!(
         "is {listen}, where people's passwords and keys would come unencrypted: this host speaks \
-         no TLS itself. Listen on loopback with a proxy before it that does, or say `{BEHIND_PROXY} \
-         = true` where everything that reaches this address comes from such a proxy"
+         no TLS itself. Listen on loopback with a proxy before it that does, or say \
+         `{BEHIND_PROXY} = true` where everything that reaches this address comes from such a proxy"
     )
 }
 

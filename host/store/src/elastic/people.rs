@@ -14,8 +14,8 @@
 //!
 //! # What the host needs
 //! Besides all rights on its own indices: the cluster privileges `monitor`, `grant_api_key` (it
-//! grants keys in people's names) and `manage_api_key` (it ends them), and to manage the application
-//! privileges of `taskhost`. In a role of the cluster:
+//! grants keys in people's names) and `manage_api_key` (it ends them), and to manage the
+//! application privileges of `taskhost`. In a role of the cluster:
 //!
 //! ```json
 //! { "cluster": ["monitor", "grant_api_key", "manage_api_key"],
@@ -24,8 +24,8 @@
 //! ```
 //!
 //! # Why the host grants
-//! Somebody who makes a key himself needs a cluster privilege that people who look at streams rarely
-//! have. The host shows the person's password or token, and Elasticsearch makes a key with the
+//! Somebody who makes a key himself needs a cluster privilege that people who look at streams
+//! rarely have. The host shows the person's password or token, and Elasticsearch makes a key with the
 //! person's rights. It does so for nobody who comes with an API key.
 
 mod credentials;

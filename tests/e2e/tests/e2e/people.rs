@@ -30,8 +30,9 @@ async fn nobody_is_answered_on_any_route() {
     let Some(cluster) = Cluster::find("nobody") else {
         return;
     };
-    let host = cluster.start(&Home::new()).await;
+    let mut host = cluster.start(&Home::new()).await;
     let plain = reqwest::Client::new();
+    host.http = plain.clone();
     for route in routes() {
         for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE] {
             for authorization in [None, Some("Basic bm86Ym9keQ=="), Some("nonsense")] {
