@@ -142,8 +142,14 @@ for language in python javascript; do
 done
 if [ "$mode" != quick ]; then
     step "a real small model" tests/small-model.sh
-    step "a real Elasticsearch" tests/elasticsearch/with.sh \
-        cargo test --quiet --no-fail-fast --workspace --lib elastic
+    step "a real Elasticsearch" tests/elasticsearch/with.sh bash -c '
+        status=0
+        cargo test --quiet --no-fail-fast --workspace --lib elastic || status=1
+        cargo test --quiet --no-fail-fast --workspace --test e2e -- people:: elsewhere:: || status=1
+        exit $status'
+    step "many hosts" tests/elasticsearch/with.sh \
+        cargo test --quiet --workspace --test hosts
+    step "demo on Elasticsearch" examples/demo.sh --elasticsearch
     step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
     show=1 step "quality" target/debug/taskhost-quality
 fi

@@ -191,6 +191,9 @@ pub struct Lease {
     pub fence: Fence,
     /// The host's life.
     pub incarnation: Incarnation,
+    /// With what the run reads streams as long as its guest is alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<RunKeyId>,
 }
 
 /// What a run says of itself.
@@ -353,6 +356,7 @@ impl Task {
                 self.run.incarnation.map(|incarnation| Lease {
                     fence: self.fence(),
                     incarnation,
+                    key: self.run.key,
                 })
             }
             _ => None,

@@ -147,8 +147,7 @@ impl App {
             network: network(&settings, disturbance.outside),
             script: disturbance.script,
             host_key: Arc::new(KeyFile::beside(&settings.data)),
-            // No store that can be chosen has people of its own yet.
-            key_ring: None,
+            key_ring: settings.keys.clone(),
             address: hearing.as_ref().map(|it| it.address.clone()),
             messenger: messenger(hearing.as_ref())?,
         })

@@ -11,6 +11,7 @@ mod text;
 mod table;
 mod failure;
 mod files;
+mod credential;
 mod client;
 mod events;
 mod progress;

@@ -6,6 +6,7 @@ mod problem;
 mod guard;
 mod request;
 mod state;
+mod asked;
 mod tasks;
 mod events;
 mod types;
@@ -45,7 +46,7 @@ fn router(state: State) -> Router {
 /// What answers every request; without a connection where one is made in this process.
 #[must_use]
 pub fn answers(state: State) -> Answers {
-    Answers::of(router(state))
+    Answers::of(router(state.clone()), state)
 }
 
 /// Serves until `stop` is canceled; requests that are being answered then get `grace`.

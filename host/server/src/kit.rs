@@ -38,6 +38,7 @@ impl KitFolder {
             task_types: text(&self.0.path().join("task-types")),
             store: Some("embedded".to_owned()),
             elasticsearch_url: None,
+            key_file: None,
         }
     }
 }

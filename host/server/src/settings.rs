@@ -8,6 +8,7 @@ mod connectors;
 mod outbound;
 mod hosts;
 mod policy;
+mod credentials;
 mod store;
 mod keys;
 mod http;
@@ -27,6 +28,7 @@ pub use outbound::OutboundSettings;
 use reader::Reader;
 pub(crate) use reader::nearest;
 pub use reader::{Environment, File, Mistake};
+pub(crate) use store::is_here;
 pub use store::{ClusterSettings, StoreSettings};
 
 /// Everything that can be set.
@@ -120,6 +122,8 @@ pub struct Flags {
     pub store: Option<String>,
     /// `--elasticsearch-url`
     pub elasticsearch_url: Option<String>,
+    /// `--key-file`
+    pub key_file: Option<String>,
 }
 
 /// Each takes a place in memory, and address space; more have to be wanted.
@@ -128,14 +132,18 @@ const PARKED_DEFAULT_MAX: u64 = 256;
 const DAY_S: u64 = 86_400;
 
 /// Variables that are no keys of the file.
-const OTHER_VARIABLES: [&str; 7] = [
+const OTHER_VARIABLES: [&str; 11] = [
     keys::KEY_VARIABLE,
-    store::API_KEY_VARIABLE,
-    store::PASSWORD_VARIABLE,
+    credentials::API_KEY_VARIABLE,
+    credentials::PASSWORD_VARIABLE,
+    "TASKHOST_API_KEY",
     "TASKHOST_CONFIG",
     "TASKHOST_CRASH_AT",
     "TASKHOST_LOG",
+    "TASKHOST_PASSWORD",
+    "TASKHOST_TOKEN",
     "TASKHOST_URL",
+    "TASKHOST_USERNAME",
 ];
 
 /// What to say of a variable of the environment that looks like a setting and is none: mostly a
@@ -295,6 +303,7 @@ fn given(flags: Flags) -> Vec<(&'static str, &'static str, String)> {
         ("data", "--data", flags.data),
         ("task_types", "--task-types", flags.task_types),
         ("store", "--store", flags.store),
+        ("key_file", "--key-file", flags.key_file),
         (
             "elasticsearch.url",
             "--elasticsearch-url",

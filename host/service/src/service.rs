@@ -261,6 +261,11 @@ impl Service {
         if !is_over {
             tracing::error!("some runs could not be handed back; the next start requeues them");
         }
+        // What its runs have held; of what others hold still, they hear that it is left.
+        let keys = tokio::time::timeout(AFTER_INTERRUPT, core.sweep_keys(false));
+        if !matches!(keys.await, Ok(Ok(_))) {
+            tracing::warn!("keys of runs are left to the next sweep, of this host or another");
+        }
         // As long as runs are at work others hear that this host is alive.
         self.stop_together().await;
         if let Some(hosts) = &core.hosts {

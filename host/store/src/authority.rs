@@ -13,7 +13,8 @@ use crate::error::StoreError;
 /// The people of a store, and their rights.
 ///
 /// # Guarantees
-/// 1. Everything but [`Self::invalidate`] is asked as the person alone, never as the host.
+/// 1. Everything but [`Self::invalidate`] rests on the person's credential alone: the host's own
+///    rights open nothing, also where it is the host that shows the credential.
 /// 2. A credential that is not accepted is [`StoreError::Unauthorized`]; whoever cannot be asked
 ///    now is [`StoreError::Unavailable`]. Neither is ever taken for a right.
 /// 3. Nothing is remembered: an answer is as old as the call.
@@ -30,7 +31,8 @@ pub trait Authority: Send + Sync + Debug {
         asked: &[Right],
     ) -> Result<Vec<bool>, StoreError>;
 
-    /// A key with the rights that they have now, for reading streams. `purpose` is for whoever
+    /// A key with the rights that they have now, for reading streams and for nothing else: of their
+    /// roles it has none. It is accepted until it ends, whatever becomes of the person. `purpose` is for whoever
     /// looks at the list of keys. [`StoreError::Unauthorized`] also where they may own no key.
     async fn grant(
         &self,

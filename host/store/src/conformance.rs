@@ -24,6 +24,8 @@ mod samples;
 mod retention;
 mod versions;
 mod hosts;
+mod run_keys;
+pub mod rights;
 
 use taskhost_model::time::Clock;
 
@@ -46,6 +48,10 @@ impl Subject {
     pub async fn settle(&self) -> Result<(), crate::error::StoreError> {
         self.stores.settle().await
     }
+
+    async fn close(&self) {
+        self.stores.close().await;
+    }
 }
 
 macro_rules! each_case {
@@ -54,7 +60,7 @@ macro_rules! each_case {
             let subject = ($make)().await;
             let name = concat!(stringify!($module), "::", stringify!($case));
             $module::$case(&subject).await.expect(name);
-            subject.stores.close().await;
+            subject.close().await;
         })+)+
     };
 }
@@ -89,6 +95,47 @@ pub(crate) async fn of_hosts(make: &impl AsyncFn() -> Subject) {
             what_a_life_holds_is_told,
             what_was_taken_over_is_held_no_more,
             a_change_of_types_is_told,
+        }
+    }
+}
+
+/// Runs every case of a store with people, each on a store of its own.
+///
+/// # Panics
+/// Where a guarantee does not hold.
+pub async fn exercise_people(make: impl AsyncFn() -> rights::Peopled) {
+    of_rights(&make).await;
+    of_run_keys(&async || make().await.subject).await;
+}
+
+pub(crate) async fn of_rights(make: &impl AsyncFn() -> rights::Peopled) {
+    each_case! { make;
+        rights {
+            each_has_what_their_roles_say,
+            streams_are_read_as_rights_say,
+            a_person_has_a_name,
+            who_comes_with_a_key_is_its_owner,
+            what_is_not_accepted_is_said,
+            a_key_reads_what_its_person_may,
+            a_key_keeps_the_rights_of_its_moment,
+            a_key_that_was_ended_is_accepted_no_more,
+            a_key_ends_by_its_time,
+            no_name_means_several,
+        }
+    }
+}
+
+pub(crate) async fn of_run_keys(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        run_keys {
+            a_key_is_there_as_it_was_written,
+            a_key_is_written_once,
+            what_is_sealed_anew_replaces_that_alone,
+            whatever_is_unfinished_holds_its_key,
+            a_key_is_held_while_a_former_guest_may_be_alive,
+            every_schedule_that_was_answered_holds,
+            many_runs_may_hold_one_key,
+            whoever_sets_the_check_first_has_set_it,
         }
     }
 }

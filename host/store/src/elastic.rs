@@ -27,6 +27,7 @@ mod list;
 mod names;
 mod recent;
 mod recordings;
+mod run_keys;
 mod schema;
 mod search;
 mod shared;
@@ -40,6 +41,7 @@ mod streams_turns;
 pub(crate) mod streams_count;
 mod streams_about;
 pub(crate) mod streams;
+pub(crate) mod people;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -56,6 +58,10 @@ use group::Group;
 use lanes::Blocked;
 use names::Names;
 use recent::Recent;
+
+/// The version of all mappings together.
+#[cfg(test)]
+pub(crate) use schema::VERSION as SCHEMA_VERSION;
 
 /// The store.
 #[derive(Debug)]

@@ -106,6 +106,7 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
         faulty(&stores.components, policy),
     );
     wrapped.hosts = hosts;
+    wrapped.people.clone_from(&stores.people);
     wrapped
 }
 

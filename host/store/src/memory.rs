@@ -5,7 +5,9 @@ mod checkpoints;
 mod components;
 mod documents;
 mod hosts;
+pub mod people;
 mod recordings;
+mod run_keys;
 mod streams;
 mod tasks;
 
@@ -25,6 +27,7 @@ use crate::limits::Limits;
 use crate::place::Place;
 use crate::queue::Claimer;
 use crate::streams::Stream;
+use people::Declared;
 
 /// A store that is gone with the process.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub struct Memory {
     limits: Limits,
     content: Arc<Mutex<Content>>,
     claimer: Mutex<Option<Arc<dyn Claimer>>>,
+    people: Option<Arc<Declared>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,7 @@ struct Content {
     streams: BTreeMap<StreamKey, StreamEntry>,
     components: Vec<(Version, Arc<[u8]>)>,
     hosts: Hosts,
+    keys: run_keys::Keys,
 }
 
 /// `Scope` as a key that sorts.
@@ -85,6 +90,17 @@ impl Memory {
             limits,
             content: Arc::default(),
             claimer: Mutex::default(),
+            people: None,
+        }
+    }
+
+    /// The same store for these people: whoever comes with a credential of their own reads what
+    /// they may.
+    #[must_use]
+    pub fn for_people(self, people: &Arc<Declared>) -> Self {
+        Self {
+            people: Some(Arc::clone(people)),
+            ..self
         }
     }
 
@@ -96,6 +112,7 @@ impl Memory {
             limits: self.limits,
             content: Arc::clone(&self.content),
             claimer: Mutex::default(),
+            people: self.people.clone(),
         }
     }
 

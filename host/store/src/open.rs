@@ -13,12 +13,14 @@ use crate::documents::DocumentStore;
 use crate::elastic::Elastic;
 use crate::elastic::client::Client;
 pub use crate::elastic::client::{Credentials, Settings as ElasticConnection};
+use crate::elastic::people::Security;
 use crate::elastic::streams::Streams;
 use crate::error::StoreError;
 use crate::hosts::HostStore;
 use crate::limits::Limits;
 use crate::lock::{FolderLock, LockError};
 use crate::memory::Memory;
+use crate::memory::people::Declared;
 use crate::recordings::RecordingStore;
 use crate::run_keys::RunKeyStore;
 use crate::sqlite::Sqlite;
@@ -188,6 +190,9 @@ pub async fn open_elastic(
     let (connection, prefix) = (&settings.connection, &settings.prefix);
     let elastic = Elastic::open(connection, prefix, settings.limits, clock).await;
     let elastic = Arc::new(elastic.map_err(OpenError::Elastic)?);
+    // A client of its own: what the host needs for its tasks is counted apart.
+    let client = Client::new(connection).map_err(OpenError::Elastic)?;
+    let security = Security::open(client).await.map_err(OpenError::Elastic)?;
     Ok(Stores {
         tasks: Arc::clone(&elastic) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&elastic) as Arc<dyn CheckpointStore>,
@@ -196,7 +201,10 @@ pub async fn open_elastic(
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
         hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
-        people: None,
+        people: security.map(|security| People {
+            authority: Arc::new(security),
+            keys: Arc::clone(&elastic) as Arc<dyn RunKeyStore>,
+        }),
         folder: None,
         backend: Backend::Elastic(elastic),
     })
@@ -215,19 +223,49 @@ pub fn elastic_streams(connection: &ElasticConnection) -> Result<Arc<dyn StreamS
 /// A store that is gone with the process, for tests.
 #[must_use]
 pub fn in_memory(limits: Limits, clock: Clock) -> Stores {
-    of_memory(Memory::new(limits, clock), false)
+    of_memory(Arc::new(Memory::new(limits, clock)), false)
 }
 
 /// The same for so many hosts that share it.
 #[must_use]
 pub fn in_memory_of_hosts(limits: Limits, clock: Clock, count: usize) -> Vec<Stores> {
     let memory = Memory::new(limits, clock);
-    let hosts = (0..count).map(|_| of_memory(memory.of_another_host(), true));
+    let hosts = (0..count).map(|_| of_memory(Arc::new(memory.of_another_host()), true));
     hosts.collect()
 }
 
-fn of_memory(memory: Memory, is_shared: bool) -> Stores {
-    let memory = Arc::new(memory);
+/// A store that is gone with the process, with people that a test declares.
+#[must_use]
+pub fn in_memory_with_people(limits: Limits, clock: Clock, people: &Arc<Declared>) -> Stores {
+    of_people(Memory::new(limits, clock), false, people)
+}
+
+/// The same for so many hosts that share it.
+#[must_use]
+pub fn in_memory_of_hosts_with_people(
+    limits: Limits,
+    clock: Clock,
+    count: usize,
+    people: &Arc<Declared>,
+) -> Vec<Stores> {
+    let memory = Memory::new(limits, clock);
+    let hosts = (0..count).map(|_| of_people(memory.of_another_host(), true, people));
+    hosts.collect()
+}
+
+fn of_people(memory: Memory, is_shared: bool, people: &Arc<Declared>) -> Stores {
+    let memory = Arc::new(memory.for_people(people));
+    let people = People {
+        authority: Arc::clone(people) as Arc<dyn Authority>,
+        keys: Arc::clone(&memory) as Arc<dyn RunKeyStore>,
+    };
+    Stores {
+        people: Some(people),
+        ..of_memory(memory, is_shared)
+    }
+}
+
+fn of_memory(memory: Arc<Memory>, is_shared: bool) -> Stores {
     Stores {
         tasks: Arc::clone(&memory) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&memory) as Arc<dyn CheckpointStore>,

@@ -9,6 +9,7 @@ mod elastic;
 mod elastic_streams;
 mod files;
 mod fixtures;
+mod people;
 
 use std::path::Path;
 

@@ -1,13 +1,18 @@
 //! Speaks to a host over HTTP, as any other client would.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::HeaderValue;
+use axum::http::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use taskhost_model::ids::Space;
 
 use super::failure::{Exit, Failure};
+use super::{credential, text};
+use crate::settings::is_here;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +29,11 @@ pub struct Target {
     /// Print JSON, as the host answers it.
     #[arg(long)]
     pub json: bool,
+    /// File with a token of Elasticsearch, for a host that has people. Without it come
+    /// TASKHOST_TOKEN; or TASKHOST_API_KEY, as Elasticsearch encodes it; or TASKHOST_USERNAME and
+    /// TASKHOST_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// A host that is spoken to. Cheap to clone.
@@ -32,6 +42,8 @@ pub(crate) struct Client {
     http: reqwest::Client,
     url: Url,
     space: Space,
+    /// Goes with every request.
+    credential: Option<HeaderValue>,
 }
 
 impl Client {
@@ -51,10 +63,19 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .build();
         let http = http.map_err(|error| Failure::failed(error.to_string()))?;
+        let token_file = target.token_file.as_deref();
+        let credential = credential::of(token_file, &|name| std::env::var_os(name))?;
+        if credential.is_some() && !is_here(&url) {
+            let shown = text::shown(url.as_str());
+            eprintln!(
+                "warning: the credential goes to {shown} unencrypted: `ssh -L` would hide it"
+            );
+        }
         Ok(Self {
             http,
             url,
             space: target.space.clone(),
+            credential,
         })
     }
 
@@ -64,7 +85,11 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        self.http.request(method, url)
+        let request = self.http.request(method, url);
+        match &self.credential {
+            Some(credential) => request.header(AUTHORIZATION, credential.clone()),
+            None => request,
+        }
     }
 
     /// A request below the space.
@@ -173,6 +198,7 @@ mod tests {
             url: url.to_owned(),
             space,
             json: false,
+            token_file: None,
         })
     }
 

@@ -122,6 +122,7 @@ fn settings(data: &Path, command: &Demo) -> Result<Settings, Failure> {
         task_types: Some(command.task_types.to_string_lossy().into_owned()),
         store: Some("embedded".to_owned()),
         elasticsearch_url: None,
+        key_file: None,
     };
     let environment = |name: &str| std::env::var(name).ok();
     Settings::read(None, &environment, flags).map_err(|mistakes| wrong_settings(&mistakes))
@@ -133,6 +134,7 @@ fn client(app: &App) -> Result<Client, Failure> {
         url: app.url(),
         space,
         json: false,
+        token_file: None,
     })
 }
 

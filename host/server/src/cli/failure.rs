@@ -6,6 +6,13 @@ use serde_json::Value;
 
 use super::text;
 
+/// What to do where the host wants to know who asks.
+const COME_AS: &str = "\nSet TASKHOST_API_KEY, or TASKHOST_USERNAME and TASKHOST_PASSWORD, or \
+    TASKHOST_TOKEN: the ones with which you use Elasticsearch.";
+/// What to do where a right is missing.
+const GIVEN_WHERE: &str = "\nRights are privileges in Elasticsearch, of the application `taskhost`: \
+    ask whoever gives them there.";
+
 /// Exit codes; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -80,6 +87,11 @@ impl Failure {
             let (field, problem) = (text_of(&error["field"]), text_of(&error["problem"]));
             message.push_str(&format!("\n  {field}: {problem}"));
         }
+        message.push_str(match problem["code"].as_str() {
+            Some("unauthorized") => COME_AS,
+            Some("forbidden") => GIVEN_WHERE,
+            _ => "",
+        });
         Self::failed(message)
     }
 }
@@ -103,6 +115,10 @@ mod tests {
             Failure::failed("no \u{1b}[1m\nx").to_string(),
             "no \\u{1b}[1m\nx"
         );
+        for (code, next) in [("unauthorized", COME_AS), ("forbidden", GIVEN_WHERE)] {
+            let said = Failure::of_problem(&json!({"detail": "no", "code": code})).message;
+            assert_eq!(said, format!("no{next}"));
+        }
         let problem = json!({"detail": "no such thing"});
         assert_eq!(Failure::of_problem(&problem).message, "no such thing");
     }

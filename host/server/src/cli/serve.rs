@@ -24,6 +24,7 @@ const LOG: &str = "info";
 const VARIABLES: &str = "\
 Every setting can come from the environment as well, `runs.slots` from TASKHOST_RUNS_SLOTS. Only
 from there, or from a file that a setting names, come:
+  TASKHOST_KEY                     the key that all hosts of a store share
   TASKHOST_ELASTICSEARCH_PASSWORD  the host's own password, of TASKHOST_ELASTICSEARCH_USERNAME
   TASKHOST_ELASTICSEARCH_API_KEY   its API key instead, as Elasticsearch encodes it";
 
@@ -48,6 +49,9 @@ pub struct Serve {
     /// Addresses of Elasticsearch, with commas between them [default: http://127.0.0.1:9200].
     #[arg(long, value_name = "URL")]
     pub elasticsearch_url: Option<String>,
+    /// File with the key that all hosts of a store share, if it is not in TASKHOST_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<String>,
     /// Watched folder of task types [default: task-types in the data folder].
     #[arg(long, value_name = "FOLDER")]
     pub task_types: Option<String>,
@@ -92,6 +96,7 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         task_types: command.task_types,
         store: command.store,
         elasticsearch_url: command.elasticsearch_url,
+        key_file: command.key_file,
     };
     let mut settings = read(command.config.as_deref(), flags)?;
     arm_crash_point()?;

@@ -449,6 +449,7 @@ pub(crate) fn client_of(host: &KitHost) -> Result<Client, Failure> {
         url: host.url(),
         space: space()?,
         json: false,
+        token_file: None,
     })
 }
 

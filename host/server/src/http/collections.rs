@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use serde::Serialize;
@@ -11,6 +10,7 @@ use taskhost_model::ids::{DocumentId, StreamKey};
 use taskhost_store::documents::{Document, Scope};
 
 use super::answer;
+use super::asked::Asked;
 use super::problem::Problem;
 use super::request::{PathIds, QueryParams};
 use super::state::State;
@@ -62,7 +62,7 @@ fn shown(document: &Document) -> Result<Shown<'_>, Problem> {
 }
 
 /// The collection that the path names; its stream has to exist.
-async fn scope(state: &State, ids: &PathIds) -> Result<Scope, Problem> {
+async fn scope(state: &Asked, ids: &PathIds) -> Result<Scope, Problem> {
     let stream = StreamKey {
         space: ids.id("space")?,
         name: ids.id("stream")?,
@@ -76,11 +76,7 @@ async fn scope(state: &State, ids: &PathIds) -> Result<Scope, Problem> {
     })
 }
 
-async fn list(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let mut query = QueryParams::of(request.uri())?;
     let cursor = query.take("cursor");
     let limit = query.parse("limit")?.unwrap_or(100);
@@ -100,7 +96,7 @@ async fn list(
     ))
 }
 
-async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn read(state: Asked, ids: PathIds) -> Answer {
     let id = ids.id("id")?;
     let scope = scope(&state, &ids).await?;
     let document = state

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -24,6 +23,7 @@ use taskhost_service::{Change, ChangeKind, Watch};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{self, StatusAnswer};
+use super::asked::Asked;
 use super::problem::Problem;
 use super::request::PathIds;
 use super::state::State;
@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<State> {
 }
 
 async fn events(
-    extract::State(state): extract::State<State>,
+    state: Asked,
     ids: PathIds,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
@@ -53,7 +53,7 @@ async fn events(
         pending: first_events(&view, seen),
         last: view.task.as_ref().map(|task| task.revision),
         watch,
-        state: state.clone(),
+        state: State::clone(&state),
         _place: place,
     };
     let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::new().interval(COMMENT_INTERVAL));

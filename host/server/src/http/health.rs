@@ -9,6 +9,7 @@ use serde::Serialize;
 use taskhost_model::time::Timestamp;
 
 use super::answer;
+use super::asked::Asked;
 use super::codes::Code;
 use super::problem::Problem;
 use super::state::State;
@@ -43,6 +44,11 @@ async fn readyz(extract::State(state): extract::State<State>) -> Answer {
         return not_ready("the loop that claims runs has ended: restart the host");
     }
     if let Err(error) = state.is_writable().await {
+        // What the cluster says is not for whoever comes by.
+        if state.has_people() {
+            tracing::debug!(%error, "not ready");
+            return not_ready("the store cannot be written now");
+        }
         return not_ready(&error.to_string());
     }
     Ok(answer::json(StatusCode::OK, &Health { status: "ready" }))
@@ -56,19 +62,21 @@ struct Info<'a> {
     mode: &'static str,
     store: &'static str,
     started_at: Timestamp,
-    runs: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<usize>,
 }
 
-async fn info(extract::State(state): extract::State<State>) -> Answer {
-    let about = state.about();
+async fn info(state: Asked) -> Answer {
+    let (about, has_people) = (state.about(), state.has_people());
     let info = Info {
         name: "taskhost",
         version: env!("CARGO_PKG_VERSION"),
         host: &about.host,
-        mode: "single-user",
+        mode: if has_people { "people" } else { "single-user" },
         store: about.store,
         started_at: about.started_at,
-        runs: state.service().health().running,
+        // They may be those of others.
+        runs: (!has_people).then(|| state.service().health().running),
     };
     Ok(answer::json(StatusCode::OK, &info))
 }

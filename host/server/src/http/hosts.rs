@@ -10,6 +10,7 @@ use taskhost_service::hosts::HostView;
 use taskhost_service::nudge::{HINT_BYTES_MAX, NotHeard};
 
 use super::answer;
+use super::asked::Asked;
 use super::codes::Code;
 use super::problem::Problem;
 use super::request;
@@ -29,7 +30,8 @@ struct List {
     hosts: Vec<HostView>,
 }
 
-async fn list(extract::State(state): extract::State<State>) -> Answer {
+async fn list(state: Asked) -> Answer {
+    state.service().may_know_all(state.by()).await?;
     let hosts = state.service().hosts.list();
     Ok(answer::json(StatusCode::OK, &List { hosts }))
 }

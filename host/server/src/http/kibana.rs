@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,7 @@ use taskhost_store::documents::{Document, Scope};
 use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, KibanaStatus};
+use super::asked::Asked;
 use super::collections::body_of;
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams};
@@ -122,11 +122,7 @@ fn named(body: &ActionBody) -> Result<Action, Problem> {
     }
 }
 
-async fn identify(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn identify(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let query = QueryParams::of(request.uri())?;
     let (_, bytes) = state.json_body(request).await?;
     let body: ActionBody = request::json_or_empty(&bytes)?;
@@ -139,22 +135,18 @@ async fn identify(
     act(&state, &ids, flagged(query, &body)?).await
 }
 
-async fn task(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn task(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let (_, bytes) = state.json_body(request).await?;
     let body: ActionBody = request::json_or_empty(&bytes)?;
     act(&state, &ids, named(&body)?).await
 }
 
-async fn status(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn status(state: Asked, ids: PathIds) -> Answer {
     act(&state, &ids, Action::Status).await
 }
 
 /// Finds the stream, makes the one call that was asked for, and shows the status.
-async fn act(state: &State, ids: &PathIds, action: Action) -> Answer {
+async fn act(state: &Asked, ids: &PathIds, action: Action) -> Answer {
     let stream = stream(state, ids).await?;
     let key = task_key(&stream)?;
     let (tasks, by) = (&state.service().tasks, state.by());
@@ -203,7 +195,7 @@ fn space() -> Result<Space, Problem> {
     Space::parse(SPACE).map_err(|error| Problem::invalid_id("space", &error))
 }
 
-async fn stream(state: &State, ids: &PathIds) -> Result<StreamKey, Problem> {
+async fn stream(state: &Asked, ids: &PathIds) -> Result<StreamKey, Problem> {
     let key = StreamKey {
         space: space()?,
         name: ids.id("name")?,
@@ -226,7 +218,7 @@ struct Features<'a> {
     features: Vec<&'a RawValue>,
 }
 
-async fn features(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn features(state: Asked, ids: PathIds) -> Answer {
     let stream = stream(&state, &ids).await?;
     let label = Label::parse(LABEL).map_err(|error| Problem::invalid_id("label", &error))?;
     let scope = Scope {
@@ -269,7 +261,7 @@ struct ListedTask {
     created_at: Timestamp,
 }
 
-async fn tasks(extract::State(state): extract::State<State>) -> Answer {
+async fn tasks(state: Asked) -> Answer {
     let mut request = ListRequest {
         limit: PAGE,
         ..ListRequest::all(space()?)
@@ -294,7 +286,7 @@ async fn tasks(extract::State(state): extract::State<State>) -> Answer {
     Ok(answer::json(StatusCode::OK, &TaskList { tasks }))
 }
 
-async fn remove(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn remove(state: Asked, ids: PathIds) -> Answer {
     let key = TaskKey {
         space: space()?,
         id: ids.id("id")?,

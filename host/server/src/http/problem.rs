@@ -4,7 +4,7 @@
 //! then the path is known, and also gives a document to the refusals that axum makes itself.
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -13,6 +13,10 @@ use taskhost_model::ids::InvalidId;
 use taskhost_service::error::{FieldError, ServiceError};
 
 use super::codes::Code;
+
+/// What may be sent. `Basic` is taken and not named: a browser would ask for it, keep it, and from
+/// then on send it along with whatever a page of another origin makes it ask for.
+const CHALLENGE: &str = "ApiKey realm=\"taskhost\", Bearer realm=\"taskhost\"";
 
 /// Why a request was not fulfilled.
 #[derive(Debug, Clone)]
@@ -147,6 +151,10 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if row.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(CHALLENGE);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
         response

@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{guard, problem};
-use crate::post::PATH;
+use super::state::State;
+use super::{asked, problem};
 use crate::settings::HttpSettings;
 
 /// The pause after the system refused to accept a connection, mostly for want of file handles.
@@ -28,26 +28,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about it: it may last.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Answers requests, from a connection or from this process: behind the guard, and with a problem
-/// document for whatever is refused. Cheap to clone.
+/// Answers requests, from a connection or from this process: those of whoever may ask, and with a
+/// problem document for whatever is refused. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Answers(TowerToHyperService<Router>);
+pub struct Answers {
+    state: State,
+    router: TowerToHyperService<Router>,
+}
 
 impl Answers {
-    pub(crate) fn of(router: Router) -> Self {
-        Self(TowerToHyperService::new(router))
+    pub(crate) fn of(router: Router, state: State) -> Self {
+        let router = TowerToHyperService::new(router);
+        Self { state, router }
     }
 
     /// Answers one request. Dropped before, it is as if the client had hung up.
-    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
         let uri = request.uri().clone();
-        // A hint comes from another machine, and shows by its seal that it may.
-        let checked = match uri.path() {
-            PATH => Ok(()),
-            _ => guard::check(request.headers(), &uri),
-        };
-        let response = match checked {
-            Ok(()) => match self.0.call(request).await {
+        let response = match asked::admit(&self.state, &mut request).await {
+            Ok(()) => match self.router.call(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, Request};
-use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
 use taskhost_service::Service;
 use taskhost_service::nudge::Seals;
@@ -40,7 +39,6 @@ struct Inner {
     folder_judged: AtomicBool,
     hearing: OnceLock<Hearing>,
     stopping: CancellationToken,
-    by: Requester,
     body_timeout: Duration,
     json_bytes_max: u64,
     uploads: Semaphore,
@@ -92,7 +90,6 @@ impl State {
             folder_judged: AtomicBool::new(false),
             hearing: OnceLock::new(),
             stopping: CancellationToken::new(),
-            by: Requester::single_user(),
             body_timeout,
             json_bytes_max: params_bytes_max.saturating_mul(2).saturating_add(64 * 1024),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
@@ -145,9 +142,9 @@ impl State {
         &self.0.about
     }
 
-    /// Whoever asks: in single-user mode there is one.
-    pub(crate) fn by(&self) -> &Requester {
-        &self.0.by
+    /// Whether everybody who asks is somebody; otherwise there is one user.
+    pub(crate) fn has_people(&self) -> bool {
+        self.0.stores.people.is_some()
     }
 
     /// The body of a request that carries JSON, or nothing.

@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -12,6 +11,7 @@ use taskhost_model::query::Query;
 use taskhost_store::streams::{Batch, Stream, StreamSettings};
 
 use super::answer;
+use super::asked::Asked;
 use super::problem::Problem;
 use super::request::{self, PathIds};
 use super::state::State;
@@ -54,7 +54,7 @@ struct List {
     streams: Vec<Stream>,
 }
 
-async fn list(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn list(state: Asked, ids: PathIds) -> Answer {
     let streams = state
         .service()
         .streams
@@ -63,16 +63,12 @@ async fn list(extract::State(state): extract::State<State>, ids: PathIds) -> Ans
     Ok(answer::json(StatusCode::OK, &List { streams }))
 }
 
-async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn read(state: Asked, ids: PathIds) -> Answer {
     let stream = state.service().streams.get(state.by(), &key(&ids)?).await?;
     Ok(answer::json(StatusCode::OK, &stream))
 }
 
-async fn write(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn write(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = key(&ids)?;
     let (_, bytes) = state.json_body(request).await?;
     let settings: StreamSettings = request::json_or_empty(&bytes)?;
@@ -86,7 +82,7 @@ async fn write(
     Ok(answer::json(status, &stream))
 }
 
-async fn delete(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn delete(state: Asked, ids: PathIds) -> Answer {
     state
         .service()
         .streams
@@ -95,11 +91,7 @@ async fn delete(extract::State(state): extract::State<State>, ids: PathIds) -> A
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-async fn ingest(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn ingest(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = key(&ids)?;
     let (streams, by, key) = (&state.service().streams, state.by(), &key);
     let ingest =
@@ -139,11 +131,7 @@ impl<'a> From<&'a Batch> for Sample<'a> {
     }
 }
 
-async fn sample(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn sample(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = key(&ids)?;
     let query = query(&state, request).await?;
     let batch = state
@@ -161,11 +149,7 @@ struct Count {
     relation: &'static str,
 }
 
-async fn count(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn count(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = key(&ids)?;
     let query = query(&state, request).await?;
     let count = state
@@ -182,7 +166,7 @@ async fn count(
     ))
 }
 
-async fn query(state: &State, request: Request<Body>) -> Result<Query, Problem> {
+async fn query(state: &Asked, request: Request<Body>) -> Result<Query, Problem> {
     let (_, bytes) = state.json_body(request).await?;
     request::json(&bytes)
 }

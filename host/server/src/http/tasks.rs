@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{get, post, put};
 use futures_util::{StreamExt as _, stream};
@@ -19,6 +18,7 @@ use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
 use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, StatusAnswer};
+use super::asked::Asked;
 use super::codes::Code;
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams, Span};
@@ -63,11 +63,7 @@ fn no_params() -> Arc<str> {
     Arc::from("{}")
 }
 
-async fn schedule(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let (headers, bytes) = state.json_body(request).await?;
     let body: ScheduleBody = request::json(&bytes)?;
@@ -119,11 +115,7 @@ fn already_running(running: &RunningTask, wanted: &TypeId) -> Problem {
         .of_params(&running.params)
 }
 
-async fn read(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn read(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let mut query = QueryParams::of(request.uri())?;
     let wait = query.parse::<Span>("wait")?;
@@ -152,11 +144,7 @@ struct Page<'a> {
     next: Option<&'a str>,
 }
 
-async fn list(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let mut query = QueryParams::of(request.uri())?;
     let wish = ListRequest {
         statuses: statuses(&query.take_all("status"))?,
@@ -223,11 +211,7 @@ struct CancelBody {
     reason: Option<String>,
 }
 
-async fn cancel(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn cancel(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let (headers, bytes) = state.json_body(request).await?;
     let CancelBody { reason } = request::json_or_empty(&bytes)?;
@@ -244,11 +228,7 @@ async fn cancel(
 #[serde(deny_unknown_fields)]
 struct NoBody {}
 
-async fn acknowledge(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn acknowledge(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let (headers, bytes) = state.json_body(request).await?;
     let NoBody {} = request::json_or_empty(&bytes)?;
@@ -262,11 +242,7 @@ async fn acknowledge(
     Ok(answer::task(StatusCode::OK, &view))
 }
 
-async fn delete(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let version = request::if_version(request.headers())?;
     state
@@ -277,7 +253,7 @@ async fn delete(
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-async fn log(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn log(state: Asked, ids: PathIds) -> Answer {
     let key = ids.task()?;
     let run = RunId::parse(ids.text("run")).map_err(|error| Problem::invalid_id("run", &error))?;
     let lines = state.service().tasks.log(state.by(), &key, run).await?;
@@ -290,11 +266,7 @@ async fn log(extract::State(state): extract::State<State>, ids: PathIds) -> Answ
 
 /// The head is read before it is answered, so that whoever may not read it, or cannot, is told.
 /// Where it breaks off later its last line says why.
-async fn recording(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn recording(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let mut query = QueryParams::of(request.uri())?;
     let attempt = query.number("attempt")?;

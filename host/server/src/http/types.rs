@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::routing::{delete, get, post};
 use base64::Engine as _;
@@ -17,6 +16,7 @@ use taskhost_service::types::{Rejected, TypeView};
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 
 use super::answer;
+use super::asked::Asked;
 use super::problem::Problem;
 use super::request::{self, PathIds};
 use super::state::{State, WASM};
@@ -74,7 +74,7 @@ impl From<Rejected> for RejectedFile {
     }
 }
 
-async fn list(extract::State(state): extract::State<State>) -> Answer {
+async fn list(state: Asked) -> Answer {
     let types = &state.service().types;
     let task_types = types.list(state.by()).await?;
     let rejected = types
@@ -92,7 +92,7 @@ async fn list(extract::State(state): extract::State<State>) -> Answer {
     ))
 }
 
-async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn read(state: Asked, ids: PathIds) -> Answer {
     let view = state
         .service()
         .types
@@ -101,7 +101,7 @@ async fn read(extract::State(state): extract::State<State>, ids: PathIds) -> Ans
     Ok(answer::json(StatusCode::OK, &view))
 }
 
-async fn push(extract::State(state): extract::State<State>, request: Request<Body>) -> Answer {
+async fn push(state: Asked, request: Request<Body>) -> Answer {
     let types = &state.service().types;
     let signature = signature(request.headers())?;
     let by = state.by();
@@ -144,7 +144,7 @@ fn version(ids: &PathIds) -> Result<(TypeId, Digest), Problem> {
     Ok((ids.id("type")?, ids.id("digest")?))
 }
 
-async fn component(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn component(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let bytes = state
         .service()
@@ -154,21 +154,21 @@ async fn component(extract::State(state): extract::State<State>, ids: PathIds) -
     Ok(answer::bytes_of(WASM, StatusCode::OK, bytes.to_vec()))
 }
 
-async fn approve(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn approve(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let types = &state.service().types;
     let approved = types.approve(state.by(), &type_id, &digest).await?;
     Ok(answer::json(StatusCode::OK, &approved))
 }
 
-async fn activate(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn activate(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let types = &state.service().types;
     let activated = types.activate(state.by(), &type_id, &digest).await?;
     Ok(answer::json(StatusCode::OK, &activated))
 }
 
-async fn forget(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn forget(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     state
         .service()
@@ -185,11 +185,7 @@ struct Pause {
     reason: Option<String>,
 }
 
-async fn pause(
-    extract::State(state): extract::State<State>,
-    ids: PathIds,
-    request: Request<Body>,
-) -> Answer {
+async fn pause(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let type_id = ids.id("type")?;
     let (_, body) = state.json_body(request).await?;
     let Pause { reason } = request::json_or_empty(&body)?;
@@ -198,7 +194,7 @@ async fn pause(
     Ok(answer::json(StatusCode::OK, &view))
 }
 
-async fn resume(extract::State(state): extract::State<State>, ids: PathIds) -> Answer {
+async fn resume(state: Asked, ids: PathIds) -> Answer {
     let view = state
         .service()
         .types

@@ -1,34 +1,20 @@
 //! Where everything is kept: `store`, and how the cluster is reached: `[elasticsearch]`.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use taskhost_store::open::{Credentials, ElasticSettings};
 
+use super::credentials::{PASSWORD_VARIABLE, STORE, USERNAME, credentials, file, unreadable};
 use super::reader::Reader;
 use crate::plain_file;
 
-/// The variables that hold what the host shows the cluster.
-pub(super) const PASSWORD_VARIABLE: &str = "TASKHOST_ELASTICSEARCH_PASSWORD";
-pub(super) const API_KEY_VARIABLE: &str = "TASKHOST_ELASTICSEARCH_API_KEY";
-
-const STORE: &str = "store";
 const URL: &str = "elasticsearch.url";
-const USERNAME: &str = "elasticsearch.username";
-const PASSWORD_FILE: &str = "elasticsearch.password_file";
-const API_KEY_FILE: &str = "elasticsearch.api_key_file";
 const AUTHORITY_FILE: &str = "elasticsearch.authority_file";
 const PREFIX: &str = "elasticsearch.prefix";
 const PLAIN_HTTP: &str = "elasticsearch.allow_plain_http";
 
-/// What stands where there is nothing.
-const NONE: &str = "none";
-/// What is read of a file that holds a password or a key.
-const SECRET_BYTES_MAX: u64 = 16 * 1024;
 /// What is read of a file that holds certificates.
 const AUTHORITY_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -96,17 +82,18 @@ pub(super) fn store(reader: &mut Reader<'_>) -> StoreSettings {
     let request_timeout = seconds("elasticsearch.request_timeout_s", 30, 600);
     let retry_for = seconds("elasticsearch.retry_for_s", 10, 600);
     let credentials = credentials(reader, is_elastic);
-    match credentials {
-        Some(credentials) if is_elastic => StoreSettings::Elasticsearch(ClusterSettings {
-            urls,
-            credentials,
-            authority,
-            prefix,
-            request_timeout,
-            retry_for,
-        }),
-        _ => StoreSettings::Embedded,
+    if !is_elastic {
+        return StoreSettings::Embedded;
     }
+    StoreSettings::Elasticsearch(ClusterSettings {
+        urls,
+        // Without any there is a mistake, and what follows from the store is still checked.
+        credentials: credentials.unwrap_or_else(|| Credentials::ApiKey(String::new())),
+        authority,
+        prefix,
+        request_timeout,
+        retry_for,
+    })
 }
 
 fn urls(reader: &mut Reader<'_>) -> Vec<String> {
@@ -151,7 +138,8 @@ fn url(text: &str, may_be_plain: bool) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn is_here(url: &Url) -> bool {
+/// Whether what is sent there stays on this machine.
+pub(crate) fn is_here(url: &Url) -> bool {
     let name = url.host_str().unwrap_or_default();
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || bare.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
@@ -191,116 +179,9 @@ fn authority(reader: &mut Reader<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// Nothing of a secret is in any mistake.
-fn credentials(reader: &mut Reader<'_>, is_elastic: bool) -> Option<Credentials> {
-    let username = match reader.text(USERNAME, NONE) {
-        name if name == NONE => None,
-        name => Some(name),
-    };
-    let password = secret(reader, PASSWORD_FILE, PASSWORD_VARIABLE)?;
-    let api_key = secret(reader, API_KEY_FILE, API_KEY_VARIABLE)?;
-    if !is_elastic {
-        return None;
-    }
-    match (username, password, api_key) {
-        (Some(username), Some(password), None) => {
-            if username.contains(':') {
-                reader.contradiction(USERNAME, "may not have a colon in it".to_owned());
-            }
-            Some(Credentials::Basic { username, password })
-        }
-        (None, None, Some(key)) if is_encoded_key(&key) => Some(Credentials::ApiKey(key)),
-        (None, None, Some(_)) => {
-            reader.mistake_of_secret(
-                API_KEY_FILE,
-                API_KEY_VARIABLE,
-                "holds no API key: it has to be what Elasticsearch calls `encoded`, the base64 of \
-                 ID:KEY",
-            );
-            None
-        }
-        (None, None, None) => {
-            let problem = format!(
-                "is elasticsearch, and the host has nothing to show it: give {API_KEY_VARIABLE} \
-                 (or `api_key_file` in [elasticsearch]), or `username` and {PASSWORD_VARIABLE} \
-                 (or `password_file`)"
-            );
-            reader.contradiction(STORE, problem);
-            None
-        }
-        (Some(_), None, None) => {
-            let problem = format!("has no password: give {PASSWORD_VARIABLE} or `password_file`");
-            reader.contradiction(USERNAME, problem);
-            None
-        }
-        (None, Some(_), None) => {
-            let problem = "holds a password, and `username` in [elasticsearch] names nobody";
-            reader.mistake_of_secret(PASSWORD_FILE, PASSWORD_VARIABLE, problem);
-            None
-        }
-        (_, _, Some(_)) => {
-            let problem = "stands beside a user name or a password: which of them is it to be?";
-            reader.mistake_of_secret(API_KEY_FILE, API_KEY_VARIABLE, problem);
-            None
-        }
-    }
-}
-
-fn is_encoded_key(text: &str) -> bool {
-    let decoded = STANDARD.decode(text).ok();
-    decoded.is_some_and(|bytes| bytes.contains(&b':'))
-}
-
-/// A secret of a file or a variable; the outer none is a mistake that has been told.
-#[expect(
-    clippy::option_option,
-    reason = "there may be none, which is no mistake"
-)]
-fn secret(
-    reader: &mut Reader<'_>,
-    key: &'static str,
-    variable: &'static str,
-) -> Option<Option<String>> {
-    let file = file(reader, key);
-    let value = match (reader.variable(variable), file) {
-        (None, None) => return Some(None),
-        (Some(_), Some(_)) => {
-            let problem = format!("and {variable} are both set: which is it to be?");
-            reader.contradiction(key, problem);
-            return None;
-        }
-        (Some(value), None) => value,
-        (None, Some(file)) => match plain_file::read_text(&file, SECRET_BYTES_MAX) {
-            Ok(text) => text,
-            Err(error) => {
-                reader.contradiction(key, unreadable(&file, &error));
-                return None;
-            }
-        },
-    };
-    // An editor ends a file with a line break.
-    let value = value.trim_end_matches(['\r', '\n']).to_owned();
-    if value.is_empty() || value.contains(['\r', '\n', '\0']) {
-        let problem = "has to be one line of text that is not empty";
-        reader.mistake_of_secret(key, variable, problem);
-        return None;
-    }
-    Some(Some(value))
-}
-
-fn file(reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {
-    match reader.text(key, NONE) {
-        file if file == NONE => None,
-        file => Some(PathBuf::from(file)),
-    }
-}
-
-fn unreadable(file: &Path, error: &std::io::Error) -> String {
-    format!("is {}, which cannot be read: {error}", file.display())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::credentials::API_KEY_VARIABLE;
     use super::super::{File, Flags, Mistake, Settings};
     use super::*;
 
@@ -391,6 +272,28 @@ mod tests {
         let variable = [("TASKHOST_ELASTICSEARCH_URL", "http://127.0.0.1:1")];
         let store = read("", &variable, Flags::default()).unwrap();
         assert_eq!(store, StoreSettings::Embedded);
+    }
+
+    #[test]
+    fn everything_that_a_cluster_lacks_is_told_at_once() {
+        let file = File {
+            name: "t.toml".to_owned(),
+            text: "listen = \"0.0.0.0:7700\"\nstore = \"elasticsearch\"\n\
+                   elasticsearch.url = \"http://10.0.0.5:9200\"\n"
+                .to_owned(),
+        };
+        let mistakes = Settings::read(Some(&file), &|_| None, Flags::default()).unwrap_err();
+        let said: Vec<_> = mistakes.iter().map(Mistake::to_string).collect();
+        let expected = [
+            "t.toml:1: `listen` is 0.0.0.0:7700, where people's passwords",
+            "t.toml:2: `store` is elasticsearch, and the host has nothing to show it",
+            "t.toml:2: `store` is elasticsearch, and there is no key",
+            "t.toml:3: `elasticsearch.url` is http://10.0.0.5:9200/: everybody's passwords",
+        ];
+        assert_eq!(said.len(), expected.len(), "{said:#?}");
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.starts_with(expected), "{said}\nis not\n{expected}");
+        }
     }
 
     #[test]

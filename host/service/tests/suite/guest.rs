@@ -18,6 +18,8 @@ pub(crate) const COUNTS: u8 = 5;
 pub(crate) const READS: u8 = 6;
 /// Counts them again and again until it may not, and completes when it is told that it is denied.
 pub(crate) const READS_ON: u8 = 7;
+/// Spawns a child that does [`READS`], then waits until it is stopped; traps if it may not.
+pub(crate) const SPAWNS: u8 = 8;
 
 /// Its type.
 pub(crate) const TYPE: &str = "worker";
@@ -78,6 +80,13 @@ const IMPORTS: &str = r#"
         (export "count" (func (param "name" string) (param "query" string)
             (result (result string (error $error)))))))
     (import "taskhost:task/streams@1.0.0" (instance $streams (type $streams')))
+    (type $children' (instance
+        (alias outer 1 $error (type $outer))
+        (export "error" (type $error (eq $outer)))
+        (export "spawn" (func (param "key" string) (param "task-type" string)
+            (param "params" string) (param "options" (option string))
+            (result (result string (error $error)))))))
+    (import "taskhost:task/children@1.0.0" (instance $children (type $children')))
 "#;
 
 /// What it gives the host.
@@ -107,12 +116,15 @@ const MEMORY: &str = r#"
     (core func $log (canon lower (func $log "log") (memory (core memory $memory "memory"))))
     (core func $count (canon lower (func $streams "count")
         (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+    (core func $spawn (canon lower (func $children "spawn")
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
 "#;
 
 /// Its two functions. Answers lie at 0, the empty object at 512, what is counted at 600, the
 /// descriptor at 1024.
 fn code(descriptor: &str, length: usize, first: &str) -> String {
     let (name_length, query_length) = (STREAM.len(), r#"{"from":0,"to":9}"#.len());
+    let (type_length, params_at) = (TYPE.len(), 800 + TYPE.len());
     format!(
         r#"
     (core module $guest'
@@ -120,9 +132,12 @@ fn code(descriptor: &str, length: usize, first: &str) -> String {
         (import "host" "sleep" (func $sleep (param i64 i32)))
         (import "host" "log" (func $log (param i32 i32 i32 i32 i32 i32)))
         (import "host" "count" (func $count (param i32 i32 i32 i32 i32)))
+        (import "host" "spawn"
+            (func $spawn (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
         (data (i32.const 512) "{{}}")
         (data (i32.const 600) "{STREAM}")
         (data (i32.const 700) "{{\22from\22:0,\22to\22:9}}")
+        (data (i32.const 800) "{TYPE}{READS}")
         (data (i32.const 1024) "{descriptor}")
         (func $ok (result i32)
             (i32.store8 (i32.const 0) (i32.const 0))
@@ -158,6 +173,12 @@ fn code(descriptor: &str, length: usize, first: &str) -> String {
                 (call $count (i32.const 600) (i32.const {name_length})
                     (i32.const 700) (i32.const {query_length}) (i32.const 64))
                 (if (i32.load8_u (i32.const 64)) (then (unreachable)))))
+            (if (i32.eq (local.get $kind) (i32.const {SPAWNS})) (then
+                (call $spawn (i32.const 800) (i32.const 1) (i32.const 800) (i32.const {type_length})
+                    (i32.const {params_at}) (i32.const 1)
+                    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
+                (if (i32.load8_u (i32.const 64)) (then (unreachable)))
+                (call $sleep (i64.const 100000000) (i32.const 64))))
             (if (i32.eq (local.get $kind) (i32.const {READS_ON})) (then
                 (loop $on
                     (call $sleep (i64.const 5) (i32.const 64))
@@ -174,7 +195,8 @@ fn code(descriptor: &str, length: usize, first: &str) -> String {
         (with "host" (instance
             (export "sleep" (func $sleep))
             (export "log" (func $log))
-            (export "count" (func $count))))))
+            (export "count" (func $count))
+            (export "spawn" (func $spawn))))))
 "#
     )
 }

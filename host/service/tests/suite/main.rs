@@ -34,3 +34,4 @@ mod recognition;
 mod rights;
 mod run_keys;
 mod rotation;
+mod key_races;

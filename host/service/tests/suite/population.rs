@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{RunKeyId, Space, StreamKey, StreamName, TaskKey, TypeId};
 use taskhost_model::requester::{Authorization, Credential, Requester};
 use taskhost_model::rights::Role;
@@ -10,6 +11,7 @@ use taskhost_model::task::Task;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::error::ServiceError;
 use taskhost_service::key_ring::KeyRing;
+use taskhost_service::policy::Rule;
 use taskhost_service::view::TaskView;
 use taskhost_service::{ScheduleRequest, Scheduled, Service};
 use taskhost_store::limits::Limits;
@@ -86,16 +88,18 @@ impl Population {
             people,
             clock,
         };
-        let component = guest::of_type(guest::TYPE, 0, r#""stream":"optional","#);
+        let more = r#""stream":"optional","capabilities":{"children":["worker"]},"#;
+        let component = guest::of_type(guest::TYPE, 0, more);
         let pushed = it.service.types.push(&it.who("adm"), component, None).await;
         pushed.unwrap();
         let by = it.who("adm");
         let stream = it.stream(guest::STREAM);
-        let made = it
-            .service
+        let settings = StreamSettings::default();
+        it.service
             .streams
-            .put(&by, &stream, &StreamSettings::default());
-        made.await.unwrap();
+            .put(&by, &stream, &settings)
+            .await
+            .unwrap();
         it
     }
 
@@ -197,6 +201,14 @@ pub(crate) async fn host_on(
     parts.key_ring = Some(ring);
     parts.host = name.to_owned();
     parts.settings.sweep_interval = SWEEP_INTERVAL;
+    parts.settings.policy.rules = vec![Rule {
+        allowed: Capabilities {
+            children: vec![TypeId::parse(guest::TYPE).unwrap()],
+            ..Capabilities::default()
+        },
+        record: true,
+        ..Rule::default()
+    }];
     Service::start(parts).await
 }
 

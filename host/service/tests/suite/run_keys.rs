@@ -9,12 +9,12 @@ use taskhost_model::ids::{RunId, TypeId};
 use taskhost_model::requester::{Credential, Requester};
 use taskhost_model::rights::Role;
 use taskhost_model::status::Status;
-use taskhost_model::task::Parent;
 use taskhost_service::error::ServiceError;
 use taskhost_store::event::{Event, NewRun};
 use taskhost_store::memory::people::Rights;
+use taskhost_store::tasks::ListRequest;
 
-use crate::guest::{self, COMPLETES, READS, READS_ON, WAITS};
+use crate::guest::{self, READS, READS_ON, SPAWNS, WAITS};
 use crate::people::{key, space};
 use crate::population::{Population, held, host_on, request, ring};
 
@@ -95,13 +95,6 @@ async fn a_key_is_shared_for_five_minutes_and_with_those_streams_that_it_reads()
         "ann",
         Rights::of(&space(), Role::Operator, &["logs.*", "other"]),
     );
-    assert!(
-        it.schedule(&ann, "c", WAITS, Some("other")).await.is_err(),
-        "as it is known yet"
-    );
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(31)).await;
-    tokio::time::resume();
     let second = take("c", "other").await;
     assert_ne!(second, first);
     it.clock.advance(Duration::from_secs(6 * 60));
@@ -262,42 +255,27 @@ async fn whoever_schedules_again_runs_it_in_their_own_name() {
 async fn a_child_reads_with_its_parents_key_which_it_holds_too() {
     let it = Population::start().await;
     it.service.begin();
-    it.schedule(&it.who("ann"), "parent", WAITS, STREAM)
+    it.schedule(&it.who("ann"), "parent", SPAWNS, STREAM)
         .await
         .unwrap();
     let parent = it.at_work("parent").await;
-    let run = NewRun {
-        id: RunId::new(),
-        type_id: TypeId::parse(guest::TYPE).unwrap(),
-        stream: parent.stream.clone(),
-        params: Arc::from(READS.to_string()),
-        parent: Some(Parent {
-            task: parent.id.clone(),
-            run: parent.run.id,
-            key: "child".to_owned(),
-            depth: 1,
-        }),
-        concurrency_key: None,
-        record: false,
-        requested_by: parent.requested_by.clone(),
-        key: parent.run.key,
-        priority: 0,
-        due_at: it.clock.now(),
-        timeout_ms: None,
-        max_attempts: 1,
-        condition: None,
+    let children = async {
+        loop {
+            let mut all = ListRequest::all(space());
+            all.id_contains = Some("child-".to_owned());
+            let mut all = it.stores[0].tasks.list(&all).await.unwrap().tasks;
+            all.retain(|task| task.parent.is_some());
+            if let Some(child) = all.pop() {
+                return child;
+            }
+            crate::bench::a_moment().await;
+        }
     };
-    let schedule = Event::Schedule(Box::new(run));
-    it.stores[0]
-        .tasks
-        .apply(&key("child"), schedule)
-        .await
-        .unwrap();
-    // Somebody's schedule wakes the scheduler.
-    it.schedule(&it.who("ann"), "plain", COMPLETES, None)
-        .await
-        .unwrap();
-    let child = it.ended("child").await;
+    let child = tokio::time::timeout(crate::hold::PATIENCE, children).await;
+    let child = child.unwrap();
+    assert_eq!(held(&child), held(&parent));
+    assert_eq!(child.requested_by, "ann");
+    let child = it.ended(child.id.as_str()).await;
     assert_eq!(child.status, Status::Completed, "{:?}", child.error);
     it.sweeps().await;
     assert_eq!(it.keys().await.len(), 1);
@@ -399,15 +377,8 @@ async fn a_key_is_not_ended_under_a_schedule_that_takes_it() {
 #[tokio::test]
 async fn a_recording_is_its_requesters_as_long_as_they_read_the_stream() {
     let it = Population::start().await;
-    let mut parts = crate::bench::parts(&it.stores[0], &it.clock);
-    parts.key_ring = Some(ring(1));
-    parts.settings.policy.rules = vec![taskhost_service::policy::Rule {
-        record: true,
-        ..Default::default()
-    }];
-    it.service.abandon().await;
-    let host = taskhost_service::Service::start(parts).await.unwrap();
-    host.begin();
+    it.service.begin();
+    let host = &it.service;
     let mut recorded = request(READS, STREAM);
     recorded.record = true;
     host.tasks

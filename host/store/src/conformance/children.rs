@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::event::{Event, Outcome, RunEvent};
 use crate::tasks::Children;
 
-fn suspended(until: Timestamp) -> RunEvent {
+pub(super) fn suspended(until: Timestamp) -> RunEvent {
     RunEvent::Suspended {
         suspension: Suspension {
             wait: "for one of two".to_owned(),

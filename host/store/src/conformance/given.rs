@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use taskhost_model::ids::{
-    Digest, DocumentId, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey,
-    TypeId,
+    Digest, DocumentId, Incarnation, Label, RunId, RunKeyId, Space, StreamKey, StreamName, TaskId,
+    TaskKey, TypeId,
 };
 use taskhost_model::query::Query;
-use taskhost_model::requester::Requester;
+use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::task::{Fence, Progress, Task};
 use taskhost_model::time::{Clock, Timestamp};
 
@@ -18,10 +20,15 @@ use crate::documents::{Change, Scope};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, NewRun, Outcome, RunEvent, RunReport};
 use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
+use crate::run_keys::RunKey;
 use crate::streams::{StreamDocument, StreamSettings};
 
 /// More than any answer has.
 pub const MANY_BYTES: u64 = 1 << 30;
+
+/// Far more than the second that an answer may be late.
+const LOOKS_MAX: usize = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Where a manual clock of the cases begins.
 #[must_use]
@@ -125,6 +132,50 @@ pub fn query(from_ms: i64, to_ms: i64) -> Query {
 #[must_use]
 pub fn reader() -> Requester {
     Requester::single_user()
+}
+
+/// A key of runs, of somebody.
+#[must_use]
+pub fn run_key(person: &str) -> RunKey {
+    RunKey {
+        id: RunKeyId::new(),
+        granted: Some(format!("granted to {person}")),
+        person: person.to_owned(),
+        shared_by: Incarnation::new(),
+        shared_until: at(1_000),
+        expires_at: at(2_000),
+        sealed: (0..=255).collect(),
+    }
+}
+
+/// What somebody with a password comes with.
+#[must_use]
+pub fn basic(name: &str, password: &str) -> Authorization {
+    let encoded = STANDARD.encode(format!("{name}:{password}"));
+    Authorization::parse(&format!("Basic {encoded}")).expect("names of the cases are short")
+}
+
+/// Asks until the answer is this one.
+///
+/// # Panics
+/// When it is not for a long time, or an error.
+pub async fn until<T, Asked>(ask: impl Fn() -> Asked, is_it: impl Fn(&T) -> bool) -> T
+where
+    T: std::fmt::Debug,
+    Asked: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = tokio::time::interval(BETWEEN_LOOKS);
+    let mut looks = 0;
+    loop {
+        pause.tick().await;
+        looks += 1;
+        let answer = ask().await.expect("the store answers");
+        let is_it = is_it(&answer);
+        assert!(is_it || looks < LOOKS_MAX, "at last it is {answer:#?}");
+        if is_it {
+            return answer;
+        }
+    }
 }
 
 /// A report that says nothing.

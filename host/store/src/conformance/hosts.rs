@@ -4,20 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use taskhost_model::ids::Incarnation;
 use taskhost_model::task::Task;
 
 use super::Subject;
-use super::given::{cancel, claim_request, delete, key, type_id};
+use super::given::{cancel, claim_request, delete, key, type_id, until};
 use crate::error::StoreError;
 use crate::event::{Event, Outcome};
 use crate::hosts::{Beat, Host, HostStore, Hosts};
-
-/// Far more than the second that an answer may be late.
-const LOOKS_MAX: usize = 100;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 fn hosts(s: &Subject) -> &Arc<dyn HostStore> {
     s.stores.hosts.as_ref().expect("the store is shared")
@@ -41,26 +36,6 @@ fn next_beat(host: &Host) -> Host {
     Host {
         beat: host.beat + 1,
         ..host.clone()
-    }
-}
-
-/// Asks until the answer is this one.
-async fn until<T, Asked>(ask: impl Fn() -> Asked, is_it: impl Fn(&T) -> bool) -> T
-where
-    T: std::fmt::Debug,
-    Asked: Future<Output = Result<T, StoreError>>,
-{
-    let mut pause = tokio::time::interval(BETWEEN_LOOKS);
-    let mut looks = 0;
-    loop {
-        pause.tick().await;
-        looks += 1;
-        let answer = ask().await.expect("the store answers");
-        let is_it = is_it(&answer);
-        assert!(is_it || looks < LOOKS_MAX, "at last it is {answer:#?}");
-        if is_it {
-            return answer;
-        }
     }
 }
 

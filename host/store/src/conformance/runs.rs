@@ -19,7 +19,7 @@ fn completed(payload: &str) -> RunEvent {
     }
 }
 
-fn failed(retry_at_ms: Option<i64>) -> RunEvent {
+pub(super) fn failed(retry_at_ms: Option<i64>) -> RunEvent {
     RunEvent::Failed {
         error: TaskError::of(ErrorKind::Task, "no luck"),
         retry_at: retry_at_ms.map(at),

@@ -19,15 +19,18 @@ pub(super) enum Index {
     Documents,
     /// Components and what is known of their types.
     Components,
+    /// Keys of runs, sealed.
+    Keys,
 }
 
 impl Index {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Tasks,
         Self::Texts,
         Self::Shared,
         Self::Documents,
         Self::Components,
+        Self::Keys,
     ];
 }
 
@@ -52,6 +55,7 @@ impl Names {
             Index::Shared => "task_shared",
             Index::Documents => "task_documents",
             Index::Components => "task_components",
+            Index::Keys => "task_keys",
         };
         format!("{}_{name}", self.prefix)
     }

@@ -6,6 +6,7 @@
 //! 3. An upgrade adds fields and nothing else, so that hosts of the former version go on.
 
 mod mappings;
+pub(super) mod privileges;
 
 #[cfg(test)]
 pub(super) use mappings::properties;
@@ -18,7 +19,7 @@ use super::names::{Index, Names};
 use crate::error::StoreError;
 
 /// The version of all mappings together. It grows with each field that is added.
-pub(super) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// Sees to it that all indices are there.
 pub(super) async fn prepare(client: &Client, names: &Names) -> Result<(), StoreError> {

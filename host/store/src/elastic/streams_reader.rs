@@ -57,10 +57,7 @@ impl Reader {
         let by = match &requester.credential {
             // The one person at the machine may do what the host may.
             Credential::SingleUser => None,
-            Credential::Own(own) => Some(Authorization::new(own.header()).ok_or_else(|| {
-                let reason = "it cannot stand in a request".to_owned();
-                StoreError::Unauthorized { reason }
-            })?),
+            Credential::Own(own) => Some(Authorization::of(own)?),
         };
         Ok(Self {
             client: client.clone(),
@@ -199,9 +196,7 @@ impl Reader {
             .with("fields", names)
             .with("include_unmapped", "true");
         let capabilities: Value = self.answer(request).await?.json()?;
-        // An alias may lead into what is the system's or the host's own.
-        let is_own = |index: &str| index.starts_with('.') && !index.starts_with(".ds-");
-        if query_fields::indices(&capabilities).any(is_own) {
+        if leads_inside(&capabilities) {
             return Err(self.unknown());
         }
         Ok(capabilities)
@@ -235,4 +230,11 @@ impl Reader {
             .with("flat_settings", "true");
         self.permitted(settings).await
     }
+}
+
+/// Whether one of the indices that these capabilities are of is the system's or the host's own: an
+/// alias may lead there.
+pub(crate) fn leads_inside(capabilities: &Value) -> bool {
+    let is_own = |index: &str| index.starts_with('.') && !index.starts_with(".ds-");
+    query_fields::indices(capabilities).any(is_own)
 }

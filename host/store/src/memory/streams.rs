@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taskhost_model::ids::{Space, StreamKey};
+use taskhost_model::ids::{Space, StreamKey, StreamName};
 use taskhost_model::query::{Query, SIZE_DEFAULT, Sort};
 use taskhost_model::requester::Requester;
 use taskhost_model::time::Timestamp;
@@ -50,19 +50,21 @@ impl StreamStore for Memory {
 
     async fn get(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         key: &StreamKey,
     ) -> Result<Option<Stream>, StoreError> {
+        if !self.readable(requester)?(&key.name) {
+            return Ok(None);
+        }
         let content = self.content()?;
         Ok(content.streams.get(key).map(|entry| entry.stream.clone()))
     }
 
-    async fn list(&self, _requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError> {
+    async fn list(&self, requester: &Requester, space: &Space) -> Result<Vec<Stream>, StoreError> {
+        let is_readable = self.readable(requester)?;
         let content = self.content()?;
-        let streams = content
-            .streams
-            .iter()
-            .filter(|(key, _)| key.space == *space);
+        let streams = content.streams.iter();
+        let streams = streams.filter(|(key, _)| key.space == *space && is_readable(&key.name));
         Ok(streams.map(|(_, entry)| entry.stream.clone()).collect())
     }
 
@@ -94,10 +96,11 @@ impl StreamStore for Memory {
 
     async fn count(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         key: &StreamKey,
         query: &Query,
     ) -> Result<Count, StoreError> {
+        self.must_read(requester, key)?;
         let content = self.content()?;
         let matching = content.stream(key)?.matching(query).len() as u64;
         Ok(Count::exactly(matching))
@@ -105,11 +108,12 @@ impl StreamStore for Memory {
 
     async fn sample(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         key: &StreamKey,
         query: &Query,
         bytes_max: u64,
     ) -> Result<Batch, StoreError> {
+        self.must_read(requester, key)?;
         let content = self.content()?;
         let mut found = batch::Gathering::new(query, bytes_max);
         let matching = content.stream(key)?.matching(query);
@@ -127,11 +131,12 @@ impl StreamStore for Memory {
 
     async fn search(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         key: &StreamKey,
         query: &Query,
         bytes_max: u64,
     ) -> Result<Batch, StoreError> {
+        self.must_read(requester, key)?;
         let content = self.content()?;
         let kind = match query.sort {
             Some(Sort::Asc) => "asc",
@@ -171,10 +176,11 @@ impl StreamStore for Memory {
 
     async fn field_stats(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         key: &StreamKey,
         query: &Query,
     ) -> Result<FieldStats, StoreError> {
+        self.must_read(requester, key)?;
         let content = self.content()?;
         let matching = content.stream(key)?.matching(query);
         let mut stats = fields::Gathering::new(query);
@@ -202,6 +208,30 @@ impl StreamStore for Memory {
             }
         }
         Ok(gone)
+    }
+}
+
+impl Memory {
+    /// Which streams whoever asks may read, should they be there.
+    fn readable(
+        &self,
+        requester: &Requester,
+    ) -> Result<impl Fn(&StreamName) -> bool + use<>, StoreError> {
+        let people = self.people.as_ref();
+        let rights = people
+            .map(|people| people.rights_of(requester))
+            .transpose()?;
+        let rights = rights.flatten();
+        Ok(move |name: &StreamName| rights.as_ref().is_none_or(|rights| rights.may_read(name)))
+    }
+
+    /// What they may not read is as if it were not there.
+    fn must_read(&self, requester: &Requester, key: &StreamKey) -> Result<(), StoreError> {
+        if self.readable(requester)?(&key.name) {
+            Ok(())
+        } else {
+            Err(unknown(key))
+        }
     }
 }
 

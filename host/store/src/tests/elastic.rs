@@ -4,6 +4,8 @@
 
 mod hosts;
 mod indices;
+mod people;
+mod people_of_cluster;
 #[path = "../../../../tests/e2e/src/proxy.rs"]
 #[allow(
     unreachable_pub,
@@ -61,6 +63,11 @@ impl Cluster {
         prefix
     }
 
+    /// The one that was made last.
+    fn last_prefix(&self) -> String {
+        self.made.lock().unwrap().last().unwrap().clone()
+    }
+
     pub(super) async fn open(&self, prefix: &str, clock: &Clock) -> Result<Stores, OpenError> {
         let settings = ElasticSettings {
             connection: self.connection.clone(),
@@ -108,6 +115,7 @@ suite! {
     it_keeps_documents_as_the_suite_wants: of_documents;
     it_keeps_components_as_the_suite_wants: of_components;
     it_keeps_hosts_as_the_suite_wants: of_hosts;
+    it_keeps_run_keys_as_the_suite_wants: of_run_keys;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,3 +48,5 @@ mod kit_time;
 mod recordings;
 mod recordings_broken;
 mod authors_guide;
+mod people;
+mod elsewhere;

@@ -9,6 +9,7 @@ use elasticsearch::http::headers::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, Heade
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use taskhost_model::requester;
 
 use super::unavailable;
 use crate::error::StoreError;
@@ -24,6 +25,13 @@ impl Authorization {
         value.set_sensitive(true);
         Some(Self(value))
     }
+
+    /// Somebody's own.
+    pub(crate) fn of(person: &requester::Authorization) -> Result<Self, StoreError> {
+        Self::new(person.header()).ok_or_else(|| StoreError::Unauthorized {
+            reason: "it cannot stand in a request".to_owned(),
+        })
+    }
 }
 
 impl fmt::Debug for Authorization {
@@ -33,7 +41,7 @@ impl fmt::Debug for Authorization {
 }
 
 /// A request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
@@ -43,6 +51,16 @@ pub(crate) struct Request {
     query: Vec<(&'static str, String)>,
     is_lines: bool,
     by: Option<Authorization>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A body may have a password in it.
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -138,7 +156,7 @@ impl Request {
 }
 
 /// An answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     /// The status of HTTP.
     pub(crate) status: u16,
@@ -160,6 +178,16 @@ pub(crate) struct Cause {
     pub(crate) reason: Option<String>,
     /// What stands behind it.
     pub(crate) root_cause: Vec<Cause>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A body may have a key in it.
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("cause", &self.cause())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {

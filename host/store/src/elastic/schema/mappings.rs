@@ -20,6 +20,7 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
             "version": kept(), "writer": kept(), "body": kept(),
         }),
         Index::Components => json!({ "kind": keyword(), "content": kept() }),
+        Index::Keys => json!({ "kind": keyword(), "name": keyword(), "content": kept() }),
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (1, "3872867642e483b89aa12c105fa4c1f56de67023"),
+            (2, "1aa64468aed8bd08095895ca4cc4fcbee479b211"),
             "{names:#?}"
         );
     }

@@ -167,3 +167,48 @@ async fn what_one_host_remembers_another_may_have_changed() {
     assert_eq!(status, taskhost_model::status::Status::Canceled);
     cluster.clear().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_host_schedules_holds_its_key_for_all() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let hosts = hosts(&cluster, 3).await;
+    let keys = |host: &Subject| host.stores.people.clone().unwrap().keys;
+    for number in 0..10 {
+        let key = given::run_key("ann");
+        keys(&hosts[0]).put(&key).await.unwrap();
+        let run = NewRun {
+            key: Some(key.id),
+            ..hosts[1].run("hello")
+        };
+        let id = format!("t{number}");
+        hosts[1].schedule(&id, run).await.unwrap();
+        let held = keys(&hosts[2]).held(&[key.id]).await.unwrap();
+        assert_eq!(held, [key.id]);
+        assert_eq!(
+            keys(&hosts[2]).get(key.id).await.unwrap(),
+            Some(key.clone())
+        );
+        hosts[1].apply(&id, given::cancel()).await.unwrap();
+        assert!(keys(&hosts[2]).held(&[key.id]).await.unwrap().is_empty());
+    }
+    // Hosts with keys of their own: one is first, and all are told the same.
+    let texts: [&[u8]; 3] = [b"0", b"1", b"2"];
+    let checking = hosts.iter().zip(texts).map(|(host, text)| {
+        let keys = keys(host);
+        async move { keys.check(text).await.unwrap() }
+    });
+    let told = futures_util::future::join_all(checking).await;
+    assert!(told.iter().all(|it| *it == told[0]), "{told:?}");
+    let replacing = hosts.iter().zip(texts).map(|(host, text)| {
+        let (keys, old, new) = (keys(host), told[0].clone(), [text, text].concat());
+        async move { keys.replace_check(&old, &new).await.unwrap() }
+    });
+    let replaced = futures_util::future::join_all(replacing).await;
+    let stored = keys(&hosts[0]).check(b"late").await.unwrap();
+    for (is_it, text) in replaced.into_iter().zip(texts) {
+        assert_eq!(is_it, [text, text].concat() == stored);
+    }
+    cluster.clear().await;
+}

@@ -80,7 +80,7 @@ async fn what_a_newer_version_or_somebody_else_has_made_is_left_alone() {
         .json()
         .unwrap();
     let mapping = &mapping[format!("{prefix}_task_documents-000001")]["mappings"];
-    assert_eq!(mapping["_meta"]["version"], 1);
+    assert_eq!(mapping["_meta"]["version"], crate::elastic::SCHEMA_VERSION);
     cluster.clear().await;
 }
 

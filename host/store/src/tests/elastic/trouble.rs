@@ -78,6 +78,51 @@ async fn a_claim_whose_answer_is_lost_is_given_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_their_check_are_written_once_though_the_answer_is_lost() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let (s, trouble) = troubled(&cluster).await;
+    let keys = s.stores.people.clone().unwrap().keys;
+    let lose = || trouble.cut.store(1, Ordering::SeqCst);
+    let key = given::run_key("ann");
+    lose();
+    keys.put(&key).await.unwrap();
+    lose();
+    assert_eq!(keys.get(key.id).await.unwrap().as_ref(), Some(&key));
+    for (lost, expected) in [(1, &b"ours"[..]), (2, b"ours"), (3, b"ours")] {
+        trouble.cut.store(lost, Ordering::SeqCst);
+        assert_eq!(keys.check(b"ours").await.unwrap(), expected);
+    }
+    trouble.cut.store(2, Ordering::SeqCst);
+    assert!(keys.replace_check(b"ours", b"new").await.unwrap());
+    assert!(!keys.replace_check(b"ours", b"newer").await.unwrap());
+    trouble.cut.store(2, Ordering::SeqCst);
+    keys.reseal(key.id, vec![1]).await.unwrap();
+    assert_eq!(keys.get(key.id).await.unwrap().unwrap().sealed, [1]);
+    let mut run = s.run("hello");
+    run.key = Some(key.id);
+    lose();
+    s.schedule("t", run).await.unwrap();
+    for lost in 0..3 {
+        trouble.cut.store(lost, Ordering::SeqCst);
+        assert_eq!(keys.held(&[key.id]).await.unwrap(), [key.id]);
+    }
+    lose();
+    keys.remove(&[key.id]).await.unwrap();
+    assert_eq!(keys.get(key.id).await.unwrap(), None);
+    // Whether it is held nobody can say who cannot look: none is taken for free.
+    trouble.status.store(503, Ordering::SeqCst);
+    trouble.busy.store(u32::MAX, Ordering::SeqCst);
+    let held = keys.held(&[key.id]).await;
+    assert!(
+        matches!(held, Err(StoreError::Unavailable { .. })),
+        "{held:?}"
+    );
+    cluster.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_for_the_moment_is_done_in_a_moment() {
     let Some(cluster) = Cluster::find() else {
         return;
