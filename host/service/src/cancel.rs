@@ -2,6 +2,8 @@
 
 use taskhost_model::ids::TaskKey;
 use taskhost_model::requester::Requester;
+use taskhost_model::status::{Next, Phase, Trigger};
+use taskhost_model::task::Task;
 use taskhost_store::event::{Event, Outcome};
 
 use crate::core::{Core, Tasks};
@@ -35,14 +37,24 @@ impl Tasks {
             reason: reason.clone(),
             if_version,
         };
-        let Some(applied) = self.0.change(by, key, if_version, event).await? else {
-            return Ok(TaskView::not_started(key.clone()));
-        };
-        let changed = applied.outcome == Outcome::Changed;
-        if changed {
-            let task = Core::visible(applied);
-            return Ok(task.map_or_else(|| TaskView::not_started(key.clone()), TaskView::of));
+        loop {
+            let Some(applied) = self.0.change(by, key, if_version, event).await? else {
+                return Ok(TaskView::not_started(key.clone()));
+            };
+            if applied.outcome == Outcome::Changed {
+                let task = Core::visible(applied);
+                return Ok(task.map_or_else(|| TaskView::not_started(key.clone()), TaskView::of));
+            }
+            let view = self.get(by, key).await?;
+            // Scheduled since: nobody is told of a run in progress that his cancel has spared.
+            if !is_to_cancel(&view) {
+                return Ok(view);
+            }
         }
-        self.get(by, key).await
     }
+}
+
+fn is_to_cancel(view: &TaskView) -> bool {
+    let phase = view.task.as_ref().map_or(Phase::Absent, Task::phase);
+    matches!(phase.next(Trigger::Cancel), Next::To(_))
 }

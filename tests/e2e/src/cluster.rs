@@ -1,203 +1,183 @@
-//! Several hosts, each a process with a folder of its own, on one store in Elasticsearch.
+//! A real Elasticsearch, which `tests/elasticsearch/with.sh` names; hosts on it, and its people.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
-use std::time::SystemTime;
-
-use reqwest::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use serde_json::Value;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::sync::OwnedMutexGuard;
 
 use crate::PATIENCE;
 use crate::answer::Answer;
-use crate::elasticsearch::Elasticsearch;
 use crate::home::Home;
 use crate::host::Host;
 
-/// The shortest that there is.
-pub const LEASE: Duration = Duration::from_secs(15);
-const SETTINGS: &str = "hosts.lease_s = 15\nhosts.beat_interval_s = 3\n\
-    elasticsearch.request_timeout_s = 5\n";
-/// Any: what hosts of one store share.
-const KEY: &str = "5f6d1c9b8a7e0f43215f6d1c9b8a7e0f43215f6d1c9b8a7e0f43215f6d1c9b8a";
+/// The key that all hosts of these tests share.
+pub const KEY: &str = "6b65792d6f662d7468652d686f7374732d6f662d746573742d636c7573746572";
 
-/// The hosts' folders, and their store. One at a time in a test program: some stop Elasticsearch,
-/// and all want the cores for themselves.
+/// A cluster, and a store in it that only one test uses.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Where the store is.
-    pub elasticsearch: Elasticsearch,
-    /// How the names of its indices begin.
+    url: String,
+    admin: Person,
+    /// How the names of everything that the test makes begin.
     pub prefix: String,
-    homes: Vec<Home>,
-    http: reqwest::Client,
-    _alone: OwnedMutexGuard<()>,
+}
+
+/// Somebody whom the cluster knows.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+impl Person {
+    /// The value of the `Authorization` header.
+    #[must_use]
+    pub fn authorization(&self) -> String {
+        let pair = format!("{}:{}", self.name, self.password);
+        format!("Basic {}", STANDARD.encode(pair))
+    }
 }
 
 impl Cluster {
-    /// Folders for so many hosts, each with these components in its watched folder; `None` where
-    /// there is no Elasticsearch.
-    pub async fn find(hosts: usize, components: &[&str], settings: &str) -> Option<Self> {
-        static ALONE: OnceLock<Arc<tokio::sync::Mutex<()>>> = OnceLock::new();
-        let elasticsearch = Elasticsearch::find()?;
-        let alone = Arc::clone(ALONE.get_or_init(Arc::default));
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let prefix = format!(".test-{:x}", now.unwrap().as_nanos());
-        let homes = (0..hosts).map(|_| {
-            let home = Home::with(components);
-            let own = format!("elasticsearch.prefix = \"{prefix}\"\n");
-            home.settings(&format!("{SETTINGS}{own}{settings}"));
-            home
-        });
-        Some(Self {
-            http: client_of(&elasticsearch),
-            homes: homes.collect(),
-            elasticsearch,
-            prefix,
-            _alone: alone.lock_owned().await,
-        })
-    }
-
-    /// The folder of a host.
+    /// The one that the environment names; without one nothing is tested, which is said.
     #[must_use]
-    pub fn home(&self, number: usize) -> &Home {
-        &self.homes[number]
+    pub fn find(test: &str, prefix: &str) -> Option<Self> {
+        let variable = |name: &str| std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"));
+        let Ok(url) = variable("URL") else {
+            eprintln!("!!! NOT TESTED: {test}: needs tests/elasticsearch/with.sh");
+            return None;
+        };
+        let admin = Person {
+            name: variable("USERNAME").unwrap(),
+            password: variable("PASSWORD").unwrap(),
+        };
+        let prefix = format!("{prefix}-{}", std::process::id());
+        Some(Self { url, admin, prefix })
     }
 
-    /// Starts a host and waits until it is ready.
-    pub async fn start(&self, number: usize) -> Host {
-        self.start_over(number, &self.elasticsearch.url).await
+    /// Asks the cluster as its superuser.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let request = reqwest::Client::new()
+            .request(method, format!("{}/{path}", self.url))
+            .header(AUTHORIZATION, self.admin.authorization());
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
     }
 
-    /// Starts a host that reaches its store over another address.
-    pub async fn start_over(&self, number: usize, url: &str) -> Host {
-        self.started(self.serve(number, url)).await
+    /// Makes somebody with a role in the space `default`, who may read some of the test's streams.
+    pub async fn person(&self, name: &str, role: Option<&str>, streams: &[&str]) -> Person {
+        let name = format!("{}-{name}", self.prefix);
+        let password = format!("pw-of-{name}-4711");
+        let names: Vec<_> = streams.iter().map(|it| self.named(it)).collect();
+        let indices = match names.len() {
+            0 => json!([]),
+            _ => json!([{ "names": names, "privileges": ["read", "view_index_metadata"] }]),
+        };
+        let applications = role.map(|role| {
+            json!({ "application": "taskhost", "privileges": [role],
+                "resources": ["space:default"] })
+        });
+        let applications: Vec<_> = applications.into_iter().collect();
+        let role = json!({ "indices": indices, "applications": applications });
+        self.ask(Method::PUT, &format!("_security/role/{name}"), Some(&role))
+            .await;
+        let user = json!({ "password": password, "roles": [name] });
+        self.ask(Method::PUT, &format!("_security/user/{name}"), Some(&user))
+            .await;
+        Person { name, password }
     }
 
-    /// Runs a command of [`Self::serve`] and waits until it is ready.
-    pub async fn started(&self, command: Command) -> Host {
-        let mut host = Host::of(command).await;
-        host.http = self.http.clone();
+    /// A name of this test's own.
+    #[must_use]
+    pub fn named(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// Makes an index that can be read as a stream, with these messages.
+    pub async fn stream(&self, name: &str, messages: impl Iterator<Item = String>) {
+        let index = self.named(name);
+        let mapping = json!({ "mappings": { "properties": {
+            "@timestamp": { "type": "date" }, "message": { "type": "keyword" } } } });
+        self.ask(Method::PUT, &index, Some(&mapping)).await;
+        for (n, message) in messages.enumerate() {
+            let document = json!({ "@timestamp": 1_000_000 + n, "message": message });
+            let path = format!("{index}/_doc");
+            self.ask(Method::POST, &path, Some(&document)).await;
+        }
+        self.ask(Method::POST, &format!("{index}/_refresh"), None)
+            .await;
+    }
+
+    /// Everything that the host has stored, as text.
+    pub async fn stored(&self) -> String {
+        let own = format!(".{}*", self.prefix);
+        self.ask(
+            Method::POST,
+            &format!("{own}/_refresh?expand_wildcards=all"),
+            None,
+        )
+        .await;
+        let path = format!("{own}/_search?expand_wildcards=all&size=1000");
+        self.ask(Method::GET, &path, None).await.to_string()
+    }
+
+    /// Starts a host on the store, whose requests come from the superuser where a test names nobody
+    /// else.
+    pub async fn start(&self, home: &Home) -> Host {
+        let mut host = Host::of(self.serve(home)).await;
+        host.http = self.client(&self.admin);
         host
     }
 
-    /// Starts all of them.
-    pub async fn start_all(&self) -> Vec<Host> {
-        let mut hosts = Vec::new();
-        for number in 0..self.homes.len() {
-            hosts.push(self.start(number).await);
-        }
-        hosts
+    /// A client that comes as somebody.
+    #[must_use]
+    pub fn client(&self, by: &Person) -> reqwest::Client {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_str(&by.authorization()).unwrap();
+        headers.insert(AUTHORIZATION, value);
+        let client = reqwest::Client::builder().default_headers(headers);
+        client.timeout(PATIENCE).build().unwrap()
     }
 
-    /// The command that starts a host.
+    /// The command that does.
     #[must_use]
-    pub fn serve(&self, number: usize, url: &str) -> Command {
-        let mut command = self.homes[number].serve();
-        command.args(["--store", "elasticsearch", "--elasticsearch-url", url]);
-        let server = &self.elasticsearch;
+    pub fn serve(&self, home: &Home) -> Command {
+        let mut command = home.serve();
         command
-            .env("TASKHOST_ELASTICSEARCH_USERNAME", &server.username)
-            .env("TASKHOST_ELASTICSEARCH_PASSWORD", &server.password)
-            .env("TASKHOST_KEY", KEY);
+            .args(["--store", "elasticsearch", "--elasticsearch-url", &self.url])
+            .env("TASKHOST_KEY", KEY)
+            .env("TASKHOST_ELASTICSEARCH_PREFIX", format!(".{}", self.prefix))
+            .env("TASKHOST_ELASTICSEARCH_USERNAME", &self.admin.name)
+            .env("TASKHOST_ELASTICSEARCH_PASSWORD", &self.admin.password);
         command
     }
 
-    /// Lets searches see all that was written.
-    pub async fn settle(&self) {
-        let path = format!("/{}*/_refresh?expand_wildcards=all", self.prefix);
-        let request = self.elasticsearch.request(Method::POST, &path);
-        self.elasticsearch.send(request).await.expect(200);
-    }
-
-    /// Removes what the hosts have stored.
-    pub async fn clear(self) {
-        let path = format!("/{}*?expand_wildcards=all", self.prefix);
-        let request = self.elasticsearch.request(Method::DELETE, &path);
-        self.elasticsearch.send(request).await.expect(200);
+    /// What nothing may show: the host's password, and its key.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        vec![
+            self.admin.password.clone(),
+            self.admin.authorization(),
+            KEY.to_owned(),
+        ]
     }
 }
 
-/// Requests as the superuser.
-fn client_of(server: &Elasticsearch) -> reqwest::Client {
-    let mut basic = HeaderValue::try_from(server.authorization()).unwrap();
-    basic.set_sensitive(true);
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, basic)]);
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .default_headers(headers);
-    client.build().unwrap()
-}
-
-/// A way to speak to a host that may be gone at any moment.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// `http://127.0.0.1:PORT`
-    pub url: String,
-    http: reqwest::Client,
-}
-
-impl Caller {
-    /// To this host, as long as it lives.
-    #[must_use]
-    pub fn of(host: &Host) -> Self {
-        Self {
-            url: host.url.clone(),
-            http: host.http.clone(),
-        }
-    }
-
-    /// Sends a request; `None` when no answer comes within the time.
-    pub async fn ask(
-        &self,
-        method: Method,
-        path: String,
-        body: Option<&Value>,
-        within: Duration,
-    ) -> Option<Answer> {
-        let asked = format!("{method} {path}");
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.timeout(within).send().await.ok()?;
-        Answer::read(asked, response).await.ok()
-    }
-}
-
-/// Hosts by number, of which some may be gone.
-#[derive(Debug, Default)]
-pub struct Callers(Mutex<Vec<Option<Caller>>>);
-
-impl Callers {
-    /// To all of these.
-    #[must_use]
-    pub fn of<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Self {
-        let callers = hosts.into_iter().map(|host| Some(Caller::of(host)));
-        Self(Mutex::new(callers.collect()))
-    }
-
-    /// To the host of this number, if it is there.
-    #[must_use]
-    pub fn get(&self, number: usize) -> Option<Caller> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[number].clone()
-    }
-
-    /// Notes that a host is gone, or back.
-    pub fn set(&self, number: usize, caller: Option<Caller>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[number] = caller;
-    }
-
-    /// One of those that are there, chosen by a number that may be any.
-    #[must_use]
-    pub fn pick(&self, any: usize) -> Option<(usize, Caller)> {
-        let callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = callers.iter().enumerate();
-        let there = there.filter_map(|(number, caller)| Some((number, caller.clone()?)));
-        let there: Vec<_> = there.collect();
-        let count = there.len();
-        there.into_iter().nth(any.checked_rem(count)?)
+impl Host {
+    /// Sends a request as somebody.
+    pub async fn send_as(&self, by: &Person, request: RequestBuilder) -> Answer {
+        let request = request.header(AUTHORIZATION, by.authorization());
+        self.send(request).await
     }
 }

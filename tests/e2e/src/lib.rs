@@ -24,9 +24,9 @@ pub mod model;
 pub mod encrypted;
 pub mod plain_server;
 pub mod proxy;
-pub mod elasticsearch;
 pub mod cluster;
-pub mod people;
+pub mod elasticsearch;
+pub mod fleet;
 pub mod linear;
 
 /// How long anything may take that has to come. Generous: it only bounds what goes wrong.

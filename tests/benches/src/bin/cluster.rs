@@ -1,13 +1,13 @@
 //! What several hosts on one real Elasticsearch do together, and what they ask of it.
-//! `tests/elasticsearch/with.sh` starts it: `with.sh target/release/cluster [TASKS [ROUNDS]]`.
+//! `tests/elasticsearch/with.sh` starts it: `with.sh target/release/fleet [TASKS [ROUNDS]]`.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use taskhost_benches::load::{IN_FLIGHT, round_over};
 use taskhost_benches::wire::{Door, Wire};
 use taskhost_benches::{line, machine, median, ms, percentile};
-use taskhost_e2e::cluster::{Cluster, LEASE};
 use taskhost_e2e::elasticsearch::Elasticsearch;
+use taskhost_e2e::fleet::{Fleet, LEASE};
 use taskhost_e2e::host::Host;
 
 const TASKS: usize = 10_000;
@@ -40,25 +40,25 @@ async fn main() {
         "two hosts, {alone} tasks one at a time, a lease of {} s",
         LEASE.as_secs()
     );
-    let cluster = cluster(2).await;
-    let mut hosts = cluster.start_all().await;
-    let doors = doors(&cluster, &hosts);
-    idle(&cluster, &doors, alone).await;
+    let fleet = fleet(2).await;
+    let mut hosts = fleet.start_all().await;
+    let doors = doors(&fleet, &hosts);
+    idle(&fleet, &doors, alone).await;
     cancels(&doors, alone).await;
     takeover(&mut hosts, &doors).await;
     drop(hosts);
-    cluster.clear().await;
+    fleet.clear().await;
 }
 
-async fn cluster(hosts: usize) -> Cluster {
-    let cluster = Cluster::find(hosts, &COMPONENTS, "").await;
-    cluster.expect("an Elasticsearch: run tests/elasticsearch/with.sh")
+async fn fleet(hosts: usize) -> Fleet {
+    let fleet = Fleet::find(hosts, &COMPONENTS, "").await;
+    fleet.expect("an Elasticsearch: run tests/elasticsearch/with.sh")
 }
 
-fn doors(cluster: &Cluster, hosts: &[Host]) -> Vec<Door> {
+fn doors(fleet: &Fleet, hosts: &[Host]) -> Vec<Door> {
     let door = |host: &Host| Door {
         url: host.url.clone(),
-        authorization: Some(cluster.elasticsearch.authorization()),
+        authorization: Some(fleet.elasticsearch.authorization()),
     };
     hosts.iter().map(door).collect()
 }
@@ -82,19 +82,19 @@ async fn requests(server: &Elasticsearch) -> u64 {
 }
 
 async fn full_load(count: usize, tasks: usize, rounds: usize) {
-    let cluster = cluster(count).await;
-    let hosts = cluster.start_all().await;
-    let doors = doors(&cluster, &hosts);
+    let fleet = fleet(count).await;
+    let hosts = fleet.start_all().await;
+    let doors = doors(&fleet, &hosts);
     // A first round warms up, and is not counted.
     round_over(&doors, "r0", tasks).await;
     let (mut rates, mut halves, mut tails) = (Vec::new(), Vec::new(), Vec::new());
     let mut asked = Vec::new();
     for number in 1..=rounds {
-        let before = requests(&cluster.elasticsearch).await;
+        let before = requests(&fleet.elasticsearch).await;
         let begun = Instant::now();
         let times = round_over(&doors, &format!("r{number}"), tasks).await;
         let took = begun.elapsed();
-        asked.push(requests(&cluster.elasticsearch).await - before);
+        asked.push(requests(&fleet.elasticsearch).await - before);
         rates.push((tasks as f64 / took.as_secs_f64()) as u64);
         halves.push(percentile(&times, 50));
         tails.push(percentile(&times, 99));
@@ -121,12 +121,12 @@ async fn full_load(count: usize, tasks: usize, rounds: usize) {
         line(&format!("{of}, requests to Elasticsearch a task"), &each)
     );
     drop(hosts);
-    cluster.clear().await;
+    fleet.clear().await;
 }
 
 /// What hosts ask that have nothing to do; and a task that comes then.
-async fn idle(cluster: &Cluster, doors: &[Door], tasks: usize) {
-    let server = &cluster.elasticsearch;
+async fn idle(fleet: &Fleet, doors: &[Door], tasks: usize) {
+    let server = &fleet.elasticsearch;
     let mut wire = Wire::through(&doors[0]).await;
     start(&mut wire, "first").await;
     let (before, begun) = (requests(server).await, Instant::now());

@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use taskhost_e2e::cluster::{Cluster, Person};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
-use taskhost_e2e::people::{Cluster, Person};
 use taskhost_e2e::places;
 
 const TYPE: &str = "streams_feature_identification";
@@ -27,7 +27,7 @@ fn routes() -> Vec<String> {
 
 #[tokio::test]
 async fn nobody_is_answered_on_any_route() {
-    let Some(cluster) = Cluster::find("nobody") else {
+    let Some(cluster) = Cluster::find("who is nobody", "nobody") else {
         return;
     };
     let mut host = cluster.start(&Home::new()).await;
@@ -126,7 +126,7 @@ async fn answered(
 
 #[tokio::test]
 async fn what_somebody_may_not_see_is_not_there_on_any_route() {
-    let Some(cluster) = Cluster::find("people") else {
+    let Some(cluster) = Cluster::find("three users and their rights", "people") else {
         return;
     };
     let host = cluster

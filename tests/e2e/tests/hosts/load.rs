@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use taskhost_e2e::cluster::Callers;
 use taskhost_e2e::component::with_origins;
+use taskhost_e2e::fleet::Callers;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::plain_server::{Server, answer};
 use taskhost_e2e::tasks::{TERMINAL, task};

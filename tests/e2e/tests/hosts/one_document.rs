@@ -12,7 +12,7 @@ use reqwest::Method;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use taskhost_e2e::answer::Answer;
-use taskhost_e2e::cluster::{Caller, Callers, Cluster};
+use taskhost_e2e::fleet::{Caller, Callers, Fleet};
 use taskhost_e2e::host::Host;
 use taskhost_e2e::linear::{Call, Said, Seen, Wish, explain};
 use taskhost_e2e::proxy::{self, Trouble, Way};
@@ -130,7 +130,7 @@ struct Member {
 
 /// Does something to a host for a while.
 async fn trouble(
-    cluster: &Cluster,
+    fleet: &Fleet,
     callers: &Callers,
     member: &mut Member,
     number: usize,
@@ -144,7 +144,7 @@ async fn trouble(
         0 => {
             callers.set(number, None);
             member.host.take().unwrap().kill().await;
-            let host = cluster.start_over(number, &member.way).await;
+            let host = fleet.start_over(number, &member.way).await;
             callers.set(number, Some(Caller::of(&host)));
             member.host = Some(host);
             "killed"
@@ -179,7 +179,7 @@ async fn what_clients_of_all_hosts_are_told_is_what_one_document_tells() {
         return;
     }
     let settings = "runs.slots = 16\nruns.crashes_max = 5\n";
-    let Some(cluster) = Cluster::find(HOSTS, &["sleeper"], settings).await else {
+    let Some(fleet) = Fleet::find(HOSTS, &["sleeper"], settings).await else {
         return;
     };
     let seed: u64 = rand::rng().random();
@@ -187,8 +187,8 @@ async fn what_clients_of_all_hosts_are_told_is_what_one_document_tells() {
     let mut random = StdRng::seed_from_u64(seed);
     let mut members = Vec::new();
     for number in 0..HOSTS {
-        let (way, trouble) = proxy::before(&cluster.elasticsearch.url).await;
-        let host = Some(cluster.start_over(number, &way).await);
+        let (way, trouble) = proxy::before(&fleet.elasticsearch.url).await;
+        let host = Some(fleet.start_over(number, &way).await);
         members.push(Member { host, way, trouble });
     }
     let callers = Callers::of(members.iter().flat_map(|member| &member.host));
@@ -209,7 +209,7 @@ async fn what_clients_of_all_hosts_are_told_is_what_one_document_tells() {
     while Instant::now() < until {
         let number = random.random_range(0..HOSTS);
         let member = &mut members[number];
-        let what = trouble(&cluster, &callers, member, number, &mut random).await;
+        let what = trouble(&fleet, &callers, member, number, &mut random).await;
         println!("{:?}: host {number} was {what}", history.begun.elapsed());
         // tidy: sleep allowed because they are to work in peace for a moment, too
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -220,7 +220,7 @@ async fn what_clients_of_all_hosts_are_told_is_what_one_document_tells() {
     }
     judge(&history, &callers).await;
     drop(members);
-    cluster.clear().await;
+    fleet.clear().await;
 }
 
 /// Reads each task over each host once more, and explains what was told of it.

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use taskhost_e2e::cluster::{Caller, Cluster, LEASE};
 use taskhost_e2e::elasticsearch::Elasticsearch;
+use taskhost_e2e::fleet::{Caller, Fleet, LEASE};
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::{TERMINAL, task};
 use tokio::time::Instant;
@@ -81,10 +81,10 @@ async fn outage(
     goes: impl AsyncFn(&Elasticsearch),
     comes: impl AsyncFn(&Elasticsearch),
 ) {
-    let Some(cluster) = Cluster::find(2, &["hello-task", "sleeper"], "").await else {
+    let Some(fleet) = Fleet::find(2, &["hello-task", "sleeper"], "").await else {
         return;
     };
-    let hosts = cluster.start_all().await;
+    let hosts = fleet.start_all().await;
     for (n, host) in hosts.iter().enumerate() {
         let params = json!({"ms": 3_600_000});
         host.schedule(&format!("long-{n}"), "sleeper", params).await;
@@ -113,7 +113,7 @@ async fn outage(
     let before = steady(&tally, Duration::MAX).await;
     println!("{:.0} % of the pace before", before * 100.0);
 
-    goes(&cluster.elasticsearch).await;
+    goes(&fleet.elasticsearch).await;
     let (gone, comes_at) = (now_ms(), Instant::now() + away);
     for host in &hosts {
         let says_so = async || (!is_ready(host).await).then_some(());
@@ -126,7 +126,7 @@ async fn outage(
         assert!(!is_ready(host).await, "ready without its store");
     }
     let back = now_ms();
-    comes(&cluster.elasticsearch).await;
+    comes(&fleet.elasticsearch).await;
     let after = steady(&tally, BACK_WITHIN).await;
     println!("{:.0} % of the pace afterwards", after * 100.0);
     tally.is_over.store(true, Ordering::SeqCst);
@@ -155,7 +155,7 @@ async fn outage(
     for host in hosts {
         host.stop().await;
     }
-    cluster.clear().await;
+    fleet.clear().await;
 }
 
 /// Returns the rate of the first span that is as it should be, which has to end within the time.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
-use taskhost_e2e::cluster::{Caller, Callers, Cluster};
+use taskhost_e2e::fleet::{Caller, Callers, Fleet};
 
 use crate::load::Account;
 
@@ -21,16 +21,16 @@ async fn whatever_hosts_are_killed_all_that_was_accepted_ends_once() {
     // A run may be hit more than once.
     let settings = format!("runs.crashes_max = 100\nruns.slots = 16\n{allowed}");
     let components = ["hello-task", "sleeper", "fails"];
-    let Some(cluster) = Cluster::find(HOSTS, &components, &settings).await else {
+    let Some(fleet) = Fleet::find(HOSTS, &components, &settings).await else {
         return;
     };
     for number in 0..HOSTS {
-        cluster.home(number).add_bytes("sends", &teller);
+        fleet.home(number).add_bytes("sends", &teller);
     }
     let seed: u64 = rand::rng().random();
     println!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
-    let mut hosts = cluster.start_all().await;
+    let mut hosts = fleet.start_all().await;
     let callers = Arc::new(Callers::of(&hosts));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|n| {
@@ -50,7 +50,7 @@ async fn whatever_hosts_are_killed_all_that_was_accepted_ends_once() {
             // tidy: sleep allowed because it is how long it is away
             tokio::time::sleep(BETWEEN_KILLS / 2).await;
         }
-        let host = cluster.start(victim).await;
+        let host = fleet.start(victim).await;
         callers.set(victim, Some(Caller::of(&host)));
         hosts.insert(victim, host);
     }
@@ -66,5 +66,5 @@ async fn whatever_hosts_are_killed_all_that_was_accepted_ends_once() {
     for host in hosts {
         host.stop().await;
     }
-    cluster.clear().await;
+    fleet.clear().await;
 }

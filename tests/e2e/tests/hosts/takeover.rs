@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use taskhost_e2e::cluster::{Cluster, LEASE};
+use taskhost_e2e::fleet::{Fleet, LEASE};
 use taskhost_e2e::host::Host;
 
 const TASKS: usize = 12;
@@ -21,10 +21,10 @@ async fn what_a_dead_host_held_goes_on_after_its_lease() {
         return;
     }
     let settings = "runs.slots = 16\n";
-    let Some(cluster) = Cluster::find(3, &["sleeper"], settings).await else {
+    let Some(fleet) = Fleet::find(3, &["sleeper"], settings).await else {
         return;
     };
-    let mut hosts = cluster.start_all().await;
+    let mut hosts = fleet.start_all().await;
     let ids: Vec<String> = (0..TASKS).map(|n| format!("t{n}")).collect();
     for (n, id) in ids.iter().enumerate() {
         let params = json!({"ms": 3_600_000});
@@ -55,5 +55,5 @@ async fn what_a_dead_host_held_goes_on_after_its_lease() {
         hosts[1].verb(id, "cancel").await.expect(200);
         hosts[0].reaches(id, "canceled").await;
     }
-    cluster.clear().await;
+    fleet.clear().await;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use taskhost_e2e::cluster::{Caller, Callers, Cluster};
+use taskhost_e2e::fleet::{Caller, Callers, Fleet};
 use taskhost_e2e::host::Host;
 use tokio::process::Command;
 
@@ -43,19 +43,19 @@ async fn the_last_version_and_this_one_work_together_and_either_takes_over() {
     let (teller, allowed) = account.teller();
     let settings = format!("runs.crashes_max = 100\nruns.slots = 16\n{allowed}");
     let components = ["hello-task", "sleeper", "fails"];
-    let Some(cluster) = Cluster::find(2, &components, &settings).await else {
+    let Some(fleet) = Fleet::find(2, &components, &settings).await else {
         return;
     };
     let turns = if taskhost_e2e::long() { 6 } else { 2 };
     for number in 0..2 {
-        cluster.home(number).add_bytes("sends", &teller);
+        fleet.home(number).add_bytes("sends", &teller);
     }
     let start = async |number, is_old| {
-        let command = cluster.serve(number, &cluster.elasticsearch.url);
+        let command = fleet.serve(number, &fleet.elasticsearch.url);
         if is_old {
-            cluster.started(of_another_program(&command, &old)).await
+            fleet.started(of_another_program(&command, &old)).await
         } else {
-            cluster.started(command).await
+            fleet.started(command).await
         }
     };
     // Old alone, old and new, then one after the other is the other one, and at last old alone.
@@ -93,26 +93,26 @@ async fn the_last_version_and_this_one_work_together_and_either_takes_over() {
     for host in &hosts {
         account.check(host).await;
     }
-    cluster.clear().await;
+    fleet.clear().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_versions_store_is_left_alone() {
-    let Some(cluster) = Cluster::find(1, &["hello-task"], "").await else {
+    let Some(fleet) = Fleet::find(1, &["hello-task"], "").await else {
         return;
     };
-    let host = cluster.start(0).await;
+    let host = fleet.start(0).await;
     let done = host.run("t", "hello", json!({"name": "x"})).await;
     host.stop().await;
-    let mapping = format!("/{}_tasks/_mapping", cluster.prefix);
-    let server = &cluster.elasticsearch;
+    let mapping = format!("/{}_tasks/_mapping", fleet.prefix);
+    let server = &fleet.elasticsearch;
     let found = server.get(&mapping).await.expect(200);
     let index = found.as_object().unwrap().values().next().unwrap();
     let meta = &index["mappings"]["_meta"];
     let schema = meta["version"].as_u64().unwrap();
     let later = json!({"_meta": {"version": schema + 1}});
     server.put(&mapping, &later).await.expect(200);
-    let mut command = cluster.serve(0, &server.url);
+    let mut command = fleet.serve(0, &server.url);
     let output = tokio::time::timeout(taskhost_e2e::PATIENCE, command.output()).await;
     let output = output.expect("it goes on").unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -128,8 +128,8 @@ async fn a_later_versions_store_is_left_alone() {
         .put(&mapping, &json!({"_meta": meta}))
         .await
         .expect(200);
-    let host = cluster.start(0).await;
+    let host = fleet.start(0).await;
     assert_eq!(host.task("t").await, done, "nothing was changed");
     host.stop().await;
-    cluster.clear().await;
+    fleet.clear().await;
 }

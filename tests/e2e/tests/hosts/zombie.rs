@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
-use taskhost_e2e::cluster::{Cluster, LEASE};
+use taskhost_e2e::fleet::{Fleet, LEASE};
 use taskhost_e2e::host::Host;
 
 use crate::takeover::name;
@@ -21,10 +21,10 @@ async fn a_host_that_stood_still_brings_nothing_back() {
         return;
     }
     let components = ["sleeper", "cooperative", "hello-task"];
-    let Some(cluster) = Cluster::find(2, &components, "").await else {
+    let Some(fleet) = Fleet::find(2, &components, "").await else {
         return;
     };
-    let hosts = cluster.start_all().await;
+    let hosts = fleet.start_all().await;
     let (slow, other) = (&hosts[0], &hosts[1]);
     let (slow_name, other_name) = (name(slow).await, name(other).await);
     // Ends while the other host has it; and what still runs there, and tells how far it is.
@@ -77,7 +77,7 @@ async fn a_host_that_stood_still_brings_nothing_back() {
     for host in hosts {
         host.stop().await;
     }
-    cluster.clear().await;
+    fleet.clear().await;
 }
 
 fn done(task: &Value) -> u64 {
@@ -90,10 +90,10 @@ async fn a_host_that_stood_still_for_a_moment_keeps_what_it_runs() {
     if !taskhost_e2e::long() {
         return;
     }
-    let Some(cluster) = Cluster::find(2, &["sleeper"], "").await else {
+    let Some(fleet) = Fleet::find(2, &["sleeper"], "").await else {
         return;
     };
-    let hosts = cluster.start_all().await;
+    let hosts = fleet.start_all().await;
     let slow = name(&hosts[0]).await;
     hosts[0]
         .schedule("t", "sleeper", json!({"ms": 12_000}))
@@ -107,5 +107,5 @@ async fn a_host_that_stood_still_for_a_moment_keeps_what_it_runs() {
     let run = &ended["run"];
     let all = (&run["host"], &run["lease_number"], &run["crashes"]);
     assert_eq!(all, (&slow, &json!(1), &json!(0)));
-    cluster.clear().await;
+    fleet.clear().await;
 }
