@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `examples/demo.sh --elasticsearch` shows, beside a server that tests/elasticsearch/with.sh has
+# What `examples/demo.sh --elasticsearch` shows, beside a server that with.sh has
 # started: two hosts on one store, and a user who may read one index.
 set -euo pipefail
 
@@ -30,10 +30,11 @@ random() {
 # as_superuser METHOD PATH [CURL OPTIONS]: asks Elasticsearch; its answer only where it refuses.
 as_superuser() {
     local method=$1 path=$2 said
+    local user=$TASKHOST_ELASTICSEARCH_USERNAME:$TASKHOST_ELASTICSEARCH_PASSWORD
     shift 2
     # The password is in no argument, which others on the machine could see.
     said=$(curl -sS --fail-with-body -X "$method" -H content-type:application/json "$url$path" \
-        --config <(echo "user = \"$TASKHOST_ELASTICSEARCH_USERNAME:$TASKHOST_ELASTICSEARCH_PASSWORD\"") \
+        --config <(echo "user = \"$user\"") \
         "$@") || {
         echo "Elasticsearch refuses $method $path: $said" >&2
         exit 1

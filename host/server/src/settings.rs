@@ -12,6 +12,7 @@ mod credentials;
 mod store;
 mod keys;
 mod http;
+mod runs;
 mod doubts;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use outbound::OutboundSettings;
 use reader::Reader;
 pub(crate) use reader::nearest;
 pub use reader::{Environment, File, Mistake};
+pub use runs::{LimitSettings, RunSettings};
 pub(crate) use store::is_here;
 pub use store::{ClusterSettings, StoreSettings};
 
@@ -76,40 +78,6 @@ pub struct FolderSettings {
     pub rescan_interval: Duration,
 }
 
-/// How tasks are run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunSettings {
-    /// Runs at once.
-    pub slots: usize,
-    /// Runs that wait for children in memory, beside those in slots.
-    pub parked: usize,
-    /// Memory of all runs together, in bytes; none: half of what this process may take.
-    pub memory_bytes: Option<u64>,
-    /// Wait before the second attempt.
-    pub retry_backoff: Duration,
-    /// The longest wait between two attempts.
-    pub retry_backoff_max: Duration,
-    /// So many lost hosts make a task fail.
-    pub crashes_max: u32,
-    /// How often is looked for what was left behind.
-    pub sweep_interval: Duration,
-    /// Retired versions that are kept of each type.
-    pub retired_versions_kept: usize,
-}
-
-/// How large what is kept may be, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitSettings {
-    /// Params of one task.
-    pub params_bytes_max: u64,
-    /// Log of one run.
-    pub log_bytes_max: u64,
-    /// Checkpoints of one task together.
-    pub checkpoints_bytes_max: u64,
-    /// One document of a stream.
-    pub document_bytes_max: u64,
-}
-
 /// What the command line says; it wins over everything else.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -126,11 +94,6 @@ pub struct Flags {
     /// `--key-file`
     pub key_file: Option<String>,
 }
-
-/// Each takes a place in memory, and address space; more have to be wanted.
-const PARKED_DEFAULT_MAX: u64 = 256;
-
-const DAY_S: u64 = 86_400;
 
 /// Variables that are no keys of the file.
 const OTHER_VARIABLES: [&str; 11] = [
@@ -202,7 +165,7 @@ impl Settings {
             shutdown_grace: seconds(reader, "shutdown_grace_s", 10, 3600),
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
-            bounds: bounds(reader),
+            bounds: runs::bounds(reader),
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),
@@ -220,71 +183,6 @@ impl FolderSettings {
             folder,
             rescan_interval: seconds(reader, "task_types_rescan_s", 5, 3600),
         }
-    }
-}
-
-impl RunSettings {
-    fn from_reader(reader: &mut Reader<'_>) -> Self {
-        let slots = reader.number("runs.slots", 64, 1..=10_000);
-        let parked = reader.number("runs.parked", slots.min(PARKED_DEFAULT_MAX), 0..=10_000);
-        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let settings = Self {
-            slots: count(slots),
-            parked: count(parked),
-            memory_bytes: match reader.number("runs.memory_mib", 0, 0..=16 * 1024 * 1024) {
-                0 => None,
-                mib => Some(mib * 1024 * 1024),
-            },
-            retry_backoff: Duration::from_millis(reader.number(
-                "runs.retry_backoff_ms",
-                1_000,
-                1..=DAY_S * 1000,
-            )),
-            retry_backoff_max: seconds(reader, "runs.retry_backoff_max_s", 300, DAY_S),
-            crashes_max: narrow(reader.number("runs.crashes_max", 5, 1..=100)),
-            sweep_interval: seconds(reader, "runs.sweep_interval_s", 10, 3600),
-            retired_versions_kept: size(reader, "runs.retired_versions_kept", 5, 100),
-        };
-        if settings.retry_backoff > settings.retry_backoff_max {
-            let problem = "is longer than `runs.retry_backoff_max_s`".to_owned();
-            reader.contradiction("runs.retry_backoff_ms", problem);
-        }
-        settings
-    }
-}
-
-impl LimitSettings {
-    fn from_reader(reader: &mut Reader<'_>) -> Self {
-        let mut kib = |key, default, most| reader.number(key, default, 1..=most) * 1024;
-        Self {
-            params_bytes_max: kib("limits.params_kib", 1024, 16 * 1024),
-            log_bytes_max: kib("limits.log_kib", 1024, 64 * 1024),
-            checkpoints_bytes_max: kib("limits.checkpoints_kib", 8 * 1024, 64 * 1024),
-            document_bytes_max: kib("limits.document_kib", 1024, 16 * 1024),
-        }
-    }
-}
-
-fn bounds(reader: &mut Reader<'_>) -> Bounds {
-    let default = Bounds::default();
-    let mut bound = |key, default, most| reader.number(key, default, 1..=most);
-    Bounds {
-        memory_mib: bound("task_type_limits.memory_mib", default.memory_mib, 4096),
-        cpu_ms: bound("task_type_limits.cpu_ms", default.cpu_ms, DAY_S * 1000),
-        wall_s: bound("task_type_limits.wall_s", default.wall_s, 30 * DAY_S),
-        output_kib: bound("task_type_limits.output_kib", default.output_kib, 64 * 1024),
-        attempts: narrow(bound(
-            "task_type_limits.attempts",
-            default.attempts.into(),
-            100,
-        )),
-        grace_ms: bound("task_type_limits.grace_ms", default.grace_ms, 3_600_000),
-        host_calls: bound(
-            "task_type_limits.host_calls",
-            default.host_calls,
-            1_000_000_000_000,
-        ),
-        tokens: bound("task_type_limits.tokens", default.tokens, 1_000_000_000_000),
     }
 }
 
@@ -328,10 +226,6 @@ fn seconds(reader: &mut Reader<'_>, key: &'static str, default: u64, most: u64) 
 
 fn size(reader: &mut Reader<'_>, key: &'static str, default: u64, most: u64) -> usize {
     usize::try_from(reader.number(key, default, 1..=most)).unwrap_or(usize::MAX)
-}
-
-fn narrow(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ const MAY_SLEEP: &[&str] = &[
     "tests/guests/",
     "tests/benches/",
     "tests/e2e/src/",
+    "tests/e2e/tests/hosts/",
     "host/service/tests/suite/",
 ];
 

@@ -153,10 +153,8 @@ pub(crate) fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> ErrorC
 
 async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
     let requester = Requester::single_user();
-    let (space, name) = (
-        Space::parse("default").unwrap(),
-        StreamName::parse(STREAM).unwrap(),
-    );
+    let space = Space::parse("default").unwrap();
+    let name = StreamName::parse(STREAM).unwrap();
     let stream = StreamKey {
         space: space.clone(),
         name: name.clone(),

@@ -65,7 +65,8 @@ impl Setup<'_> {
         let lacking = wanted.filter(|(_, name)| !known.contains_key(*name));
         let said = lacking.map(|(type_id, name)| {
             format!(
-                "`{type_id}` asks for the secret `{name}`, and this test has none: it is told so,                  as on a host that lacks it; give one in secrets.json of --fixtures"
+                "`{type_id}` asks for the secret `{name}`, of which this test has none: give \
+                 one in secrets.json of --fixtures, or see what it does without"
             )
         });
         said.collect()

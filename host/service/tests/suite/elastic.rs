@@ -1,5 +1,5 @@
-//! What hosts ask of a real Elasticsearch, counted: `tests/elasticsearch/with.sh` names one. Without
-//! it nothing is tested here, and each test says so.
+//! What hosts ask of a real Elasticsearch, counted: `tests/elasticsearch/with.sh` names one.
+//! Without it nothing is tested here, and each test says so.
 
 use std::time::{Duration, Instant};
 

@@ -31,6 +31,7 @@ mod together;
 mod hosts;
 mod population;
 mod recognition;
+mod answers;
 mod rights;
 mod run_keys;
 mod rotation;

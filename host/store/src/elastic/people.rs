@@ -25,8 +25,8 @@
 //!
 //! # Why the host grants
 //! Somebody who makes a key himself needs a cluster privilege that people who look at streams
-//! rarely have. The host shows the person's password or token, and Elasticsearch makes a key with the
-//! person's rights. It does so for nobody who comes with an API key.
+//! rarely have. The host shows the person's password or token, and Elasticsearch makes a key
+//! with the person's rights. It does so for nobody who comes with an API key.
 
 mod credentials;
 
