@@ -32,9 +32,9 @@ as_superuser() {
     local method=$1 path=$2 said
     shift 2
     # The password is in no argument, which others on the machine could see.
+    local user="$TASKHOST_ELASTICSEARCH_USERNAME:$TASKHOST_ELASTICSEARCH_PASSWORD"
     said=$(curl -sS --fail-with-body -X "$method" -H content-type:application/json "$url$path" \
-        --config <(echo "user = \"$TASKHOST_ELASTICSEARCH_USERNAME:$TASKHOST_ELASTICSEARCH_PASSWORD\"") \
-        "$@") || {
+        --config <(echo "user = \"$user\"") "$@") || {
         echo "Elasticsearch refuses $method $path: $said" >&2
         exit 1
     }
@@ -97,7 +97,15 @@ echo "ada schedules \`$task\` over the first host …"
 "$taskhost" schedule "$type" --id "$task" --stream logs-demo --url "$(address one)" \
     --params '{"start": 0, "end": 4102444800000}'
 echo "and watches it over the second:"
-"$taskhost" watch "$task" --url "$(address two)"
+"$taskhost" watch "$task" --url "$(address two)" >"$folder/watched"
+sed '/^ *payload/,$d' "$folder/watched"
+echo "The systems that write into \`logs-demo\`:"
+awk '/^ +"confidence": / { confidence = $2 + 0 }
+    /^ +"count": / { count = $2 + 0 }
+    /^ +"name": / {
+        sub(/^ +"name": "/, ""); sub(/",$/, "")
+        printf "  %-40s %5d lines of the sample, confidence %3d\n", $0, count, confidence
+    }' "$folder/watched"
 "$taskhost" acknowledge "$task" --url "$(address two)" >"$folder/acknowledged"
 echo "The task is acknowledged."
 for number in 0 1; do
