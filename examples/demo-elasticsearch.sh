@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `examples/demo.sh --elasticsearch` shows, beside a server that tests/elasticsearch/with.sh has
-# started: two hosts on one store, and a user who may read one index.
+# What `examples/demo.sh --elasticsearch` shows, beside a server that tests/elasticsearch/with.sh
+# has started: two hosts on one store, and a user who may read one index.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -98,7 +98,7 @@ echo "ada schedules \`$task\` over the first host …"
     --params '{"start": 0, "end": 4102444800000}'
 echo "and watches it over the second:"
 "$taskhost" watch "$task" --url "$(address two)" >"$folder/watched"
-sed '/^ *payload/,$d' "$folder/watched"
+sed -n '/{$/q;p' "$folder/watched"
 echo "The systems that write into \`logs-demo\`:"
 awk '/^ +"confidence": / { confidence = $2 + 0 }
     /^ +"count": / { count = $2 + 0 }
