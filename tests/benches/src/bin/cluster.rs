@@ -175,13 +175,14 @@ async fn running(wires: &mut [Wire], id: &str, over: usize) -> usize {
             continue;
         }
         let name = said.text("host").expect("a host").to_owned();
+        let mut of = None;
         for (number, wire) in wires.iter_mut().enumerate() {
             let said = wire.send("GET", "/v1/info", "").await;
             if said.text("host") == Some(&name) {
-                return number;
+                of = Some(number);
             }
         }
-        panic!("no host is called {name}");
+        return of.expect("a host of that name");
     }
 }
 

@@ -10,7 +10,7 @@ use taskhost_e2e::fleet::{Caller, Callers, Fleet, pass};
 use crate::load::Account;
 
 const HOSTS: usize = 3;
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 12;
 const BETWEEN_KILLS: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
