@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `examples/demo.sh --elasticsearch` shows, beside a server that with.sh has
-# started: two hosts on one store, and a user who may read one index.
+# What `examples/demo.sh --elasticsearch` shows, beside a server that tests/elasticsearch/with.sh
+# has started: two hosts on one store, and a user who may read one index.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -30,12 +30,11 @@ random() {
 # as_superuser METHOD PATH [CURL OPTIONS]: asks Elasticsearch; its answer only where it refuses.
 as_superuser() {
     local method=$1 path=$2 said
-    local user=$TASKHOST_ELASTICSEARCH_USERNAME:$TASKHOST_ELASTICSEARCH_PASSWORD
     shift 2
     # The password is in no argument, which others on the machine could see.
+    local user="$TASKHOST_ELASTICSEARCH_USERNAME:$TASKHOST_ELASTICSEARCH_PASSWORD"
     said=$(curl -sS --fail-with-body -X "$method" -H content-type:application/json "$url$path" \
-        --config <(echo "user = \"$user\"") \
-        "$@") || {
+        --config <(echo "user = \"$user\"") "$@") || {
         echo "Elasticsearch refuses $method $path: $said" >&2
         exit 1
     }
@@ -98,7 +97,15 @@ echo "ada schedules \`$task\` over the first host …"
 "$taskhost" schedule "$type" --id "$task" --stream logs-demo --url "$(address one)" \
     --params '{"start": 0, "end": 4102444800000}'
 echo "and watches it over the second:"
-"$taskhost" watch "$task" --url "$(address two)"
+"$taskhost" watch "$task" --url "$(address two)" >"$folder/watched"
+sed -n '/{$/q;p' "$folder/watched"
+echo "The systems that write into \`logs-demo\`:"
+awk '/^ +"confidence": / { confidence = $2 + 0 }
+    /^ +"count": / { count = $2 + 0 }
+    /^ +"name": / {
+        sub(/^ +"name": "/, ""); sub(/",$/, "")
+        printf "  %-40s %5d lines of the sample, confidence %3d\n", $0, count, confidence
+    }' "$folder/watched"
 "$taskhost" acknowledge "$task" --url "$(address two)" >"$folder/acknowledged"
 echo "The task is acknowledged."
 for number in 0 1; do

@@ -9,6 +9,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use crate::PATIENCE;
 use crate::answer::Answer;
@@ -199,4 +200,15 @@ impl Callers {
         let count = there.len();
         there.into_iter().nth(any.checked_rem(count)?)
     }
+}
+
+/// Lets time pass: what is done to hosts lasts a while, and a rate is one over a while.
+pub async fn pass(time: Duration) {
+    pass_until(Instant::now() + time).await;
+}
+
+/// The same, until a moment.
+pub async fn pass_until(moment: Instant) {
+    // tidy: sleep allowed because it is how long something is away
+    tokio::time::sleep_until(moment).await;
 }

@@ -175,14 +175,14 @@ async fn running(wires: &mut [Wire], id: &str, over: usize) -> usize {
             continue;
         }
         let name = said.text("host").expect("a host").to_owned();
-        let mut found = None;
+        let mut of = None;
         for (number, wire) in wires.iter_mut().enumerate() {
             let said = wire.send("GET", "/v1/info", "").await;
             if said.text("host") == Some(&name) {
-                found = Some(number);
+                of = Some(number);
             }
         }
-        return found.expect("a host that is called so");
+        return of.expect("a host of that name");
     }
 }
 

@@ -21,7 +21,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Kinds of tasks, in turn.
 const KINDS: usize = 5;
 /// One of so many is followed by whoever scheduled it.
-const FOLLOWED: usize = 8;
+const FOLLOWED: usize = 16;
 
 /// What clients were told.
 pub(crate) struct Account {

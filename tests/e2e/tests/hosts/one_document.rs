@@ -12,7 +12,7 @@ use reqwest::Method;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use taskhost_e2e::answer::Answer;
-use taskhost_e2e::fleet::{Caller, Callers, Fleet};
+use taskhost_e2e::fleet::{Caller, Callers, Fleet, pass};
 use taskhost_e2e::host::Host;
 use taskhost_e2e::linear::{Call, Said, Seen, Wish, explain};
 use taskhost_e2e::proxy::{self, Trouble, Way};
@@ -151,22 +151,22 @@ async fn trouble(
         }
         1 => {
             kill_process(host.pid(), Signal::STOP).unwrap();
-            // tidy: sleep allowed because it is how long it stands still
-            tokio::time::sleep(long).await;
+            // It is how long it stands still
+            pass(long).await;
             kill_process(host.pid(), Signal::CONT).unwrap();
             "stood still"
         }
         2 => {
             member.trouble.set(Way::Held);
-            // tidy: sleep allowed because it is how long nothing passes
-            tokio::time::sleep(long).await;
+            // It is how long nothing passes
+            pass(long).await;
             member.trouble.set(Way::Open);
             "held up"
         }
         _ => {
             member.trouble.set(Way::Closed);
-            // tidy: sleep allowed because it is how long it is cut off
-            tokio::time::sleep(long).await;
+            // It is how long it is cut off
+            pass(long).await;
             member.trouble.set(Way::Open);
             "cut off"
         }
@@ -211,8 +211,8 @@ async fn what_clients_of_all_hosts_are_told_is_what_one_document_tells() {
         let member = &mut members[number];
         let what = trouble(&fleet, &callers, member, number, &mut random).await;
         println!("{:?}: host {number} was {what}", history.begun.elapsed());
-        // tidy: sleep allowed because they are to work in peace for a moment, too
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // They are to work in peace for a moment, too
+        pass(Duration::from_secs(1)).await;
     }
     history.is_over.store(true, Ordering::SeqCst);
     for client in clients {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::Method;
 use serde_json::{Value, json};
 use taskhost_e2e::elasticsearch::Elasticsearch;
-use taskhost_e2e::fleet::{Caller, Fleet, LEASE};
+use taskhost_e2e::fleet::{Caller, Fleet, LEASE, pass, pass_until};
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::{TERMINAL, task};
 use tokio::time::Instant;
@@ -120,8 +120,8 @@ async fn outage(
         host.see("that it is not ready", says_so).await;
         host.get("/livez").await.expect(200);
     }
-    // tidy: sleep allowed because it is how long it is away
-    tokio::time::sleep_until(comes_at).await;
+    // It is how long it is away
+    pass_until(comes_at).await;
     for host in &hosts {
         assert!(!is_ready(host).await, "ready without its store");
     }
@@ -163,8 +163,8 @@ async fn steady(tally: &Tally, within: Duration) -> f64 {
     let begun = Instant::now();
     loop {
         let from = Instant::now();
-        // tidy: sleep allowed because a rate is one over time
-        tokio::time::sleep(SPAN + ENDS_WITHIN).await;
+        // A rate is one over time
+        pass(SPAN + ENDS_WITHIN).await;
         let rate = tally.rate(from);
         if rate >= 0.95 {
             return rate;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use taskhost_e2e::fleet::{Caller, Callers, Fleet};
+use taskhost_e2e::fleet::{Caller, Callers, Fleet, pass};
 use taskhost_e2e::host::Host;
 use tokio::process::Command;
 
@@ -69,8 +69,8 @@ async fn the_last_version_and_this_one_work_together_and_either_takes_over() {
         .collect();
     let mut is_old = [true, false];
     for turn in 0..turns {
-        // tidy: sleep allowed because they are to work together for a while
-        tokio::time::sleep(TURN).await;
+        // They are to work together for a while
+        pass(TURN).await;
         let number = turn % 2;
         callers.set(number, None);
         let host: Host = hosts.remove(number);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
-use taskhost_e2e::fleet::{Fleet, LEASE};
+use taskhost_e2e::fleet::{Fleet, LEASE, pass, pass_until};
 use taskhost_e2e::host::Host;
 
 use crate::takeover::name;
@@ -41,8 +41,8 @@ async fn a_host_that_stood_still_brings_nothing_back() {
     assert_eq!(ended["run"]["lease_number"], 2);
     let moved = |task: &Value| task["run"]["host"] == other_name && done(task) > 20;
     let before = other.until("goes-on", moved).await;
-    // tidy: sleep allowed because a whole number of leases has to pass
-    tokio::time::sleep_until(stopped_at + 3 * LEASE).await;
+    // A whole number of leases has to pass
+    pass_until(stopped_at + 3 * LEASE).await;
     kill_process(slow.pid(), Signal::CONT).unwrap();
     // It hears that it was lost, and works again as another life.
     let hello = json!({"name": "again"});
@@ -100,8 +100,8 @@ async fn a_host_that_stood_still_for_a_moment_keeps_what_it_runs() {
         .await;
     runs_on(&hosts[1], "t", &slow).await;
     kill_process(hosts[0].pid(), Signal::STOP).unwrap();
-    // tidy: sleep allowed because it is how long it stands still
-    tokio::time::sleep(LEASE - Duration::from_secs(6)).await;
+    // It is how long it stands still
+    pass(LEASE - Duration::from_secs(6)).await;
     kill_process(hosts[0].pid(), Signal::CONT).unwrap();
     let ended = hosts[1].reaches("t", "completed").await;
     let run = &ended["run"];
