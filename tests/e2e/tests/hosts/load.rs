@@ -171,7 +171,8 @@ impl Account {
                 assert!((1..=claims as usize).contains(&count), "{count}: {ended:#}");
             }
         }
-        for id in std::mem::take(&mut *self.unsure.lock().unwrap()) {
+        let unsure = std::mem::take(&mut *self.unsure.lock().unwrap());
+        for id in unsure {
             if host.task(&id).await["status"] != "not_started" {
                 host.ends(&id).await;
             }

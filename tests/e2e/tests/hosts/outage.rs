@@ -75,6 +75,23 @@ async fn is_ready(host: &Host) -> bool {
     host.get("/readyz").await.status == 200
 }
 
+/// A task each [`PACE`], by one host after the other, until it is over.
+fn load(hosts: &[Host], tally: Arc<Tally>) -> impl Future<Output = Vec<Option<String>>> + use<> {
+    let callers = Arc::new(hosts.iter().map(Caller::of).collect::<Vec<_>>());
+    let mut pace = tokio::time::interval(PACE);
+    async move {
+        let mut all = tokio::task::JoinSet::new();
+        for n in 0.. {
+            pace.tick().await;
+            if tally.is_over.load(Ordering::SeqCst) {
+                break;
+            }
+            all.spawn(one(Arc::clone(&callers), Arc::clone(&tally), n));
+        }
+        all.join_all().await
+    }
+}
+
 /// Two hosts under a steady load, a time without Elasticsearch, and what is so afterwards.
 async fn outage(
     away: Duration,
@@ -95,21 +112,7 @@ async fn outage(
         long.push(hosts[0].until(&format!("long-{n}"), running).await);
     }
     let tally = Arc::new(Tally::default());
-    let callers = Arc::new(hosts.iter().map(Caller::of).collect::<Vec<_>>());
-    let load = tokio::spawn({
-        let (tally, mut pace) = (Arc::clone(&tally), tokio::time::interval(PACE));
-        async move {
-            let mut all = tokio::task::JoinSet::new();
-            for n in 0.. {
-                pace.tick().await;
-                if tally.is_over.load(Ordering::SeqCst) {
-                    break;
-                }
-                all.spawn(one(Arc::clone(&callers), Arc::clone(&tally), n));
-            }
-            all.join_all().await
-        }
-    });
+    let load = tokio::spawn(load(&hosts, Arc::clone(&tally)));
     let before = steady(&tally, Duration::MAX).await;
     println!("{:.0} % of the pace before", before * 100.0);
 
