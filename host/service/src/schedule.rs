@@ -200,12 +200,16 @@ impl Tasks {
     ) -> Result<Applied, ServiceError> {
         let core = &self.0;
         let caller = core.caller(by);
-        let mut run_key: Option<Arc<InUse>> = None;
-        loop {
-            let condition = core.place_for(caller, key, request.condition).await?;
-            if run_key.is_none() {
-                run_key = self.key_for(caller, request, wish).await?.map(Arc::new);
+        let wanted = request.condition;
+        let mut condition = match wanted {
+            // The usual task is new, and what takes no other's place need not be looked at before.
+            None | Some(WriteCondition::Absent) if caller.is_asked() => {
+                Some(WriteCondition::Absent)
             }
+            _ => core.place_for(caller, key, wanted).await?,
+        };
+        let run_key = self.key_for(caller, request, wish).await?.map(Arc::new);
+        loop {
             let run = NewRun {
                 condition,
                 ..wish.run(request, by, run_key.as_ref().map(|it| it.id()))
@@ -215,10 +219,15 @@ impl Tasks {
             in_use.iter().for_each(|it| it.sent());
             let answered = move || in_use.iter().for_each(|it| it.answered());
             let applied = core.apply_then(key, event, answered).await?;
-            // Of what took its place since it was looked at, nothing is known.
-            if applied.outcome != Outcome::VersionMismatch || condition == request.condition {
+            if applied.outcome != Outcome::VersionMismatch {
                 return Ok(applied);
             }
+            // Of what is in its place now, nothing is known.
+            let place = core.place_for(caller, key, wanted).await?;
+            if place == wanted {
+                return Ok(applied);
+            }
+            condition = place;
         }
     }
 

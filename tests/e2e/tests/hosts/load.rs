@@ -146,7 +146,6 @@ impl Account {
 
     /// Waits until everything has ended, and looks that it ended once, as it has to.
     pub(crate) async fn check(&self, host: &Host) {
-        let executions = self.executions.seen();
         let accepted = std::mem::take(&mut *self.accepted.lock().unwrap());
         let told = std::mem::take(&mut *self.ended.lock().unwrap());
         for (id, answered) in &accepted {
@@ -166,6 +165,7 @@ impl Account {
             }
             if n % KINDS == 4 {
                 let asked = format!("/open/{id} ");
+                let executions = self.executions.seen();
                 let count = executions.iter().filter(|it| it.contains(&asked)).count();
                 let claims = ended["run"]["lease_number"].as_u64().unwrap();
                 assert!((1..=claims as usize).contains(&count), "{count}: {ended:#}");
