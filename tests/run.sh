@@ -161,6 +161,12 @@ echo
 for what in ${skipped[@]+"${skipped[@]}"}; do
     echo "!!! SKIPPED: $what"
 done
+if [ "$mode" = full ]; then
+    echo "!!! SKIPPED: the proofs of many hosts that take minutes; tests/run.sh --all"
+fi
+if [ -z "${TASKHOST_OLD_BINARY:-}" ]; then
+    echo "!!! SKIPPED: the last version beside this one; set TASKHOST_OLD_BINARY to its program"
+fi
 if [ -z "${TASKHOST_EXTRA_LOGS:-}" ]; then
     echo "!!! SKIPPED: mixes of further logs; set TASKHOST_EXTRA_LOGS=DIR (NAME.log files)"
 fi

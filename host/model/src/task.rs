@@ -96,6 +96,10 @@ pub struct Parent {
     pub key: String,
     /// How deep the child stands: 1 below a task that nobody has spawned.
     pub depth: u32,
+    /// The stream that the parent is on, or the nearest one above it: whoever may not read that one
+    /// is not to see what its runs hand down either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamName>,
 }
 
 /// A wait for children, in which a run was suspended.
@@ -291,6 +295,13 @@ impl Task {
             space: self.space.clone(),
             id: self.id.clone(),
         }
+    }
+
+    /// The stream that it is on, or else the nearest one above it.
+    #[must_use]
+    pub fn nearest_stream(&self) -> Option<&StreamName> {
+        let above = self.parent.as_ref().and_then(|it| it.stream.as_ref());
+        self.stream.as_ref().or(above)
     }
 
     /// The run that has spawned it, with the address of its task.

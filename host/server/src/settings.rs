@@ -155,6 +155,8 @@ impl Settings {
     fn from_reader(reader: &mut Reader<'_>) -> Self {
         let data = PathBuf::from(reader.text("data", "./taskhost-data"));
         let store = store::store(reader);
+        let hosts = hosts::hosts(reader);
+        store::check_times(reader, &store, hosts.lease);
         Self {
             http: http::http(reader, store.has_people()),
             keys: keys::key_ring(reader, store.has_people()),
@@ -169,7 +171,7 @@ impl Settings {
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),
-            hosts: hosts::hosts(reader),
+            hosts,
         }
     }
 }

@@ -287,7 +287,7 @@ impl<'a> Caller<'a> {
 
     /// Whether they see a task.
     pub(crate) async fn sees(&self, task: &Task) -> Result<bool, ServiceError> {
-        self.may_read(&task.space, task.stream.as_ref()).await
+        self.has_all(&to_see(task)).await
     }
 
     /// Whether they see each of these tasks; asked in one question.
@@ -295,10 +295,13 @@ impl<'a> Caller<'a> {
         let (Some(asking), Some(own)) = (&self.access.0, self.own()?) else {
             return Ok(vec![true; tasks.len()]);
         };
-        let of = |task: &Task| to_read(&task.space, task.stream.as_ref());
-        let rights: Vec<Right> = tasks.iter().flat_map(of).collect();
+        let rights: Vec<Right> = tasks.iter().flat_map(to_see).collect();
         let has = asking.has(own, &rights).await?;
-        let sees = |task| of(task).iter().all(|right| has.get(right) == Some(&true));
+        let sees = |task| {
+            to_see(task)
+                .iter()
+                .all(|right| has.get(right) == Some(&true))
+        };
         Ok(tasks.iter().map(sees).collect())
     }
 
@@ -348,6 +351,17 @@ impl<'a> Caller<'a> {
 fn to_read(space: &Space, stream: Option<&StreamName>) -> Vec<Right> {
     let mut rights = vec![Right::In(space.clone(), Role::Viewer)];
     rights.extend(stream.cloned().map(Right::ReadStream));
+    rights
+}
+
+/// A run hands down what it has read: its children are seen with the right to its stream alone.
+fn to_see(task: &Task) -> Vec<Right> {
+    let mut rights = to_read(&task.space, task.stream.as_ref());
+    let above = task
+        .parent
+        .as_ref()
+        .and_then(|parent| parent.stream.clone());
+    rights.extend(above.map(Right::ReadStream));
     rights
 }
 

@@ -355,6 +355,7 @@ impl ChildRuns for RunChildren {
             run: self.run(),
             key: wish.key.clone(),
             depth,
+            stream: self.task.nearest_stream().cloned(),
         };
         let not_begun = || ClientError::new(ErrorCode::Internal, "the run has not begun");
         let by = self.by.get().ok_or_else(not_begun)?;

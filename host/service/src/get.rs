@@ -15,9 +15,12 @@ impl Tasks {
     /// # Errors
     /// When the store cannot be read.
     pub async fn get(&self, by: &Requester, key: &TaskKey) -> Result<TaskView, ServiceError> {
-        let stored = self.0.tasks.read(key).await?;
         let caller = self.0.caller(by);
-        let stored = match stored {
+        // Of what somebody may not see no more is read than of what is not there.
+        if caller.is_asked() && self.0.seen(caller, key).await?.is_none() {
+            return Ok(TaskView::not_started(key.clone()));
+        }
+        let stored = match self.0.tasks.read(key).await? {
             Some(stored) if caller.sees(&stored.task).await? => stored,
             _ => return Ok(TaskView::not_started(key.clone())),
         };

@@ -5,7 +5,6 @@
 //! of a task that they do not see.
 
 use taskhost_model::requester::Requester;
-use taskhost_model::task::Task;
 use taskhost_store::tasks::{ListRequest, TaskPage};
 
 use crate::access::Caller;
@@ -35,9 +34,6 @@ impl Tasks {
     }
 }
 
-/// How often a cursor is looked for, while the list changes.
-const LOOKS_MAX: usize = 8;
-
 impl Core {
     async fn list_seen(
         &self,
@@ -49,6 +45,7 @@ impl Core {
         }
         let mut found = TaskPage {
             tasks: Vec::new(),
+            cursors: Vec::new(),
             next: None,
         };
         if !caller.may_read(&request.space, None).await? {
@@ -61,50 +58,22 @@ impl Core {
         loop {
             let page = self.tasks.list(&look).await?;
             let sees = caller.sees_each(&page.tasks).await?;
-            for (place, task) in page.tasks.into_iter().enumerate() {
-                if !sees[place] {
+            let tasks = page.tasks.into_iter().zip(page.cursors).zip(sees);
+            for ((task, cursor), is_seen) in tasks {
+                if !is_seen {
                     continue;
                 }
                 if found.tasks.len() == request.limit {
+                    found.next = found.cursors.last().cloned();
                     return Ok(found);
                 }
-                if found.tasks.len() + 1 == request.limit {
-                    // Where the page ends, if there is more to see after it.
-                    found.next = self.cursor_after(&look, place + 1, &task).await?;
-                }
                 found.tasks.push(task);
+                found.cursors.push(cursor);
             }
             if page.next.is_none() {
-                return Ok(TaskPage {
-                    next: None,
-                    ..found
-                });
+                return Ok(found);
             }
             look.cursor = page.next;
         }
-    }
-
-    /// The cursor after a task that is so far from where a list begins: a store makes it of the
-    /// last one of a page.
-    async fn cursor_after(
-        &self,
-        list: &ListRequest,
-        place: usize,
-        task: &Task,
-    ) -> Result<Option<String>, ServiceError> {
-        // What changes meanwhile is not listed, and leaves its place empty.
-        for limit in (place..=LIMIT_MAX).take(LOOKS_MAX) {
-            let look = ListRequest {
-                limit,
-                ..list.clone()
-            };
-            let page = self.tasks.list(&look).await?;
-            if page.tasks.last().is_some_and(|it| it.id == task.id) {
-                return Ok(page.next);
-            }
-        }
-        Err(ServiceError::Unavailable {
-            reason: "the list changed while it was read: read it again".to_owned(),
-        })
     }
 }

@@ -175,7 +175,9 @@ impl RunKeys {
         let mut kept = self.lock();
         let id = *kept.shared.get(&credential)?;
         let key = kept.keys.get_mut(&id)?;
-        let is_shared = self.lease.is_of(key.made_by) && now < key.shared_until;
+        // After a pause others may have taken this host for lost, and its keys for nobody's.
+        let is_alive = self.lease.is_of(key.made_by) && self.lease.is_safe();
+        let is_shared = is_alive && now < key.shared_until;
         let is_fit =
             key.expires_at >= wanted.until && (of_any || key.streams.contains(&wanted.stream));
         if !is_shared || !is_fit {
@@ -214,6 +216,11 @@ impl RunKeys {
         wanted: Wanted,
     ) -> Result<InUse, ServiceError> {
         let Wanted { own, stream, until } = wanted;
+        if !self.lease.is_safe() {
+            return Err(ServiceError::Unavailable {
+                reason: "this host has not reached it for too long".to_owned(),
+            });
+        }
         let person = self.access.person(&own).await?;
         let (now, made_by) = (self.clock.now(), self.lease.incarnation());
         // It is shared with runs that come later and take as long.

@@ -28,6 +28,9 @@ impl Core {
         caller: Caller<'_>,
         key: &TaskKey,
     ) -> Result<Option<Task>, ServiceError> {
+        if !caller.may_read(&key.space, None).await? {
+            return Ok(None);
+        }
         let Some(task) = self.tasks.get(key).await? else {
             return Ok(None);
         };
@@ -90,7 +93,13 @@ impl Core {
             Some(task) if caller.sees(&task).await? => WriteCondition::Version(task.version),
             Some(_) => return Err(taken()),
         };
-        Ok(Some(wanted.unwrap_or(looked_at)))
+        match wanted {
+            // It would be another task's by the time that it is.
+            Some(WriteCondition::Version(_)) if wanted != Some(looked_at) => {
+                Err(ServiceError::VersionMismatch)
+            }
+            _ => Ok(Some(wanted.unwrap_or(looked_at))),
+        }
     }
 }
 

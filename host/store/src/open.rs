@@ -139,6 +139,13 @@ pub enum OpenError {
     /// Elasticsearch cannot be used.
     #[error("the store in Elasticsearch does not open: {0}")]
     Elastic(StoreError),
+    /// Elasticsearch does not know people.
+    #[error(
+        "this Elasticsearch does not tell people apart, so that everybody could do everything: \
+         switch its security on (`xpack.security.enabled: true` and API keys), or use another \
+         cluster"
+    )]
+    NoSecurity,
     /// The files in it cannot be used.
     #[error("the store in {folder} does not open: {error}", folder = .folder.display())]
     Store {
@@ -186,7 +193,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
 ///
 /// # Errors
 /// [`OpenError::Elastic`] when the cluster cannot be reached, does not let the host in, or has
-/// indices of a newer version.
+/// indices of a newer version; [`OpenError::NoSecurity`].
 pub async fn open_elastic(
     settings: &ElasticSettings,
     clock: Clock,
@@ -198,6 +205,8 @@ pub async fn open_elastic(
     // A client of its own: what the host needs for its tasks is counted apart.
     let client = Client::new(connection).map_err(OpenError::Elastic)?;
     let security = Security::open(client).await.map_err(OpenError::Elastic)?;
+    // Without it nobody could be told from anybody else.
+    let security = security.ok_or(OpenError::NoSecurity)?;
     Ok(Stores {
         tasks: Arc::clone(&elastic) as Arc<dyn TaskStore>,
         checkpoints: Arc::clone(&elastic) as Arc<dyn CheckpointStore>,
@@ -206,7 +215,7 @@ pub async fn open_elastic(
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
         hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
-        people: security.map(|security| People {
+        people: Some(People {
             authority: Arc::new(security),
             keys: Arc::clone(&elastic) as Arc<dyn RunKeyStore>,
         }),

@@ -107,6 +107,8 @@ impl ListRequest {
 pub struct TaskPage {
     /// Newest first.
     pub tasks: Vec<Task>,
+    /// For each of them, where a page begins that comes after it.
+    pub cursors: Vec<String>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<String>,
 }

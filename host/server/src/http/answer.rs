@@ -130,7 +130,11 @@ impl Serialize for StatusAnswer<'_> {
         map.serialize_entry("version", &task.version.to_string())?;
         map.serialize_entry("revision", &task.revision)?;
         let waiting_for = self.waiting_for.as_deref();
-        let run = &task.run;
+        // Which key it reads with would tell what else its requester has at work.
+        let run = &Run {
+            key: None,
+            ..task.run.clone()
+        };
         map.serialize_entry("run", &ShownRun { run, waiting_for })?;
         optional(&mut map, "progress", task.progress.as_ref())?;
         optional(&mut map, "usage", task.usage.as_ref())?;
@@ -422,6 +426,7 @@ mod tests {
             run: task.run.id,
             key: "x".to_owned(),
             depth: 1,
+            stream: None,
         });
         task.canceled_by = Some("x".to_owned());
         task.acknowledged_by = Some("x".to_owned());

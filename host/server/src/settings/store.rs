@@ -12,6 +12,7 @@ use crate::plain_file;
 
 const URL: &str = "elasticsearch.url";
 const AUTHORITY_FILE: &str = "elasticsearch.authority_file";
+pub(super) const REQUEST_TIMEOUT: &str = "elasticsearch.request_timeout_s";
 const PREFIX: &str = "elasticsearch.prefix";
 const PLAIN_HTTP: &str = "elasticsearch.allow_plain_http";
 
@@ -79,7 +80,7 @@ pub(super) fn store(reader: &mut Reader<'_>) -> StoreSettings {
     let prefix = prefix(reader);
     let mut seconds =
         |key, default, most| Duration::from_secs(reader.number(key, default, 1..=most));
-    let request_timeout = seconds("elasticsearch.request_timeout_s", 30, 600);
+    let request_timeout = seconds(REQUEST_TIMEOUT, 10, 600);
     let retry_for = seconds("elasticsearch.retry_for_s", 10, 600);
     let credentials = credentials(reader, is_elastic);
     if !is_elastic {
@@ -94,6 +95,19 @@ pub(super) fn store(reader: &mut Reader<'_>) -> StoreSettings {
         request_timeout,
         retry_for,
     })
+}
+
+/// A host whose one request hangs still says in time that it is alive.
+pub(super) fn check_times(reader: &mut Reader<'_>, store: &StoreSettings, lease: Duration) {
+    if let StoreSettings::Elasticsearch(cluster) = store
+        && cluster.request_timeout * 3 > lease
+    {
+        let problem = format!(
+            "has to be at most a third of `hosts.lease_s` ({})",
+            lease.as_secs()
+        );
+        reader.contradiction(REQUEST_TIMEOUT, problem);
+    }
 }
 
 fn urls(reader: &mut Reader<'_>) -> Vec<String> {
@@ -148,7 +162,8 @@ pub(crate) fn is_here(url: &Url) -> bool {
 /// Elasticsearch takes no capitals in the name of an index, and no `*`, `,` and the like.
 fn prefix(reader: &mut Reader<'_>) -> String {
     let prefix = reader.text(PREFIX, ElasticSettings::PREFIX);
-    let bare = prefix.strip_prefix('.').unwrap_or(&prefix);
+    // Nobody's granted key reads what begins with a dot.
+    let bare = prefix.strip_prefix('.').unwrap_or_default();
     let may_stand = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let begins_well = bare
         .bytes()
@@ -156,8 +171,8 @@ fn prefix(reader: &mut Reader<'_>) -> String {
         .is_some_and(|b| b.is_ascii_alphanumeric());
     let is_name = bare.bytes().all(|byte| may_stand(byte) || byte == b'-');
     if !begins_well || !is_name || prefix.len() > 64 {
-        let wanted = "has to be lower-case letters, digits, `_` and `-`, after a dot or none, at \
-                      most 64 characters";
+        let wanted = "has to be a dot and then lower-case letters, digits, `_` and `-`, at most 64 \
+                      characters";
         reader.contradiction(PREFIX, wanted.to_owned());
     }
     prefix
@@ -395,7 +410,7 @@ mod tests {
         let said = read(text, &[], Flags::default()).unwrap_err();
         let expected = [
             "t.toml:1: `store` has to be embedded or elasticsearch, and is \"memory\"",
-            "t.toml:3: `elasticsearch.prefix` has to be lower-case letters",
+            "t.toml:3: `elasticsearch.prefix` has to be a dot and then lower-case letters",
             "t.toml:4: `elasticsearch.authority_file` is no/such, which cannot be read",
             "t.toml:5: `elasticsearch.request_timeout_s` has to be a whole number",
             "t.toml:6: `elasticsearch.password` is no setting",

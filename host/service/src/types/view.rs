@@ -147,10 +147,11 @@ impl TaskTypes {
     /// What the store says.
     pub async fn list(&self, by: &Requester) -> Result<Vec<TypeView>, ServiceError> {
         let is_admin = self.0.access.caller(by).is_admin().await?;
-        let mut views = self.views().await?;
-        if !is_admin {
-            views.iter_mut().for_each(TypeView::hide_use);
+        if is_admin {
+            return self.views().await;
         }
+        let mut views = self.views_with(&Unfinished::default()).await?;
+        views.iter_mut().for_each(TypeView::hide_use);
         Ok(views)
     }
 
@@ -169,10 +170,14 @@ impl TaskTypes {
 
     async fn views(&self) -> Result<Vec<TypeView>, ServiceError> {
         let unfinished = self.0.tasks.unfinished().await?;
+        self.views_with(&unfinished).await
+    }
+
+    async fn views_with(&self, unfinished: &Unfinished) -> Result<Vec<TypeView>, ServiceError> {
         let versions = self.0.components.list().await?;
         let by_type = versions.chunk_by(|a, b| a.type_id == b.type_id);
         by_type
-            .map(|versions| self.type_view(versions, &unfinished))
+            .map(|versions| self.type_view(versions, unfinished))
             .collect()
     }
 

@@ -42,6 +42,7 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
             run: parent,
             key: id.to_owned(),
             depth: 1,
+            stream: None,
         }),
         concurrency_key: None,
         record: false,

@@ -1,19 +1,58 @@
 //! What people who differ are answered by each verb: a task that somebody may not see is one that
 //! is not there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::{DocumentId, Label, Space, TypeId};
+use taskhost_model::ids::{DocumentId, Label, RunId, Space, TaskId, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
+use taskhost_model::task::Parent;
 use taskhost_service::ChangeKind;
 use taskhost_store::documents::Scope;
+use taskhost_store::event::{Event, NewRun};
 use taskhost_store::tasks::ListRequest;
 
 use crate::answers::{answers, word};
 use crate::guest::{self, READS, WAITS};
 use crate::people::{key, space};
 use crate::population::{Population, in_space, request};
+
+#[tokio::test]
+async fn what_a_run_has_handed_down_is_seen_with_the_right_to_its_stream() {
+    let it = Population::start().await;
+    let parent = Parent {
+        task: TaskId::parse("parent").unwrap(),
+        run: RunId::new(),
+        key: "child".to_owned(),
+        depth: 1,
+        stream: request(READS, Some(guest::STREAM)).stream,
+    };
+    let run = NewRun {
+        id: RunId::new(),
+        type_id: TypeId::parse(guest::TYPE).unwrap(),
+        stream: None,
+        params: Arc::from("{}"),
+        parent: Some(parent),
+        concurrency_key: None,
+        record: false,
+        requested_by: "ann".to_owned(),
+        key: None,
+        priority: 0,
+        due_at: it.clock.now(),
+        timeout_ms: None,
+        max_attempts: 1,
+        condition: None,
+    };
+    let schedule = Event::Schedule(Box::new(run));
+    let applied = it.stores[0].tasks.apply(&key("child"), schedule).await;
+    applied.unwrap();
+    for (name, sees) in [("ann", true), ("vic", true), ("eve", false)] {
+        let view = it.service.tasks.get(&it.who(name), &key("child")).await;
+        let is_there = view.unwrap().status != Status::NotStarted;
+        assert_eq!(is_there, sees, "{name}");
+    }
+}
 
 #[tokio::test]
 async fn each_verb_answers_each_of_them_as_they_may() {

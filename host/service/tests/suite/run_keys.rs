@@ -262,6 +262,8 @@ async fn a_child_reads_with_its_parents_key_which_it_holds_too() {
     let child = child.unwrap();
     assert_eq!(held(&child), held(&parent));
     assert_eq!(child.requested_by, "ann");
+    let of = child.parent.as_ref().and_then(|it| it.stream.clone());
+    assert_eq!(of, parent.stream, "whoever may not read it sees no child");
     let child = it.ended(child.id.as_str()).await;
     assert_eq!(child.status, Status::Completed, "{:?}", child.error);
     it.sweeps().await;

@@ -127,6 +127,7 @@ impl Host {
             run,
             key: id.to_owned(),
             depth: 1,
+            stream: None,
         };
         let later = self.clock.now().plus(2 * WAIT);
         let schedule = Event::Schedule(Box::new(self.new_run(later, Some(parent))));

@@ -43,6 +43,7 @@ impl Subject {
             run: of,
             key: id.to_owned(),
             depth: 1,
+            stream: None,
         });
         self.schedule(id, run).await
     }

@@ -305,6 +305,7 @@ pub(super) async fn what_waits_for_a_key_is_pinned_and_a_living_child(
         run: fence.run,
         key: "one".to_owned(),
         depth: 1,
+        stream: None,
     });
     s.schedule("next", next).await?;
     s.given(1, &[]).await?;

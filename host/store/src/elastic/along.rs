@@ -32,6 +32,11 @@ impl fmt::Debug for Along {
 }
 
 impl Along {
+    /// This is claimed in the write, and nothing else.
+    pub(super) fn give(&mut self, given: Option<StoredTask>) {
+        self.given = given;
+    }
+
     pub(super) fn is_in_the_write(&self) -> bool {
         self.given.is_some()
     }

@@ -24,6 +24,7 @@ use super::texts::PutApart;
 use crate::apply::{Decision, Write, decide};
 use crate::error::StoreError;
 use crate::event::{Applied, Event, Outcome};
+use crate::queue::StoredTask;
 
 /// So long others may be quicker.
 const APPLY_FOR: Duration = Duration::from_secs(15);
@@ -105,9 +106,18 @@ impl Elastic {
         is_read: bool,
     ) -> Result<Option<Applied>, StoreError> {
         let hot = current.map(|current| &*current.hot);
-        if let (Some(current), Some(sent)) = (current, applying.sent.take())
+        if let (Some(current), Some(mut sent)) = (current, applying.sent.take())
             && current.hot.written == applying.written
         {
+            if current.hot.task.lease() != sent.hot.task.lease() {
+                // Of several tries, which differ in whether the run is claimed with them, it is an
+                // earlier one that is there.
+                let given = self.given_as_stored(current).await;
+                let given =
+                    given.inspect_err(|_| self.remember_unsure(applying.key, &applying.written))?;
+                applying.along.give(given);
+                sent.hot = Arc::clone(&current.hot);
+            }
             return self
                 .is_written(applying, sent, current.seen)
                 .await
@@ -120,6 +130,14 @@ impl Elastic {
                 task: hot.map(|hot| hot.task.clone()),
             })),
             Decision::Write(write) => self.send(applying, current, *write, now).await,
+        }
+    }
+
+    /// The run, if it is stored as claimed.
+    async fn given_as_stored(&self, current: &Current) -> Result<Option<StoredTask>, StoreError> {
+        match current.hot.task.lease() {
+            Some(_) => self.with_texts(&current.hot).await,
+            None => Ok(None),
         }
     }
 

@@ -57,14 +57,35 @@ impl Elastic {
         request: &ClaimRequest,
     ) -> Result<Vec<StoredTask>, StoreError> {
         let mut claimed = self.claimed_unsure().await?;
-        let wanted = self.wanted(request).await?;
         let (mut taken, now) = (Vec::new(), self.clock.now());
+        let room = request.limit.saturating_sub(claimed.len());
+        if let Err(error) = self.take_rounds(request, room, &mut taken, now).await {
+            if claimed.is_empty() && taken.is_empty() {
+                return Err(error);
+            }
+            // What is on disk as this host's has to be given, whatever came after it.
+            tracing::warn!(%error, "less was claimed than there may be");
+        }
+        self.last_claim_ms.fetch_max(now.as_ms(), Ordering::Relaxed);
+        claimed.extend(self.with_component(taken).await);
+        Ok(claimed)
+    }
+
+    /// Takes at most as many as there is room for; what others were quicker to take is made up for.
+    async fn take_rounds(
+        &self,
+        request: &ClaimRequest,
+        room: usize,
+        taken: &mut Vec<Taken>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let wanted = self.wanted(request).await?;
         let share = {
             let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
             Share::new(request.incarnation, &alive)
         };
         for _ in 0..ROUNDS_MAX {
-            let room = request.limit.saturating_sub(claimed.len() + taken.len());
+            let room = room.saturating_sub(taken.len());
             if room == 0 || wanted.is_empty() {
                 break;
             }
@@ -77,9 +98,7 @@ impl Elastic {
                 break;
             }
         }
-        self.last_claim_ms.fetch_max(now.as_ms(), Ordering::Relaxed);
-        claimed.extend(self.with_component(taken).await);
-        Ok(claimed)
+        Ok(())
     }
 
     /// The wanted types whose component is there.

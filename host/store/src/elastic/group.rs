@@ -63,6 +63,10 @@ pub(super) struct Stored {
 trait Item: Send + 'static {
     /// About how much it is, on its way there or back.
     fn bytes(&self) -> usize;
+
+    /// Whether anybody still waits for it: what was given up is not sent any more, since the time
+    /// in which it may be done can be over.
+    fn is_wanted(&self) -> bool;
 }
 
 /// The way to Elasticsearch for single documents.
@@ -182,7 +186,12 @@ async fn gather<T: Item, F: Future<Output = ()> + Send + 'static>(
         let until = last.filter(|last| last.items > 1);
         let until = until.map(|last| last.sent_at + GAP);
         left = batch.fill(&mut waiting, until).await;
+        batch.items.retain(Item::is_wanted);
         let items = batch.items.len();
+        if items == 0 {
+            last = None;
+            continue;
+        }
         let sent = send(batch.items);
         let (tell, answered) = oneshot::channel();
         last = Some(Last {

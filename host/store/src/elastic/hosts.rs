@@ -291,9 +291,9 @@ impl Elastic {
         for ids in ids.chunks(PAGE) {
             let stored = self.group.read_all(Index::Tasks, ids).await?;
             for stored in stored.into_iter().flatten() {
-                let hot = Hot::from_json(&stored.source)?;
-                let is_held = hot.place == Place::Held && is_wanted(&hot.task);
-                held.extend(is_held.then_some(hot.task));
+                let hot = Hot::readable(&stored.source);
+                let hot = hot.filter(|hot| hot.place == Place::Held && is_wanted(&hot.task));
+                held.extend(hot.map(|hot| hot.task));
             }
         }
         Ok(held)

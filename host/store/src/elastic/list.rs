@@ -13,7 +13,7 @@ use super::Elastic;
 use super::group::{Op, Write, Written};
 use super::hot::Hot;
 use super::names::Index;
-use super::search::{HITS_MAX, PAGE};
+use super::search::{HITS_MAX, Hit, PAGE};
 use crate::error::StoreError;
 use crate::place::Place;
 use crate::tasks::{ListRequest, TaskPage, Unfinished};
@@ -35,23 +35,30 @@ impl Elastic {
         let mut hits = self.search(Index::Tasks, &body).await?;
         let is_more = hits.len() > limit;
         hits.truncate(limit);
-        let last = hits.last().filter(|_| is_more).map(|hit| &hit.sort);
-        let next = last.and_then(|sort| Some(cursor(sort.first()?.as_i64()?, sort.get(1)?)));
+        let after = |hit: &Hit| Some(cursor(hit.sort.first()?.as_i64()?, hit.sort.get(1)?));
+        let next = hits.last().filter(|_| is_more).and_then(after);
         let ids: Vec<String> = hits.iter().map(|hit| hit.id.clone()).collect();
-        let mut tasks = Vec::new();
+        let (mut tasks, mut cursors) = (Vec::new(), Vec::new());
         for (hit, stored) in hits
             .iter()
             .zip(self.group.read_all(Index::Tasks, &ids).await?)
         {
             let Some(stored) = stored else { continue };
-            let task = Hot::from_json(&stored.source)?.task;
+            let Some(Hot { task, .. }) = Hot::readable(&stored.source) else {
+                continue;
+            };
             // Scheduled again it counts as a new one, and stands at the beginning.
             let is_same = hit.sort.first().and_then(Value::as_i64) == Some(task.created_at.as_ms());
             if is_same && is_wanted(request, &task) {
                 tasks.push(task);
+                cursors.push(after(hit).unwrap_or_default());
             }
         }
-        Ok(TaskPage { tasks, next })
+        Ok(TaskPage {
+            tasks,
+            cursors,
+            next,
+        })
     }
 
     pub(super) async fn list_held(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
@@ -73,8 +80,9 @@ impl Elastic {
                 .into_iter()
                 .flatten()
             {
-                let hot = Hot::from_json(&stored.source)?;
-                held.extend((hot.place == Place::Held).then_some(hot.task));
+                let hot = Hot::readable(&stored.source);
+                let hot = hot.filter(|hot| hot.place == Place::Held);
+                held.extend(hot.map(|hot| hot.task));
             }
         }
         Ok(held)
@@ -92,7 +100,7 @@ impl Elastic {
             let is_last = hits.len() < PAGE;
             let mut found = Vec::new();
             for hit in hits {
-                found.push(hit.task()?);
+                found.extend(hit.task()?);
             }
             let writes = found.iter().map(|current| Write {
                 index: Index::Tasks,
@@ -199,7 +207,7 @@ impl Elastic {
         });
         let mut found = None;
         for hit in self.search(Index::Tasks, &body).await? {
-            let current = hit.task()?;
+            let Some(current) = hit.task()? else { continue };
             let known = self.recent.knows(&current.hot.key(), current.seen);
             if matches!(known, super::recent::Known::Nothing) {
                 found = Some(current.hot.task.run.due_at);

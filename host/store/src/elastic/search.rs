@@ -1,6 +1,8 @@
 //! Searches. What they show may be a second old: whoever needs more refreshes before, or reads what
 //! was found again by its id.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -149,7 +151,8 @@ impl Elastic {
         let all: All<'_> = read(&answer)?;
         let each = all.responses.into_iter().map(|answered| {
             let hits = hits(&answer, answered)?.into_iter();
-            hits.map(Hit::task).collect::<Result<Vec<_>, _>>()
+            hits.filter_map(|hit| hit.task().transpose())
+                .collect::<Result<Vec<_>, _>>()
         });
         each.collect()
     }
@@ -190,13 +193,13 @@ impl Due<'_> {
 }
 
 impl Hit {
-    /// It as a task's document.
-    pub(super) fn task(self) -> Result<Current, StoreError> {
-        let hot = std::sync::Arc::new(Hot::from_json(&self.source)?);
+    /// It as a task's document, if it can be read.
+    pub(super) fn task(self) -> Result<Option<Current>, StoreError> {
         let seen = self
             .seen
             .ok_or_else(|| unavailable("a hit has no version"))?;
-        Ok(Current { seen, hot })
+        let hot = Hot::readable(&self.source).map(Arc::new);
+        Ok(hot.map(|hot| Current { seen, hot }))
     }
 }
 

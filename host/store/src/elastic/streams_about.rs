@@ -75,7 +75,10 @@ pub(super) async fn one(reader: &Reader, name: &StreamName) -> Result<Option<Str
 
 async fn about(reader: &Reader, name: &StreamName) -> Result<Stream, StoreError> {
     reader.capabilities(&[]).await?;
-    let request = reader.post("_search").json(&question());
+    let request = reader
+        .post("_search")
+        .with("allow_partial_search_results", "false")
+        .json(&question());
     let told: Told = reader.answer(request).await?.json()?;
     let mut stream = told.stream(name.clone());
     let settings = reader.creation().await?;
@@ -134,6 +137,7 @@ async fn several(reader: &Reader, names: &[StreamName]) -> Result<Vec<Stream>, S
     for name in names {
         let header = json!({
             "index": name, "expand_wildcards": "none", "allow_no_indices": false,
+            "allow_partial_search_results": false,
         });
         lines.push_str(&format!("{header}\n{question}\n"));
     }

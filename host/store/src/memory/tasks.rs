@@ -98,10 +98,15 @@ impl TaskStore for Memory {
         let limit = request.limit.clamp(1, 1_000);
         let more = found.len() > limit;
         found.truncate(limit);
-        let last = found.last().filter(|_| more).map(|entry| order(entry));
+        let after = |entry: &&Entry| {
+            let (created_ms, number) = order(entry);
+            cursor::encode("tasks", created_ms, number)
+        };
+        let cursors: Vec<String> = found.iter().map(after).collect();
         Ok(TaskPage {
             tasks: found.iter().map(|entry| entry.task.clone()).collect(),
-            next: last.map(|(created_ms, number)| cursor::encode("tasks", created_ms, number)),
+            next: cursors.last().filter(|_| more).cloned(),
+            cursors,
         })
     }
 

@@ -35,10 +35,13 @@ pub(super) fn page(connection: &Connection, request: &ListRequest) -> Result<Tas
     found.sort_by_key(|(number, task)| std::cmp::Reverse((task.created_at, *number)));
     let more = found.len() > limit;
     found.truncate(limit);
-    let last = found.last().filter(|_| more);
+    let after =
+        |(number, task): &(i64, Task)| cursor::encode("tasks", task.created_at.as_ms(), *number);
+    let cursors: Vec<String> = found.iter().map(after).collect();
     Ok(TaskPage {
-        next: last.map(|(number, task)| cursor::encode("tasks", task.created_at.as_ms(), *number)),
+        next: cursors.last().filter(|_| more).cloned(),
         tasks: found.into_iter().map(|(_, task)| task).collect(),
+        cursors,
     })
 }
 

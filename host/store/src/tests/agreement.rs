@@ -218,6 +218,7 @@ impl Pair {
                 run: fence.run,
                 key: "one".to_owned(),
                 depth: 1,
+                stream: None,
             });
         run.concurrency_key = KEYS[key].map(str::to_owned);
         run.timeout_ms = (priority > 0).then_some(5_000);

@@ -1,5 +1,5 @@
 //! What several hosts on one real Elasticsearch do together, and what they ask of it.
-//! `tests/elasticsearch/with.sh` starts it: `with.sh target/release/fleet [TASKS [ROUNDS]]`.
+//! `tests/elasticsearch/with.sh` starts it: `with.sh target/release/cluster [TASKS [ROUNDS]]`.
 
 use std::time::{Duration, Instant, SystemTime};
 

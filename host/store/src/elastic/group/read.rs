@@ -27,6 +27,10 @@ pub(super) struct Waiting {
 }
 
 impl Item for Waiting {
+    fn is_wanted(&self) -> bool {
+        !self.tell.is_closed()
+    }
+
     fn bytes(&self) -> usize {
         // Of what comes back one knows only how much it may be.
         match self.read.index {

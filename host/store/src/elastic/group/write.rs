@@ -57,6 +57,10 @@ pub(super) struct Waiting {
 }
 
 impl Item for Waiting {
+    fn is_wanted(&self) -> bool {
+        !self.tell.is_closed()
+    }
+
     fn bytes(&self) -> usize {
         let source = match &self.write.op {
             Op::Create(source) | Op::Replace(_, source) | Op::Put(source) => source.len(),

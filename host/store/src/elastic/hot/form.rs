@@ -52,6 +52,14 @@ impl Hot {
         Ok(Bytes::from(json))
     }
 
+    /// The same of one document of many: one that cannot be read is told and left out, so that it
+    /// does not keep what can from being claimed, listed or taken over.
+    pub(in crate::elastic) fn readable(json: &[u8]) -> Option<Self> {
+        Self::from_json(json)
+            .inspect_err(|error| tracing::warn!(%error, "a task is left out"))
+            .ok()
+    }
+
     /// Reads what [`Self::to_json`] made.
     pub(in crate::elastic) fn from_json(json: &[u8]) -> Result<Self, StoreError> {
         let read = || {
