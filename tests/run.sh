@@ -146,9 +146,8 @@ if [ "$mode" != quick ]; then
         status=0
         cargo test --quiet --no-fail-fast --workspace --lib elastic || status=1
         cargo test --quiet --no-fail-fast --workspace --test e2e -- people:: elsewhere:: || status=1
+        cargo test --quiet --no-fail-fast --workspace --test hosts || status=1
         exit $status'
-    step "many hosts" tests/elasticsearch/with.sh \
-        cargo test --quiet --workspace --test hosts
     step "demo on Elasticsearch" examples/demo.sh --elasticsearch
     step "quality's build" cargo build --quiet --workspace --bin taskhost-quality
     show=1 step "quality" target/debug/taskhost-quality

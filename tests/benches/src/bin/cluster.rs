@@ -71,12 +71,11 @@ async fn requests(server: &Elasticsearch) -> u64 {
         let routes = node["http"]["routes"]
             .as_object()
             .expect("requests by route");
-        for (route, methods) in routes {
-            let methods = methods.as_object().into_iter().flatten();
-            let counts = methods.filter_map(|(_, it)| it["requests"]["count"].as_u64());
-            let is_own = route.starts_with("/_nodes");
-            sum += if is_own { 0 } else { counts.sum::<u64>() };
-        }
+        let others = routes
+            .iter()
+            .filter(|(route, _)| !route.starts_with("/_nodes"));
+        let counts = others.filter_map(|(_, of)| of["requests"]["count"].as_u64());
+        sum += counts.sum::<u64>();
     }
     sum
 }
