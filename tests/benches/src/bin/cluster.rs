@@ -126,8 +126,7 @@ async fn full_load(count: usize, tasks: usize, rounds: usize) {
 /// What hosts ask that have nothing to do; and a task that comes then.
 async fn idle(fleet: &Fleet, doors: &[Door], tasks: usize) {
     let server = &fleet.elasticsearch;
-    let mut wire = Wire::through(&doors[0]).await;
-    start(&mut wire, "first").await;
+    start(&mut Wire::through(&doors[0]).await, "first").await;
     let (before, begun) = (requests(server).await, Instant::now());
     // tidy: sleep allowed because it is counted what happens while nothing happens
     tokio::time::sleep(IDLE).await;
@@ -137,6 +136,8 @@ async fn idle(fleet: &Fleet, doors: &[Door], tasks: usize) {
         "{}",
         line("idle, requests to Elasticsearch of a host", &each)
     );
+    // A connection that nothing comes over is closed by its host.
+    let mut wire = Wire::through(&doors[0]).await;
     let (before, begun) = (requests(server).await, Instant::now());
     let mut starts = Vec::new();
     for n in 0..tasks {
