@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::requester::Requester;
+use taskhost_model::status::Status;
 
+use crate::access::Caller;
 use crate::core::Tasks;
 use crate::error::ServiceError;
 use crate::view::TaskView;
@@ -16,19 +18,39 @@ impl Tasks {
     /// When the store cannot be read.
     pub async fn get(&self, by: &Requester, key: &TaskKey) -> Result<TaskView, ServiceError> {
         let caller = self.0.caller(by);
-        // Of what somebody may not see no more is read than of what is not there.
-        if caller.is_asked() && self.0.seen(caller, key).await?.is_none() {
+        let Some(task) = self.shown(caller, key).await? else {
             return Ok(TaskView::not_started(key.clone()));
-        }
-        let stored = match self.0.tasks.read(key).await? {
-            Some(stored) if caller.sees(&stored.task).await? => stored,
-            _ => return Ok(TaskView::not_started(key.clone())),
         };
-        let waiting_for = self.waiting_for(caller, &stored.task).await?;
+        let waiting_for = match &task.task {
+            Some(task) => self.waiting_for(caller, task).await?,
+            None => None,
+        };
         Ok(TaskView {
             waiting_for,
-            ..TaskView::with_payload(stored)
+            ..task
         })
+    }
+
+    /// The task, if they see it. Where that is asked, no more is read of one that they do not see
+    /// than of one that is not there, and a payload only where there is one.
+    async fn shown(
+        &self,
+        caller: Caller<'_>,
+        key: &TaskKey,
+    ) -> Result<Option<TaskView>, ServiceError> {
+        if caller.is_asked() {
+            match self.0.seen(caller, key).await? {
+                Some(task) if matches!(task.status, Status::Completed | Status::Acknowledged) => {}
+                seen => return Ok(seen.map(TaskView::of)),
+            }
+        }
+        match self.0.tasks.read(key).await? {
+            // It may be another task by now.
+            Some(stored) if caller.sees(&stored.task).await? => {
+                Ok(Some(TaskView::with_payload(stored)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The task as soon as its revision is not `since`, waiting at most `wait`; `None` when it

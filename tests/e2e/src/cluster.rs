@@ -1,4 +1,4 @@
-//! A real Elasticsearch, which `tests/elasticsearch/with.sh` names; hosts on it, and its people.
+//! People of a real Elasticsearch, and hosts to which they come.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::PATIENCE;
 use crate::answer::Answer;
+use crate::elasticsearch::Elasticsearch;
 use crate::home::Home;
 use crate::host::Host;
 
@@ -18,7 +19,7 @@ pub const KEY: &str = "6b65792d6f662d7468652d686f7374732d6f662d746573742d636c757
 /// A cluster, and a store in it that only one test uses.
 #[derive(Debug)]
 pub struct Cluster {
-    url: String,
+    elasticsearch: Elasticsearch,
     admin: Person,
     /// How the names of everything that the test makes begin.
     pub prefix: String,
@@ -45,34 +46,30 @@ impl Person {
 impl Cluster {
     /// The one that the environment names; without one nothing is tested, which is said.
     #[must_use]
-    pub fn find(test: &str, prefix: &str) -> Option<Self> {
-        let variable = |name: &str| std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"));
-        let Ok(url) = variable("URL") else {
-            eprintln!("!!! NOT TESTED: {test}: needs tests/elasticsearch/with.sh");
-            return None;
-        };
+    pub fn find(prefix: &str) -> Option<Self> {
+        let elasticsearch = Elasticsearch::find()?;
         let admin = Person {
-            name: variable("USERNAME").unwrap(),
-            password: variable("PASSWORD").unwrap(),
+            name: elasticsearch.username.clone(),
+            password: elasticsearch.password.clone(),
         };
         let prefix = format!("{prefix}-{}", std::process::id());
-        Some(Self { url, admin, prefix })
+        Some(Self {
+            elasticsearch,
+            admin,
+            prefix,
+        })
     }
 
     /// Asks the cluster as its superuser.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
-        let request = reqwest::Client::new()
-            .request(method, format!("{}/{path}", self.url))
-            .header(AUTHORIZATION, self.admin.authorization());
+        let request = self.elasticsearch.request(method, &format!("/{path}"));
         let request = match body {
             Some(body) => request.json(body),
             None => request,
         };
-        let response = request.send().await.unwrap();
-        let status = response.status();
-        let text = response.text().await.unwrap();
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
+        let answer = self.elasticsearch.send(request).await;
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+        answer.json()
     }
 
     /// Makes somebody with a role in the space `default`, who may read some of the test's streams.
@@ -155,7 +152,12 @@ impl Cluster {
     pub fn serve(&self, home: &Home) -> Command {
         let mut command = home.serve();
         command
-            .args(["--store", "elasticsearch", "--elasticsearch-url", &self.url])
+            .args([
+                "--store",
+                "elasticsearch",
+                "--elasticsearch-url",
+                &self.elasticsearch.url,
+            ])
             .env("TASKHOST_KEY", KEY)
             .env("TASKHOST_ELASTICSEARCH_PREFIX", format!(".{}", self.prefix))
             .env("TASKHOST_ELASTICSEARCH_USERNAME", &self.admin.name)

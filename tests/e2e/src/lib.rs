@@ -24,8 +24,8 @@ pub mod model;
 pub mod encrypted;
 pub mod plain_server;
 pub mod proxy;
-pub mod cluster;
 pub mod elasticsearch;
+pub mod cluster;
 pub mod fleet;
 pub mod linear;
 

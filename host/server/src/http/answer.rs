@@ -131,10 +131,11 @@ impl Serialize for StatusAnswer<'_> {
         map.serialize_entry("revision", &task.revision)?;
         let waiting_for = self.waiting_for.as_deref();
         // Which key it reads with would tell what else its requester has at work.
-        let run = &Run {
+        let without_key = task.run.key.map(|_| Run {
             key: None,
             ..task.run.clone()
-        };
+        });
+        let run = without_key.as_ref().unwrap_or(&task.run);
         map.serialize_entry("run", &ShownRun { run, waiting_for })?;
         optional(&mut map, "progress", task.progress.as_ref())?;
         optional(&mut map, "usage", task.usage.as_ref())?;

@@ -49,10 +49,14 @@ impl Messenger for Post {
     }
 }
 
+/// What `tests/elasticsearch/with.sh` says of the server.
+fn variable(name: &str) -> Result<String, std::env::VarError> {
+    std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"))
+}
+
 /// So many hosts on a new store, of which all know the guest. Without hints each finds by looking
 /// what others do.
 pub(crate) async fn start(count: usize, hints: bool) -> Result<Vec<Host>, Failure> {
-    let variable = |name: &str| std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"));
     let credentials = Credentials::Basic {
         username: variable("USERNAME")?,
         password: variable("PASSWORD")?,
@@ -149,7 +153,6 @@ async fn complete(tasks: &Tasks, id: &str) -> Result<(), Failure> {
 
 /// Who may do everything there.
 pub(crate) fn somebody() -> Result<Requester, Failure> {
-    let variable = |name: &str| std::env::var(format!("TASKHOST_ELASTICSEARCH_{name}"));
     let (name, password) = (variable("USERNAME")?, variable("PASSWORD")?);
     let own = STANDARD.encode(format!("{name}:{password}"));
     let credential = Credential::Own(Authorization::parse(&format!("Basic {own}"))?);

@@ -8,7 +8,7 @@ use taskhost_e2e::tasks::task;
 
 #[tokio::test]
 async fn what_one_host_runs_the_other_shows_and_cancels_and_outlives() {
-    let Some(cluster) = Cluster::find("two hosts on one cluster", "two") else {
+    let Some(cluster) = Cluster::find("two") else {
         return;
     };
     let (first_home, second_home) = (Home::with(&["checkpointed"]), Home::new());
