@@ -187,6 +187,17 @@ pub struct Fence {
     pub lease_number: u64,
 }
 
+impl Fence {
+    /// Of the same run under its next lease.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self {
+            run: self.run,
+            lease_number: self.lease_number + 1,
+        }
+    }
+}
+
 /// A run's hold on its task, by one life of one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {

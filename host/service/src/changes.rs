@@ -13,6 +13,9 @@ use crate::sync::{Mutex, MutexGuard};
 /// Changes that a slow watcher may be behind before it is told that it lags.
 const FEED_CAPACITY: usize = 256;
 
+/// A larger payload is read by whoever wants it: a feed keeps what was said last.
+const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
 /// Something that happened to a task.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -20,6 +23,8 @@ pub struct Change {
     pub key: TaskKey,
     /// The document after the change; the tombstone after a deletion.
     pub task: Task,
+    /// JSON text that came with the change; none where it has to be read.
+    pub payload: Option<Arc<str>>,
     /// What happened.
     pub kind: ChangeKind,
 }
@@ -121,6 +126,11 @@ impl Changes {
     }
 
     pub(crate) fn publish(&self, task: &Task, kind: ChangeKind) {
+        self.publish_with(task, None, kind);
+    }
+
+    /// The same, with the payload that a run has ended with.
+    pub(crate) fn publish_with(&self, task: &Task, payload: Option<Arc<str>>, kind: ChangeKind) {
         let mut feeds = self.lock();
         if feeds.open.is_empty() {
             return;
@@ -132,6 +142,7 @@ impl Changes {
         let change = Change {
             key: key.clone(),
             task: task.clone(),
+            payload: payload.filter(|payload| payload.len() <= PAYLOAD_BYTES_MAX),
             kind,
         };
         if feed.send(Arc::new(change)).is_err() {

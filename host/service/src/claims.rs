@@ -107,7 +107,7 @@ impl Claims {
         let core = Arc::clone(&self.core);
         core.changes.publish(&claimed.task, ChangeKind::Status);
         // Registered before anything else can happen: a cancel or a drain finds it.
-        let registered = core.live.register(claimed.task.fence());
+        let registered = core.live.register(&claimed.task);
         // Looked at when it is registered: either this sees that its life is lost, or whoever
         // finds that out sees the run.
         let lease = claimed.task.lease();

@@ -10,12 +10,12 @@ use taskhost_clients::turns::RunTurns;
 use taskhost_clients::virtual_time::Time;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Phase;
-use taskhost_model::task::{Fence, Lease as RunLease, Task};
+use taskhost_model::task::{Lease as RunLease, Task};
 use taskhost_model::time::Clock;
 use taskhost_store::checkpoints::CheckpointStore;
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
-use taskhost_store::event::{Applied, Event, Outcome};
+use taskhost_store::event::{Applied, Event, Outcome, RunEvent};
 use taskhost_store::hosts::HostStore;
 use taskhost_store::recordings::RecordingStore;
 use taskhost_store::streams::StreamStore;
@@ -104,11 +104,18 @@ impl Core {
         let is_progress = matches!(
             &event,
             Event::Run {
-                event: taskhost_store::event::RunEvent::Progress(_),
+                event: RunEvent::Progress(_),
                 ..
             }
         );
         let is_seen = !matches!(&event, Event::PreviousEnded { .. });
+        let payload = match &event {
+            Event::Run {
+                event: RunEvent::Completed { payload, .. },
+                ..
+            } => Some(Arc::clone(payload)),
+            _ => None,
+        };
         let applied = self.tasks.apply(key, event).await.inspect_err(|_| {
             // It may be written all the same: what is due then is not to wait for the next
             // reason to look. What else follows from it the sweeper finds.
@@ -127,7 +134,7 @@ impl Core {
             } else {
                 ChangeKind::Status
             };
-            self.changes.publish(task, kind);
+            self.changes.publish_with(task, payload, kind);
         }
         Ok(applied)
     }
@@ -229,14 +236,20 @@ impl Core {
         if task.concurrency_key.is_some() && is_end(task.phase()) && !task.holds_key() {
             self.wake.something_is_due();
         }
-        if task.phase().is_waiting() {
-            let Fence { run, lease_number } = task.fence();
-            let lease_number = lease_number + 1;
-            if !self.live.has(Fence { run, lease_number }) {
-                self.wake.something_is_due();
-                self.offer(task);
-            }
+        if task.phase().is_waiting() && !self.live.has(task.fence().next()) {
+            self.wake.something_is_due();
+            self.offer(task);
         }
+    }
+
+    /// The task as it was claimed in the very write that has made it ready, where it was: whoever
+    /// wrote it is told what is stored.
+    pub(crate) fn as_begun(&self, task: Task) -> Task {
+        let begun = task
+            .phase()
+            .is_waiting()
+            .then(|| self.live.claimed(task.fence().next()));
+        begun.flatten().unwrap_or(task)
     }
 
     /// Another host may have room for what can be claimed, where this one has none.

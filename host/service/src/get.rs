@@ -1,5 +1,6 @@
 //! Reads a task, at once or when it changes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_model::ids::{RunId, TaskKey};
@@ -7,6 +8,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
 
 use crate::access::Caller;
+use crate::changes::{Change, Feed};
 use crate::core::Tasks;
 use crate::error::ServiceError;
 use crate::view::TaskView;
@@ -67,6 +69,7 @@ impl Tasks {
     ) -> Result<Option<TaskView>, ServiceError> {
         // Watched before it is read: a change between the two is seen.
         let mut watch = self.0.changes.watch(key);
+        let caller = self.0.caller(by);
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             let view = self.get(by, key).await?;
@@ -74,7 +77,15 @@ impl Tasks {
                 return Ok(Some(view));
             }
             tokio::select! {
-                _changed_or_lagged = watch.next() => {}
+                changed = changed(&mut watch, since) => {
+                    let view = changed.and_then(|change| told_whole(&change));
+                    if let Some(view) = view
+                        && let Some(task) = &view.task
+                        && caller.sees(task).await?
+                    {
+                        return Ok(Some(view));
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => return Ok(None),
                 () = self.0.stopping.cancelled() => return Err(ServiceError::Stopping),
             }
@@ -100,4 +111,31 @@ impl Tasks {
         }
         self.0.tasks.log(key, run).await?.ok_or_else(none)
     }
+}
+
+/// The next change that readers see; none where it has to be read what has changed.
+///
+/// One of a later revision than what was read came after that: its document was the latest then.
+/// Any other may have been overtaken.
+async fn changed(watch: &mut Feed, since: u64) -> Option<Arc<Change>> {
+    loop {
+        let change = watch.next().await.ok()?;
+        if change.task.revision != since {
+            return Some(change).filter(|change| change.task.revision > since);
+        }
+    }
+}
+
+/// What a change tells of the task, where that is all that is shown of it.
+fn told_whole(change: &Change) -> Option<TaskView> {
+    let view = TaskView {
+        payload: change.payload.clone(),
+        ..TaskView::of(change.task.clone())
+    };
+    let is_whole = match view.status {
+        Status::Completed | Status::Acknowledged => view.payload.is_some(),
+        // Why it waits has to be looked for.
+        _ => !change.task.phase().is_waiting(),
+    };
+    (is_whole && change.task.deleted_at.is_none()).then_some(view)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use taskhost_clients::stop::{StopReason, StopSignal};
-use taskhost_model::task::Fence;
+use taskhost_model::task::{Fence, Task};
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -27,7 +27,8 @@ struct Runs {
 #[derive(Debug)]
 struct Entry {
     stop: StopSignal,
-    running: bool,
+    /// The task as it was claimed; none of a run that has not registered.
+    claimed: Option<Box<Task>>,
 }
 
 /// A registered run; forgotten when dropped.
@@ -39,12 +40,14 @@ pub(crate) struct Registered {
 }
 
 impl Live {
-    /// Registers a run that starts. The signal may have been asked already.
-    pub(crate) fn register(self: &Arc<Self>, fence: Fence) -> Registered {
+    /// Registers the run of a task that was claimed, and starts. The signal may have been asked
+    /// already.
+    pub(crate) fn register(self: &Arc<Self>, claimed: &Task) -> Registered {
+        let (fence, claimed) = (claimed.fence(), Box::new(claimed.clone()));
         let mut runs = self.lock();
         let all_asked = runs.all_asked;
         let entry = runs.entries.entry(fence).or_insert_with(Entry::new);
-        entry.running = true;
+        entry.claimed = Some(claimed);
         if let Some(reason) = all_asked {
             entry.stop.ask(reason);
         }
@@ -90,7 +93,7 @@ impl Live {
     /// Stops the guest of every run that is registered now, and none that comes later; how many.
     pub(crate) fn interrupt_running(&self, reason: StopReason) -> usize {
         let runs = self.lock();
-        let running = runs.entries.values().filter(|entry| entry.running);
+        let running = runs.entries.values().filter(|entry| entry.is_running());
         running
             .map(|entry| {
                 entry.stop.ask(reason);
@@ -104,7 +107,14 @@ impl Live {
         self.lock()
             .entries
             .get(&fence)
-            .is_some_and(|entry| entry.running)
+            .is_some_and(Entry::is_running)
+    }
+
+    /// The task as a run that is registered was claimed.
+    pub(crate) fn claimed(&self, fence: Fence) -> Option<Task> {
+        let runs = self.lock();
+        let claimed = runs.entries.get(&fence)?.claimed.as_deref();
+        claimed.cloned()
     }
 
     /// How many runs are registered.
@@ -112,28 +122,29 @@ impl Live {
         self.lock()
             .entries
             .values()
-            .filter(|entry| entry.running)
+            .filter(|entry| entry.is_running())
             .count()
     }
 
     /// Runs that are registered.
     pub(crate) fn running(&self) -> Vec<Fence> {
         let runs = self.lock();
-        let running = runs.entries.iter().filter(|(_, entry)| entry.running);
+        let running = runs.entries.iter().filter(|(_, entry)| entry.is_running());
         running.map(|(fence, _)| *fence).collect()
     }
 
     /// Stops for runs that have not registered.
     pub(crate) fn unclaimed(&self) -> Vec<Fence> {
         let runs = self.lock();
-        let unclaimed = runs.entries.iter().filter(|(_, entry)| !entry.running);
+        let unclaimed = runs.entries.iter().filter(|(_, entry)| !entry.is_running());
         unclaimed.map(|(fence, _)| *fence).collect()
     }
 
     /// Forgets a stop, unless its run has registered.
     pub(crate) fn forget_unclaimed(&self, fence: Fence) {
         let mut runs = self.lock();
-        if runs.entries.get(&fence).is_some_and(|entry| !entry.running) {
+        let entry = runs.entries.get(&fence);
+        if entry.is_some_and(|entry| !entry.is_running()) {
             runs.entries.remove(&fence);
         }
     }
@@ -147,8 +158,12 @@ impl Entry {
     fn new() -> Self {
         Self {
             stop: StopSignal::new(),
-            running: false,
+            claimed: None,
         }
+    }
+
+    fn is_running(&self) -> bool {
+        self.claimed.is_some()
     }
 }
 
@@ -162,44 +177,59 @@ impl Drop for Registered {
 mod tests {
     use super::*;
     use taskhost_model::ids::RunId;
+    use taskhost_model::time::Timestamp;
 
-    fn fence() -> Fence {
-        Fence {
-            run: RunId::new(),
-            lease_number: 1,
-        }
+    fn claimed() -> Task {
+        let now = Timestamp::from_ms(1);
+        let task = serde_json::json!({
+            "id": "t", "type": "hello", "space": "default", "status": "in_progress",
+            "created_at": now, "requested_by": "somebody", "version": 1, "revision": 1,
+            "run": {
+                "id": RunId::new(), "state": "running", "attempt": 1, "max_attempts": 3,
+                "priority": 0, "due_at": now, "rank": 0, "lease_number": 1,
+            },
+        });
+        serde_json::from_value(task).unwrap()
     }
 
     #[test]
     fn a_stop_before_the_run_registers_is_not_lost() {
         let live = Arc::new(Live::default());
-        let fence = fence();
-        live.ask(fence, StopReason::User, Duration::ZERO);
-        let run = live.register(fence);
+        let task = claimed();
+        live.ask(task.fence(), StopReason::User, Duration::ZERO);
+        assert!(live.claimed(task.fence()).is_none());
+        let run = live.register(&task);
         assert_eq!(run.stop.asked(), Some(StopReason::User));
+        assert_eq!(live.claimed(task.fence()), Some(task.clone()));
         drop(run);
-        assert!(!live.has(fence));
+        assert!(!live.has(task.fence()));
     }
 
     #[test]
     fn who_registers_after_all_were_asked_is_asked_too() {
         let live = Arc::new(Live::default());
         live.ask_all(StopReason::Drain);
-        assert_eq!(live.register(fence()).stop.asked(), Some(StopReason::Drain));
+        assert_eq!(
+            live.register(&claimed()).stop.asked(),
+            Some(StopReason::Drain)
+        );
     }
 
     #[test]
     fn unclaimed_stops_are_forgotten_and_runs_are_not() {
         let live = Arc::new(Live::default());
-        let (running, expected, gone) = (fence(), fence(), fence());
-        let _run = live.register(running);
-        live.ask(expected, StopReason::User, Duration::ZERO);
-        live.ask(gone, StopReason::User, Duration::ZERO);
+        let (running, expected, gone) = (claimed(), claimed(), claimed());
+        let _run = live.register(&running);
+        live.ask(expected.fence(), StopReason::User, Duration::ZERO);
+        live.ask(gone.fence(), StopReason::User, Duration::ZERO);
         assert_eq!(live.unclaimed().len(), 2);
-        live.forget_unclaimed(gone);
-        live.forget_unclaimed(running);
-        assert!(live.has(running));
-        assert_eq!(live.register(expected).stop.asked(), Some(StopReason::User));
-        assert_eq!(live.register(gone).stop.asked(), None);
+        live.forget_unclaimed(gone.fence());
+        live.forget_unclaimed(running.fence());
+        assert!(live.has(running.fence()));
+        assert_eq!(
+            live.register(&expected).stop.asked(),
+            Some(StopReason::User)
+        );
+        assert_eq!(live.register(&gone).stop.asked(), None);
     }
 }

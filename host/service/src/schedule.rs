@@ -170,8 +170,8 @@ impl Tasks {
             None => self.write(by, &key, &request, &wish).await?,
         };
         let outcome = applied.outcome;
-        let mut view =
-            Core::visible(applied).map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
+        let task = Core::visible(applied).map(|task| self.0.as_begun(task));
+        let mut view = task.map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
         if let Some(task) = &view.task {
             // It is accepted: where this cannot be read, nothing else is answered.
             let caller = self.0.caller(by);

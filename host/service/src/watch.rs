@@ -74,6 +74,7 @@ impl Watch {
                 return Ok(Arc::new(Change {
                     key: change.key.clone(),
                     task,
+                    payload: None,
                     kind: ChangeKind::Deleted,
                 }));
             }

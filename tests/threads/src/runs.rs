@@ -6,7 +6,7 @@ use std::time::Duration;
 use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 use taskhost_model::ids::RunId;
-use taskhost_model::task::Fence;
+use taskhost_model::task::{Fence, Task};
 
 use crate::live::{Live, Registered};
 use crate::stop::StopReason;
@@ -20,7 +20,7 @@ pub fn a_stop_of_one() {
     });
     let interrupting = beside(&live, |live| live.interrupt(fence(1), StopReason::Fenced));
     let running = beside(&live, |live| {
-        let run = live.register(fence(1));
+        let run = live.register(&claimed(1));
         assert!(live.has(fence(1)));
         block_on(run.stop.until_interrupted());
         assert!(run.stop.asked().is_some());
@@ -33,7 +33,7 @@ pub fn a_stop_of_one() {
     live.unclaimed()
         .into_iter()
         .for_each(|fence| live.forget_unclaimed(fence));
-    assert_eq!(live.register(fence(1)).stop.asked(), None);
+    assert_eq!(live.register(&claimed(1)).stop.asked(), None);
 }
 
 /// A host is drained while it starts two runs: both are asked, and then interrupted.
@@ -41,7 +41,7 @@ pub fn a_drain() {
     let live = Arc::new(Live::default());
     let starting = {
         let live = Arc::clone(&live);
-        thread::spawn(move || [1, 2].map(|number| waits(live.register(fence(number)))))
+        thread::spawn(move || [1, 2].map(|number| waits(live.register(&claimed(number)))))
     };
     live.ask_all(StopReason::Drain);
     let runs = starting.join().unwrap();
@@ -61,7 +61,7 @@ pub fn forgetting() {
             .into_iter()
             .for_each(|fence| live.forget_unclaimed(fence));
     });
-    let run = live.register(fence(1));
+    let run = live.register(&claimed(1));
     forgetting.join().unwrap();
     assert!(live.has(fence(1)));
     assert_eq!(live.unclaimed(), []);
@@ -87,6 +87,18 @@ fn fence(number: u64) -> Fence {
         run: run_id(number),
         lease_number: 1,
     }
+}
+
+fn claimed(number: u64) -> Task {
+    let task = serde_json::json!({
+        "id": "t", "type": "hello", "space": "default", "status": "in_progress",
+        "created_at": 1, "requested_by": "somebody", "version": 1, "revision": 1,
+        "run": {
+            "id": run_id(number), "state": "running", "attempt": 1, "max_attempts": 3,
+            "priority": 0, "due_at": 1, "rank": 0, "lease_number": 1,
+        },
+    });
+    serde_json::from_value(task).unwrap()
 }
 
 /// The same ones each time, so that an order of steps can be repeated.

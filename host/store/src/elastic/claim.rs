@@ -188,7 +188,7 @@ impl Elastic {
             after.digest.clone().filter(|_| before.digest.is_none())
         };
         let is_any_pinned = taken.iter().any(|one| pinned(one).is_some());
-        if is_any_pinned && let Err(error) = self.look_at_catalog().await {
+        if is_any_pinned && let Err(error) = self.look_for_marks().await {
             // It is not for the moment: a run whose component is gone fails when it is begun.
             tracing::warn!(%error, "whether the components are still there is not known");
         }
@@ -212,7 +212,7 @@ impl Elastic {
         let Some(digest) = pinned.filter(|_| queued.task.run.digest.is_none()) else {
             return true;
         };
-        if let Err(error) = self.look_at_catalog().await {
+        if let Err(error) = self.look_for_marks().await {
             tracing::warn!(%error, "whether the component is still there is not known");
             return true;
         }

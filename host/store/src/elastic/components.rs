@@ -6,8 +6,10 @@
 //! components themselves never change, and lie apart, written before the catalog names them.
 //!
 //! # How a version goes that a run may just be pinned to
-//! Whoever deletes it marks it first, and looks for runs then; whoever claims pins the run first,
-//! and looks for the mark then, and undoes the claim. So one of the two sees the other.
+//! Whoever deletes it marks it first, waits for [`FRESH_FOR`], and looks for runs then; whoever
+//! claims pins the run first, and then either has read the catalog within that time, or looks for
+//! the mark, and undoes the claim. So one of the two sees the other, and a busy host hardly ever
+//! looks. The times are spans of each host's own clock, which goes on while a process is stopped.
 
 mod catalog;
 
@@ -35,7 +37,7 @@ use crate::components::{
 use crate::error::StoreError;
 use crate::limits::within;
 pub(super) use catalog::Catalog;
-use catalog::{Content, GOING_FOR, Kept};
+use catalog::{Content, FRESH_FOR, GOING_FOR, Kept};
 
 /// A component is stored in pieces of so many bytes: a request to Elasticsearch has at most 100 MB.
 const PIECE_BYTES: usize = 6 * 1024 * 1024;
@@ -189,6 +191,7 @@ impl ComponentStore for Elastic {
         let Some(marked) = marked else {
             return Ok(false);
         };
+        tokio::time::sleep(FRESH_FOR + FRESH_FOR / 10).await;
         let has_to_stay = self.is_needed(&marked).await? || begun.elapsed() > GOING_FOR / 2;
         let is_gone = self
             .change_catalog(|content| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ use crate::error::StoreError;
 const ID: &str = "catalog";
 /// So long a version is going: whoever began to delete it has ended by half of that, or is dead.
 pub(super) const GOING_FOR: Duration = Duration::from_secs(60);
+/// Whoever has pinned a run need not look for a mark where it has read the catalog so lately.
+pub(super) const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// What the catalog holds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -45,17 +47,29 @@ pub(super) struct Kept {
 
 /// The catalog as this host has seen it last.
 #[derive(Debug, Default)]
-pub(in crate::elastic) struct Catalog(Mutex<(Option<Seen>, Arc<Content>)>);
+pub(in crate::elastic) struct Catalog(Mutex<Last>);
+
+#[derive(Debug, Default)]
+struct Last {
+    seen: Option<Seen>,
+    content: Arc<Content>,
+    /// When the latest look at it began.
+    looked_at: Option<Instant>,
+}
 
 impl Catalog {
-    fn last(&self) -> MutexGuard<'_, (Option<Seen>, Arc<Content>)> {
+    fn last(&self) -> MutexGuard<'_, Last> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, seen: Option<Seen>, content: &Arc<Content>) {
+    fn put(&self, seen: Option<Seen>, content: &Arc<Content>, looked_at: Instant) {
         let mut last = self.last();
-        if last.0 <= seen {
-            *last = (seen, Arc::clone(content));
+        if last.seen <= seen {
+            *last = Last {
+                seen,
+                content: Arc::clone(content),
+                looked_at: last.looked_at.max(Some(looked_at)),
+            };
         }
     }
 }
@@ -63,26 +77,41 @@ impl Catalog {
 impl Elastic {
     /// Whether runs may be pinned to a component, as far as this host has seen.
     pub(in crate::elastic) fn is_known(&self, digest: &Digest) -> bool {
-        let (_, content) = &*self.catalog.last();
-        let found = content.version(digest);
+        let last = self.catalog.last();
+        let found = last.content.version(digest);
         found.is_some_and(|kept| kept.going_until.is_none_or(|until| until < wall_clock()))
     }
 
     /// From now on this host has seen what is there at this moment.
     pub(in crate::elastic) async fn look_at_catalog(&self) -> Result<(), StoreError> {
+        let begun = Instant::now();
         let now = self.group.look(Index::Components, ID).await?;
-        let is_same = self.catalog.last().0 == now;
-        if !is_same {
-            self.catalog_now().await?;
+        {
+            let mut last = self.catalog.last();
+            if last.seen == now {
+                last.looked_at = last.looked_at.max(Some(begun));
+                return Ok(());
+            }
         }
+        self.catalog_now().await?;
         Ok(())
+    }
+
+    /// This host has seen every mark by now for which somebody has waited long enough.
+    pub(in crate::elastic) async fn look_for_marks(&self) -> Result<(), StoreError> {
+        let looked_at = self.catalog.last().looked_at;
+        match looked_at {
+            Some(at) if at.elapsed() < FRESH_FOR => Ok(()),
+            _ => self.look_at_catalog().await,
+        }
     }
 
     /// The catalog as it is at this moment.
     pub(in crate::elastic) async fn catalog_now(&self) -> Result<Arc<Content>, StoreError> {
+        let begun = Instant::now();
         let (seen, content) = self.read_catalog().await?;
         let content = Arc::new(content);
-        self.catalog.put(seen, &content);
+        self.catalog.put(seen, &content, begun);
         Ok(content)
     }
 
@@ -93,10 +122,11 @@ impl Elastic {
     ) -> Result<T, StoreError> {
         self.is_open()?;
         loop {
+            let begun = Instant::now();
             let (seen, mut content) = self.read_catalog().await?;
             let (answer, has_changed) = change(&mut content);
             if !has_changed {
-                self.catalog.put(seen, &Arc::new(content));
+                self.catalog.put(seen, &Arc::new(content), begun);
                 return Ok(answer);
             }
             let source = json!({ "kind": "catalog", "content": content }).to_string();
@@ -110,7 +140,7 @@ impl Elastic {
                 },
             };
             if let Written::Done(seen) = self.group.write(write).await? {
-                self.catalog.put(Some(seen), &Arc::new(content));
+                self.catalog.put(Some(seen), &Arc::new(content), begun);
                 return Ok(answer);
             }
         }
