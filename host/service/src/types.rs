@@ -175,6 +175,7 @@ impl TaskTypes {
         for version in types.0.catalog.all_active() {
             types.take_labels(&version.descriptor).await?;
         }
+        types.activate_allowed().await?;
         Ok(types)
     }
 

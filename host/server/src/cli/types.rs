@@ -139,6 +139,12 @@ fn remarks(view: &Value) -> Vec<String> {
     for version in versions {
         let digest: String = short(&version["digest"]);
         match version["state"].as_str() {
+            Some("pending_approval") if version["needs_approval"].is_null() => {
+                remarks.push(format!(
+                    "waits: {id} {digest}; the settings allow it by now, but a newer version is \
+                     active: `taskhost types activate {id} {digest}` takes it instead"
+                ));
+            }
             Some("pending_approval") => remarks.push(format!(
                 "waits for approval: {id} {digest} wants {}; `taskhost types approve {id} \
                  {digest}` allows it",

@@ -98,6 +98,34 @@ impl TaskTypes {
         Ok(pushed)
     }
 
+    /// Makes active what waits for approval and needs none any more, since the settings allow it by
+    /// now; unless another version has become active after it had come.
+    pub(super) async fn activate_allowed(&self) -> Result<(), ServiceError> {
+        // Newest first: of several of one type the others find it active.
+        for version in self.0.components.list().await? {
+            let here = self.0.catalog.active(&version.type_id);
+            let is_overtaken = here.is_some_and(|here| {
+                here.version.activated_at.unwrap_or(version.uploaded_at) >= version.uploaded_at
+            });
+            if version.state != VersionState::PendingApproval || is_overtaken {
+                continue;
+            }
+            let digest = version.digest.clone();
+            // One that is against the settings otherwise stays as it is: whoever approves it is
+            // told why.
+            let Ok(loaded) = self.read(version) else {
+                continue;
+            };
+            if !loaded.beyond(&self.0.rules.policy).is_empty() {
+                continue;
+            }
+            if let Err(error) = self.keep_active(loaded, None).await {
+                tracing::warn!(%digest, %error, "what the settings allow by now is not active");
+            }
+        }
+        Ok(())
+    }
+
     /// The component itself.
     ///
     /// # Errors

@@ -62,17 +62,35 @@ async fn what_is_within_the_policy_is_active_and_what_is_beyond_waits() {
     assert_eq!(host.run("t", "greeter", json!({})).await["payload"], "1");
     host.stop().await;
 
-    // What the answer says can be pasted; what waits waits on until somebody wants it.
+    // What the answer says can be pasted: that is enough.
     home.settings(&format!("{ALLOWED}\n{setting}\n"));
     let host = home.start().await;
-    assert_eq!(
-        host.version("greeter", digest).await["state"],
-        "pending_approval"
-    );
+    assert_eq!(host.version("greeter", digest).await["state"], "active");
+    assert_eq!(host.run("t", "greeter", json!({})).await["payload"], "2");
     let again = host.push_bytes(beyond).await.expect(200);
     assert_eq!(again["state"], "active", "{again:#}");
     assert!(again.get("needs_approval").is_none(), "{again:#}");
+}
+
+/// What became active after it had come stays: it is wanted more.
+#[tokio::test]
+async fn what_the_settings_allow_later_takes_no_newer_ones_place() {
+    let home = Home::new();
+    let host = home.start().await;
+    let beyond = greeter("1", &wanting(&["other"], "/"));
+    let first = host.push_bytes(beyond).await.expect(201);
+    host.push_bytes(greeter("2", &json!({}))).await.expect(201);
+    host.stop().await;
+    home.settings(first["setting"].as_str().unwrap());
+    let host = home.start().await;
+    let digest = &first["digest"];
+    let version = host.version("greeter", digest).await;
+    assert_eq!(version["state"], "pending_approval");
+    let shown = host.cli(&["types", "list"]).await.done();
+    assert!(shown.contains("the settings allow it by now"), "{shown}");
     assert_eq!(host.run("t", "greeter", json!({})).await["payload"], "2");
+    host.decide("greeter", digest, "activate").await.expect(200);
+    assert_eq!(host.run("u", "greeter", json!({})).await["payload"], "1");
 }
 
 #[tokio::test]
