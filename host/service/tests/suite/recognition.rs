@@ -99,6 +99,10 @@ fn is_unauthorized<T>(answer: &Result<T, ServiceError>) -> bool {
     matches!(answer, Err(ServiceError::Unauthorized { .. }))
 }
 
+fn is_unavailable<T>(answer: &Result<T, ServiceError>) -> bool {
+    matches!(answer, Err(ServiceError::Unavailable { .. }))
+}
+
 #[tokio::test(start_paused = true)]
 async fn somebody_is_asked_for_once_in_half_a_minute_however_many_come() {
     let (service, people, counted) = service().await;
@@ -124,6 +128,44 @@ async fn somebody_is_asked_for_once_in_half_a_minute_however_many_come() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(is_unauthorized(&service.recognize(Some(&own)).await));
     assert_eq!(counted.asked().0, 2);
+}
+
+/// Elasticsearch takes its seconds to say that it has no answer.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_hears_that_nobody_could_be_asked() {
+    let (service, people, counted) = service().await;
+    let own = people.declare("ann", "a", Rights::of(&space(), Role::Viewer, &[]));
+    counted.is_away.store(true, Ordering::SeqCst);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (service, own) = (service.clone(), own.clone());
+        all.spawn(async move { service.recognize(Some(&own)).await });
+    }
+    let answers = all.join_all().await;
+    assert!(answers.iter().all(is_unavailable), "{answers:?}");
+    assert_eq!(counted.asked(), (1, 0));
+    // Whoever comes later asks again.
+    assert!(is_unavailable(&service.recognize(Some(&own)).await));
+    assert_eq!(counted.asked(), (2, 0));
+    counted.is_away.store(false, Ordering::SeqCst);
+    let by = service.recognize(Some(&own)).await.unwrap();
+    assert_eq!(counted.asked(), (3, 0));
+
+    // It is the same with what somebody may do.
+    counted.is_away.store(true, Ordering::SeqCst);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (service, by, own) = (service.clone(), by.clone(), own.clone());
+        all.spawn(async move {
+            let answer = service.may_know_all(&by).await;
+            // What is known is answered all the same.
+            service.recognize(Some(&own)).await.unwrap();
+            answer
+        });
+    }
+    let answers = all.join_all().await;
+    assert!(answers.iter().all(is_unavailable), "{answers:?}");
+    assert_eq!(counted.asked(), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
