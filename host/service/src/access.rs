@@ -5,11 +5,13 @@
 //!    cannot be asked, nothing is allowed.
 //! 2. A credential that is not accepted is asked for again after [`REFUSED_FOR`], and is nobody
 //!    until then.
-//! 3. Of one credential one question is asked at a time: whoever comes meanwhile hears the answer.
+//! 3. Of one credential one question is asked at a time: whoever comes meanwhile hears the answer,
+//!    also that there was none, so that nobody waits for more than one question to fail.
 //! 4. No credential is kept: each is known by a digest with a key that ends with this process.
 //! 5. Where the store has no people of its own everybody is the one user, who may do everything.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use taskhost_store::error::StoreError;
 use tokio::time::Instant;
 
 use crate::error::ServiceError;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
 /// How old an answer of the authority may be.
 const KNOWN_FOR: Duration = Duration::from_secs(30);
@@ -54,6 +56,8 @@ struct Asking {
 struct Known {
     /// Held while something is asked.
     facts: tokio::sync::Mutex<Facts>,
+    /// How often nobody could be asked.
+    failures: AtomicUsize,
     used: Mutex<Instant>,
 }
 
@@ -62,6 +66,16 @@ struct Facts {
     /// Whose it is, or why it is nobody's.
     person: Option<(Instant, Result<Person, String>)>,
     rights: HashMap<Right, (Instant, bool)>,
+    /// Why nobody could be asked when it was tried last.
+    unanswered: Option<String>,
+}
+
+/// What is known of a credential, in the hands of the one who may ask for more.
+struct Turn<'a> {
+    known: &'a Known,
+    facts: tokio::sync::MutexGuard<'a, Facts>,
+    /// Whether nobody could be asked while the turn was waited for.
+    has_failed: bool,
 }
 
 /// Somebody who asks for something.
@@ -108,18 +122,19 @@ impl Access {
     pub(crate) async fn person(&self, own: &Authorization) -> Result<Person, ServiceError> {
         let asking = self.0.as_ref().ok_or_else(nobody)?;
         let known = asking.known(own);
-        let mut facts = known.facts.lock().await;
-        if let Some(person) = facts.person() {
+        let mut turn = known.turn().await;
+        if let Some(person) = turn.facts.person() {
             return person.map_err(|reason| ServiceError::Unauthorized { reason });
         }
+        turn.may_ask()?;
         // Its age counts from before it was asked.
         let asked_at = Instant::now();
         match asking.authority.person(own).await {
             Ok(person) => {
-                facts.person = Some((asked_at, Ok(person.clone())));
+                turn.facts.person = Some((asked_at, Ok(person.clone())));
                 Ok(person)
             }
-            Err(error) => Err(facts.failed(asked_at, error)),
+            Err(error) => Err(turn.failed(asked_at, error)),
         }
     }
 
@@ -161,6 +176,7 @@ impl Asking {
         }
         let known = Arc::new(Known {
             facts: tokio::sync::Mutex::default(),
+            failures: AtomicUsize::new(0),
             used: Mutex::new(now),
         });
         all.insert(id, Arc::clone(&known));
@@ -174,7 +190,8 @@ impl Asking {
         asked: &[Right],
     ) -> Result<HashMap<Right, bool>, ServiceError> {
         let known = self.known(own);
-        let mut facts = known.facts.lock().await;
+        let mut turn = known.turn().await;
+        let facts = &turn.facts;
         if let Some(Err(reason)) = facts.person() {
             return Err(ServiceError::Unauthorized { reason });
         }
@@ -191,6 +208,7 @@ impl Asking {
         if unknown.is_empty() {
             return Ok(has);
         }
+        turn.may_ask()?;
         let answers = match self.authority.has(own, &unknown).await {
             Ok(answers) if answers.len() == unknown.len() => answers,
             Ok(_) => {
@@ -198,14 +216,59 @@ impl Asking {
                     reason: "the authority answered another question".to_owned(),
                 });
             }
-            Err(error) => return Err(facts.failed(now, error)),
+            Err(error) => return Err(turn.failed(now, error)),
         };
+        let facts = &mut turn.facts;
         facts.make_room(now);
         for (right, it) in unknown.into_iter().zip(answers) {
             facts.rights.insert(right.clone(), (now, it));
             has.insert(right, it);
         }
         Ok(has)
+    }
+}
+
+impl Known {
+    /// Waits until nobody asks.
+    async fn turn(&self) -> Turn<'_> {
+        let failures = self.failures.load(Ordering::SeqCst);
+        let facts = self.facts.lock().await;
+        Turn {
+            known: self,
+            facts,
+            has_failed: self.failures.load(Ordering::SeqCst) != failures,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// # Errors
+    /// What whoever asked meanwhile has heard, where nobody could be asked: it is no use to wait
+    /// for that again.
+    fn may_ask(&self) -> Result<(), ServiceError> {
+        match &self.facts.unanswered {
+            Some(reason) if self.has_failed => Err(ServiceError::Unavailable {
+                reason: reason.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A refusal ends everything that was known of the credential; that nobody could be asked says
+    /// nothing of it, and is told to whoever waits.
+    fn failed(&mut self, at: Instant, error: StoreError) -> ServiceError {
+        match &error {
+            StoreError::Unauthorized { reason } => {
+                self.facts.person = Some((at, Err(reason.clone())));
+                self.facts.rights.clear();
+            }
+            StoreError::Unavailable { reason } => {
+                self.facts.unanswered = Some(reason.clone());
+                self.known.failures.fetch_add(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        error.into()
     }
 }
 
@@ -233,16 +296,6 @@ impl Facts {
         if self.rights.len() >= RIGHTS_MAX {
             self.rights.clear();
         }
-    }
-
-    /// A refusal ends everything that was known of the credential; that nobody could be asked says
-    /// nothing of it.
-    fn failed(&mut self, at: Instant, error: StoreError) -> ServiceError {
-        if let StoreError::Unauthorized { reason } = &error {
-            self.person = Some((at, Err(reason.clone())));
-            self.rights.clear();
-        }
-        error.into()
     }
 }
 

@@ -16,16 +16,12 @@ use crate::concurrency::key_of;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
 use crate::run_keys::{InUse, PAUSED_AT_MOST, QUEUED_AT_MOST, Wanted};
-use crate::seen::taken;
+use crate::seen::{RESERVED_PREFIX, taken};
 use crate::types::LoadedVersion;
 use crate::view::TaskView;
 
 /// Priorities go from −100 to 100.
 const PRIORITY_MAX: i32 = 100;
-
-/// Ids that begin with this belong to the type of the same name, with the rest as the stream:
-/// Kibana's clients compose them so.
-const RESERVED_PREFIX: &str = "streams_feature_identification_";
 
 /// A wish to run a task.
 #[derive(Debug, Clone)]

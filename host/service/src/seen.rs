@@ -1,13 +1,14 @@
 //! Tasks as far as whoever asks may see them, and the one way to change one.
 //!
 //! # Guarantees
-//! 1. A task that somebody may not see is answered as one that is not there.
+//! 1. A task that somebody may not see is answered as one that is not there; under an id that names
+//!    a stream they are told apart by no question either, and so by no time that it takes.
 //! 2. What is changed is what was looked at: of a task that is replaced between, the new one is
 //!    looked at, too.
 
 use std::sync::Arc;
 
-use taskhost_model::ids::TaskKey;
+use taskhost_model::ids::{StreamName, TaskId, TaskKey};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_store::event::{Applied, Event, Outcome, WriteCondition};
@@ -15,6 +16,10 @@ use taskhost_store::event::{Applied, Event, Outcome, WriteCondition};
 use crate::access::Caller;
 use crate::core::Core;
 use crate::error::ServiceError;
+
+/// Ids that begin with this belong to the type of the same name, with the rest as the stream:
+/// Kibana's clients compose them so.
+pub(crate) const RESERVED_PREFIX: &str = "streams_feature_identification_";
 
 impl Core {
     /// Somebody who asks for something.
@@ -28,7 +33,8 @@ impl Core {
         caller: Caller<'_>,
         key: &TaskKey,
     ) -> Result<Option<Task>, ServiceError> {
-        if !caller.may_read(&key.space, None).await? {
+        let named = stream_named_by(&key.id);
+        if !caller.may_read(&key.space, named.as_ref()).await? {
             return Ok(None);
         }
         let Some(task) = self.tasks.get(key).await? else {
@@ -101,6 +107,12 @@ impl Core {
             _ => Ok(Some(wanted.unwrap_or(looked_at))),
         }
     }
+}
+
+/// The stream that every task of this id works on.
+fn stream_named_by(id: &TaskId) -> Option<StreamName> {
+    let name = id.as_str().strip_prefix(RESERVED_PREFIX)?;
+    StreamName::parse(name).ok()
 }
 
 /// Nothing more is said of a task that somebody does not see.

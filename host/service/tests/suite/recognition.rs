@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use taskhost_model::ids::{RunId, StreamName, TypeId};
 use taskhost_model::requester::{Authorization, Credential, Requester};
 use taskhost_model::rights::{Right, Role};
+use taskhost_model::status::Status;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::Service;
 use taskhost_service::error::ServiceError;
 use taskhost_store::authority::{Authority, GrantedKey, Person};
 use taskhost_store::error::StoreError;
+use taskhost_store::event::{Event, NewRun};
 use taskhost_store::limits::Limits;
 use taskhost_store::memory::people::{Declared, Rights};
-use taskhost_store::open::in_memory_with_people;
+use taskhost_store::open::{Stores, in_memory_with_people};
 
 use crate::people::{key, space};
 use crate::population::{basic, host_on, ring};
@@ -81,6 +84,11 @@ impl Authority for Counted {
 }
 
 async fn service() -> (Service, Arc<Declared>, Arc<Counted>) {
+    let (service, people, counted, _) = with_stores().await;
+    (service, people, counted)
+}
+
+async fn with_stores() -> (Service, Arc<Declared>, Arc<Counted>, Stores) {
     let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
     let people = Arc::new(Declared::new(clock.clone()));
     let mut stores = in_memory_with_people(Limits::default(), clock.clone(), &people);
@@ -92,11 +100,15 @@ async fn service() -> (Service, Arc<Declared>, Arc<Counted>) {
     });
     stores.people.as_mut().unwrap().authority = Arc::<Counted>::clone(&counted);
     let service = host_on(&stores, &clock, ring(1), "host-1").await.unwrap();
-    (service, people, counted)
+    (service, people, counted, stores)
 }
 
 fn is_unauthorized<T>(answer: &Result<T, ServiceError>) -> bool {
     matches!(answer, Err(ServiceError::Unauthorized { .. }))
+}
+
+fn is_unavailable<T>(answer: &Result<T, ServiceError>) -> bool {
+    matches!(answer, Err(ServiceError::Unavailable { .. }))
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +136,77 @@ async fn somebody_is_asked_for_once_in_half_a_minute_however_many_come() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert!(is_unauthorized(&service.recognize(Some(&own)).await));
     assert_eq!(counted.asked().0, 2);
+}
+
+/// Elasticsearch takes its seconds to say that it has no answer.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_hears_that_nobody_could_be_asked() {
+    let (service, people, counted) = service().await;
+    let own = people.declare("ann", "a", Rights::of(&space(), Role::Viewer, &[]));
+    counted.is_away.store(true, Ordering::SeqCst);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (service, own) = (service.clone(), own.clone());
+        all.spawn(async move { service.recognize(Some(&own)).await });
+    }
+    let answers = all.join_all().await;
+    assert!(answers.iter().all(is_unavailable), "{answers:?}");
+    assert_eq!(counted.asked(), (1, 0));
+    // Whoever comes later asks again.
+    assert!(is_unavailable(&service.recognize(Some(&own)).await));
+    assert_eq!(counted.asked(), (2, 0));
+    counted.is_away.store(false, Ordering::SeqCst);
+    let by = service.recognize(Some(&own)).await.unwrap();
+    assert_eq!(counted.asked(), (3, 0));
+
+    // It is the same with what somebody may do.
+    counted.is_away.store(true, Ordering::SeqCst);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (service, by, own) = (service.clone(), by.clone(), own.clone());
+        all.spawn(async move {
+            let answer = service.may_know_all(&by).await;
+            // What is known is answered all the same.
+            service.recognize(Some(&own)).await.unwrap();
+            answer
+        });
+    }
+    let answers = all.join_all().await;
+    assert!(answers.iter().all(is_unavailable), "{answers:?}");
+    assert_eq!(counted.asked(), (3, 1));
+}
+
+/// A question more takes time, which would tell of a stream that there is a task on it.
+#[tokio::test(start_paused = true)]
+async fn as_much_is_asked_where_a_task_is_hidden_as_where_there_is_none() {
+    let (service, people, counted, stores) = with_stores().await;
+    let ids = ["logs-a", "logs-b"].map(|stream| format!("streams_feature_identification_{stream}"));
+    let run = NewRun {
+        id: RunId::new(),
+        type_id: TypeId::parse("streams_feature_identification").unwrap(),
+        stream: Some(StreamName::parse("logs-a").unwrap()),
+        params: Arc::from("{}"),
+        parent: None,
+        concurrency_key: None,
+        record: false,
+        requested_by: "ann".to_owned(),
+        key: None,
+        priority: 0,
+        due_at: Timestamp::from_ms(1_795_000_000_000),
+        timeout_ms: None,
+        max_attempts: 1,
+        condition: None,
+    };
+    let schedule = Event::Schedule(Box::new(run));
+    stores.tasks.apply(&key(&ids[0]), schedule).await.unwrap();
+    let own = people.declare("eve", "e", Rights::of(&space(), Role::Viewer, &["logs-c"]));
+    let by = service.recognize(Some(&own)).await.unwrap();
+    for id in &ids {
+        let before = counted.asked();
+        let view = service.tasks.get(&by, &key(id)).await.unwrap();
+        assert_eq!(view.status, Status::NotStarted);
+        assert_eq!(counted.asked(), (before.0, before.1 + 1), "{id}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
