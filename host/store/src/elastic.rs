@@ -53,6 +53,7 @@ use taskhost_model::time::Clock;
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::queue::{Claimer, Reservation};
+use claim::Searched;
 use client::{Client, unavailable};
 use components::Catalog;
 use group::Group;
@@ -82,8 +83,8 @@ pub(crate) struct Elastic {
     waiting_along: Mutex<Vec<Box<dyn Reservation>>>,
     /// Claims of which nobody knows whether they were written: the task, and the write's name.
     unsure: Mutex<Vec<(TaskKey, String)>>,
-    /// More was due at the last claim than it took.
-    has_backlog: AtomicBool,
+    /// What the last search of a claim has shown.
+    searched: Searched,
     last_claim_ms: AtomicI64,
     /// How often this host has written into collections, and how much of that searches show.
     documents_written: AtomicU64,
@@ -124,7 +125,7 @@ impl Elastic {
             claiming: tokio::sync::Mutex::default(),
             waiting_along: Mutex::default(),
             unsure: Mutex::default(),
-            has_backlog: AtomicBool::new(false),
+            searched: Searched::default(),
             last_claim_ms: AtomicI64::new(i64::MIN),
             documents_written: AtomicU64::new(0),
             documents_shown: AtomicU64::new(0),

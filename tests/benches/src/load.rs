@@ -1,5 +1,5 @@
 //! The load of the throughput figures: `hello`, each submitted singly and followed by a long poll
-//! until it has completed, with 64 in flight, all on one thread.
+//! until it has completed, with 64 in flight over each host, all on one thread.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Door, Wire};
 
-/// Tasks in flight.
+/// Tasks in flight over each host.
 pub const IN_FLIGHT: usize = 64;
 const BODY: &str = r#"{"type":"hello","params":{"name":"you"}}"#;
 
@@ -19,7 +19,7 @@ pub async fn round(url: &str, prefix: &str, tasks: usize) -> Vec<Duration> {
     round_over(&[Door::open(url)], prefix, tasks).await
 }
 
-/// The same, spread over several hosts.
+/// The same, with [`IN_FLIGHT`] over each of several hosts.
 ///
 /// # Panics
 /// When one of them does not complete.
@@ -69,7 +69,7 @@ async fn in_flight(
     };
     let here = tokio::task::LocalSet::new();
     let mut clients = Vec::new();
-    for n in 0..IN_FLIGHT {
+    for n in 0..IN_FLIGHT * doors.len() {
         let wire = Wire::through(&doors[n % doors.len()]).await;
         clients.push(here.spawn_local(client(wire)));
     }

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
@@ -101,7 +100,7 @@ impl Elastic {
         let needs_key = task.concurrency_key.is_some() && !task.holds_key();
         let others = request.types.iter().map(|it| &it.type_id);
         if needs_key
-            || self.has_backlog.load(Ordering::Relaxed)
+            || self.searched.has_left()
             || self.recent.is_any_due(others, now)
             || !self.is_there(&wanted.digest).await?
         {

@@ -26,6 +26,7 @@ use crate::error::StoreError;
 use crate::event::Event;
 use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 use choose::Choice;
+pub(super) use choose::Searched;
 use share::Share;
 
 /// So often what others were quicker to take is made up for.

@@ -32,7 +32,7 @@ async fn main() {
     let tasks: usize = numbers.next().unwrap_or(TASKS);
     let rounds: usize = numbers.next().unwrap_or(ROUNDS);
     println!("{}", machine());
-    println!("{tasks} tasks a round, {IN_FLIGHT} in flight, {rounds} rounds");
+    println!("{tasks} tasks a round, {IN_FLIGHT} in flight over each host, {rounds} rounds");
     for count in [1, 2, 4] {
         full_load(count, tasks, rounds).await;
     }

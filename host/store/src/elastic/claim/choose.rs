@@ -2,9 +2,10 @@
 //! each concurrency key as many as it allows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use std::sync::atomic::Ordering;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::time::Timestamp;
 
@@ -21,6 +22,45 @@ const PAGE_MIN: usize = 64;
 const PAGE_MAX: usize = 1_000;
 /// So many pages are looked at; a lane that was found full is not looked at again.
 const PAGES_MAX: usize = 64;
+
+/// A host that knows of runs which are due takes those, and looks no more often for others. A
+/// search does not show what was written within a second before it; but all that has gone since.
+const SEARCH_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// The last search.
+#[derive(Debug, Default)]
+pub(in crate::elastic) struct Searched(Mutex<Option<Last>>);
+
+#[derive(Debug)]
+struct Last {
+    begun: Instant,
+    /// It has shown runs that this host did not know of, and has not taken.
+    has_left: bool,
+}
+
+impl Searched {
+    /// There are runs that go before what comes now.
+    pub(in crate::elastic) fn has_left(&self) -> bool {
+        self.last().as_ref().is_some_and(|last| last.has_left)
+    }
+
+    /// It was just looked, and there was nothing that this host did not know of.
+    fn is_enough(&self) -> bool {
+        let last = self.last();
+        let fresh = last
+            .as_ref()
+            .filter(|last| last.begun.elapsed() < SEARCH_AGAIN_AFTER);
+        fresh.is_some_and(|last| !last.has_left)
+    }
+
+    fn put(&self, begun: Instant, has_left: bool) {
+        *self.last() = Some(Last { begun, has_left });
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Last>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A run to take, for a type that wants it.
 pub(super) type Choice<'a> = (&'a ClaimableType, Current);
@@ -50,6 +90,35 @@ impl Elastic {
         for queue in &mut queues {
             self.look_at_recent(queue, limit, now).await?;
         }
+        let is_any_found = queues.iter().any(|queue| !queue.found.is_empty());
+        let is_to_search = !is_any_found || !self.searched.is_enough();
+        let begun = Instant::now();
+        let known: BTreeSet<TaskKey> = queues.iter().flat_map(|it| it.seen.clone()).collect();
+        if is_to_search {
+            self.look_at_search(&mut queues, (share, limit), now)
+                .await?;
+        }
+        let (chosen, left) = in_turn(queues, (share, limit));
+        if is_to_search {
+            let has_left = left.iter().any(|it| !known.contains(&it.hot.key()));
+            self.searched.put(begun, has_left);
+        }
+        for current in left {
+            // Who stands behind it in its lane was not looked at for its sake.
+            if let Some(lane) = current.hot.lane() {
+                self.blocked.look_again(&lane);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Takes in what a search shows, until it is enough.
+    async fn look_at_search(
+        &self,
+        queues: &mut [Queue<'_>],
+        (share, limit): (&Share, usize),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         // Enough that as many as are wanted belong to this host.
         let mut size = (limit * 2 * share.hosts()).clamp(PAGE_MIN, PAGE_MAX);
         for _ in 0..PAGES_MAX {
@@ -68,16 +137,7 @@ impl Elastic {
             // What comes next is mostly what others have taken and the search still shows.
             size = PAGE_MAX;
         }
-        let found: usize = queues.iter().map(|queue| queue.found.len()).sum();
-        self.has_backlog.store(found > limit, Ordering::Relaxed);
-        let (chosen, left) = in_turn(queues, (share, limit));
-        for current in left {
-            // Who stands behind it in its lane was not looked at for its sake.
-            if let Some(lane) = current.hot.lane() {
-                self.blocked.look_again(&lane);
-            }
-        }
-        Ok(chosen)
+        Ok(())
     }
 
     fn due<'b>(&self, queue: &Queue<'b>) -> Due<'b> {
