@@ -5,8 +5,9 @@
 //! `_source`: only `always` and `never` are said exactly. No field can be. Elasticsearch indexes
 //! the elements of arrays within arrays, which the model does not look into; it has one value
 //! where a document has a literal dotted key beside a nested path; it keeps no trace of `[]`,
-//! cuts `5.7` to 5 in a field of integers and reads "5.0" as a number; and it leaves out what is
-//! too long or malformed, which the documents' `_ignored` tells.
+//! cuts `5.7` to 5 in a field of integers and reads "5.0" as a number; it leaves out what is
+//! too long or malformed, which the documents' `_ignored` tells; and it takes the empty text for no
+//! value in a field of numbers.
 //!
 //! # Under `not`
 //! What finds all that may match a test does not find what may fail it. `not` is pushed down to
@@ -167,6 +168,10 @@ fn passing(field: &str, test: &Test, fields: &Fields) -> Bound {
     if matches!(test, Test::Neq(_) | Test::Exists(_)) {
         return Bound::All;
     }
+    let may_lack = matches!(known.kind, Kind::Number(_) | Kind::Indexed);
+    if may_lack && is_passed_by_empty(test) {
+        return Bound::All;
+    }
     let narrow = narrow(field, test, known);
     let found = narrow.unwrap_or_else(|| json!({"exists": {"field": field}}));
     let elsewhere = json!({"bool": {"must_not": [{"terms": {"_index": known.indices}}]}});
@@ -183,6 +188,15 @@ fn passing(field: &str, test: &Test, fields: &Fields) -> Bound {
     // A sub-field that was added later is missing in what was there before.
     let before = json!({"bool": {"filter": [exists(field)], "must_not": [exists(sibling)]}});
     Bound::Some(any(&[found, ignored, elsewhere, before]))
+}
+
+/// A field of numbers takes the empty text for no value at all, and `_ignored` does not name it.
+fn is_passed_by_empty(test: &Test) -> bool {
+    let tested = Condition::Field {
+        field: "it".to_owned(),
+        test: test.clone(),
+    };
+    tested.matches(&json!({"it": ""}))
 }
 
 /// A query that finds the documents that have a value which passes, if there is a better one

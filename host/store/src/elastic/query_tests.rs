@@ -210,6 +210,14 @@ fn numbers_are_ranges_wide_enough() {
         let condition = Condition::field("n", test);
         assert_eq!(narrowed(&condition), expected, "{condition:?}");
     }
+    for test in [
+        Test::Lt(json!("x")),
+        Test::Eq(json!("")),
+        Test::EndsWith(String::new()),
+    ] {
+        let all = compile(Some(&Condition::field("n", test)), &fields());
+        assert_eq!(all.bound, Bound::All, "the empty text leaves no trace");
+    }
     assert_eq!(
         narrowed(&Condition::eq("b", "true")),
         json!({"term": {"b": true}})

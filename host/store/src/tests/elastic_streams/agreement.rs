@@ -266,7 +266,9 @@ async fn elasticsearch_agrees_on_every_case_of_the_table() {
         value.as_object().cloned()
     });
     // Numbers as they are written, which Elasticsearch keeps in terms and the model does not.
+    // And the empty text, of which a field of numbers keeps no trace.
     let written = [
+        r#"{"n":""}"#,
         r#"{"message":5e0}"#,
         r#"{"message":5.00}"#,
         r#"{"message":500e-2}"#,
@@ -294,7 +296,7 @@ async fn elasticsearch_agrees_on_every_case_of_the_table() {
     {
         // An eighth of the table for each mapping: many requests stand behind one case.
         let some = conditions.iter().skip(number).step_by(8).cloned();
-        let some: Vec<_> = some.collect();
+        let some: Vec<_> = some.chain([Condition::starts_with("n", "")]).collect();
         let taken = check(&server, &about(properties, &default), texts.clone(), &some).await;
         assert!(taken >= 5, "only {taken} documents were taken");
     }
