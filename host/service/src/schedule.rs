@@ -23,6 +23,9 @@ use crate::view::TaskView;
 /// Priorities go from −100 to 100.
 const PRIORITY_MAX: i32 = 100;
 
+/// A run that needs a key of its own begins no later than so long from now.
+const AHEAD_AT_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// A wish to run a task.
 #[derive(Debug, Clone)]
 pub struct ScheduleRequest {
@@ -240,6 +243,11 @@ impl Tasks {
         let Some(stream) = request.stream.clone() else {
             return Ok(None);
         };
+        if wish.due_at > self.0.clock.now().plus(AHEAD_AT_MOST) {
+            let problem = "is more than a year away: the key with which the run reads its stream \
+                           would have to live as long";
+            return Err(ServiceError::invalid("run_at", problem));
+        }
         let settings = &self.0.settings;
         let wall_ms = wish.wall_ms.min(request.timeout_ms.unwrap_or(u64::MAX));
         let attempt = Duration::from_millis(wall_ms) + settings.retry_backoff_max;

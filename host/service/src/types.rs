@@ -167,15 +167,14 @@ impl TaskTypes {
             wake: parts.wake,
             changed: Notify::new(),
         };
-        inner
-            .catalog
-            .read_active(&*inner.components, &inner.rules)
-            .await?;
+        let versions = inner.components.list().await?;
+        let paused = inner.components.paused().await?;
+        inner.catalog.read_active(&versions, paused, &inner.rules);
         let types = Self(Arc::new(inner));
         for version in types.0.catalog.all_active() {
             types.take_labels(&version.descriptor).await?;
         }
-        types.activate_allowed().await?;
+        types.activate_allowed(versions).await;
         Ok(types)
     }
 

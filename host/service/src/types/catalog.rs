@@ -25,21 +25,21 @@ struct Versions {
 }
 
 impl Catalog {
-    /// Reads the active versions, and what is paused, from the store. One that cannot be
-    /// read, since the settings are narrower than when it was accepted, is left out and its tasks
-    /// wait.
-    pub(super) async fn read_active(
+    /// Reads the active ones of all versions, and what is paused. One that cannot be read, since the
+    /// settings are narrower than when it was accepted, is left out and its tasks wait.
+    pub(super) fn read_active(
         &self,
-        components: &dyn ComponentStore,
+        versions: &[Version],
+        paused: Vec<(TypeId, Paused)>,
         rules: &Rules,
-    ) -> Result<(), ServiceError> {
-        self.write().paused = components.paused().await?.into_iter().collect();
-        for version in components.list().await? {
+    ) {
+        self.write().paused = paused.into_iter().collect();
+        for version in versions {
             if version.state != VersionState::Active {
                 continue;
             }
             let (digest, type_id) = (version.digest.clone(), version.type_id.clone());
-            match LoadedVersion::read(version, rules) {
+            match LoadedVersion::read(version.clone(), rules) {
                 Ok(version) => self.activate(Arc::new(version)),
                 Err(mistakes) => tracing::error!(
                     %digest, %type_id, mistakes = mistakes.join("; "),
@@ -47,7 +47,6 @@ impl Catalog {
                 ),
             }
         }
-        Ok(())
     }
 
     pub(super) fn active(&self, type_id: &TypeId) -> Option<Arc<LoadedVersion>> {

@@ -100,9 +100,9 @@ impl TaskTypes {
 
     /// Makes active what waits for approval and needs none any more, since the settings allow it by
     /// now; unless another version has become active after it had come.
-    pub(super) async fn activate_allowed(&self) -> Result<(), ServiceError> {
+    pub(super) async fn activate_allowed(&self, versions: Vec<Version>) {
         // Newest first: of several of one type the others find it active.
-        for version in self.0.components.list().await? {
+        for version in versions {
             let here = self.0.catalog.active(&version.type_id);
             let is_overtaken = here.is_some_and(|here| {
                 here.version.activated_at.unwrap_or(version.uploaded_at) >= version.uploaded_at
@@ -123,7 +123,6 @@ impl TaskTypes {
                 tracing::warn!(%digest, %error, "what the settings allow by now is not active");
             }
         }
-        Ok(())
     }
 
     /// The component itself.

@@ -112,6 +112,12 @@ async fn a_key_is_shared_for_five_minutes_and_with_those_streams_that_it_reads()
     let (task, all) = (it.task("f").await, it.keys().await);
     let its = all.iter().find(|it| it.id == held(&task)).unwrap();
     assert!(its.expires_at > task.run.due_at.plus(7 * DAY));
+    // Nobody's key lives for good.
+    let mut far = request(WAITS, Some("other"));
+    far.run_at = Some(it.clock.now().plus(367 * DAY));
+    let refused = it.service.tasks.schedule(&ann, key("g"), far).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("more than a year away"), "{refused}");
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! Checkpoints on Elasticsearch. A run's checkpoints are named in one document of the run, and lie
 //! apart from it.
 //!
+//! # How a late host is kept out
+//! A run that has begun again writes its lease into that document before it reads there. Whoever
+//! has an older lease and was looked at just before that finds the document changed.
+//!
 //! # Why nothing is removed when they end
 //! They belong to the run: another run, and one that has ended, does not come near them. What
 //! nobody can read any more is swept out later.
@@ -28,6 +32,9 @@ pub(super) struct Content {
     /// The id of the task's document.
     pub(super) task: String,
     kept: BTreeMap<String, Kept>,
+    /// The number of the latest lease under which somebody has come here, unless it was the first.
+    #[serde(default)]
+    lease: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,9 +128,22 @@ impl CheckpointStore for Elastic {
 impl Elastic {
     /// The checkpoints of a run that may have some now.
     async fn checkpoints(&self, run: &RunOfTask) -> Result<(Option<Seen>, Content), StoreError> {
-        self.is_open()?;
-        self.check_fence(run).await?;
-        self.shared(&name(run.fence.run)).await
+        let (own, name) = (run.fence.lease_number, name(run.fence.run));
+        loop {
+            self.is_open()?;
+            self.check_fence(run).await?;
+            let (seen, mut content) = self.shared::<Content>(&name).await?;
+            if content.lease > own {
+                return Err(StoreError::Fenced);
+            }
+            if content.lease == own || own <= 1 {
+                return Ok((seen, content));
+            }
+            content.task = task_id(&run.task);
+            content.lease = own;
+            // Written or not, what stands there now is what counts.
+            self.share("checkpoints", &name, seen, &content).await?;
+        }
     }
 
     /// Whether a run may write now.

@@ -1,6 +1,7 @@
 //! What several hosts on one real Elasticsearch do together, and what they ask of it.
 //! `tests/elasticsearch/with.sh` starts it: `with.sh target/release/cluster [TASKS [ROUNDS]]`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use taskhost_benches::load::{IN_FLIGHT, round_over};
@@ -64,10 +65,14 @@ fn doors(fleet: &Fleet, hosts: &[Host]) -> Vec<Door> {
     hosts.iter().map(door).collect()
 }
 
-/// Requests that Elasticsearch has been sent so far, these not counted.
+/// Requests that Elasticsearch has been sent so far, as it counts them, these not counted.
 async fn requests(server: &Elasticsearch) -> u64 {
+    by_route(server).await.values().sum()
+}
+
+async fn by_route(server: &Elasticsearch) -> BTreeMap<String, u64> {
     let stats = server.get("/_nodes/stats/http").await.expect(200);
-    let mut sum = 0;
+    let mut sums = BTreeMap::new();
     for node in stats["nodes"].as_object().expect("nodes").values() {
         let routes = node["http"]["routes"]
             .as_object()
@@ -75,10 +80,12 @@ async fn requests(server: &Elasticsearch) -> u64 {
         let others = routes
             .iter()
             .filter(|(route, _)| !route.starts_with("/_nodes"));
-        let counts = others.filter_map(|(_, of)| of["requests"]["count"].as_u64());
-        sum += counts.sum::<u64>();
+        for (route, of) in others {
+            let count = of["requests"]["count"].as_u64().unwrap_or_default();
+            *sums.entry(route.clone()).or_default() += count;
+        }
     }
-    sum
+    sums
 }
 
 async fn full_load(count: usize, tasks: usize, rounds: usize) {
@@ -144,10 +151,16 @@ async fn idle(fleet: &Fleet, doors: &[Door], tasks: usize) {
     start(&mut Wire::through(&doors[0]).await, "first").await;
     // tidy: sleep allowed because hosts that have just started ask more
     tokio::time::sleep(2 * IDLE).await;
-    let (before, begun) = (requests(server).await, Instant::now());
+    let (before, begun) = (by_route(server).await, Instant::now());
     // tidy: sleep allowed because it is counted what happens while nothing happens
     tokio::time::sleep(IDLE).await;
-    let rate = (requests(server).await - before) as f64 / begun.elapsed().as_secs_f64();
+    let mut asked = by_route(server).await;
+    for (route, count) in &mut asked {
+        *count -= before.get(route).copied().unwrap_or_default();
+    }
+    asked.retain(|_, count| *count > 0);
+    println!("idle for {} s: {asked:?}", IDLE.as_secs());
+    let rate = asked.values().sum::<u64>() as f64 / begun.elapsed().as_secs_f64();
     let each = format!("{:.2} /s", rate / doors.len() as f64);
     println!(
         "{}",

@@ -265,16 +265,43 @@ impl Cause {
         let reason = root.or(self.reason.as_deref()).unwrap_or("no reason given");
         let reason = match status {
             401 => "Elasticsearch does not know the host's credentials".to_owned(),
-            403 => format!("Elasticsearch does not let the host do this: {reason}"),
+            403 => {
+                // It names the host's user, roles and indices: nothing for whoever asks.
+                tracing::warn!(reason, "Elasticsearch does not let the host do this");
+                format!(
+                    "Elasticsearch does not let the host do this ({}): its role needs what README \
+                     names, and its log has all that Elasticsearch says",
+                    action_of(reason).unwrap_or("no action named")
+                )
+            }
             _ => format!("Elasticsearch answers {status} {}: {reason}", self.kind),
         };
         StoreError::Unavailable { reason }
     }
 }
 
+/// What was refused, of `action [NAME] is unauthorized for user …`.
+fn action_of(reason: &str) -> Option<&str> {
+    let (_, rest) = reason.split_once("action [")?;
+    Some(rest.split_once(']')?.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_names_the_action_and_nobody() {
+        let refused = r#"{"error":{"type":"security_exception","reason":"action
+            [indices:data/read/get] is unauthorized for user [taskhost-host] with effective roles
+            [secret-role] on indices [.streams_tasks]"},"status":403}"#;
+        let refused = refused.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = answer(403, &refused).error().to_string();
+        assert!(said.contains("(indices:data/read/get)"), "{said}");
+        for kept in ["taskhost-host", "secret-role", ".streams_tasks"] {
+            assert!(!said.contains(kept), "{said}");
+        }
+    }
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer {
