@@ -104,7 +104,7 @@ awk '/^ +"confidence": / { confidence = $2 + 0 }
     /^ +"count": / { count = $2 + 0 }
     /^ +"name": / {
         sub(/^ +"name": "/, ""); sub(/",$/, "")
-        printf "  %-40s %5d lines of the sample, confidence %3d\n", $0, count, confidence
+        printf "  %-40s %5d documents, confidence %3d\n", $0, count, confidence
     }' "$folder/watched"
 "$taskhost" acknowledge "$task" --url "$(address two)" >"$folder/acknowledged"
 echo "The task is acknowledged."

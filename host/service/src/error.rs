@@ -25,7 +25,9 @@ pub enum ServiceError {
     },
     /// No such stream.
     #[error(
-        "there is no stream `{name}` in this space: create it with PUT, or with `taskhost ingest`"
+        "there is no stream `{name}` in this space that you may read: on the embedded store create \
+         it with PUT, or with `taskhost ingest`; on Elasticsearch it is an index, an alias or a \
+         data stream on which you need the privilege `read`"
     )]
     UnknownStream {
         /// Its name.

@@ -113,12 +113,16 @@ impl Scheduler {
         let mut is_away = false;
         loop {
             match self.look_once().await {
-                Ok(next) => {
+                Ok(Some(next)) => {
                     if is_away {
                         tracing::info!("the store answers again");
                     }
                     return next;
                 }
+                // A freed slot or a new type wakes the loop; time does not help.
+                Ok(None) if !is_away => return Next::default(),
+                // Nothing was asked, so that nothing is known.
+                Ok(None) => {}
                 Err(error) if !is_away => {
                     tracing::error!(%error, "the store is away: nothing starts until it answers");
                 }
@@ -132,12 +136,11 @@ impl Scheduler {
         }
     }
 
-    /// Claims once and starts what was claimed.
-    async fn look_once(&mut self) -> Result<Next, StoreError> {
+    /// Claims once and starts what was claimed; `None` where there is no room for anything.
+    async fn look_once(&mut self) -> Result<Option<Next>, StoreError> {
         let Some(reserved) = self.claims.reserve(None) else {
-            // A freed slot or a new type wakes the loop; time does not help.
             self.core.wake.keep_due();
-            return Ok(Next::default());
+            return Ok(None);
         };
         match self.core.tasks.claim(reserved.request()).await {
             Ok(claimed) => {
@@ -158,10 +161,10 @@ impl Scheduler {
             None => SLEEP_MAX,
             Some(_) => self.pace.pause,
         };
-        Ok(Next {
+        Ok(Some(Next {
             look_after: sleep.unwrap_or(sleep_max).min(sleep_max),
             due_at,
-        })
+        }))
     }
 
     /// When the next run becomes due. Where the loop looks by itself anyway, what was answered a

@@ -25,8 +25,8 @@ struct Versions {
 }
 
 impl Catalog {
-    /// Reads the active ones of all versions, and what is paused. One that cannot be read, since the
-    /// settings are narrower than when it was accepted, is left out and its tasks wait.
+    /// Reads the active ones of all versions, and what is paused. One that cannot be read, since
+    /// the settings are narrower than when it was accepted, is left out and its tasks wait.
     pub(super) fn read_active(
         &self,
         versions: &[Version],

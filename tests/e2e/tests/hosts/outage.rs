@@ -131,6 +131,8 @@ async fn outage(goes: impl AsyncFn(&Elasticsearch), comes: impl AsyncFn(&Elastic
     pass_until(comes_at).await;
     for host in &hosts {
         assert!(!is_ready(host).await, "ready without its store");
+        let log = host.log();
+        assert!(!log.contains("the store answers again"), "{log}");
     }
     let back = now_ms();
     comes(&fleet.elasticsearch).await;
@@ -142,7 +144,9 @@ async fn outage(goes: impl AsyncFn(&Elasticsearch), comes: impl AsyncFn(&Elastic
     println!("{} tasks were accepted and ended", accepted.len());
     for host in &hosts {
         assert!(is_ready(host).await);
-        assert!(!host.log().contains("declared lost"), "{}", host.log());
+        let log = host.log();
+        assert!(!log.contains("declared lost"), "{log}");
+        assert!(log.contains("the store answers again"), "{log}");
     }
     for id in accepted {
         let ended = hosts[0].task(&id).await;

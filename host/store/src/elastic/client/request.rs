@@ -264,14 +264,17 @@ impl Cause {
         let root = self.root_cause.first().and_then(|it| it.reason.as_deref());
         let reason = root.or(self.reason.as_deref()).unwrap_or("no reason given");
         let reason = match status {
-            401 => "Elasticsearch does not know the host's credentials".to_owned(),
+            401 => "Elasticsearch does not know the host's credentials: look at \
+                    TASKHOST_ELASTICSEARCH_USERNAME and TASKHOST_ELASTICSEARCH_PASSWORD, or \
+                    TASKHOST_ELASTICSEARCH_API_KEY"
+                .to_owned(),
             403 => {
                 // It names the host's user, roles and indices: nothing for whoever asks.
                 tracing::warn!(reason, "Elasticsearch does not let the host do this");
                 format!(
                     "Elasticsearch does not let the host do this ({}): its role needs what README \
                      names, and its log has all that Elasticsearch says",
-                    action_of(reason).unwrap_or("no action named")
+                    what_lacks(reason)
                 )
             }
             _ => format!("Elasticsearch answers {status} {}: {reason}", self.kind),
@@ -280,10 +283,19 @@ impl Cause {
     }
 }
 
-/// What was refused, of `action [NAME] is unauthorized for user …`.
-fn action_of(reason: &str) -> Option<&str> {
-    let (_, rest) = reason.split_once("action [")?;
-    Some(rest.split_once(']')?.0)
+/// What was refused, and what would allow it, of `action [NAME] is unauthorized for user …, this
+/// action is granted by …`.
+fn what_lacks(reason: &str) -> String {
+    let action = reason
+        .split_once("action [")
+        .and_then(|it| it.1.split_once(']'));
+    let granted = reason.split_once("this action is granted by ");
+    let parts = [action.map(|it| it.0), granted.map(|it| it.1)];
+    let parts: Vec<&str> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "it names no action".to_owned(),
+        false => parts.join(", granted by "),
+    }
 }
 
 #[cfg(test)]
@@ -294,10 +306,12 @@ mod tests {
     fn a_refusal_names_the_action_and_nobody() {
         let refused = r#"{"error":{"type":"security_exception","reason":"action
             [indices:data/read/get] is unauthorized for user [taskhost-host] with effective roles
-            [secret-role] on indices [.streams_tasks]"},"status":403}"#;
+            [secret-role] on indices [.streams_tasks], this action is granted by the index
+            privileges [read,all]"},"status":403}"#;
         let refused = refused.split_whitespace().collect::<Vec<_>>().join(" ");
         let said = answer(403, &refused).error().to_string();
-        assert!(said.contains("(indices:data/read/get)"), "{said}");
+        let lacks = "(indices:data/read/get, granted by the index privileges [read,all])";
+        assert!(said.contains(lacks), "{said}");
         for kept in ["taskhost-host", "secret-role", ".streams_tasks"] {
             assert!(!said.contains(kept), "{said}");
         }
