@@ -185,6 +185,23 @@ impl Client {
         }
     }
 
+    /// As [`Self::send`], in somebody's name. While Elasticsearch starts it knows nobody, and says
+    /// so of everybody: that it does not know somebody counts where it knows the host, and still
+    /// says so then.
+    pub(crate) async fn send_by(&self, request: &Request) -> Result<Answer, StoreError> {
+        let answer = self.send(request).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        let own = Request::get("_security/_authenticate").retried_for(Duration::ZERO);
+        if self.send(&own).await?.status != 200 {
+            return Err(unavailable(
+                "Elasticsearch knows nobody for the moment, the host neither: it may be starting",
+            ));
+        }
+        self.send(request).await
+    }
+
     /// As [`Self::send`], for an answer with one of these statuses; any other is an error.
     pub(crate) async fn expect(
         &self,

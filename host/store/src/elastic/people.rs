@@ -87,7 +87,7 @@ impl Security {
             .by(&by)
             .within(REQUEST_TIME)
             .retried_for(RETRIED_FOR);
-        let answer = self.client.send(&request).await?;
+        let answer = self.client.send_by(&request).await?;
         match answer.status {
             401 => Err(StoreError::Unauthorized {
                 reason: "Elasticsearch does not know it".to_owned(),

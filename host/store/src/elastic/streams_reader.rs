@@ -99,7 +99,7 @@ impl Reader {
             Some(by) => request.by(by),
             None => request,
         };
-        let answer = self.client.send(&request).await?;
+        let answer = self.client.send_by(&request).await?;
         if answer.status == 401 {
             let reason = answer.cause().reason.unwrap_or_default();
             return Err(StoreError::Unauthorized { reason });
