@@ -16,8 +16,10 @@ const ROUNDS: usize = 9;
 const WARM_UP_ROUNDS_MAX: usize = 12;
 /// Of those that are taken one at a time there are fewer.
 const ALONE_PART: usize = 25;
-/// So long nothing happens, to see what hosts ask then.
-const IDLE: Duration = Duration::from_secs(10);
+/// So long nothing happens, to see what hosts ask then: sweeps come twice in it.
+const IDLE: Duration = Duration::from_secs(60);
+/// Hosts that have just started ask more.
+const SETTLES: Duration = Duration::from_secs(20);
 /// Long enough for everything to be idle again.
 const PAUSE: Duration = Duration::from_millis(20);
 const COMPONENTS: [&str; 2] = ["hello-task", "sleeper"];
@@ -150,7 +152,7 @@ async fn idle(fleet: &Fleet, doors: &[Door], tasks: usize) {
     let server = &fleet.elasticsearch;
     start(&mut Wire::through(&doors[0]).await, "first").await;
     // tidy: sleep allowed because hosts that have just started ask more
-    tokio::time::sleep(2 * IDLE).await;
+    tokio::time::sleep(SETTLES).await;
     let (before, begun) = (by_route(server).await, Instant::now());
     // tidy: sleep allowed because it is counted what happens while nothing happens
     tokio::time::sleep(IDLE).await;
