@@ -141,8 +141,8 @@ fn remarks(view: &Value) -> Vec<String> {
         match version["state"].as_str() {
             Some("pending_approval") if version["needs_approval"].is_null() => {
                 remarks.push(format!(
-                    "waits: {id} {digest}; the settings allow it by now, but a newer version is \
-                     active: `taskhost types activate {id} {digest}` takes it instead"
+                    "waits: {id} {digest}; the settings allow it by now: `taskhost types activate \
+                     {id} {digest}` makes it the active version"
                 ));
             }
             Some("pending_approval") => remarks.push(format!(

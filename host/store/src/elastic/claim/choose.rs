@@ -93,8 +93,9 @@ impl Elastic {
         let is_any_found = queues.iter().any(|queue| !queue.found.is_empty());
         let is_to_search = !is_any_found || !self.searched.is_enough();
         let begun = Instant::now();
-        let known: BTreeSet<TaskKey> = queues.iter().flat_map(|it| it.seen.clone()).collect();
+        let mut known = BTreeSet::new();
         if is_to_search {
+            known.extend(queues.iter().flat_map(|queue| queue.seen.clone()));
             self.look_at_search(&mut queues, (share, limit), now)
                 .await?;
         }
