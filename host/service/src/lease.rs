@@ -16,6 +16,7 @@ use std::time::Duration;
 use taskhost_model::ids::Incarnation;
 use tokio::time::Instant;
 
+use crate::error::ServiceError;
 use crate::sync::{Mutex, MutexGuard};
 
 /// With less than this left a host begins nothing that others may not see happen too late.
@@ -72,6 +73,18 @@ impl Lease {
     /// Whether others are sure to respect it long enough to begin something.
     pub(crate) fn is_safe(&self) -> bool {
         self.left() >= MARGIN
+    }
+
+    /// # Errors
+    /// [`ServiceError::Unavailable`] unless it [`Self::is_safe`].
+    pub(crate) fn must_be_safe(&self) -> Result<(), ServiceError> {
+        match self.is_safe() {
+            true => Ok(()),
+            false => Err(ServiceError::Unavailable {
+                reason: "this host cannot tell others that it is alive, and they may take its runs"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// How long others are sure to respect it.

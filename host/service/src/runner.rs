@@ -259,7 +259,7 @@ async fn waits_on(
 }
 
 /// The code, if the run's params fit it, and in whose name it runs. The host may lack descriptors
-/// or memory to load it.
+/// or memory to load it, or be unsure of its lease: then somebody else may begin the run.
 async fn ready<'a>(
     core: &Core,
     version: &'a Arc<LoadedVersion>,
@@ -279,7 +279,11 @@ async fn ready<'a>(
         let message = format!("the key of the run could not be read: {error}");
         TaskError::of(ErrorKind::Internal, message)
     };
-    Ok((component, by.map_err(unread)??))
+    let by = by.map_err(unread)??;
+    // Looked at last: the claim may have been heard of long after it was made.
+    let safe = lack.until_there(async || core.lease.must_be_safe()).await;
+    safe.map_err(|error| not_loaded(&error))?;
+    Ok((component, by))
 }
 
 /// Why the run is to end although its guest has not started.

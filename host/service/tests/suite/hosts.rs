@@ -155,6 +155,36 @@ fn a_result_that_comes_too_late_changes_nothing() {
 }
 
 #[test]
+fn a_run_whose_claim_is_heard_of_too_late_is_not_begun() {
+    on_one_thread(async {
+        let it = Together::start(2, SILENT).await;
+        it.lines[1].set(LineState::Held);
+        it.lines[0].set(LineState::ClaimsUnheard);
+        it.schedule(0, "t", COMPLETES).await;
+        let is_claimed = async |it: &Together| it.lines[0].claims() == 1;
+        it.soon(MINUTE, "it is claimed", is_claimed).await;
+        it.lines[0].set(LineState::Held);
+        it.lines[1].set(LineState::Open);
+        let is_over = async |it: &Together| it.task("t").await.status.is_terminal();
+        it.until(3 * LEASE, "another host has run it", is_over)
+            .await;
+        let ended = it.task("t").await;
+        assert_eq!(ended.run.host.as_deref(), Some("host-1"));
+        // It hears of its claim, and of nothing else.
+        it.lines[0].set(LineState::AnswersOnly);
+        let is_registered = async |it: &Together| it.host(0).health().running == 1;
+        it.soon(MINUTE, "it hears of its claim", is_registered)
+            .await;
+        it.pass(Duration::from_secs(10)).await;
+        assert_eq!(it.lines[0].ends_held(), 0, "its guest has not begun");
+        it.lines[0].set(LineState::Open);
+        let is_told = async |it: &Together| it.host(0).health().running == 0;
+        it.soon(MINUTE, "it is told that it is late", is_told).await;
+        assert_eq!(it.task("t").await, ended);
+    });
+}
+
+#[test]
 fn runs_go_on_while_the_store_is_away_from_everybody() {
     on_one_thread(async {
         let it = Together::start(3, SILENT).await;

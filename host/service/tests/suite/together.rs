@@ -76,6 +76,10 @@ pub(crate) enum LineState {
     Held,
     /// Those alone that end runs are.
     EndsHeld,
+    /// Claims are made, and their answers held up.
+    ClaimsUnheard,
+    /// Answers come, and nothing more is asked.
+    AnswersOnly,
 }
 
 /// Carries hints within the test.
@@ -112,6 +116,16 @@ impl Line {
         self.ends_held.load(Ordering::SeqCst)
     }
 
+    async fn hold_while(&self, is_held: impl Fn() -> bool) {
+        loop {
+            let mended = self.mended.notified();
+            if !is_held() {
+                return;
+            }
+            mended.await;
+        }
+    }
+
     fn is(&self, state: LineState) -> bool {
         self.state.load(Ordering::SeqCst) == state as u8
     }
@@ -122,17 +136,12 @@ impl Policy for Line {
     async fn before(&self, call: Call<'_>) -> Fate {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let is_end = call.event.is_some_and(is_end);
-        if is_end && self.is(LineState::EndsHeld) {
+        let is_none_sent = || self.is(LineState::Held) || self.is(LineState::AnswersOnly);
+        if is_end && (self.is(LineState::EndsHeld) || is_none_sent()) {
             self.ends_held.fetch_add(1, Ordering::SeqCst);
         }
-        loop {
-            let mended = self.mended.notified();
-            let is_held = self.is(LineState::Held) || is_end && self.is(LineState::EndsHeld);
-            if !is_held {
-                break;
-            }
-            mended.await;
-        }
+        self.hold_while(|| is_none_sent() || is_end && self.is(LineState::EndsHeld))
+            .await;
         match self.is(LineState::Cut) {
             true => Fate::Rejected,
             false => Fate::Done,
@@ -148,7 +157,11 @@ impl Policy for Line {
         }
     }
 
-    async fn after(&self, _: Call<'_>) {}
+    async fn after(&self, call: Call<'_>) {
+        let is_unheard = || self.is(LineState::ClaimsUnheard) || self.is(LineState::Held);
+        self.hold_while(|| call.name == "tasks.claim" && is_unheard())
+            .await;
+    }
 }
 
 fn is_end(event: &Event) -> bool {

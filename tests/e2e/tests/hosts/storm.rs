@@ -62,7 +62,7 @@ async fn whatever_hosts_are_killed_all_that_was_accepted_ends_once() {
     let accepted = account.accepted();
     println!("{accepted} tasks were accepted, {kills} hosts killed");
     assert!(accepted > kills * 20, "there was load");
-    account.check(&hosts[0]).await;
+    account.check(&hosts[0], 0).await;
     for host in hosts {
         host.stop().await;
     }

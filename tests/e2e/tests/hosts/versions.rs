@@ -67,7 +67,7 @@ async fn the_last_version_and_this_one_work_together_and_either_takes_over() {
             tokio::spawn(async move { account.client(&callers, &format!("c{n}")).await })
         })
         .collect();
-    let mut is_old = [true, false];
+    let (mut is_old, mut stops) = ([true, false], 0);
     for turn in 0..turns {
         // They are to work together for a while
         pass(TURN).await;
@@ -77,6 +77,7 @@ async fn the_last_version_and_this_one_work_together_and_either_takes_over() {
         // In order, and not in order.
         if turn % 4 < 2 {
             host.stop().await;
+            stops += 1;
         } else {
             host.kill().await;
         }
@@ -91,7 +92,7 @@ async fn the_last_version_and_this_one_work_together_and_either_takes_over() {
     }
     println!("{} tasks were accepted", account.accepted());
     for host in &hosts {
-        account.check(host).await;
+        account.check(host, stops).await;
     }
     fleet.clear().await;
 }
