@@ -1,5 +1,5 @@
-//! The host, as the algorithm and the talk know it: who hears of progress and may stop them, and the
-//! language model behind a connector.
+//! The host, as the algorithm and the talk know it: who hears of progress and may stop them, and
+//! the language model behind a connector.
 
 use std::time::{Duration, Instant};
 

@@ -66,8 +66,8 @@ pub struct Asked {
     pub proposed: u32,
     /// Of these, those that nothing spoke for.
     pub dropped: u32,
-    /// Why it was not asked to the end, in words: what stands is what the arithmetic has found, with
-    /// what the model had said by then.
+    /// Why it was not asked to the end, in words: what stands is what the arithmetic has found,
+    /// with what the model had said by then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -204,6 +204,11 @@ impl Feature {
         }
         if is_persons {
             self.source = Source::Person;
+            self.subtype.clone_from(&known.subtype);
+            self.properties.clone_from(&known.properties);
+            self.meta.clone_from(&known.meta);
+            // Nothing but a person ends it.
+            self.expires_at.clone_from(&known.expires_at);
         }
         self.edited.clone_from(&known.edited);
     }

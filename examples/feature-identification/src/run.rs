@@ -1,11 +1,11 @@
-//! The task: samples the stream, runs the algorithm, saves, and has a language model improve on what
-//! was found where one is given; what there is by then is saved after each step.
+//! The task: samples the stream, runs the algorithm, saves, and has a language model improve on
+//! what was found where one is given; what there is by then is saved after each step.
 
 use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use taskhost_sdk::{Clients, Descriptor, Error, Query, Stream, Task};
+use taskhost_sdk::{Clients, Condition, Descriptor, Error, Query, Stream, Task};
 
 use crate::asking::{Asking, Connector};
 use crate::computed::Computing;
@@ -181,7 +181,14 @@ impl<'a> Saving<'a> {
 
     /// Saves the systems as features; answers those that people do not exclude.
     fn save(&mut self, found: &[Found]) -> Result<Vec<Feature>, Error> {
-        let counts = self.count(found)?;
+        self.clients.progress.phase("count over range")?;
+        let total = found.len() as u64;
+        let mut counts = Vec::with_capacity(found.len());
+        for (done, one) in (0..).zip(found) {
+            let progress = &self.clients.progress;
+            progress.report(done, Some(total), &one.story.name)?;
+            counts.push(self.count(&one.filter)?);
+        }
         let known = self.shelf.known(&self.times.last_seen);
         let mut watch = Asking::new(self.clients);
         let features = reconcile(
@@ -192,32 +199,28 @@ impl<'a> Saving<'a> {
             &self.times,
             &mut watch,
         );
-        let features = features.map_err(|Stopped| watch.reason())?;
+        let mut features = features.map_err(|Stopped| watch.reason())?;
+        for feature in &mut features {
+            let found = feature.filter.clone();
+            self.shelf.keep_edited(feature);
+            if feature.filter != found {
+                feature.count = self.count(&feature.filter)?;
+            }
+        }
         self.clients.progress.phase("save")?;
         self.shelf.save(&features)
     }
 
-    /// How many documents of the whole range each filter selects.
-    fn count(&mut self, found: &[Found]) -> Result<Vec<u64>, Error> {
-        self.clients.progress.phase("count over range")?;
-        let total = found.len() as u64;
-        let mut counts = Vec::with_capacity(found.len());
-        for (done, one) in (0..).zip(found) {
-            let progress = &self.clients.progress;
-            progress.report(done, Some(total), &one.story.name)?;
-            let key = one.filter.to_json().to_string();
-            let count = match self.counts.get(&key) {
-                Some(count) => *count,
-                None => {
-                    let query =
-                        Query::new(self.params.start, self.params.end).matching(one.filter.clone());
-                    self.stream.count(&query)?.value
-                }
-            };
-            self.counts.insert(key, count);
-            counts.push(count);
+    /// How many documents of the whole range a filter selects.
+    fn count(&mut self, filter: &Condition) -> Result<u64, Error> {
+        let key = filter.to_json().to_string();
+        if let Some(count) = self.counts.get(&key) {
+            return Ok(*count);
         }
-        Ok(counts)
+        let query = Query::new(self.params.start, self.params.end).matching(filter.clone());
+        let count = self.stream.count(&query)?.value;
+        self.counts.insert(key, count);
+        Ok(count)
     }
 
     /// Saves what is computed of the whole stream; answers its types.

@@ -48,6 +48,13 @@ impl Shelf {
         known.cloned().collect()
     }
 
+    /// Takes over what people have said of it.
+    pub fn keep_edited(&self, feature: &mut Feature) {
+        if let Some((_, known)) = self.kept.get(&feature.uuid) {
+            feature.keep_edited(known);
+        }
+    }
+
     /// Saves what was found; answers it as it was saved: without what people exclude, and with what
     /// they have changed, by now.
     ///

@@ -2,7 +2,7 @@
 //! what its proposals select, then a description of each system that it has named.
 //!
 //! # How it works
-//! Each round is a chat of its own, with the clusters and with what came of all proposals so far: so
+//! Each round is a chat of its own, with the clusters and with what came of the last proposals: so
 //! a run that begins anew after a pause goes on in the round that it was in, with [`Talk`] as its
 //! checkpoint. What a model answers wrongly takes a round; what keeps it from answering ends the
 //! talk, and what stands by then stands. Only that the run shall stop or pause ends the run.

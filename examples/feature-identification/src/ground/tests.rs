@@ -100,7 +100,10 @@ fn what_has_evidence_names_a_cluster_or_adds_what_no_cluster_has() {
 #[test]
 fn what_nothing_speaks_for_is_dropped_and_changes_nothing() {
     let field = |field: &str, text: &str| json!({"field": field, "contains": text});
-    let with = |filter: Value, quote: &str| json!({"name": "nginx", "filter": filter, "evidence": [quote]});
+    let with = |filter: Value, quote: &str| {
+        let evidence = [quote];
+        json!({"name": "nginx", "filter": filter, "evidence": evidence})
+    };
     for (system, part) in [
         (
             with(field("message", "no such text"), "GET"),
