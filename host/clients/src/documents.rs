@@ -213,7 +213,8 @@ impl Collection {
     ///
     /// # Errors
     /// Of the whole call: `denied` where people write, `too-large`, `unavailable`, and `canceled`
-    /// when the run has lost its lease. Of a change: `conflict`, `not-found`, `invalid`, `too-large`.
+    /// when the run has lost its lease. Of a change: `conflict`, `not-found`, `invalid`,
+    /// `too-large`.
     pub async fn apply(
         &self,
         changes: Vec<Change>,
