@@ -12,9 +12,11 @@ mod events;
 mod types;
 mod streams;
 mod collections;
+mod features;
 mod kibana;
 mod hosts;
 mod health;
+mod page;
 mod serve;
 
 use std::time::Duration;
@@ -37,9 +39,11 @@ fn router(state: State) -> Router {
         .merge(types::routes())
         .merge(streams::routes())
         .merge(collections::routes())
+        .merge(features::routes())
         .merge(kibana::routes())
         .merge(hosts::routes())
         .merge(health::routes())
+        .merge(page::routes())
         .with_state(state)
 }
 

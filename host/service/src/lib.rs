@@ -69,6 +69,7 @@ mod swept_keys;
 mod sweeper;
 pub mod streams;
 pub mod collections;
+pub mod features;
 mod service;
 
 pub use changes::{Change, ChangeKind, Lagged};
