@@ -164,7 +164,11 @@ impl Feature {
     /// The feature with what a person wants of it.
     #[must_use]
     pub fn edited(mut self, edit: &Edit) -> Self {
-        let mut edited: Vec<String> = self.texts("edited").into_iter().map(str::to_owned).collect();
+        let mut edited: Vec<String> = self
+            .texts("edited")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         for field in EDITABLE {
             let Some(value) = edit.0.get(field) else {
                 continue;
@@ -417,7 +421,15 @@ mod tests {
     fn every_mistake_names_its_field() {
         let given = json!({"name": " ", "title": 1, "tags": ["", 1], "filter": {"field": "x"},
             "meta": [], "nmae": "x", "description": "x".repeat(4_001)});
-        let fields = ["description", "filter", "meta", "name", "nmae", "tags", "title"];
+        let fields = [
+            "description",
+            "filter",
+            "meta",
+            "name",
+            "nmae",
+            "tags",
+            "title",
+        ];
         assert_eq!(wrong(given), fields);
         assert_eq!(wrong(json!([])), ["feature"]);
         let deep = (0..40).fold(json!({"always": {}}), |inner, _| json!({"not": inner}));
@@ -430,7 +442,10 @@ mod tests {
         let made = Feature::made("u", &given, change()).unwrap();
         assert_eq!(made.text("id"), "my-web-b");
         assert_eq!(made.text("source"), "person");
-        assert_eq!((made.text("type"), made.text("title")), ("system", "My Web <b>"));
+        assert_eq!(
+            (made.text("type"), made.text("title")),
+            ("system", "My Web <b>")
+        );
         assert!(!made.is_expired(now().plus(KEPT_FOR * 500)));
         let lacks = Feature::made("u", &edit(json!({})), change()).unwrap_err();
         let fields: Vec<&str> = lacks.iter().map(|one| one.field.as_str()).collect();

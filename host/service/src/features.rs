@@ -91,7 +91,9 @@ impl Features {
         let (mut all, mut bytes, mut cursor) = (Vec::new(), 0, None::<String>);
         for _ in 0..PAGES_MAX {
             let documents = &self.0.documents;
-            let page = documents.query(&scope, None, cursor.as_deref(), PAGE).await?;
+            let page = documents
+                .query(&scope, None, cursor.as_deref(), PAGE)
+                .await?;
             bytes += page.documents.iter().map(|it| it.body.len()).sum::<usize>();
             if bytes > LIST_BYTES_MAX {
                 return Err(ServiceError::TooLarge {

@@ -24,7 +24,10 @@ const OPERATIONS_MAX: usize = 1_000;
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new();
-    for stream in ["/internal/streams/{name}", "/v1/spaces/{space}/streams/{name}"] {
+    for stream in [
+        "/internal/streams/{name}",
+        "/v1/spaces/{space}/streams/{name}",
+    ] {
         let features = format!("{stream}/features");
         let one = format!("{features}/{{uuid}}");
         router = router

@@ -171,7 +171,11 @@ fn shown(status: &KibanaStatus<'_>) -> Response<Body> {
     answer::json(StatusCode::OK, status)
 }
 
-pub(crate) fn wish(name: &StreamName, from: Timestamp, to: Timestamp) -> Result<ScheduleRequest, Problem> {
+pub(crate) fn wish(
+    name: &StreamName,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<ScheduleRequest, Problem> {
     Ok(ScheduleRequest {
         type_id: TypeId::parse(TYPE).map_err(|error| Problem::invalid_id("type", &error))?,
         stream: Some(name.clone()),

@@ -188,9 +188,9 @@ async fn act(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         Ok(()) => Ok(see(&seen.path)),
         Err(problem) if problem.code() == Code::Unauthorized => Err(problem),
         // What is there now may be why.
-        Err(problem) => {
-            Ok(Seen::of(&state, &ids).await?.show(problem.status(), Some(&problem)))
-        }
+        Err(problem) => Ok(Seen::of(&state, &ids)
+            .await?
+            .show(problem.status(), Some(&problem))),
     }
 }
 
@@ -219,7 +219,12 @@ async fn schedule(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem
         ..kibana::wish(&seen.key.name, from, to)?
     };
     let key = seen.task.key.clone();
-    match state.service().tasks.schedule(state.by(), key, wish).await? {
+    match state
+        .service()
+        .tasks
+        .schedule(state.by(), key, wish)
+        .await?
+    {
         // Somebody else was quicker: the page shows who.
         Scheduled::New(_) | Scheduled::AlreadyRunning(_) => Ok(()),
     }
@@ -236,7 +241,11 @@ async fn save(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
     let reviewed = Reviewed::read(form, &seen.features)?;
     let features = &state.service().features;
     for (id, name, deed) in reviewed.0 {
-        match features.change(state.by(), &seen.key, &id, &deed).await.map_err(Problem::from) {
+        match features
+            .change(state.by(), &seen.key, &id, &deed)
+            .await
+            .map_err(Problem::from)
+        {
             Ok(_) => {}
             Err(problem) if matches!(deed, Deed::Delete) && problem.code() == Code::NotFound => {}
             Err(problem) => return Err(problem.about(&name)),

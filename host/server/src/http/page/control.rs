@@ -39,8 +39,8 @@ pub(super) struct View<'a> {
 /// What is read of a result; all of it may be missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Payload {
-    pub(super) features: Vec<Named>,
+struct Payload {
+    features: Vec<Named>,
     documents_sampled: Option<u64>,
     unmatched: Option<u64>,
     duration_ms: Option<u64>,
@@ -50,8 +50,8 @@ pub(super) struct Payload {
 /// A feature of a result: the collection has what it is like now.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Named {
-    pub(super) uuid: String,
+struct Named {
+    uuid: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -317,11 +317,22 @@ fn failed(task: &Task) -> Markup {
     }
 }
 
-pub(super) fn payload(view: View<'_>) -> Payload {
+fn payload(view: View<'_>) -> Payload {
     let payload = view.task.payload.as_deref();
     payload
         .and_then(|payload| serde_json::from_str(payload).ok())
         .unwrap_or_default()
+}
+
+/// The ids of the features that wait for somebody to review them, in their order.
+pub(super) fn to_review(view: View<'_>) -> Vec<String> {
+    match view.task.status {
+        Status::Completed => {
+            let features = payload(view).features;
+            features.into_iter().map(|named| named.uuid).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What the last result was made of.
@@ -350,7 +361,7 @@ fn summary(view: View<'_>) -> Markup {
 
 fn completed(view: View<'_>, task: &Task) -> Markup {
     let payload = payload(view);
-    let found = review::found(view, &payload);
+    let found = review::found(view);
     let summary = html! {
         p.hint { (started_by(task)) " " (summary(view)) }
     };

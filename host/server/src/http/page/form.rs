@@ -107,16 +107,17 @@ impl Reviewed {
     pub(super) fn read(form: &Form, features: &[Stored]) -> Result<Self, Problem> {
         let mut reviewed = Vec::new();
         for (field, what) in &form.0 {
-            let Some(uuid) = field.strip_prefix("what.") else {
+            let Some(at) = field.strip_prefix("what.") else {
                 continue;
             };
+            let uuid = form.get(&format!("id.{at}"));
             let id: DocumentId = uuid
                 .parse()
                 .map_err(|error| Problem::invalid_id("uuid", &error))?;
             let stored = features.iter().find(|one| one.feature.text("uuid") == uuid);
-            let name = form.get(&format!("name.{uuid}")).to_owned();
+            let name = form.get(&format!("name.{at}")).to_owned();
             let deed = match what.as_str() {
-                "keep" => edited(form, uuid, stored).map_err(|problem| problem.about(&name))?,
+                "keep" => edited(form, at, stored).map_err(|problem| problem.about(&name))?,
                 "drop" => Some(Deed::Delete),
                 "exclude" => Some(Deed::Exclude),
                 _ => return Err(Problem::invalid(field, "is none of the list")),
@@ -128,9 +129,9 @@ impl Reviewed {
 }
 
 /// What is another one than was shown; none: everything is as it was.
-fn edited(form: &Form, uuid: &str, stored: Option<&Stored>) -> Result<Option<Deed>, Problem> {
-    let name = form.get(&format!("name.{uuid}"));
-    let filter = filter(form.get(&format!("filter.{uuid}")))?;
+fn edited(form: &Form, at: &str, stored: Option<&Stored>) -> Result<Option<Deed>, Problem> {
+    let name = form.get(&format!("name.{at}"));
+    let filter = filter(form.get(&format!("filter.{at}")))?;
     let is_same = |field: &str, value: &Value| {
         stored.is_some_and(|stored| stored.feature.fields().get(field) == Some(value))
     };
@@ -142,10 +143,9 @@ fn edited(form: &Form, uuid: &str, stored: Option<&Stored>) -> Result<Option<Dee
     }
     Ok((!given.is_empty()).then(|| Deed::Edit {
         given: Value::Object(given),
-        if_version: form.get(&format!("version.{uuid}")).to_owned(),
+        if_version: form.get(&format!("version.{at}")).to_owned(),
     }))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -154,7 +154,11 @@ mod tests {
     use taskhost_store::streams::StreamSettings;
 
     fn form(text: &str) -> Form {
-        Form(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+        Form(
+            form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 
     fn stream(first_ms: Option<i64>) -> Stream {
@@ -184,7 +188,10 @@ mod tests {
         assert_eq!(read(custom, None), Some((60_000, 61_000)));
         let backwards = "range=custom&from=1970-01-01T00:01&to=1970-01-01T00:01";
         assert_eq!(read(backwards, None), None);
-        assert_eq!(read("range=custom&from=now&to=1970-01-01T00:01", None), None);
+        assert_eq!(
+            read("range=custom&from=now&to=1970-01-01T00:01", None),
+            None
+        );
     }
 
     #[test]
@@ -196,10 +203,11 @@ mod tests {
         }];
         let read = |what: &str, name: &str, filter: &str| {
             let text = form_urlencoded::Serializer::new(String::new())
-                .append_pair("what.u1", what)
-                .append_pair("version.u1", "v")
-                .append_pair("name.u1", name)
-                .append_pair("filter.u1", filter)
+                .append_pair("what.0", what)
+                .append_pair("id.0", "u1")
+                .append_pair("version.0", "v")
+                .append_pair("name.0", name)
+                .append_pair("filter.0", filter)
                 .finish();
             Reviewed::read(&form(&text), &stored).map(|reviewed| reviewed.0)
         };
@@ -211,7 +219,10 @@ mod tests {
         };
         assert_eq!((given, if_version.as_str()), (&json!({"name": "x"}), "v"));
         assert!(matches!(read("drop", "x", "").unwrap()[0].2, Deed::Delete));
-        assert!(matches!(read("exclude", "x", "").unwrap()[0].2, Deed::Exclude));
+        assert!(matches!(
+            read("exclude", "x", "").unwrap()[0].2,
+            Deed::Exclude
+        ));
         assert!(read("keep", "sshd", "{").is_err());
         assert!(read("burn", "sshd", same).is_err());
     }

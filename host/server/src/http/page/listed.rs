@@ -8,7 +8,7 @@ use taskhost_model::time::Timestamp;
 use taskhost_service::features::Stored;
 use taskhost_store::streams::Stream;
 
-use super::control::View;
+use super::control::{View, to_review};
 use super::words::{self, time};
 
 /// Features that the page lists; the route has all of them.
@@ -31,6 +31,12 @@ pub(super) fn is_system(feature: &Feature) -> bool {
 pub(super) fn list(view: View<'_>) -> Markup {
     let excluded: Vec<&Stored> = of(view, |feature| feature.is_excluded());
     let systems: Vec<&Stored> = of(view, |it| !it.is_excluded() && is_system(it));
+    // What is shown above, to be reviewed, is not shown twice.
+    let reviewed = to_review(view);
+    let listed = systems
+        .iter()
+        .filter(|one| !reviewed.iter().any(|uuid| uuid == one.feature.text("uuid")));
+    let listed: Vec<&Stored> = listed.copied().collect();
     let computed: Vec<&Stored> = of(view, |it| !it.is_excluded() && !is_system(it));
     html! {
         section #features aria-labelledby="features-title" data-key=(key(view)) {
@@ -40,8 +46,11 @@ pub(super) fn list(view: View<'_>) -> Markup {
             @if systems.is_empty() {
                 p { "There are none yet." }
             }
-            ul.rows { @for one in systems.iter().take(LISTED_MAX) { (item(view, one)) } }
-            @if systems.len() > LISTED_MAX {
+            @if listed.len() < systems.len() {
+                p.hint { (systems.len() - listed.len()) " of them wait for your review above." }
+            }
+            ul.rows { @for one in listed.iter().take(LISTED_MAX) { (item(view, one)) } }
+            @if listed.len() > LISTED_MAX {
                 p.hint { "The first " (LISTED_MAX) " of them are shown." }
             }
             @if !computed.is_empty() {
@@ -70,7 +79,7 @@ fn key(view: View<'_>) -> String {
     for one in view.features {
         (one.feature.text("uuid"), &one.version).hash(&mut hasher);
     }
-    (view.stream.documents, view.may_operate).hash(&mut hasher);
+    (view.stream.documents, view.may_operate, to_review(view)).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 

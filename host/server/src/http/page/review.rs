@@ -4,20 +4,22 @@
 use maud::{Markup, html};
 use taskhost_service::features::Stored;
 
-use super::control::{Payload, View};
+use super::control::{View, to_review};
 use super::listed::{self, share};
 use super::words;
 
 /// What the run found and is there still, in its order. What is computed of the whole stream needs
 /// no review.
-pub(super) fn found<'a>(view: View<'a>, payload: &Payload) -> Vec<&'a Stored> {
-    let of = |uuid: &str| {
+pub(super) fn found(view: View<'_>) -> Vec<&Stored> {
+    let of = |uuid: String| {
         view.features
             .iter()
             .find(|one| one.feature.text("uuid") == uuid && !one.feature.is_excluded())
     };
-    let found = payload.features.iter().filter_map(|named| of(&named.uuid));
-    found.filter(|one| listed::is_system(&one.feature)).collect()
+    let found = to_review(view).into_iter().filter_map(of);
+    found
+        .filter(|one| listed::is_system(&one.feature))
+        .collect()
 }
 
 /// The form.
@@ -27,7 +29,7 @@ pub(super) fn form(view: View<'_>, found: &[&Stored]) -> Markup {
         p { b { (count) " found." } " They are saved already; look through them, and save what \
             you think of them." }
         form #review .review method="post" action=(view.path) {
-            ol.rows { @for one in found { (row(view, one)) } }
+            ol.rows { @for (at, one) in found.iter().enumerate() { (row(view, at, one)) } }
             @if view.may_operate {
                 p.actions {
                     button #save .primary name="action" value="save" { "Save and finish review" }
@@ -37,38 +39,38 @@ pub(super) fn form(view: View<'_>, found: &[&Stored]) -> Markup {
     }
 }
 
-fn row(view: View<'_>, stored: &Stored) -> Markup {
+fn row(view: View<'_>, at: usize, stored: &Stored) -> Markup {
     let feature = &stored.feature;
     let uuid = feature.text("uuid");
-    let id = |what: &str| format!("{what}-{uuid}");
     let filter = feature.fields().get("filter").map(ToString::to_string);
     let count = feature.number("count").unwrap_or(0);
-    let (note, filter_id) = (id("count"), id("filter"));
+    let note = format!("count-{at}");
     html! {
         li.row {
             fieldset disabled[!view.may_operate] {
                 legend { (feature.text("name")) }
-                input type="hidden" name={ "version." (uuid) } value=(stored.version);
+                input type="hidden" name={ "id." (at) } value=(uuid);
+                input type="hidden" name={ "version." (at) } value=(stored.version);
                 div.choice {
-                    @for (at, (value, said, hint)) in [
+                    @for (value, said, hint) in [
                         ("keep", "Keep", "It stays in the list"),
                         ("drop", "Remove", "A later run may find it again"),
                         ("exclude", "Exclude", "No later run shows it again"),
-                    ].into_iter().enumerate() {
+                    ] {
                         label title=(hint) {
-                            input id=(id(value)) type="radio" name={ "what." (uuid) }
-                                value=(value) checked[at == 0];
+                            input id={ (value) "-" (at) } type="radio" name={ "what." (at) }
+                                value=(value) checked[value == "keep"];
                             " " (said)
                         }
                     }
                 }
                 div.fields {
-                    label for=(id("name")) { "Name" }
-                    input id=(id("name")) name={ "name." (uuid) } required maxlength="200"
+                    label for={ "name-" (at) } { "Name" }
+                    input id={ "name-" (at) } name={ "name." (at) } required maxlength="200"
                         autocomplete="off" value=(feature.text("name"));
-                    label for=(filter_id) { "Filter" }
-                    textarea id=(filter_id) name={ "filter." (uuid) } rows="2" spellcheck="false"
-                        data-note=(note) aria-describedby=(note) {
+                    label for={ "filter-" (at) } { "Filter" }
+                    textarea id={ "filter-" (at) } name={ "filter." (at) } rows="2"
+                        spellcheck="false" data-note=(note) aria-describedby=(note) {
                         (filter.unwrap_or_default())
                     }
                 }

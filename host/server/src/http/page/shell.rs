@@ -29,7 +29,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Changes with the files, so that a browser may keep them for ever.
 static EDITION: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = DefaultHasher::new();
-    [STYLE, SCRIPT, ICON].iter().for_each(|file| hasher.write(file.as_bytes()));
+    [STYLE, SCRIPT, ICON]
+        .iter()
+        .for_each(|file| hasher.write(file.as_bytes()));
     format!("{:016x}", hasher.finish())
 });
 
@@ -102,8 +104,14 @@ fn document(status: StatusCode, text: Markup) -> Response<Body> {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // With `no-referrer` browsers would send forms with the origin `null`.
         (REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
