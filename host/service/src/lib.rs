@@ -40,6 +40,7 @@ mod wake;
 mod access;
 mod run_keys;
 pub mod types;
+pub mod telemetry;
 mod core;
 mod seen;
 mod watch;

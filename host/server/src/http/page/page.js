@@ -255,7 +255,8 @@
       if (button.id === "cancel") button.textContent = "Canceling…";
     }
     try {
-      const answer = await ask(form.action, { method: "POST", body });
+      // `form.action` is the button of that name.
+      const answer = await ask(form.getAttribute("action"), { method: "POST", body });
       take(await answer.text());
       byId("alert").querySelector(".callout")?.scrollIntoView({ block: "nearest" });
     } catch {
