@@ -13,6 +13,7 @@ mod types;
 mod streams;
 mod collections;
 mod features;
+mod space_collections;
 mod kibana;
 mod hosts;
 mod health;
@@ -40,6 +41,7 @@ fn router(state: State) -> Router {
         .merge(streams::routes())
         .merge(collections::routes())
         .merge(features::routes())
+        .merge(space_collections::routes())
         .merge(kibana::routes())
         .merge(hosts::routes())
         .merge(health::routes())

@@ -71,6 +71,7 @@ mod sweeper;
 pub mod streams;
 pub mod collections;
 pub mod features;
+mod space_documents;
 mod service;
 
 pub use changes::{Change, ChangeKind, Lagged};

@@ -16,8 +16,8 @@ use axum::routing::get;
 use maud::{Markup, html};
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::time::{Clock, Timestamp};
+use taskhost_service::Scheduled;
 use taskhost_service::features::{Deed, Stored};
-use taskhost_service::{ScheduleRequest, Scheduled};
 use taskhost_store::streams::Stream;
 
 use self::control::View;
@@ -209,15 +209,9 @@ fn see(path: &str) -> Response<Body> {
 }
 
 async fn schedule(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
-    let (from, to) = form.range(&seen.stream, now())?;
-    let mut params = serde_json::json!({"start": from.as_ms(), "end": to.as_ms()});
-    if !form.get("connector").is_empty() {
-        params["connector"] = form.get("connector").into();
-    }
-    let wish = ScheduleRequest {
-        params: params.to_string().into(),
-        ..kibana::wish(&seen.key.name, from, to)?
-    };
+    let range = form.range(&seen.stream, now())?;
+    let connector = Some(form.get("connector")).filter(|name| !name.is_empty());
+    let wish = kibana::wish(&seen.key.name, range, connector.map(str::to_owned))?;
     let key = seen.task.key.clone();
     match state
         .service()

@@ -60,6 +60,7 @@ struct Model {
     connector: String,
     rounds: Option<u64>,
     tokens_used: Option<u64>,
+    problem: Option<String>,
 }
 
 /// The control. Its key changes when something else than progress has changed.
@@ -353,6 +354,9 @@ fn summary(view: View<'_>) -> Markup {
                 @if let Some(rounds) = model.rounds { ", " (counted(rounds, "round")) }
                 @if let Some(tokens) = model.tokens_used { ", " (counted(tokens, "token")) }
                 "."
+                @if let Some(problem) = model.problem {
+                    " It was not asked to the end: " (problem)
+                }
             }
             None => "By arithmetic alone.",
         }
