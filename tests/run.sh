@@ -149,6 +149,7 @@ if [ "$mode" != quick ]; then
         cargo test --quiet --no-fail-fast --workspace --lib elastic || status=1
         cargo test --quiet --no-fail-fast --workspace --test e2e -- people:: elsewhere:: || status=1
         cargo test --quiet --no-fail-fast --workspace --test hosts || status=1
+        tests/browser.sh people:: || [ $? = 77 ] || status=1
         [ -z "${TASKHOST_LONG:-}" ] ||
             cargo test --quiet --no-fail-fast --workspace --test suite -- elastic:: || status=1
         exit $status'

@@ -122,10 +122,10 @@ impl Features {
         Ok(all)
     }
 
-    /// One of them, excluded or not.
+    /// One of them, also one that is excluded or has expired.
     ///
     /// # Errors
-    /// As [`Self::list`]; [`ServiceError::NotFound`] also of one that has expired.
+    /// As [`Self::list`].
     pub async fn get(
         &self,
         by: &Requester,
@@ -134,6 +134,27 @@ impl Features {
     ) -> Result<Stored, ServiceError> {
         let scope = self.scope(by, key).await?;
         self.read(&scope, id).await?.ok_or_else(|| absent(id))
+    }
+
+    /// Whether they may change features of a stream.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] when they may not, or as [`Self::list`].
+    pub async fn check_may_change(
+        &self,
+        by: &Requester,
+        key: &StreamKey,
+    ) -> Result<(), ServiceError> {
+        self.scope_to_change(by, key).await.map(drop)
+    }
+
+    async fn scope_to_change(
+        &self,
+        by: &Requester,
+        key: &StreamKey,
+    ) -> Result<Scope, ServiceError> {
+        self.0.caller(by).must_operate(&key.space).await?;
+        self.scope(by, key).await
     }
 
     /// Does what a person wants with one feature.
@@ -148,8 +169,7 @@ impl Features {
         id: &DocumentId,
         deed: &Deed,
     ) -> Result<Done, ServiceError> {
-        self.0.caller(by).must_operate(&key.space).await?;
-        let scope = self.scope(by, key).await?;
+        let scope = self.scope_to_change(by, key).await?;
         let edit = match deed {
             Deed::Put(given) | Deed::Edit { given, .. } => {
                 Some(Edit::parse(given).map_err(invalid)?)

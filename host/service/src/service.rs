@@ -245,17 +245,9 @@ impl Service {
     /// Whether they may schedule and change things in a space.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`] when they may not, or what the store says.
-    pub async fn must_operate(&self, by: &Requester, space: &Space) -> Result<(), ServiceError> {
-        self.tasks.0.access.caller(by).must_operate(space).await
-    }
-
-    /// The same as an answer.
-    ///
-    /// # Errors
     /// What the store says.
     pub async fn may_operate(&self, by: &Requester, space: &Space) -> Result<bool, ServiceError> {
-        match self.must_operate(by, space).await {
+        match self.tasks.0.access.caller(by).must_operate(space).await {
             Ok(()) => Ok(true),
             Err(ServiceError::Forbidden { .. }) => Ok(false),
             Err(error) => Err(error),

@@ -11,6 +11,7 @@ use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -61,7 +62,8 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
+            // With all that it starts, which would outlive it.
+            .process_group(0)
             .spawn()
             .expect("the driver starts");
         let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
@@ -86,7 +88,7 @@ impl Browser {
     }
 
     /// Ends it, having seen that no page did what it may not.
-    pub async fn close(mut self) {
+    pub async fn close(self) {
         let body = json!({"type": "browser"});
         let log = self.own("se/log", body).await;
         let wrong = log.as_array().into_iter().flatten().filter(|line| {
@@ -97,8 +99,6 @@ impl Browser {
         let wrong: Vec<&Value> = wrong.collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
         self.client.clone().close().await.unwrap();
-        self.driver.start_kill().unwrap();
-        self.driver.wait().await.unwrap();
     }
 
     /// Opens a page.
@@ -203,6 +203,18 @@ impl Browser {
         }
         self.screen(WIDE).await;
         self.scheme("light").await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = self
+            .driver
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

@@ -31,10 +31,15 @@ fn run(params: Params, clients: &Clients) -> Result<Value, Error> {
             "no-model",
             "the model `big` answered 401: its key is not accepted",
         )),
-        "nothing" => Ok(
-            json!({"features": [], "documents_sampled": 3, "unmatched": 3,
-            "duration_ms": 12}),
-        ),
+        "nothing" => {
+            let old = json!({"uuid": "old", "name": "old", "filter": {"always": {}},
+                "expires_at": "2001-01-01T00:00:00.000Z"});
+            let features = clients.documents.collection::<Value>("features")?;
+            features.put("old", &old)?;
+            let payload = json!({"features": [], "documents_sampled": 3, "unmatched": 3,
+                "duration_ms": 12});
+            Ok(payload)
+        }
         "stubborn" => {
             let stopped = until_told(clients);
             // tidy: sleep allowed because somebody is to see that it is still being canceled

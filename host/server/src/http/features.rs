@@ -152,8 +152,7 @@ async fn bulk(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     }
     // Who may change nothing is told so once.
     let (features, by) = (&state.service().features, state.by());
-    state.service().must_operate(by, &key.space).await?;
-    features.list(by, &key, true).await?;
+    features.check_may_change(by, &key).await?;
     let mut results = Vec::with_capacity(operations.len());
     for operation in operations {
         let (id, deed) = operation.read();

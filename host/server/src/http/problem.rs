@@ -28,6 +28,8 @@ pub(crate) struct Problem {
     run_id: Option<String>,
     params: Option<Box<RawValue>>,
     errors: Vec<FieldError>,
+    /// Which of many things on a page it is about.
+    about: Option<String>,
 }
 
 /// As it is written.
@@ -67,6 +69,7 @@ impl Problem {
             run_id: None,
             params: None,
             errors: Vec::new(),
+            about: None,
         }
     }
 
@@ -95,6 +98,24 @@ impl Problem {
         &self.detail
     }
 
+    /// For somebody who sees which form it is about: each mistake, or else the whole.
+    pub(crate) fn words(&self) -> String {
+        let mistake = |error: &FieldError| format!("`{}` {}", error.field, error.problem);
+        let words = match self.errors.is_empty() {
+            true => self.detail.clone(),
+            false => self
+                .errors
+                .iter()
+                .map(mistake)
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        match &self.about {
+            Some(about) => format!("{about}: {words}"),
+            None => words,
+        }
+    }
+
     /// In a few words.
     pub(crate) fn title(&self) -> &'static str {
         self.code.row().title
@@ -106,7 +127,7 @@ impl Problem {
 
     /// Says of which of many things it speaks, by the name that people know.
     pub(crate) fn about(mut self, name: &str) -> Self {
-        self.detail = format!("{name}: {}", self.detail);
+        self.about = Some(name.to_owned());
         self
     }
 

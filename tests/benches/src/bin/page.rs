@@ -51,7 +51,13 @@ async fn main() {
             let ms = format!("{}.{} ms", paint_us / 1_000, paint_us % 1_000 / 100);
             println!("{}", line(&name, &ms));
         }
-        println!("{}", line(&format!("{state}: the page and its files"), &format!("{bytes} B")));
+        println!(
+            "{}",
+            line(
+                &format!("{state}: the page and its files"),
+                &format!("{bytes} B")
+            )
+        );
         is_fine &= percentile(&paints, 50) <= PAINT_MS_MAX * 1_000 && bytes <= BYTES_MAX;
     }
     browser.close().await;
@@ -80,7 +86,10 @@ async fn look(browser: &Browser, host: &Host) -> (u64, u64) {
     browser.open("about:blank").await;
     browser.open(&format!("{}/streams/logs", host.url)).await;
     let is_there = format!("return (() => {{{ENTRIES}}})() !== null");
-    assert!(browser.until(&is_there, vec![]).await, "it is never painted");
+    assert!(
+        browser.until(&is_there, vec![]).await,
+        "it is never painted"
+    );
     let entries: Value = browser.run(ENTRIES, vec![]).await;
     serde_json::from_value(entries).expect("two numbers")
 }

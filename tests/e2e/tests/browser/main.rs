@@ -10,3 +10,4 @@ mod real_run;
 mod states;
 mod live;
 mod hostile;
+mod people;

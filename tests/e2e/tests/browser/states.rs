@@ -80,7 +80,7 @@ async fn it_waits_for_a_place_runs_and_is_canceled() {
     browser
         .says("#control", "The last run was canceled by local")
         .await;
-    browser.says("#said", "canceled").await;
+    browser.says("#said", "The run was canceled").await;
     browser.picture("canceled").await;
     browser.close().await;
 }
@@ -161,7 +161,14 @@ async fn keys_are_enough() {
     let from = browser.find("#from").await;
     assert!(from.is_displayed().await.unwrap());
     browser.picture("custom-range").await;
-    press("Everything").await;
+    let to = browser.find("#to").await.prop("value").await.unwrap();
+    assert!(
+        to > from.prop("value").await.unwrap(),
+        "a range that holds something"
+    );
+    // Home: the first of the list.
+    press("\u{e011}").await;
+    assert!(!from.is_displayed().await.unwrap());
     tab_to("connector").await;
     press("small").await;
     tab_to("start").await;

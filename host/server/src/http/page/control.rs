@@ -67,7 +67,8 @@ struct Model {
 pub(super) fn control(view: View<'_>) -> Markup {
     html! {
         section #control aria-labelledby="control-title" data-key=(key(view.task))
-            data-version=(view.task.version()) data-state=(state(view.task)) {
+            data-version=(view.task.version()) data-state=(state(view.task))
+            data-said=(said(view)) {
             h2 #control-title tabindex="-1" { "Feature identification" }
             @match view.task.task.as_ref() {
                 None => {
@@ -106,9 +107,30 @@ fn of_task(view: View<'_>, task: &Task) -> Markup {
     }
 }
 
+/// What is said aloud when it comes to this.
+fn said(view: View<'_>) -> String {
+    match view.task.status {
+        Status::NotStarted => "Not started".to_owned(),
+        Status::InProgress => match view.task.task.as_ref().map(Task::phase) {
+            Some(Phase::Running) | None => "Running".to_owned(),
+            Some(phase) => waits(phase).to_owned(),
+        },
+        Status::Stale => "No sign of life".to_owned(),
+        Status::BeingCanceled => "Canceling".to_owned(),
+        Status::Canceled => "The run was canceled".to_owned(),
+        Status::Failed => "The run failed".to_owned(),
+        Status::Completed => match review::found(view).len() as u64 {
+            0 => "Completed: nothing to review".to_owned(),
+            count => format!("Completed: {} to review", counted(count, "feature")),
+        },
+        Status::Acknowledged => "Reviewed".to_owned(),
+    }
+}
+
 /// What the script compares with what it hears of the task.
 fn state(view: &TaskView) -> &'static str {
     match view.task.as_ref().map(Task::phase) {
+        _ if view.status == Status::Stale => "stale",
         Some(Phase::Queued) => "queued",
         Some(Phase::Running) => "running",
         Some(Phase::WaitingRetry) => "waiting_retry",
@@ -135,6 +157,8 @@ fn start(view: View<'_>) -> Markup {
     if !view.may_operate {
         return html! { p { "You may look, but starting needs the role of an operator." } };
     }
+    // The input knows no part of a second.
+    let after = Timestamp::from_ms(last.as_ms() + 1_000);
     let has_run = view.task.task.is_some();
     html! {
         form.start method="post" action=(view.path) {
@@ -150,7 +174,7 @@ fn start(view: View<'_>) -> Markup {
                     value=(words::input_time(first));
                 label for="to" { "To (UTC)" }
                 input #to name="to" type="datetime-local" step="1"
-                    value=(words::input_time(last));
+                    value=(words::input_time(after));
             }
             @if view.connectors.is_empty() {
                 p.hint {
@@ -186,10 +210,12 @@ fn running(view: View<'_>, task: &Task) -> Markup {
         div.run {
             p.state {
                 span.dot aria-hidden="true" {}
-                b #state {
-                    @if is_running { "Running" } @else { (waits(task.phase())) }
+                span {
+                    b #state {
+                        @if is_running { "Running" } @else { (waits(task.phase())) }
+                    }
+                    span #phase { @if let Some(phase) = phase { ": " (phase) } }
                 }
-                span #phase { @if let Some(phase) = phase { ": " (phase) } }
             }
             @if is_running {
                 @let done = progress.map_or(0, |progress| progress.done);
@@ -396,5 +422,75 @@ fn completed(view: View<'_>, task: &Task) -> Markup {
     html! {
         (summary)
         (review::form(view, &found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use taskhost_store::streams::StreamSettings;
+
+    fn shown(status: Status, change: impl Fn(&mut Value)) -> String {
+        let mut task = json!({
+            "id": "t", "type": "hello", "space": "default", "status": "in_progress",
+            "created_at": Timestamp::from_ms(1), "requested_by": "ada <b>", "version": 1,
+            "revision": 1, "run": {
+                "id": "01a222fb-4755-70e9-a0bf-19c333e42178", "attempt": 2, "max_attempts": 3,
+                "priority": 0, "due_at": Timestamp::from_ms(1), "rank": 0, "lease_number": 1,
+                "state": "running", "host": "oak",
+            },
+        });
+        change(&mut task);
+        let mut view = TaskView::of(serde_json::from_value(task).unwrap());
+        view.status = status;
+        let stream = Stream {
+            name: "logs".parse().unwrap(),
+            created_at: None,
+            settings: StreamSettings::default(),
+            documents: 0,
+            bytes: None,
+            first_at: None,
+            last_at: None,
+        };
+        let view = View {
+            path: "/streams/logs",
+            stream: &stream,
+            task: &view,
+            features: &[],
+            connectors: &[],
+            may_operate: true,
+            now: Timestamp::from_ms(65_001),
+        };
+        control(view).into_string()
+    }
+
+    /// No store shows it for long enough to be seen in a browser: the run goes to another host.
+    #[test]
+    fn a_stale_run_says_which_host_is_silent_and_can_be_canceled() {
+        let html = shown(Status::Stale, |_| ());
+        for wanted in [
+            "data-state=\"stale\"",
+            "No sign of life.",
+            "<b>oak</b>",
+            "value=\"cancel\"",
+            "Attempt 2 of 3",
+            "ada &lt;b&gt;",
+        ] {
+            assert!(html.contains(wanted), "{wanted} in {html}");
+        }
+    }
+
+    #[test]
+    fn a_retry_says_why_and_when() {
+        let html = shown(Status::InProgress, |task| {
+            task["run"]["state"] = json!("waiting_retry");
+            task["run"]["due_at"] = json!("2026-11-28T23:00:00.000Z");
+            task["error"] = json!({"kind": "task", "code": "x", "message": "No luck & rain.",
+                "retryable": true});
+        });
+        assert!(html.contains("Waiting to be tried again"), "{html}");
+        assert!(html.contains("No luck &amp; rain."), "{html}");
+        assert!(html.contains("28 Nov 2026, 23:00:00 UTC"), "{html}");
     }
 }

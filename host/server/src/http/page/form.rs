@@ -16,8 +16,6 @@ use super::super::guard;
 use super::super::problem::Problem;
 use super::control::RANGES;
 
-/// The largest form, in bytes: some hundred features with their filters.
-const FORM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
 
 /// The fields of a form, in its order.
@@ -33,10 +31,8 @@ impl Form {
                           it does not";
             return Err(Problem::new(Code::OriginNotAllowed, detail));
         }
-        let read = |bytes: axum::body::Bytes| async move {
-            Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
-        };
-        state.upload(request, &FORM, FORM_BYTES_MAX, read).await
+        let (_, bytes) = state.body(request, &FORM).await?;
+        Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 
     /// A field's value; empty where there is none.

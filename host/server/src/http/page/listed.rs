@@ -47,7 +47,11 @@ pub(super) fn list(view: View<'_>) -> Markup {
                 p { "There are none yet." }
             }
             @if listed.len() < systems.len() {
-                p.hint { (systems.len() - listed.len()) " of them wait for your review above." }
+                @let waiting = systems.len() - listed.len();
+                p.hint {
+                    (waiting) @if waiting == 1 { " waits" } @else { " wait" }
+                    " for your review above."
+                }
             }
             ul.rows { @for one in listed.iter().take(LISTED_MAX) { (item(view, one)) } }
             @if listed.len() > LISTED_MAX {

@@ -92,6 +92,10 @@
 
   const take = (text) => {
     const page = new DOMParser().parseFromString(text, "text/html");
+    if (!page.getElementById("control")) {
+      refused(page);
+      return;
+    }
     for (const id of ["alert", "control", "features"]) {
       const [older, newer] = [byId(id), page.getElementById(id)];
       if (!older || !newer) continue;
@@ -101,12 +105,22 @@
       if (!isSame) swap(older, document.adoptNode(newer));
     }
     tick();
-    const state = byId("state");
-    const title = byId("control")?.querySelector(".callout b, .note, p b");
-    say((state || title)?.textContent.trim() ?? "");
+    say(byId("control").dataset.said);
   };
 
-  const ask = (path, options) => fetch(path, {
+  // Where the host answers with another page: what it says.
+  const refused = (page) => {
+    const said = page.querySelectorAll("main h1, main p");
+    const callout = document.createElement("div");
+    callout.className = "callout bad";
+    for (const { textContent } of said) {
+      callout.append(Object.assign(document.createElement("p"), { textContent }));
+    }
+    byId("alert").replaceChildren(callout);
+  };
+
+  // By its origin: the page's own address may hold a name and a password, which fetch refuses.
+  const ask = (path, options) => fetch(location.origin + path, {
     cache: "no-store", credentials: "same-origin",
     signal: AbortSignal.timeout(ANSWER_WITHIN_MS), ...options,
   });
@@ -120,8 +134,8 @@
       while (isStale) {
         isStale = false;
         try {
-          const answer = await ask(location.href);
-          if (answer.ok) take(await answer.text());
+          const answer = await ask(location.pathname + location.search);
+          take(await answer.text());
         } catch {
           isStale = !document.hidden;
           await pause(POLL_MS);
@@ -185,7 +199,7 @@
 
   const listen = () => {
     if (source || document.hidden) return;
-    source = new EventSource(`${task}/events`);
+    source = new EventSource(`${location.origin}${task}/events`);
     source.onopen = () => {
       isLive = true;
       away(false);
@@ -251,7 +265,8 @@
     if (button?.name) body.set(button.name, button.value);
     const words = button?.textContent;
     if (button) {
-      button.disabled = true;
+      // Not disabled: that would take the focus away.
+      button.setAttribute("aria-disabled", "true");
       if (button.id === "cancel") button.textContent = "Canceling…";
     }
     try {
@@ -264,7 +279,7 @@
     }
     delete form.dataset.sent;
     if (button) {
-      button.disabled = false;
+      button.removeAttribute("aria-disabled");
       button.textContent = words;
     }
   });

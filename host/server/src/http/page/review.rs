@@ -26,8 +26,8 @@ pub(super) fn found(view: View<'_>) -> Vec<&Stored> {
 pub(super) fn form(view: View<'_>, found: &[&Stored]) -> Markup {
     let count = words::counted(found.len() as u64, "feature");
     html! {
-        p { b { (count) " found." } " They are saved already; look through them, and save what \
-            you think of them." }
+        p { b { (count) " found." } " All of it is saved already: look through it, and save what \
+            you think of it." }
         form #review .review method="post" action=(view.path) {
             ol.rows { @for (at, one) in found.iter().enumerate() { (row(view, at, one)) } }
             @if view.may_operate {

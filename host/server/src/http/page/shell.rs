@@ -125,8 +125,8 @@ pub(super) fn alert(problem: Option<&Problem>) -> Markup {
         div #alert role="alert" {
             @if let Some(problem) = problem {
                 div.callout.bad {
-                    p { b { (problem.title()) } }
-                    p { (problem.detail()) }
+                    p { b { "This was not done" } }
+                    p { (problem.words()) }
                 }
             }
         }
