@@ -26,6 +26,8 @@ const OVERLAP_MIN: f64 = 0.8;
 const OTHERS_SHARE_MAX: f64 = 0.1;
 /// What is new has hardly a document that another system has.
 const NEW_SHARE_MIN: f64 = 0.9;
+/// A longer filter is no insight, and costs time.
+const FILTER_BYTES_MAX: usize = 4_096;
 /// A shorter quotation stands everywhere.
 const QUOTE_BYTES_MIN: usize = 4;
 /// How sure a find is that a model alone has made.
@@ -194,6 +196,9 @@ impl<'a> Ground<'a> {
                 |at| Ok((None, self.found[at].matched.clone())),
             ));
         };
+        if filter.to_string().len() > FILTER_BYTES_MAX {
+            return Ok(Err("its filter is too long".to_owned()));
+        }
         let filter = match Condition::from_json(filter) {
             Ok(filter) => filter,
             Err(why) => return Ok(Err(format!("its filter is none: {why}"))),

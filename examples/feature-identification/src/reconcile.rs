@@ -2,6 +2,7 @@
 //! and its id, whatever it is called now.
 
 use serde_json::{Map, Value};
+use taskhost_sdk::Condition;
 use uuid::Uuid;
 
 use crate::feature::{Feature, Source, Status};
@@ -48,7 +49,7 @@ pub fn reconcile(
         let done = index * documents.len();
         let matched = evaluate(&feature.filter, documents, done, watch)?;
         for (at, one) in found.iter().enumerate() {
-            let overlap = if one.filter == feature.filter {
+            let overlap = if one.filter == feature.filter || is_of(feature, &one.filter) {
                 1.0
             } else {
                 overlap(&one.matched, &matched)
@@ -125,16 +126,23 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
 
 /// The same filter makes the same uuid, unless an older feature still has it.
 fn new_uuid(found: &Found, taken: &mut Vec<String>) -> String {
-    let filter = found.filter.to_json().to_string();
     let uuid = (0..)
-        .map(|salt: u32| {
-            let name = format!("{salt} {filter}");
-            Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
-        })
+        .map(|salt| uuid_of(&found.filter, salt))
         .find(|uuid| !taken.contains(uuid))
         .unwrap_or_default();
     taken.push(uuid.clone());
     uuid
+}
+
+fn uuid_of(filter: &Condition, salt: u32) -> String {
+    let name = format!("{salt} {}", filter.to_json());
+    Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+}
+
+/// Whether a feature was once made of that filter, in place of which somebody has given it another.
+fn is_of(feature: &Feature, filter: &Condition) -> bool {
+    let is_edited = feature.edited.iter().any(|field| field == "filter");
+    is_edited && feature.uuid == uuid_of(filter, 0)
 }
 
 #[cfg(test)]
@@ -143,7 +151,6 @@ mod tests {
     use crate::naming::Story;
     use crate::watch::Unwatched;
     use serde_json::json;
-    use taskhost_sdk::Condition;
 
     fn found(name: &str, text: &str, documents: &[Value]) -> Found {
         let filter = Condition::contains("message", text);
@@ -223,6 +230,21 @@ mod tests {
         let left = run(&again, &known, &documents, "tuesday");
         let names: Vec<&str> = left.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["y"]);
+    }
+
+    #[test]
+    fn a_system_is_known_again_though_somebody_has_narrowed_its_filter() {
+        let documents: Vec<Value> = (0..30)
+            .map(|n| json!({"message": format!("nginx {n}")}))
+            .collect();
+        let nginx = [found("nginx", "nginx", &documents)];
+        let mut known = run(&nginx, &[], &documents, "monday");
+        known[0].filter = Condition::contains("message", "nginx 7");
+        let apart = run(&nginx, &known, &documents, "tuesday");
+        assert_ne!(apart[0].uuid, known[0].uuid);
+        known[0].edited = vec!["filter".to_owned()];
+        let same = run(&nginx, &known, &documents, "tuesday");
+        assert_eq!(same[0].uuid, known[0].uuid);
     }
 
     #[test]

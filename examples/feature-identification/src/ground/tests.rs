@@ -14,7 +14,7 @@ pub(crate) fn documents() -> Vec<Value> {
     texts.map(|text| json!({"message": text, "n": 1})).collect()
 }
 
-fn of(documents: &[Value], name: &str, text: &str) -> Found {
+pub(crate) fn of(documents: &[Value], name: &str, text: &str) -> Found {
     let filter = Condition::contains("message", text);
     let matched: Vec<bool> = documents.iter().map(|it| filter.matches(it)).collect();
     Found {

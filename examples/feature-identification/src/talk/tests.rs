@@ -1,7 +1,7 @@
 //! What models of all kinds bring a run to: nothing worse than what there was.
 
 use super::*;
-use crate::ground::tests::{documents, found};
+use crate::ground::tests::{documents, found, of};
 use crate::watch::Unwatched;
 
 /// Answers in turn; descriptions as well.
@@ -219,4 +219,35 @@ fn nothing_is_asked_beyond_the_tokens_that_are_left() {
     let (said, _) = talked(&mut model, &mut heard);
     assert_eq!(said.unwrap(), ["GET HTTP", "keys saved"]);
     assert!(model.asked.is_empty() && heard.problem.unwrap().contains("tokens"));
+}
+
+#[test]
+fn five_descriptions_are_asked_for_at_once() {
+    let programs = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta1"];
+    let line = |n: usize| json!({"message": format!("{} says {n}", programs[n % 7])});
+    let documents: Vec<Value> = (0..70).map(line).collect();
+    let found: Vec<Found> = programs.iter().map(|it| of(&documents, it, it)).collect();
+    let ground = Ground::new(&documents, &found, &[]);
+    let system = |at: usize| {
+        let name = format!("Program {}", programs[at]);
+        json!({"name": name, "cluster": format!("c{}", at + 1), "evidence": [programs[at]]})
+    };
+    let systems: Vec<Value> = (0..7).map(system).collect();
+    let mut model = Scripted::new(vec![calls(FINALIZE, &json!(systems))]);
+    let (mut heard, prompts) = (Talk::default(), Prompts::default());
+    let (watch, after) = (&mut Unwatched, &mut |_: &Talk, _: &[Found]| Ok(()));
+    let said = talk(
+        ("logs", &prompts),
+        &ground,
+        &mut heard,
+        &mut model,
+        watch,
+        after,
+    );
+    let said = said.unwrap();
+    assert!(
+        said.iter()
+            .all(|one| one.story.description.starts_with("It writes"))
+    );
+    assert_eq!((model.asked.len(), model.most_at_once), (8, 5));
 }
