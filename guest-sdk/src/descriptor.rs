@@ -40,9 +40,11 @@ pub enum StreamUse {
 ///     .host_calls(10_000)
 ///     .tokens(50_000)
 ///     .collection("features")
+///     .space_collection("prompts")
 ///     .http("https://api.example.org", &["GET"], "/v1/")
 ///     .secret("api-key")
 ///     .model("small")
+///     .any_model()
 ///     .child("hello")
 ///     .min_host("1.0")
 ///     .attempts(3)
@@ -206,6 +208,27 @@ impl Descriptor {
             labels.push(label.into());
         }
         self
+    }
+
+    /// Reads a collection of the space that people keep, by `PUT
+    /// /v1/spaces/SPACE/collections/LABEL/ID`: prompts, for one. Opened as its own ones are; what
+    /// would write there fails with `denied`. Hosts before November 2026 do not know it, and open
+    /// none.
+    #[must_use]
+    pub fn space_collection(mut self, label: &str) -> Self {
+        if let Value::Array(labels) = self.entry("space_collections", json!([])) {
+            labels.push(label.into());
+        }
+        self
+    }
+
+    /// Asks whatever models the operator allows it, by names that the params or the operator give:
+    /// `[[allow]]` in the settings is enough, and without one it does without, so that it never
+    /// waits for approval because of this. Hosts before November 2026 do not know it, and answer
+    /// `denied`.
+    #[must_use]
+    pub fn any_model(self) -> Self {
+        self.set("any_model", true)
     }
 
     /// How often a run is tried that ends with a retryable error, the first time included; 3 by

@@ -1,14 +1,16 @@
 //! Recognizes systems that the stream already has as features: the same system keeps its uuid
 //! and its id, whatever it is called now.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use taskhost_sdk::Condition;
 use uuid::Uuid;
 
-use crate::feature::Feature;
-use crate::identify::{Found, evaluate};
+use crate::feature::{Feature, Source, Status};
+use crate::identify::{Found, Said, evaluate};
 use crate::naming::slug;
 use crate::tally::{arranged, descending};
 use crate::watch::{Stopped, Watch};
+use crate::worth::overlap;
 
 /// Two filters are one system when this share of the documents that either selects, both do.
 const OVERLAP_MIN: f64 = 0.5;
@@ -22,9 +24,12 @@ pub struct Times {
     pub last_seen: String,
     /// Later.
     pub expires_at: String,
+    /// The run that sees them.
+    pub run_id: Option<String>,
 }
 
-/// Makes features of what was found, in the same order; `counts` has one number each.
+/// Makes features of what was found, in the same order, without what people exclude; `counts` has
+/// one number each.
 ///
 /// # Errors
 /// [`Stopped`] when the watch says so.
@@ -38,16 +43,20 @@ pub fn reconcile(
 ) -> Result<Vec<Feature>, Stopped> {
     watch.phase("known features", existing.len() * documents.len())?;
     let mut pairs = Vec::new();
-    for (index, feature) in existing.iter().enumerate() {
+    let mut unwanted = vec![false; found.len()];
+    let systems = existing.iter().enumerate().filter(|it| it.1.is_system());
+    for (index, feature) in systems {
         let done = index * documents.len();
         let matched = evaluate(&feature.filter, documents, done, watch)?;
         for (at, one) in found.iter().enumerate() {
-            let overlap = if one.filter == feature.filter {
+            let overlap = if one.filter == feature.filter || is_of(feature, &one.filter) {
                 1.0
             } else {
                 overlap(&one.matched, &matched)
             };
-            if overlap >= OVERLAP_MIN {
+            if overlap >= OVERLAP_MIN && feature.is_excluded() {
+                unwanted[at] = true;
+            } else if overlap >= OVERLAP_MIN {
                 pairs.push((overlap, at, index));
             }
         }
@@ -63,9 +72,8 @@ pub fn reconcile(
     }
     let mut uuids: Vec<String> = existing.iter().map(|one| one.uuid.clone()).collect();
     let mut ids: Vec<String> = existing.iter().map(|one| one.id.clone()).collect();
-    Ok(found
-        .iter()
-        .enumerate()
+    let wanted = found.iter().enumerate().filter(|(at, _)| !unwanted[*at]);
+    Ok(wanted
         .map(|(at, one)| {
             let (uuid, id) = match known[at] {
                 Some(feature) => (feature.uuid.clone(), feature.id.clone()),
@@ -78,6 +86,16 @@ pub fn reconcile(
 
 fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -> Feature {
     let story = &found.story;
+    let said = found.said.clone();
+    let source = match said {
+        Some(_) => Source::Model,
+        None => Source::Computed,
+    };
+    let Said {
+        subtype,
+        tags,
+        properties,
+    } = said.unwrap_or_default();
     Feature {
         uuid,
         id,
@@ -91,35 +109,40 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
         precision: found.precision,
         recall: found.recall,
         count,
+        subtype,
+        properties,
+        tags,
+        meta: Map::new(),
+        source,
+        status: Status::Active,
+        excluded_at: None,
+        excluded_by: None,
+        edited: Vec::new(),
+        run_id: times.run_id.clone(),
         last_seen: times.last_seen.clone(),
         expires_at: times.expires_at.clone(),
     }
 }
 
-/// Of the documents that either selects, the share that both do.
-fn overlap(first: &[bool], second: &[bool]) -> f64 {
-    let count = |test: fn(bool, bool) -> bool| {
-        first
-            .iter()
-            .zip(second)
-            .filter(|(a, b)| test(**a, **b))
-            .count() as f64
-    };
-    count(|a, b| a && b) / count(|a, b| a || b).max(1.0)
-}
-
 /// The same filter makes the same uuid, unless an older feature still has it.
 fn new_uuid(found: &Found, taken: &mut Vec<String>) -> String {
-    let filter = found.filter.to_json().to_string();
     let uuid = (0..)
-        .map(|salt: u32| {
-            let name = format!("{salt} {filter}");
-            Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
-        })
+        .map(|salt| uuid_of(&found.filter, salt))
         .find(|uuid| !taken.contains(uuid))
         .unwrap_or_default();
     taken.push(uuid.clone());
     uuid
+}
+
+fn uuid_of(filter: &Condition, salt: u32) -> String {
+    let name = format!("{salt} {}", filter.to_json());
+    Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+}
+
+/// Whether a feature was once made of that filter, in place of which somebody has given it another.
+fn is_of(feature: &Feature, filter: &Condition) -> bool {
+    let is_edited = feature.edited.iter().any(|field| field == "filter");
+    is_edited && feature.uuid == uuid_of(filter, 0)
 }
 
 #[cfg(test)]
@@ -128,7 +151,6 @@ mod tests {
     use crate::naming::Story;
     use crate::watch::Unwatched;
     use serde_json::json;
-    use taskhost_sdk::Condition;
 
     fn found(name: &str, text: &str, documents: &[Value]) -> Found {
         let filter = Condition::contains("message", text);
@@ -142,6 +164,8 @@ mod tests {
                 name: name.to_owned(),
                 ..Story::default()
             },
+            own: Vec::new(),
+            said: None,
             precision: 1.0,
             recall: 1.0,
             confidence: 90,
@@ -152,6 +176,7 @@ mod tests {
         let times = Times {
             last_seen: now.to_owned(),
             expires_at: format!("{now} + 7"),
+            run_id: None,
         };
         reconcile(found, &[3], existing, documents, &times, &mut Unwatched).unwrap()
     }
@@ -188,6 +213,38 @@ mod tests {
         assert_eq!(second[1].uuid, first[0].uuid);
         assert_eq!(second[1].name, "sshd on vm");
         assert_eq!(second[1].expires_at, "tuesday + 7");
+    }
+
+    #[test]
+    fn what_people_exclude_is_not_found_again_under_any_name() {
+        let documents: Vec<Value> = (0..30)
+            .map(|n| json!({"message": if n < 20 { "vm sshd[1]: a" } else { "nginx b" }}))
+            .collect();
+        let sshd = [found("sshd", "sshd[", &documents)];
+        let mut known = run(&sshd, &[], &documents, "monday");
+        known[0].status = Status::Excluded;
+        let again = [
+            found("x", "vm", &documents),
+            found("y", "nginx", &documents),
+        ];
+        let left = run(&again, &known, &documents, "tuesday");
+        let names: Vec<&str> = left.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["y"]);
+    }
+
+    #[test]
+    fn a_system_is_known_again_though_somebody_has_narrowed_its_filter() {
+        let documents: Vec<Value> = (0..30)
+            .map(|n| json!({"message": format!("nginx {n}")}))
+            .collect();
+        let nginx = [found("nginx", "nginx", &documents)];
+        let mut known = run(&nginx, &[], &documents, "monday");
+        known[0].filter = Condition::contains("message", "nginx 7");
+        let apart = run(&nginx, &known, &documents, "tuesday");
+        assert_ne!(apart[0].uuid, known[0].uuid);
+        known[0].edited = vec!["filter".to_owned()];
+        let same = run(&nginx, &known, &documents, "tuesday");
+        assert_eq!(same[0].uuid, known[0].uuid);
     }
 
     #[test]

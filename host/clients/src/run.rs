@@ -39,6 +39,10 @@ pub struct Grants {
     pub stream: Option<StreamName>,
     /// The collections that the task type owns.
     pub collections: Vec<Label>,
+    /// Collections of the space that people keep and it reads.
+    pub space_collections: Vec<Label>,
+    /// Whether it may ask any model that is allowed.
+    pub any_model: bool,
     /// What the type's descriptor asks for beyond that.
     pub asked: Capabilities,
     /// What the operator allows the type; a call has to be within both.
@@ -159,6 +163,7 @@ impl RunClients {
             store: documents,
             turns: turns.documents,
             labels: grants.collections,
+            space_labels: grants.space_collections,
             info: Arc::clone(&info),
         };
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
@@ -171,6 +176,7 @@ impl RunClients {
         let models = InferenceGrant {
             connectors,
             asked: asked.models,
+            any: grants.any_model,
             allowed: allowed.models,
             denials,
             space: info.task.space.clone(),

@@ -40,6 +40,7 @@ mod wake;
 mod access;
 mod run_keys;
 pub mod types;
+pub mod telemetry;
 mod core;
 mod seen;
 mod watch;
@@ -69,6 +70,8 @@ mod swept_keys;
 mod sweeper;
 pub mod streams;
 pub mod collections;
+pub mod features;
+mod space_documents;
 mod service;
 
 pub use changes::{Change, ChangeKind, Lagged};

@@ -347,6 +347,8 @@ fn clients(
         grants: Grants {
             stream: task.stream.clone(),
             collections: version.descriptor.collections.clone(),
+            space_collections: version.descriptor.space_collections.clone(),
+            any_model: version.descriptor.any_model,
             asked: version.descriptor.capabilities.clone(),
             allowed: core.settings.policy.allowed_to(&version.version),
         },

@@ -13,18 +13,25 @@ impl Descriptor {
     pub(super) fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
         let mut mistakes = self.mistakes_of_texts();
         mistakes.extend(self.mistakes_of_numbers(bounds));
-        if self.collections.len() > COLLECTIONS_MAX {
-            let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
-            mistakes.push(too_large("collections", asked, most));
+        for (key, labels) in [
+            ("collections", &self.collections),
+            ("space_collections", &self.space_collections),
+        ] {
+            if labels.len() > COLLECTIONS_MAX {
+                let (asked, most) = (labels.len() as u64, COLLECTIONS_MAX as u64);
+                mistakes.push(too_large(key, asked, most));
+            }
         }
         mistakes.extend(self.capabilities.mistakes());
         if let Some(concurrency) = &self.concurrency {
             mistakes.extend(concurrency.mistakes(self.stream != StreamUse::None));
         }
         let mut seen = BTreeSet::new();
-        for label in &self.collections {
+        for label in self.collections.iter().chain(&self.space_collections) {
             if !seen.insert(label) {
-                mistakes.push(format!("`collections` names `{label}` twice"));
+                mistakes.push(format!(
+                    "`collections` and `space_collections` name `{label}` twice"
+                ));
             }
         }
         mistakes

@@ -9,30 +9,24 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
-use taskhost_model::ids::{Label, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId};
+use taskhost_model::ids::{Space, StreamKey, StreamName, TaskId, TaskKey, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
 use taskhost_service::view::TaskView;
 use taskhost_service::{ScheduleRequest, Scheduled};
-use taskhost_store::documents::{Document, Scope};
 use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, KibanaStatus};
 use super::asked::Asked;
-use super::collections::body_of;
+use super::features::KIBANAS_SPACE;
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams};
 use super::state::State;
 
 const TYPE: &str = "streams_feature_identification";
-const LABEL: &str = "features";
-const SPACE: &str = "default";
 /// Documents of one page, and pages of one answer.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 100;
-/// Features that one answer holds; the collection's own route has pages.
-const FEATURES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
@@ -42,7 +36,6 @@ pub(crate) fn routes() -> Router<State> {
         )
         .route("/internal/streams/{name}/features/_status", get(status))
         .route("/internal/streams/{name}/features/_task", post(task))
-        .route("/internal/streams/{name}/features", get(features))
         .route("/internal/streams/_tasks", get(tasks))
         .route("/internal/streams/_tasks/{id}", delete(remove))
 }
@@ -52,13 +45,17 @@ type Answer = Result<Response<Body>, Problem>;
 /// What a caller wants.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
-    Schedule { from: Timestamp, to: Timestamp },
+    Schedule {
+        from: Timestamp,
+        to: Timestamp,
+        connector: Option<String>,
+    },
     Cancel,
     Acknowledge,
     Status,
 }
 
-/// The body of both routes. A connector names a language model; nothing here needs one.
+/// The body of both routes. A connector names a language model of the host's settings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionBody {
@@ -66,7 +63,7 @@ struct ActionBody {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     #[serde(rename = "connectorId", alias = "connector_id", alias = "connector")]
-    _connector: Option<serde::de::IgnoredAny>,
+    connector: Option<String>,
 }
 
 impl ActionBody {
@@ -78,7 +75,13 @@ impl ActionBody {
         if from >= to {
             return Err(Problem::invalid("from", "has to be before `to`"));
         }
-        Ok(Action::Schedule { from, to })
+        // A caller without a choice sends an empty one.
+        let connector = self.connector.clone().filter(|name| !name.is_empty());
+        Ok(Action::Schedule {
+            from,
+            to,
+            connector,
+        })
     }
 }
 
@@ -154,8 +157,12 @@ async fn act(state: &Asked, ids: &PathIds, action: Action) -> Answer {
         Action::Status => tasks.get(by, &key).await?,
         Action::Cancel => tasks.cancel(by, &key, None, None).await?,
         Action::Acknowledge => tasks.acknowledge(by, &key, None).await?,
-        Action::Schedule { from, to } => {
-            let wish = wish(&stream.name, from, to)?;
+        Action::Schedule {
+            from,
+            to,
+            connector,
+        } => {
+            let wish = wish(&stream.name, (from, to), connector)?;
             return match tasks.schedule(by, key, wish).await? {
                 // What was written: the run may have ended since.
                 Scheduled::New(_) => Ok(shown(&KibanaStatus {
@@ -178,11 +185,20 @@ fn shown(status: &KibanaStatus<'_>) -> Response<Body> {
     answer::json(StatusCode::OK, status)
 }
 
-fn wish(name: &StreamName, from: Timestamp, to: Timestamp) -> Result<ScheduleRequest, Problem> {
+/// A run over a range; with a language model where one is named.
+pub(crate) fn wish(
+    name: &StreamName,
+    (from, to): (Timestamp, Timestamp),
+    connector: Option<String>,
+) -> Result<ScheduleRequest, Problem> {
+    let mut params = json!({"start": from.as_ms(), "end": to.as_ms()});
+    if let Some(connector) = connector {
+        params["connector"] = connector.into();
+    }
     Ok(ScheduleRequest {
         type_id: TypeId::parse(TYPE).map_err(|error| Problem::invalid_id("type", &error))?,
         stream: Some(name.clone()),
-        params: Arc::from(json!({"start": from.as_ms(), "end": to.as_ms()}).to_string()),
+        params: Arc::from(params.to_string()),
         priority: None,
         run_at: None,
         timeout_ms: None,
@@ -192,7 +208,7 @@ fn wish(name: &StreamName, from: Timestamp, to: Timestamp) -> Result<ScheduleReq
 }
 
 fn space() -> Result<Space, Problem> {
-    Space::parse(SPACE).map_err(|error| Problem::invalid_id("space", &error))
+    Space::parse(KIBANAS_SPACE).map_err(|error| Problem::invalid_id("space", &error))
 }
 
 async fn stream(state: &Asked, ids: &PathIds) -> Result<StreamKey, Problem> {
@@ -204,50 +220,14 @@ async fn stream(state: &Asked, ids: &PathIds) -> Result<StreamKey, Problem> {
     Ok(key)
 }
 
-fn task_key(stream: &StreamKey) -> Result<TaskKey, Problem> {
+/// The task that looks for the features of a stream.
+pub(crate) fn task_key(stream: &StreamKey) -> Result<TaskKey, Problem> {
     let id = TaskId::parse(&format!("{TYPE}_{}", stream.name));
     let id = id.map_err(|error| Problem::invalid_id("name", &error))?;
     Ok(TaskKey {
         space: stream.space.clone(),
         id,
     })
-}
-
-#[derive(Serialize)]
-struct Features<'a> {
-    features: Vec<&'a RawValue>,
-}
-
-async fn features(state: Asked, ids: PathIds) -> Answer {
-    let stream = stream(&state, &ids).await?;
-    let label = Label::parse(LABEL).map_err(|error| Problem::invalid_id("label", &error))?;
-    let scope = Scope {
-        space: stream.space,
-        stream: Some(stream.name),
-        label,
-    };
-    let (collections, by) = (&state.service().collections, state.by());
-    let (mut documents, mut bytes) = (Vec::<Document>::new(), 0);
-    let mut cursor = None;
-    for _ in 0..PAGES_MAX {
-        let page = collections
-            .list(by, &scope, None, cursor.as_deref(), PAGE)
-            .await?;
-        bytes += page.documents.iter().map(|it| it.body.len()).sum::<usize>();
-        if bytes > FEATURES_BYTES_MAX {
-            return Err(Problem::too_large(
-                "the list of features",
-                FEATURES_BYTES_MAX as u64,
-            ));
-        }
-        documents.extend(page.documents);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    let features = documents.iter().map(body_of).collect::<Result<_, _>>()?;
-    Ok(answer::json(StatusCode::OK, &Features { features }))
 }
 
 #[derive(Serialize)]
@@ -308,10 +288,11 @@ mod tests {
 
     const RANGE: &str = r#"{"from":"1970-01-01T00:00:01Z","to":2000,"connectorId":"x"}"#;
 
-    fn scheduled() -> Action {
+    fn scheduled(connector: Option<&str>) -> Action {
         Action::Schedule {
             from: Timestamp::from_ms(1000),
             to: Timestamp::from_ms(2000),
+            connector: connector.map(str::to_owned),
         }
     }
 
@@ -322,7 +303,7 @@ mod tests {
             flags("schedule=false&apiVersion=1", RANGE),
             Ok(Action::Status)
         );
-        assert_eq!(flags("schedule=true", RANGE), Ok(scheduled()));
+        assert_eq!(flags("schedule=true", RANGE), Ok(scheduled(Some("x"))));
         assert_eq!(flags("cancel=true", ""), Ok(Action::Cancel));
         assert_eq!(flags("acknowledge=true", "{}"), Ok(Action::Acknowledge));
         for bad in [
@@ -342,7 +323,9 @@ mod tests {
             named(&body)
         };
         let body = r#"{"action":"schedule","from":1000,"to":2000}"#;
-        assert_eq!(read(body).unwrap(), scheduled());
+        assert_eq!(read(body).unwrap(), scheduled(None));
+        let unchosen = r#"{"action":"schedule","from":1000,"to":2000,"connectorId":""}"#;
+        assert_eq!(read(unchosen).unwrap(), scheduled(None));
         assert_eq!(read(r#"{"action":"cancel"}"#).unwrap(), Action::Cancel);
         for (bad, field) in [
             ("", "action"),

@@ -23,6 +23,8 @@ const KNOWN: [(&str, &[&str]); 5] = [
             "stream",
             "limits",
             "collections",
+            "space_collections",
+            "any_model",
             "capabilities",
             "retry",
             "concurrency",
@@ -46,6 +48,8 @@ const KNOWN: [(&str, &[&str]); 5] = [
     ("concurrency", &["key", "max"]),
     ("capabilities", &["http", "secrets", "models", "children"]),
 ];
+
+const ANY_MODEL: &str = "newly wants: the models that you allow it, if any";
 
 /// A key that differs by so many letters at most may have been meant.
 const EDITS_MAX: usize = 3;
@@ -115,6 +119,7 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
     let Some(before) = before else {
         let mut changes = vec![format!("new task type `{}`", after.id)];
         changes.extend(newly_wanted(&after.capabilities.words()));
+        changes.extend(after.any_model.then(|| ANY_MODEL.to_owned()));
         return changes;
     };
     let mut changes = Vec::new();
@@ -128,6 +133,9 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
         .iter()
         .filter(|label| !before.collections.contains(label));
     changes.extend(newly.map(|label| format!("newly wants: collection `{label}`")));
+    if after.any_model && !before.any_model {
+        changes.push(ANY_MODEL.to_owned());
+    }
     let more = after.capabilities.beyond(&before.capabilities);
     changes.extend(newly_wanted(&more.words()));
     let less = before.capabilities.beyond(&after.capabilities).words();
