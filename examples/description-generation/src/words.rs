@@ -87,7 +87,7 @@ fn lines(facts: &Facts) -> String {
             percent(*count, facts.sampled)
         ),
     };
-    format!("{kinds}, like: {}", cut(line, LINE_CHARS_MAX))
+    format!("{kinds}, like “{}”.", cut(line, LINE_CHARS_MAX))
 }
 
 fn trouble(facts: &Facts) -> Option<String> {
@@ -180,7 +180,7 @@ mod tests {
             sentences(&facts),
             "The stream logs has 12,345 documents in this range; their text stands in message, \
              beside the fields host. One system is known in it: sshd on vm (100 %). Its lines are \
-             of 2 kinds, of which the most frequent has 90 %, like: sshd: opened for 7 Lines that \
+             of 2 kinds, of which the most frequent has 90 %, like “sshd: opened for 7”. Lines that \
              tell of trouble have “fail” (10 %)."
         );
         let asked = asked(&facts);

@@ -15,6 +15,8 @@ use taskhost_sdk::{Chat, Clients, Condition, Error};
 
 /// Requests to the model at once.
 pub(crate) const AT_ONCE: usize = 3;
+/// Fields that the model is told of.
+const FIELDS_MAX: usize = 100;
 /// Where answers are kept for a run that begins again.
 const CHECKPOINT: &str = "answers";
 const CHECKPOINT_VERSION: u32 = 1;
@@ -49,10 +51,10 @@ struct Said {
     query: serde_json::Map<String, Value>,
 }
 
-/// What was answered so far, by the place of the feature.
+/// What was answered so far, by the feature: a run that begins again may find others.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
-    answers: BTreeMap<usize, Result<Said, String>>,
+    answers: BTreeMap<String, Result<Said, String>>,
     tokens: u64,
 }
 
@@ -72,28 +74,37 @@ pub(crate) fn thoughts(
     let mut model = Model::new(clients, connector);
     let total = grounds.len() as u64;
     let tokens_before = kept.tokens;
-    loop {
-        let is_open = |at: &usize| !kept.answers.contains_key(at);
-        let open: Vec<usize> = (0..grounds.len()).filter(is_open).take(AT_ONCE).collect();
-        let Some(first) = open.first() else {
-            break;
-        };
-        let done = total - (0..grounds.len()).filter(is_open).count() as u64;
-        let name = &grounds[*first].feature.name;
+    for (done, part) in (0..).zip(open(grounds, &kept).chunks(AT_ONCE)) {
+        let done = total.min(done * AT_ONCE as u64);
+        let name = &part[0].feature.name;
         clients.progress.report(done, Some(total), name)?;
-        let ask = |at: &usize| {
-            let chat = Chat::new().system(prompt.as_str());
-            chat.user(asked(&grounds[*at]))
-        };
-        let chats: Vec<Chat> = open.iter().map(ask).collect();
+        let chats: Vec<Chat> = part
+            .iter()
+            .map(|ground| Chat::new().system(prompt.as_str()).user(asked(ground)))
+            .collect();
         let answers = model.ask_once::<Said>(&chats)?;
-        kept.answers.extend(open.into_iter().zip(answers));
+        let names = part.iter().map(|ground| identity(ground));
+        kept.answers.extend(names.zip(answers));
         kept.tokens = tokens_before + model.tokens();
         clients.state.save(CHECKPOINT, CHECKPOINT_VERSION, &kept)?;
     }
-    let thoughts = kept.answers.into_values().take(grounds.len());
-    let thoughts = thoughts.map(|said| said.and_then(thought));
-    Ok((thoughts.collect(), kept.tokens))
+    let said = |ground: &Ground| {
+        let said = kept.answers.get(&identity(ground)).cloned();
+        let said = said.unwrap_or_else(|| Err("the model was not asked".to_owned()));
+        said.and_then(thought)
+    };
+    Ok((grounds.iter().map(said).collect(), kept.tokens))
+}
+
+/// Those of which nothing was answered yet.
+fn open<'g>(grounds: &'g [Ground], kept: &Kept) -> Vec<&'g Ground> {
+    let is_open = |ground: &&Ground| !kept.answers.contains_key(&identity(ground));
+    grounds.iter().filter(is_open).collect()
+}
+
+fn identity(ground: &Ground) -> String {
+    let feature = &ground.feature;
+    format!("{} {}", feature.name, feature.filter.to_json())
 }
 
 /// What the model is shown of a feature.
@@ -105,8 +116,8 @@ fn asked(ground: &Ground) -> String {
         .collect();
     let facts = json!({
         "system": ground.feature.name, "known": cut(&ground.feature.description, 600),
-        "documents_in_range": ground.of, "documents_sampled": ground.sampled(),
-        "fields": ground.fields(), "text_field": ground.field,
+        "documents_in_range": ground.of, "documents_sampled": ground.sampled,
+        "fields": ground.fields.iter().take(FIELDS_MAX).collect::<Vec<_>>(), "text_field": ground.field,
         "frequent_lines_with_counts": ground.lines, "lines_that_stand_out": signs,
     });
     format!("Facts, from a random sample:\n{facts}")

@@ -12,7 +12,7 @@ use crate::feature::Feature;
 use crate::range::Range;
 use crate::sample::{documents, sampling};
 use crate::signs::{Severity, Sign, signs};
-use crate::text::{cut, fields_of, grouped, kinds, text_field, texts, value_at};
+use crate::text::{cut, fields_of, grouped, kinds, paths, text_field, texts};
 
 /// Ids of queries are made of what they select, below this one.
 const NAMESPACE: Uuid = Uuid::from_u128(0x3d1f_8c52_90aa_4b0e_8f5d_61c0_27ab_94e7);
@@ -81,7 +81,10 @@ pub struct Ground {
     pub lines: Vec<String>,
     /// What sets a few of its lines apart.
     pub signs: Vec<Sign>,
-    documents: Vec<Value>,
+    /// Fields that its documents have.
+    pub fields: BTreeSet<String>,
+    /// How many documents were looked at.
+    pub sampled: usize,
 }
 
 /// A query that somebody has thought of.
@@ -113,16 +116,16 @@ impl Ground {
         let query = range.matching(&feature.filter);
         let of = stream.count(&query)?.value;
         let sampled = documents(stream.sample(&sampling(query, size, seed))?, clients)?;
-        Ok(Self::of(feature, of, sampled))
+        Ok(Self::of(feature, of, &sampled))
     }
 
     /// From documents of the feature.
     #[must_use]
-    pub fn of(feature: Feature, of: u64, documents: Vec<Value>) -> Self {
-        let field = text_field(&documents);
+    pub fn of(feature: Feature, of: u64, documents: &[Value]) -> Self {
+        let field = text_field(documents);
         let texts = field
             .as_ref()
-            .map_or_else(Vec::new, |field| texts(&documents, field));
+            .map_or_else(Vec::new, |field| texts(documents, field));
         let shown = kinds(&texts).into_iter().take(SHOWN_MAX);
         let lines = shown.map(|(count, line)| format!("{count}× {}", cut(line, SHOWN_CHARS_MAX)));
         Self {
@@ -131,22 +134,9 @@ impl Ground {
             feature,
             of,
             field,
-            documents,
+            fields: paths(documents),
+            sampled: documents.len(),
         }
-    }
-
-    /// How many documents it was made of.
-    #[must_use]
-    pub fn sampled(&self) -> usize {
-        self.documents.len()
-    }
-
-    /// Names of fields that its documents have.
-    #[must_use]
-    pub fn fields(&self) -> Vec<String> {
-        let objects = self.documents.iter().filter_map(Value::as_object);
-        let names: BTreeSet<&String> = objects.flat_map(|object| object.keys()).collect();
-        names.into_iter().take(100).cloned().collect()
     }
 
     /// The thought as a query, if the data bear it out; else why not, for people.
@@ -159,10 +149,8 @@ impl Ground {
         stream: &Stream,
         range: Range,
     ) -> Result<Result<EventQuery, String>, Error> {
-        let invented = fields_of(&thought.test).into_iter().find(|field| {
-            let mut documents = self.documents.iter();
-            !documents.any(|document| value_at(document, field).is_some())
-        });
+        let mut fields = fields_of(&thought.test).into_iter();
+        let invented = fields.find(|field| !self.fields.contains(*field));
         if let Some(field) = invented {
             let why = format!("no sampled document has the field `{}`", cut(field, 100));
             return Ok(Err(why));
@@ -254,10 +242,10 @@ mod tests {
                 json!({"message": line, "n": n})
             })
             .collect();
-        let ground = Ground::of(feature, 20, documents);
+        let ground = Ground::of(feature, 20, &documents);
         assert_eq!(ground.lines, ["19× opened 0", "1× login failed"]);
         assert_eq!(ground.signs[0].text, "fail");
-        assert_eq!(ground.fields(), ["message", "n"]);
+        assert!(ground.fields.iter().eq(["message", "n"]));
         assert_eq!(ground.field.as_deref(), Some("message"));
     }
 }

@@ -1,6 +1,6 @@
 //! The text of documents: which field holds it, what varies in it, and how it is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use taskhost_sdk::Condition;
@@ -16,6 +16,9 @@ const TEXT_FIELDS: [&str; 8] = [
     "text",
     "line",
 ];
+/// Names of fields that are kept of a sample, and how deep objects lie in each other for that.
+const PATHS_MAX: usize = 2_000;
+const DEPTH_MAX: usize = 8;
 /// Documents that are looked at to choose the field.
 const DOCUMENTS_MAX: usize = 500;
 /// More of one line is not read, in characters.
@@ -56,6 +59,32 @@ pub fn text_field(documents: &[Value]) -> Option<String> {
     longest
         .filter(|(path, _)| has(path))
         .map(|(path, _)| path.to_owned())
+}
+
+/// The fields that any of the documents has, nested ones by their dotted paths.
+#[must_use]
+pub fn paths(documents: &[Value]) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for document in documents {
+        note_paths(document, "", DEPTH_MAX, &mut paths);
+    }
+    paths
+}
+
+fn note_paths(value: &Value, above: &str, depth: usize, paths: &mut BTreeSet<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        if paths.len() >= PATHS_MAX {
+            return;
+        }
+        let path = match above {
+            "" => key.clone(),
+            _ => format!("{above}.{key}"),
+        };
+        if depth > 0 {
+            note_paths(value, &path, depth - 1, paths);
+        }
+        paths.insert(path);
+    }
 }
 
 /// The texts of the documents that have one there.
@@ -217,6 +246,17 @@ mod tests {
     fn kinds_are_counted() {
         let texts = ["a 1", "b", "a 2", "c"];
         assert_eq!(kinds(&texts), [(2, "a 1"), (1, "b"), (1, "c")]);
+    }
+
+    #[test]
+    fn fields_are_known_by_their_paths() {
+        let documents = [
+            json!({"a": {"b": 1}}),
+            json!({"a.c": 2, "d": [3]}),
+            json!(7),
+        ];
+        let paths: Vec<String> = paths(&documents).into_iter().collect();
+        assert_eq!(paths, ["a", "a.b", "a.c", "d"]);
     }
 
     #[test]

@@ -37,6 +37,8 @@ use crate::virtual_time::Time;
 pub struct Grants {
     /// The stream that the task was scheduled on.
     pub stream: Option<StreamName>,
+    /// Streams that its params name.
+    pub named_streams: Vec<StreamName>,
     /// The collections that the task type owns.
     pub collections: Vec<Label>,
     /// What the type's descriptor asks for beyond that.
@@ -153,8 +155,12 @@ impl RunClients {
         let calls = Calls::new(used.host_calls, host_calls_max, script);
         let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls).at(time));
         let info = Arc::new(info);
-        let grant = |name| StreamGrant::of(&info, name, streams, turns.streams);
-        let stream = grants.stream.map(grant);
+        let grant = |name| {
+            let (store, turns) = (Arc::clone(&streams), Arc::clone(&turns.streams));
+            StreamGrant::of(&info, name, store, turns)
+        };
+        let named = grants.stream.into_iter().chain(grants.named_streams);
+        let granted = named.map(grant).collect();
         let collections = DocumentGrant {
             store: documents,
             turns: turns.documents,
@@ -185,7 +191,7 @@ impl RunClients {
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(sink)),
             log,
-            streams: Streams::new(Arc::clone(&scope), stream),
+            streams: Streams::new(Arc::clone(&scope), granted),
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
             secrets: Secrets::new(Arc::clone(&scope), Some(outbound.secrets())),
             http: Http::new(Arc::clone(&scope), Some(Arc::clone(&outbound))),
@@ -223,7 +229,7 @@ impl RunClients {
             context: Context::new(Arc::clone(&scope), None),
             progress: Progress::new(Arc::clone(&scope), None),
             log: Log::new(Arc::clone(&scope), None, 0),
-            streams: Streams::new(Arc::clone(&scope), None),
+            streams: Streams::new(Arc::clone(&scope), Vec::new()),
             documents: Documents::new(Arc::clone(&scope), None),
             state: State::new(Arc::clone(&scope), None),
             secrets: Secrets::new(Arc::clone(&scope), None),

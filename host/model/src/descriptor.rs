@@ -59,6 +59,13 @@ pub struct Descriptor {
         skip_serializing_if = "Capabilities::is_empty"
     )]
     pub capabilities: Capabilities,
+    /// Collections of the run's stream that other types own and this one reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stream_collections: Vec<Label>,
+    /// Where its params name the streams that a run reads, as a JSON pointer (RFC 6901); none: it
+    /// reads the stream that it is scheduled on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams_from: Option<String>,
     /// How failures are tried again.
     #[serde(default, deserialize_with = "from_object")]
     pub retry: Retry,
@@ -394,6 +401,27 @@ mod tests {
         ] {
             let mistakes = with(concurrency).unwrap_err();
             assert!(mistakes[0].contains(named), "{mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_of_others_is_named_once_and_streams_in_one_place() {
+        let read = with(r#""stream_collections":["features"],"streams_from":"/streams""#).unwrap();
+        assert_eq!(read.streams_from.as_deref(), Some("/streams"));
+        assert_eq!(read.stream_collections.len(), 1);
+        for (wrong, said) in [
+            (r#""stream_collections":["a","a"]"#, "`a` twice"),
+            (
+                r#""collections":["a"],"stream_collections":["a"]"#,
+                "`a` twice",
+            ),
+            (r#""streams_from":"streams""#, "JSON pointer"),
+            (
+                r#""streams_from":"/streams","stream":"required""#,
+                "`stream`",
+            ),
+        ] {
+            assert!(with(wrong).unwrap_err()[0].contains(said), "{wrong}");
         }
     }
 

@@ -8,11 +8,14 @@ use super::{Bounds, Descriptor, StreamUse};
 const STALE_AFTER_S_MAX: u64 = 7 * 24 * 60 * 60;
 /// The most collections that a type may own.
 const COLLECTIONS_MAX: usize = 32;
+/// The longest JSON pointer.
+const POINTER_BYTES_MAX: usize = 512;
 
 impl Descriptor {
     pub(super) fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
         let mut mistakes = self.mistakes_of_texts();
         mistakes.extend(self.mistakes_of_numbers(bounds));
+        mistakes.extend(self.mistakes_of_reading());
         if self.collections.len() > COLLECTIONS_MAX {
             let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
             mistakes.push(too_large("collections", asked, most));
@@ -25,6 +28,39 @@ impl Descriptor {
         for label in &self.collections {
             if !seen.insert(label) {
                 mistakes.push(format!("`collections` names `{label}` twice"));
+            }
+        }
+        mistakes
+    }
+
+    /// In what it reads that is not its own.
+    fn mistakes_of_reading(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let others = &self.stream_collections;
+        if others.len() > COLLECTIONS_MAX {
+            let (asked, most) = (others.len() as u64, COLLECTIONS_MAX as u64);
+            mistakes.push(too_large("stream_collections", asked, most));
+        }
+        for (at, label) in others.iter().enumerate() {
+            if self.collections.contains(label) || others[..at].contains(label) {
+                mistakes.push(format!(
+                    "`stream_collections` and `collections` name `{label}` twice"
+                ));
+            }
+        }
+        if let Some(pointer) = &self.streams_from {
+            if !pointer.starts_with('/') || pointer.len() > POINTER_BYTES_MAX {
+                mistakes.push(
+                    "`streams_from` has to be a JSON pointer into the params, as in `/streams`"
+                        .to_owned(),
+                );
+            }
+            if self.stream != StreamUse::None {
+                mistakes.push(
+                    "`streams_from` is of a type that is scheduled without a stream: leave \
+                     `stream` out"
+                        .to_owned(),
+                );
             }
         }
         mistakes

@@ -28,6 +28,8 @@ const KNOWN: [(&str, &[&str]); 5] = [
             "concurrency",
             "grace_ms",
             "stale_after_s",
+            "stream_collections",
+            "streams_from",
         ],
     ),
     (
@@ -128,6 +130,12 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
         .iter()
         .filter(|label| !before.collections.contains(label));
     changes.extend(newly.map(|label| format!("newly wants: collection `{label}`")));
+    let others = after.stream_collections.iter();
+    let newly = others.filter(|label| !before.stream_collections.contains(label));
+    changes.extend(newly.map(|label| format!("newly reads: collection `{label}`")));
+    if after.streams_from.is_some() && before.streams_from.is_none() {
+        changes.push("newly reads: the streams that its params name".to_owned());
+    }
     let more = after.capabilities.beyond(&before.capabilities);
     changes.extend(newly_wanted(&more.words()));
     let less = before.capabilities.beyond(&after.capabilities).words();
