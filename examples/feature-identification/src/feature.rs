@@ -22,6 +22,10 @@ pub struct Params {
     /// The same seed finds the same features in the same documents; by default 0.
     #[serde(default)]
     pub seed: Option<u64>,
+    /// A connector to a language model, by the name that the operator gave it; by default none is
+    /// asked.
+    #[serde(default)]
+    pub connector: Option<String>,
 }
 
 /// The systems that write into the stream.

@@ -13,6 +13,8 @@ use crate::watch::{Stopped, Watch};
 
 /// The collection that features are saved in.
 const COLLECTION: &str = "features";
+/// The space's own prompts, in place of those that come with this type.
+const PROMPTS: &str = "prompts";
 /// A feature that is not found again is forgotten after this, in milliseconds.
 const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Documents take several times their size while they are looked at; the run has 128 MiB.
@@ -45,6 +47,8 @@ impl Task for FeatureIdentification {
             )
             .stream_required()
             .collection(COLLECTION)
+            .space_collection(PROMPTS)
+            .any_model()
             .memory_mib(128)
             .cpu_ms(60_000)
             .wall_s(600)
@@ -266,6 +270,7 @@ mod tests {
             end,
             sample_size,
             seed: None,
+            connector: None,
         };
         assert!(check(&params(1, 2, None)).is_ok());
         for (wrong, field) in [

@@ -69,7 +69,7 @@ impl Task for InsightsDiscovery {
                  they tell together: written by a language model where one is named, of whose \
                  insights those are kept that cite events which were counted, else by counting.",
             )
-            .set("streams_from", "/streams")
+            .streams_from("/streams")
             .cpu_ms(60_000)
             .wall_s(900)
             .tokens(100_000);

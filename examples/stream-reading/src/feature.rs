@@ -41,7 +41,7 @@ struct Standing {
 /// Has a task type read features, which feature identification keeps.
 #[must_use]
 pub fn reading(descriptor: Descriptor) -> Descriptor {
-    descriptor.set("stream_collections", vec![COLLECTION])
+    descriptor.stream_collection(COLLECTION)
 }
 
 /// The systems of the run's stream that are known, the largest first: neither expired nor excluded

@@ -37,9 +37,7 @@ impl Prompt {
 /// Has a task type ask models, and read prompts.
 #[must_use]
 pub fn asking(descriptor: Descriptor) -> Descriptor {
-    descriptor
-        .set("any_model", true)
-        .set("space_collections", vec![COLLECTION])
+    descriptor.any_model().space_collection(COLLECTION)
 }
 
 /// The space's own prompt, or else the one that is built in.

@@ -86,17 +86,22 @@ pub(crate) struct DocumentGrant {
     pub(crate) store: Arc<dyn DocumentStore>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) labels: Vec<Label>,
+    /// Collections of the space, which it reads.
+    pub(crate) space_labels: Vec<Label>,
+    /// Collections of its stream that other types own, which it reads.
+    pub(crate) stream_labels: Vec<Label>,
     pub(crate) info: Arc<RunInfo>,
 }
 
-/// A collection of the run's stream.
+/// A collection of the run's stream, also another type's, or one of its space that people keep.
 #[derive(Debug)]
 pub struct Collection {
     documents: Arc<Inner>,
     store: Arc<dyn DocumentStore>,
     turns: Arc<Turns>,
     place: store::Scope,
-    writer: Writer,
+    /// None: others write there.
+    writer: Option<Writer>,
 }
 
 impl Documents {
@@ -108,7 +113,8 @@ impl Documents {
         }))
     }
 
-    /// Opens one of the type's collections.
+    /// Opens one of the type's collections, or one that its descriptor names to be read: of another
+    /// type's on the same stream, or of the space.
     ///
     /// # Errors
     /// `denied` for other labels, `invalid` for options, `too-large` above 64 open ones.
@@ -119,11 +125,15 @@ impl Documents {
                 "there are no collections outside of a run",
             ));
         };
-        let Some(label) = grant
-            .labels
-            .iter()
-            .find(|granted| granted.as_str() == label)
-        else {
+        let named = |labels: &[Label]| {
+            let found = labels.iter().find(|granted| granted.as_str() == label);
+            found.cloned()
+        };
+        let (own, others) = (named(&grant.labels), named(&grant.stream_labels));
+        let is_own = own.is_some();
+        let is_of_stream = is_own || others.is_some();
+        let found = own.or(others).or_else(|| named(&grant.space_labels));
+        let Some(label) = found else {
             let shown: String = label
                 .chars()
                 .take(64)
@@ -152,13 +162,13 @@ impl Documents {
             turns: Arc::clone(&grant.turns),
             place: store::Scope {
                 space: task.space.clone(),
-                stream: grant.info.stream.clone(),
-                label: label.clone(),
+                stream: grant.info.stream.clone().filter(|_| is_of_stream),
+                label,
             },
-            writer: Writer::Run {
+            writer: is_own.then_some(Writer::Run {
                 task,
                 fence: grant.info.fence,
-            },
+            }),
         })
     }
 }
@@ -207,8 +217,8 @@ impl Collection {
     /// Makes changes, each for itself. Goes on working when the run is asked to stop.
     ///
     /// # Errors
-    /// Of the whole call: `too-large`, `unavailable`, and `canceled` when the run has lost its
-    /// lease. Of a change: `conflict`, `not-found`, `invalid`, `too-large`.
+    /// Of the whole call: `denied` where others write, `too-large`, `unavailable`, and `canceled`
+    /// when the run has lost its lease. Of a change: `conflict`, `not-found`, `invalid`, `too-large`.
     pub async fn apply(
         &self,
         changes: Vec<Change>,
@@ -216,6 +226,13 @@ impl Collection {
     ) -> Result<Vec<Result<String, ClientError>>, ClientError> {
         self.documents.scope.calls.enter("collection.apply")?;
         request::no_options(options)?;
+        let Some(writer) = &self.writer else {
+            return Err(ClientError::denied(format!(
+                "the collection `{}` is one to read: people of the space write it, or another task \
+                 type does",
+                self.place.label
+            )));
+        };
         if changes.len() > CHANGES_MAX {
             let max = CHANGES_MAX as u64;
             return Err(ClientError::too_large(
@@ -242,12 +259,13 @@ impl Collection {
             }
             checked.push(change.checked());
         }
-        self.store_checked(checked).await
+        self.store_checked(writer, checked).await
     }
 
     /// Stores the good ones, and answers all in their order.
     async fn store_checked(
         &self,
+        writer: &Writer,
         checked: Vec<Result<store::Change, ClientError>>,
     ) -> Result<Vec<Result<String, ClientError>>, ClientError> {
         let good: Vec<_> = checked
@@ -259,7 +277,7 @@ impl Collection {
             Vec::new()
         } else {
             self.store
-                .apply(&self.place, &self.writer, good)
+                .apply(&self.place, writer, good)
                 .await
                 .map_err(|error| {
                     if matches!(error, StoreError::Fenced) {

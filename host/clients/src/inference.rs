@@ -61,6 +61,8 @@ struct Inner {
 pub(crate) struct InferenceGrant {
     pub(crate) connectors: Connectors,
     pub(crate) asked: Vec<Label>,
+    /// Whatever is allowed counts as asked for.
+    pub(crate) any: bool,
     pub(crate) allowed: Vec<Label>,
     pub(crate) denials: Denials,
     pub(crate) space: Space,
@@ -105,6 +107,7 @@ impl InferenceGrant {
             asked
                 .iter()
                 .find(|name| allowed.contains(name))
+                .or(allowed.first().filter(|_| self.any))
                 .or(asked.first())
         };
         let Some(name) = name.or_else(first) else {
@@ -112,7 +115,7 @@ impl InferenceGrant {
                            `capabilities.models`";
             return Err(Denial::new(message.to_owned()));
         };
-        if !asked.contains(name) {
+        if !self.any && !asked.contains(name) {
             return Err(Denial::new(format!(
                 "the type's descriptor does not ask for the model `{name}`: name it in \
                  `capabilities.models`"

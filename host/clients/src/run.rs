@@ -41,6 +41,12 @@ pub struct Grants {
     pub named_streams: Vec<StreamName>,
     /// The collections that the task type owns.
     pub collections: Vec<Label>,
+    /// Collections of the space that people keep and it reads.
+    pub space_collections: Vec<Label>,
+    /// Collections of its stream that other types own and it reads.
+    pub stream_collections: Vec<Label>,
+    /// Whether it may ask any model that is allowed.
+    pub any_model: bool,
     /// What the type's descriptor asks for beyond that.
     pub asked: Capabilities,
     /// What the operator allows the type; a call has to be within both.
@@ -165,6 +171,8 @@ impl RunClients {
             store: documents,
             turns: turns.documents,
             labels: grants.collections,
+            space_labels: grants.space_collections,
+            stream_labels: grants.stream_collections,
             info: Arc::clone(&info),
         };
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
@@ -177,6 +185,7 @@ impl RunClients {
         let models = InferenceGrant {
             connectors,
             asked: asked.models,
+            any: grants.any_model,
             allowed: allowed.models,
             denials,
             space: info.task.space.clone(),

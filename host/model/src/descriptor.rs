@@ -52,6 +52,13 @@ pub struct Descriptor {
     /// Collections that the type owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collections: Vec<Label>,
+    /// Collections of the space that people keep and this type reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub space_collections: Vec<Label>,
+    /// Whether it asks, beside those that it names, whatever models the operator allows it. That
+    /// needs no approval: without any it does without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_model: bool,
     /// What it wants to reach beyond its stream and its collections.
     #[serde(
         default,
@@ -422,6 +429,21 @@ mod tests {
             ),
         ] {
             assert!(with(wrong).unwrap_err()[0].contains(said), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_the_types_or_the_spaces() {
+        let read = with(r#""space_collections":["prompts"],"any_model":true"#).unwrap();
+        assert!(read.any_model && read.space_collections.len() == 1);
+        assert!(read.capabilities.is_empty(), "nothing waits for approval");
+        let plain = serde_json::to_value(with(r#""grace_ms":1"#).unwrap()).unwrap();
+        assert!(plain.get("any_model").is_none() && plain.get("space_collections").is_none());
+        for twice in [
+            r#""space_collections":["a","a"]"#,
+            r#""collections":["a"],"space_collections":["a"]"#,
+        ] {
+            assert!(with(twice).unwrap_err()[0].contains("`a` twice"), "{twice}");
         }
     }
 

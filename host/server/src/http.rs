@@ -12,6 +12,7 @@ mod events;
 mod types;
 mod streams;
 mod collections;
+mod space_collections;
 mod kibana;
 mod hosts;
 mod health;
@@ -37,6 +38,7 @@ fn router(state: State) -> Router {
         .merge(types::routes())
         .merge(streams::routes())
         .merge(collections::routes())
+        .merge(space_collections::routes())
         .merge(kibana::routes())
         .merge(hosts::routes())
         .merge(health::routes())

@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::error::ServiceError;
 
 /// The most documents of one page.
-const LIMIT_MAX: usize = 1_000;
+pub(crate) const LIMIT_MAX: usize = 1_000;
 
 /// Collections for people. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -70,6 +70,7 @@ mod swept_keys;
 mod sweeper;
 pub mod streams;
 pub mod collections;
+mod space_documents;
 mod service;
 
 pub use changes::{Change, ChangeKind, Lagged};

@@ -8,6 +8,7 @@ mod checks;
 mod said;
 mod changes;
 mod push;
+mod labels;
 mod life;
 mod others;
 mod view;

@@ -1,10 +1,14 @@
 //! Collections: what is granted, what is stored, and what a run without its lease can do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_clients::documents::{Change, Collection};
 use taskhost_clients::error::ErrorCode;
 use taskhost_clients::stop::StopReason;
+use taskhost_model::ids::{DocumentId, Label};
+use taskhost_store::documents as store;
+use taskhost_store::documents::{Scope, Writer};
 use taskhost_store::event::Event;
 
 use crate::bench::{Bench, MIB, code};
@@ -56,6 +60,35 @@ async fn only_declared_labels_open() {
         );
     }
     assert!(documents.open("features", Some(" {} ")).is_ok());
+}
+
+#[tokio::test]
+async fn what_others_keep_is_read_and_not_written() {
+    let bench = Bench::new().await;
+    for (label, stream) in [("prompts", None), ("queries", bench.info.stream.clone())] {
+        let opened = bench.clients.documents.open(label, None).unwrap();
+        assert_eq!(opened.get("a").await.unwrap(), None);
+        let place = Scope {
+            space: bench.info.task.space.clone(),
+            stream,
+            label: Label::parse(label).unwrap(),
+        };
+        let kept = store::Change::Put {
+            id: DocumentId::parse("a").unwrap(),
+            body: Arc::from(r#"{"text":"t"}"#),
+            if_version: None,
+        };
+        let writer = Writer::Person("ann".to_owned());
+        let store = &bench.stores.documents;
+        let answers = store.apply(&place, &writer, vec![kept]).await.unwrap();
+        answers.into_iter().for_each(|it| drop(it.unwrap()));
+        let found = opened.get("a").await.unwrap().unwrap();
+        assert_eq!(found.body, r#"{"text":"t"}"#);
+        for change in [put("a", "{}"), put("b", "{}")] {
+            let refused = opened.apply(vec![change], None).await;
+            assert_eq!(code(refused), ErrorCode::Denied);
+        }
+    }
 }
 
 #[tokio::test]

@@ -80,6 +80,30 @@ pub(super) async fn error_of(inference: &Inference) -> ClientError {
 }
 
 #[tokio::test]
+async fn whoever_asks_any_model_has_those_that_are_allowed_and_no_others() {
+    let server = says(|_, _| Said::Json(model::text("hello"))).await;
+    let allowed = |names: Vec<Label>| {
+        let url = server.url();
+        Bench::with(move |parts| {
+            parts.grants.any_model = true;
+            parts.grants.allowed.models = names;
+            parts.connectors = Connectors::new([connector("small", &url, limits())]);
+        })
+    };
+    let bench = allowed(vec![label("small")]).await;
+    bench.clients.inference.complete(hi()).await.unwrap();
+    for (bench, setting) in [(bench, "large"), (allowed(Vec::new()).await, "small")] {
+        let mut named: Value = serde_json::from_str(&hi()).unwrap();
+        named["model"] = json!(setting);
+        let refused = bench.clients.inference.complete(named.to_string()).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Denied, "{refused:?}");
+        assert!(refused.message.contains("has not allowed"), "{refused:?}");
+    }
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_chat_goes_to_the_connectors_server_and_its_tokens_are_counted() {
     let server = says(|_, _| Said::Json(model::text("hello"))).await;
     let bench = bench(&server, limits()).await;

@@ -15,39 +15,39 @@ impl Descriptor {
     pub(super) fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
         let mut mistakes = self.mistakes_of_texts();
         mistakes.extend(self.mistakes_of_numbers(bounds));
-        mistakes.extend(self.mistakes_of_reading());
-        if self.collections.len() > COLLECTIONS_MAX {
-            let (asked, most) = (self.collections.len() as u64, COLLECTIONS_MAX as u64);
-            mistakes.push(too_large("collections", asked, most));
+        mistakes.extend(self.mistakes_of_streams());
+        for (key, labels) in [
+            ("collections", &self.collections),
+            ("space_collections", &self.space_collections),
+            ("stream_collections", &self.stream_collections),
+        ] {
+            if labels.len() > COLLECTIONS_MAX {
+                let (asked, most) = (labels.len() as u64, COLLECTIONS_MAX as u64);
+                mistakes.push(too_large(key, asked, most));
+            }
         }
         mistakes.extend(self.capabilities.mistakes());
         if let Some(concurrency) = &self.concurrency {
             mistakes.extend(concurrency.mistakes(self.stream != StreamUse::None));
         }
         let mut seen = BTreeSet::new();
-        for label in &self.collections {
+        let read = self
+            .space_collections
+            .iter()
+            .chain(&self.stream_collections);
+        for label in self.collections.iter().chain(read) {
             if !seen.insert(label) {
-                mistakes.push(format!("`collections` names `{label}` twice"));
+                mistakes.push(format!(
+                    "`collections`, `space_collections` and `stream_collections` name `{label}` \
+                     twice"
+                ));
             }
         }
         mistakes
     }
 
-    /// In what it reads that is not its own.
-    fn mistakes_of_reading(&self) -> Vec<String> {
+    fn mistakes_of_streams(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
-        let others = &self.stream_collections;
-        if others.len() > COLLECTIONS_MAX {
-            let (asked, most) = (others.len() as u64, COLLECTIONS_MAX as u64);
-            mistakes.push(too_large("stream_collections", asked, most));
-        }
-        for (at, label) in others.iter().enumerate() {
-            if self.collections.contains(label) || others[..at].contains(label) {
-                mistakes.push(format!(
-                    "`stream_collections` and `collections` name `{label}` twice"
-                ));
-            }
-        }
         if let Some(pointer) = &self.streams_from {
             if !pointer.starts_with('/') || pointer.len() > POINTER_BYTES_MAX {
                 mistakes.push(

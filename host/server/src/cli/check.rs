@@ -39,6 +39,8 @@ const KEYS: &[&str] = &[
     "checkpoint_schema",
     "limits",
     "collections",
+    "space_collections",
+    "any_model",
     "wanted",
     "granted",
     "retry",

@@ -7,7 +7,7 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskhost_model::ids::{DocumentId, StreamKey};
-use taskhost_store::documents::{Document, Scope};
+use taskhost_store::documents::{Document, DocumentPage, Scope};
 
 use super::answer;
 use super::asked::Asked;
@@ -31,7 +31,7 @@ type Answer = Result<Response<Body>, Problem>;
 
 /// A document as it is written; its body stands as the task wrote it.
 #[derive(Serialize)]
-struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     id: &'a DocumentId,
     version: &'a str,
     body: &'a RawValue,
@@ -52,7 +52,7 @@ pub(crate) fn body_of(document: &Document) -> Result<&RawValue, Problem> {
     })
 }
 
-fn shown(document: &Document) -> Result<Shown<'_>, Problem> {
+pub(crate) fn shown(document: &Document) -> Result<Shown<'_>, Problem> {
     let body = body_of(document)?;
     Ok(Shown {
         id: &document.id,
@@ -83,17 +83,19 @@ async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     query.finish()?;
     let scope = scope(&state, &ids).await?;
     let collections = &state.service().collections;
-    let page = collections
+    let found = collections
         .list(state.by(), &scope, None, cursor.as_deref(), limit)
         .await?;
-    let documents = page.documents.iter().map(shown).collect::<Result<_, _>>()?;
-    Ok(answer::json(
-        StatusCode::OK,
-        &Page {
-            documents,
-            next: page.next.as_deref(),
-        },
-    ))
+    page(&found)
+}
+
+pub(crate) fn page(found: &DocumentPage) -> Answer {
+    let documents = found.documents.iter().map(shown);
+    let page = Page {
+        documents: documents.collect::<Result<_, _>>()?,
+        next: found.next.as_deref(),
+    };
+    Ok(answer::json(StatusCode::OK, &page))
 }
 
 async fn read(state: Asked, ids: PathIds) -> Answer {

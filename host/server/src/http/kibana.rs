@@ -52,13 +52,17 @@ type Answer = Result<Response<Body>, Problem>;
 /// What a caller wants.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
-    Schedule { from: Timestamp, to: Timestamp },
+    Schedule {
+        from: Timestamp,
+        to: Timestamp,
+        connector: Option<String>,
+    },
     Cancel,
     Acknowledge,
     Status,
 }
 
-/// The body of both routes. A connector names a language model; nothing here needs one.
+/// The body of both routes. A connector names a language model of the host's settings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionBody {
@@ -66,7 +70,7 @@ struct ActionBody {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     #[serde(rename = "connectorId", alias = "connector_id", alias = "connector")]
-    _connector: Option<serde::de::IgnoredAny>,
+    connector: Option<String>,
 }
 
 impl ActionBody {
@@ -78,7 +82,13 @@ impl ActionBody {
         if from >= to {
             return Err(Problem::invalid("from", "has to be before `to`"));
         }
-        Ok(Action::Schedule { from, to })
+        // A caller without a choice sends an empty one.
+        let connector = self.connector.clone().filter(|name| !name.is_empty());
+        Ok(Action::Schedule {
+            from,
+            to,
+            connector,
+        })
     }
 }
 
@@ -154,8 +164,12 @@ async fn act(state: &Asked, ids: &PathIds, action: Action) -> Answer {
         Action::Status => tasks.get(by, &key).await?,
         Action::Cancel => tasks.cancel(by, &key, None, None).await?,
         Action::Acknowledge => tasks.acknowledge(by, &key, None).await?,
-        Action::Schedule { from, to } => {
-            let wish = wish(&stream.name, from, to)?;
+        Action::Schedule {
+            from,
+            to,
+            connector,
+        } => {
+            let wish = wish(&stream.name, (from, to), connector)?;
             return match tasks.schedule(by, key, wish).await? {
                 // What was written: the run may have ended since.
                 Scheduled::New(_) => Ok(shown(&KibanaStatus {
@@ -178,11 +192,19 @@ fn shown(status: &KibanaStatus<'_>) -> Response<Body> {
     answer::json(StatusCode::OK, status)
 }
 
-fn wish(name: &StreamName, from: Timestamp, to: Timestamp) -> Result<ScheduleRequest, Problem> {
+fn wish(
+    name: &StreamName,
+    (from, to): (Timestamp, Timestamp),
+    connector: Option<String>,
+) -> Result<ScheduleRequest, Problem> {
+    let mut params = json!({"start": from.as_ms(), "end": to.as_ms()});
+    if let Some(connector) = connector {
+        params["connector"] = connector.into();
+    }
     Ok(ScheduleRequest {
         type_id: TypeId::parse(TYPE).map_err(|error| Problem::invalid_id("type", &error))?,
         stream: Some(name.clone()),
-        params: Arc::from(json!({"start": from.as_ms(), "end": to.as_ms()}).to_string()),
+        params: Arc::from(params.to_string()),
         priority: None,
         run_at: None,
         timeout_ms: None,
@@ -308,10 +330,11 @@ mod tests {
 
     const RANGE: &str = r#"{"from":"1970-01-01T00:00:01Z","to":2000,"connectorId":"x"}"#;
 
-    fn scheduled() -> Action {
+    fn scheduled(connector: Option<&str>) -> Action {
         Action::Schedule {
             from: Timestamp::from_ms(1000),
             to: Timestamp::from_ms(2000),
+            connector: connector.map(str::to_owned),
         }
     }
 
@@ -322,7 +345,7 @@ mod tests {
             flags("schedule=false&apiVersion=1", RANGE),
             Ok(Action::Status)
         );
-        assert_eq!(flags("schedule=true", RANGE), Ok(scheduled()));
+        assert_eq!(flags("schedule=true", RANGE), Ok(scheduled(Some("x"))));
         assert_eq!(flags("cancel=true", ""), Ok(Action::Cancel));
         assert_eq!(flags("acknowledge=true", "{}"), Ok(Action::Acknowledge));
         for bad in [
@@ -342,7 +365,9 @@ mod tests {
             named(&body)
         };
         let body = r#"{"action":"schedule","from":1000,"to":2000}"#;
-        assert_eq!(read(body).unwrap(), scheduled());
+        assert_eq!(read(body).unwrap(), scheduled(None));
+        let unchosen = r#"{"action":"schedule","from":1000,"to":2000,"connectorId":""}"#;
+        assert_eq!(read(unchosen).unwrap(), scheduled(None));
         assert_eq!(read(r#"{"action":"cancel"}"#).unwrap(), Action::Cancel);
         for (bad, field) in [
             ("", "action"),

@@ -23,6 +23,8 @@ const KNOWN: [(&str, &[&str]); 5] = [
             "stream",
             "limits",
             "collections",
+            "space_collections",
+            "any_model",
             "capabilities",
             "retry",
             "concurrency",
@@ -48,6 +50,8 @@ const KNOWN: [(&str, &[&str]); 5] = [
     ("concurrency", &["key", "max"]),
     ("capabilities", &["http", "secrets", "models", "children"]),
 ];
+
+const ANY_MODEL: &str = "newly wants: the models that you allow it, if any";
 
 /// A key that differs by so many letters at most may have been meant.
 const EDITS_MAX: usize = 3;
@@ -117,6 +121,7 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
     let Some(before) = before else {
         let mut changes = vec![format!("new task type `{}`", after.id)];
         changes.extend(newly_wanted(&after.capabilities.words()));
+        changes.extend(after.any_model.then(|| ANY_MODEL.to_owned()));
         return changes;
     };
     let mut changes = Vec::new();
@@ -130,6 +135,9 @@ pub(super) fn changes_between(before: Option<&Descriptor>, after: &Descriptor) -
         .iter()
         .filter(|label| !before.collections.contains(label));
     changes.extend(newly.map(|label| format!("newly wants: collection `{label}`")));
+    if after.any_model && !before.any_model {
+        changes.push(ANY_MODEL.to_owned());
+    }
     let others = after.stream_collections.iter();
     let newly = others.filter(|label| !before.stream_collections.contains(label));
     changes.extend(newly.map(|label| format!("newly reads: collection `{label}`")));

@@ -441,27 +441,6 @@ impl TaskTypes {
             _ => invalid(vec![format!("describe() failed: {}", error.message)]),
         })
     }
-
-    async fn check_labels(&self, descriptor: &Descriptor) -> Result<(), ServiceError> {
-        for label in &descriptor.collections {
-            let owner = self.0.documents.label_owner(label).await?;
-            if let Some(owner) = owner.filter(|owner| *owner != descriptor.id) {
-                return Err(invalid(vec![format!(
-                    "the collection `{label}` belongs to the task type `{owner}`: choose another \
-                     label"
-                )]));
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the type the owner of its labels; it may be already.
-    pub(super) async fn take_labels(&self, descriptor: &Descriptor) -> Result<(), ServiceError> {
-        for label in &descriptor.collections {
-            self.0.documents.take_label(label, &descriptor.id).await?;
-        }
-        Ok(())
-    }
 }
 
 /// What a component is known by: its sha256.
@@ -493,7 +472,7 @@ fn unavailable(reason: &str) -> ServiceError {
 }
 
 /// Mistakes may quote the component: names in it, its panic, keys and values of its descriptor.
-fn invalid(mistakes: Vec<String>) -> ServiceError {
+pub(super) fn invalid(mistakes: Vec<String>) -> ServiceError {
     ServiceError::InvalidComponent {
         mistakes: mistakes.into_iter().map(|it| told(&it)).collect(),
     }

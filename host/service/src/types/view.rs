@@ -57,6 +57,12 @@ pub struct TypeView {
     pub stale_after_s: u64,
     /// Collections that it owns.
     pub collections: Vec<Label>,
+    /// Collections of the space that people keep and it reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub space_collections: Vec<Label>,
+    /// Whether it asks whatever models it is allowed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_model: bool,
     /// What it wants to reach beyond its stream and its collections.
     #[serde(skip_serializing_if = "Capabilities::is_empty")]
     pub wanted: Capabilities,
@@ -228,7 +234,9 @@ impl TaskTypes {
             warnings: warnings(&shown.descriptor, &descriptor),
             concurrency: descriptor.concurrency,
             collections: descriptor.collections,
-            granted: descriptor.capabilities.within(&allowed),
+            space_collections: descriptor.space_collections,
+            any_model: descriptor.any_model,
+            granted: granted(&descriptor.capabilities, descriptor.any_model, &allowed),
             wanted: descriptor.capabilities,
             stream_collections: descriptor.stream_collections,
             streams_from: descriptor.streams_from,
@@ -292,6 +300,20 @@ fn one(views: Vec<TypeView>, id: &TypeId) -> Result<TypeView, ServiceError> {
     found.ok_or_else(|| ServiceError::UnknownTaskType {
         type_id: id.clone(),
     })
+}
+
+/// What a version may of what it wants.
+fn granted(wanted: &Capabilities, any_model: bool, allowed: &Capabilities) -> Capabilities {
+    let within = wanted.within(allowed);
+    let models = Capabilities {
+        models: allowed.models.clone(),
+        ..Capabilities::default()
+    };
+    if any_model {
+        within.and(&models)
+    } else {
+        within
+    }
 }
 
 /// Each thing in words that can be told.

@@ -27,6 +27,7 @@ mod hot_loading;
 mod loads_and_unloads;
 mod streams;
 mod kibana;
+mod prompts;
 mod sisters;
 mod bad_requests;
 mod guests;

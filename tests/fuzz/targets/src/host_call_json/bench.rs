@@ -65,6 +65,7 @@ impl Bench {
                 collections: vec![Label::parse("features").unwrap()],
                 asked: granted.clone(),
                 allowed: granted,
+                ..Grants::default()
             },
             info,
             memory_bytes: MEMORY_BYTES,
