@@ -58,6 +58,8 @@ const WORDS: [(&str, Severity); 28] = [
 const SHARE_MAX: f64 = 0.5;
 /// Lines are rare when no more of them are of one kind.
 const RARE_SHARE_MAX: f64 = 0.02;
+/// So many kinds of them are looked at.
+const KINDS_MAX: usize = 200;
 /// A shorter piece of a line says nothing.
 const PIECE_CHARS_MIN: usize = 8;
 const PIECE_CHARS_MAX: usize = 80;
@@ -138,7 +140,10 @@ fn rare(lines: &[&str]) -> Vec<Sign> {
     let sign = |(_, line): &(usize, &str)| {
         let piece: String = steady_piece(line).chars().take(PIECE_CHARS_MAX).collect();
         let piece = piece.trim();
-        let (count, _) = holding(lines, piece).filter(|_| piece.len() >= PIECE_CHARS_MIN)?;
+        if piece.len() < PIECE_CHARS_MIN {
+            return None;
+        }
+        let (count, _) = holding(lines, piece)?;
         (count as f64 <= most).then(|| Sign {
             text: piece.to_owned(),
             is_word: false,
@@ -147,7 +152,9 @@ fn rare(lines: &[&str]) -> Vec<Sign> {
             example: cut(line, 200),
         })
     };
-    let mut signs: Vec<Sign> = few.filter_map(sign).take(50).collect();
+    // Each is looked for in all lines.
+    let few = few.take(KINDS_MAX);
+    let mut signs: Vec<Sign> = few.filter_map(sign).collect();
     // What names itself at length is the best name of a rare line.
     signs.sort_by_key(|sign| std::cmp::Reverse(sign.text.len()));
     signs.dedup_by(|a, b| a.text == b.text);
@@ -186,6 +193,10 @@ mod tests {
         let errors = ["error 1", "error 2", "error 3"];
         assert_eq!(signs(&errors), []);
         assert_eq!(signs(&[]), []);
-        assert_eq!(signs(&["7", "8", "x"]), [], "too short to say anything");
+        assert_eq!(
+            signs(&["7", "x", "", "7\"8"]),
+            [],
+            "too short to say anything"
+        );
     }
 }
