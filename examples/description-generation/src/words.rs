@@ -59,17 +59,15 @@ fn systems(facts: &Facts) -> Option<String> {
         .take(NAMED_MAX)
         .map(|(count, it)| format!("{} ({})", it.name, percent(*count, facts.sampled)))
         .collect();
-    let named: Vec<&str> = named.iter().map(String::as_str).collect();
     let many = facts.features.len();
-    let more = match many.saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let more = format!("{} more", many.saturating_sub(NAMED_MAX));
+    let mut named: Vec<&str> = named.iter().map(String::as_str).collect();
+    named.extend((many > NAMED_MAX).then_some(more.as_str()));
     match many {
         0 => None,
         1 => Some(format!("One system is known in it: {}.", named.join(""))),
         _ => Some(format!(
-            "{many} systems are known in it: {}{more}.",
+            "{many} systems are known in it: {}.",
             listed(&named)
         )),
     }
@@ -97,7 +95,7 @@ fn trouble(facts: &Facts) -> Option<String> {
         .take(3)
         .map(|it| {
             let share = percent(it.lines as u64, facts.sampled);
-            format!("“{}” ({share})", it.text)
+            format!("“{}” ({share})", it.name)
         })
         .collect();
     let signs: Vec<&str> = signs.iter().map(String::as_str).collect();
@@ -128,7 +126,7 @@ pub(crate) fn asked(facts: &Facts) -> String {
     let signs: Vec<_> = facts
         .signs
         .iter()
-        .map(|it| json!({"word": it.text, "lines": it.lines}))
+        .map(|it| json!({"word": it.name, "lines": it.lines}))
         .collect();
     let facts = json!({
         "stream": facts.name, "described_so_far": facts.described,

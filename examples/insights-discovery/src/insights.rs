@@ -128,7 +128,7 @@ pub(crate) fn checked(written: Written, events: &[StreamEvent]) -> (Vec<Insight>
         insights.push(insight(
             title,
             it.severity,
-            it.summary,
+            &it.summary,
             &known,
             Source::Model,
         ));
@@ -185,13 +185,13 @@ fn in_words(group: &[&StreamEvent]) -> Insight {
     };
     let summary = format!("{opening} — {}.", counts.join("; "));
     let severity = severity.unwrap_or(Severity::Low);
-    insight(title, severity, summary, group, Source::Computed)
+    insight(title, severity, &summary, group, Source::Computed)
 }
 
 fn insight(
     title: String,
     severity: Severity,
-    summary: String,
+    summary: &str,
     events: &[&StreamEvent],
     source: Source,
 ) -> Insight {

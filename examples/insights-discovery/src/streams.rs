@@ -60,8 +60,13 @@ pub(crate) fn looked_at(
             filter: Condition::always(),
             description: String::new(),
         };
-        let found = Ground::look(whole, (&stream, range), (size, seed), clients)
-            .and_then(|ground| Ok((ground.of, from_signs(&ground, EVENTS_MAX, &stream, range)?)));
+        let found = Ground::look(whole, (&stream, range), (size, seed), clients);
+        let found = found.and_then(|mut ground| {
+            // Of a whole stream, rare lines are too many to say something.
+            ground.signs.retain(|sign| sign.is_word);
+            let queries = from_signs(&ground, EVENTS_MAX, &stream, range)?;
+            Ok((ground.of, queries))
+        });
         match found {
             Ok((documents, queries)) => {
                 looked.push(Looked {

@@ -34,7 +34,7 @@ pub fn from_signs(
 }
 
 fn thought(feature: &str, sign: &Sign, field: &str) -> Thought {
-    let text = cut(&sign.text, 60);
+    let text = cut(&sign.name, 60);
     let (title, why) = if sign.is_word {
         let why = format!(
             "Lines with “{text}” tell of trouble, like: {}",

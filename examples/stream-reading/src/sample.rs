@@ -9,7 +9,8 @@ const BEAT_DOCUMENTS: usize = 256;
 /// The documents of a batch.
 ///
 /// # Errors
-/// `canceled` or `deadline` when the run is asked to stop; `unexpected-answer` where one is no JSON.
+/// `canceled` or `deadline` when the run is asked to stop; `unexpected-answer` where one is no
+/// JSON.
 pub fn documents(batch: Batch, clients: &Clients) -> Result<Vec<Value>, Error> {
     let mut documents = Vec::with_capacity(batch.documents.len());
     // One by one, so that a text is gone before the next is read.

@@ -54,6 +54,17 @@ const WORDS: [(&str, Severity); 28] = [
     ("warn", Severity::Low),
     ("retry", Severity::Low),
 ];
+/// How access logs write that a request was not answered as it was wanted.
+const STATUSES: [(&str, &str, Severity); 8] = [
+    ("\" 500 ", "answered 500", Severity::High),
+    ("\" 502 ", "answered 502", Severity::High),
+    ("\" 503 ", "answered 503", Severity::High),
+    ("\" 504 ", "answered 504", Severity::High),
+    ("\" 401 ", "answered 401", Severity::Medium),
+    ("\" 403 ", "answered 403", Severity::Medium),
+    ("\" 404 ", "answered 404", Severity::Low),
+    ("\" 400 ", "answered 400", Severity::Low),
+];
 /// A sign in more of the lines is how they always are.
 const SHARE_MAX: f64 = 0.5;
 /// Lines are rare when no more of them are of one kind.
@@ -73,6 +84,8 @@ const WORDS_MAX: usize = 4;
 pub struct Sign {
     /// The text that they have in them.
     pub text: String,
+    /// What that says.
+    pub name: String,
     /// Whether it is a word of trouble; else the lines are rare.
     pub is_word: bool,
     /// How bad it is.
@@ -96,13 +109,17 @@ impl Sign {
 pub fn signs(lines: &[&str]) -> Vec<Sign> {
     let most = lines.len() as f64 * SHARE_MAX;
     let mut signs = Vec::new();
-    for (word, severity) in WORDS {
-        let Some((count, example)) = holding(lines, word) else {
+    let words = WORDS
+        .into_iter()
+        .map(|(word, severity)| (word, word, severity));
+    for (text, name, severity) in words.chain(STATUSES) {
+        let Some((count, example)) = holding(lines, text) else {
             continue;
         };
         if count as f64 <= most {
             signs.push(Sign {
-                text: word.to_owned(),
+                text: text.to_owned(),
+                name: name.to_owned(),
                 is_word: true,
                 severity,
                 lines: count,
@@ -146,6 +163,7 @@ fn rare(lines: &[&str]) -> Vec<Sign> {
         let (count, _) = holding(lines, piece)?;
         (count as f64 <= most).then(|| Sign {
             text: piece.to_owned(),
+            name: piece.to_owned(),
             is_word: false,
             severity: Severity::Low,
             lines: count,
@@ -186,6 +204,17 @@ mod tests {
         );
         assert_eq!(signs[0].severity, Severity::High);
         assert!(signs[0].is_word && !signs[2].is_word);
+    }
+
+    #[test]
+    fn access_logs_tell_by_their_statuses() {
+        let mut lines = vec!["10.0.0.7 - - \"GET / HTTP/1.1\" 200 404 \"-\""; 9];
+        lines.push("10.0.0.7 - - \"GET /x HTTP/1.1\" 404 153 \"-\"");
+        let signs = signs(&lines);
+        assert_eq!(
+            (signs[0].name.as_str(), signs[0].lines),
+            ("answered 404", 1)
+        );
     }
 
     #[test]

@@ -218,7 +218,8 @@ impl Collection {
     ///
     /// # Errors
     /// Of the whole call: `denied` where others write, `too-large`, `unavailable`, and `canceled`
-    /// when the run has lost its lease. Of a change: `conflict`, `not-found`, `invalid`, `too-large`.
+    /// when the run has lost its lease. Of a change: `conflict`, `not-found`, `invalid`,
+    /// `too-large`.
     pub async fn apply(
         &self,
         changes: Vec<Change>,

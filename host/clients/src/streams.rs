@@ -1,5 +1,5 @@
-//! The documents of the run's streams, read with the rights of whoever asked for the run: of the one
-//! that the task was scheduled on, or of those that its params name.
+//! The documents of the run's streams, read with the rights of whoever asked for the run: of the
+//! one that the task was scheduled on, or of those that its params name.
 
 use std::sync::Arc;
 

@@ -371,8 +371,8 @@ fn clients(
     })
 }
 
-/// They were checked when the task was scheduled; a version that was pinned since may read others, or
-/// none. Where a store has people nothing was checked for this version: it reads none.
+/// They were checked when the task was scheduled; a version that was pinned since may read others,
+/// or none. Where a store has people nothing was checked for this version: it reads none.
 fn named(core: &Core, claimed: &StoredTask, version: &LoadedVersion) -> Vec<StreamName> {
     match core.run_keys {
         None => named_streams(&version.descriptor, &claimed.params).unwrap_or_default(),
