@@ -178,8 +178,8 @@ mod tests {
             sentences(&facts),
             "The stream logs has 12,345 documents in this range; their text stands in message, \
              beside the fields host. One system is known in it: sshd on vm (100 %). Its lines are \
-             of 2 kinds, of which the most frequent has 90 %, like “sshd: opened for 7”. Lines that \
-             tell of trouble have “fail” (10 %)."
+             of 2 kinds, of which the most frequent has 90 %, like “sshd: opened for 7”. Lines \
+             that tell of trouble have “fail” (10 %)."
         );
         let asked = asked(&facts);
         assert!(asked.contains("9× sshd: opened for 7"), "{asked}");

@@ -412,27 +412,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_of_others_is_named_once_and_streams_in_one_place() {
-        let read = with(r#""stream_collections":["features"],"streams_from":"/streams""#).unwrap();
-        assert_eq!(read.streams_from.as_deref(), Some("/streams"));
-        assert_eq!(read.stream_collections.len(), 1);
-        for (wrong, said) in [
-            (r#""stream_collections":["a","a"]"#, "`a` twice"),
-            (
-                r#""collections":["a"],"stream_collections":["a"]"#,
-                "`a` twice",
-            ),
-            (r#""streams_from":"streams""#, "JSON pointer"),
-            (
-                r#""streams_from":"/streams","stream":"required""#,
-                "`stream`",
-            ),
-        ] {
-            assert!(with(wrong).unwrap_err()[0].contains(said), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_label_is_the_types_or_the_spaces() {
         let read = with(r#""space_collections":["prompts"],"any_model":true"#).unwrap();
         assert!(read.any_model && read.space_collections.len() == 1);

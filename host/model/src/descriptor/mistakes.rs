@@ -141,3 +141,34 @@ impl Descriptor {
 fn too_large(key: &str, asked: u64, most: u64) -> String {
     format!("`{key}` asks for {asked}, this host's settings allow at most {most}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(more: &str) -> Result<Descriptor, Vec<String>> {
+        let text = format!(r#"{{"id":"a","version":"1","title":"A",{more}}}"#);
+        Descriptor::parse(&text, &Bounds::default())
+    }
+
+    #[test]
+    fn what_is_read_of_others_is_named_once_and_streams_in_one_place() {
+        let read = with(r#""stream_collections":["features"],"streams_from":"/streams""#).unwrap();
+        assert_eq!(read.streams_from.as_deref(), Some("/streams"));
+        assert_eq!(read.stream_collections.len(), 1);
+        for (wrong, said) in [
+            (r#""stream_collections":["a","a"]"#, "`a` twice"),
+            (
+                r#""collections":["a"],"stream_collections":["a"]"#,
+                "`a` twice",
+            ),
+            (r#""streams_from":"streams""#, "JSON pointer"),
+            (
+                r#""streams_from":"/streams","stream":"required""#,
+                "`stream`",
+            ),
+        ] {
+            assert!(with(wrong).unwrap_err()[0].contains(said), "{wrong}");
+        }
+    }
+}
