@@ -237,8 +237,8 @@ impl Descriptor {
     /// A run reads the streams that its params name, instead of one that it is scheduled on:
     /// [`Streams::named`](crate::Streams::named). `pointer`: a JSON pointer (RFC 6901) into the
     /// params, to one name or a list of at most 64. They have to be there when the task is
-    /// scheduled. Hosts whose store has people of its own refuse such tasks so far, and hosts before
-    /// November 2026 answer `denied` for every stream.
+    /// scheduled. Hosts whose store has people of its own refuse such tasks so far, and hosts
+    /// before November 2026 answer `denied` for every stream.
     ///
     /// ```
     /// use taskhost_sdk::Descriptor;
