@@ -13,7 +13,7 @@
 //! 5. Each filter is measured on all documents of the sample, and described in words
 //!    ([`crate::naming`]).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use taskhost_sdk::Condition;
 
 use crate::arrange::{Placed, arrange};
@@ -54,6 +54,21 @@ pub struct Found {
     pub confidence: u8,
     /// For each document of the sample, whether it satisfies the filter.
     pub matched: Vec<bool>,
+    /// And whether it is the system's.
+    pub own: Vec<bool>,
+    /// What a language model has said of it beside its name; none where it has not named it.
+    pub said: Option<Said>,
+}
+
+/// What a language model says of a system.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Said {
+    /// What kind of system.
+    pub subtype: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// What identifies it.
+    pub properties: Map<String, Value>,
 }
 
 /// What a sample holds.
@@ -114,15 +129,21 @@ pub fn identify(documents: &[Value], watch: &mut dyn Watch) -> Result<Outcome, S
 
 /// Large enough, and no mere oddity.
 fn is_system(all: Lines<'_>, lines: &[u32]) -> bool {
-    let share = lines.len() as f64 / all.texts.len() as f64;
-    if lines.len() < GROUP_LINES_MIN || share < GROUP_SHARE_MIN {
+    if !is_enough(lines.len(), all.texts.len()) {
         return false;
     }
+    let share = lines.len() as f64 / all.texts.len() as f64;
     if share >= ODDITY_SHARE_MAX {
         return true;
     }
     let patterns = lines.iter().map(|line| pattern(all.bytes(*line)));
     distinct(patterns, ODDITY_PATTERNS_MAX + 1) > ODDITY_PATTERNS_MAX
+}
+
+/// Whether so many of the documents may be a system.
+#[must_use]
+pub fn is_enough(lines: usize, documents: usize) -> bool {
+    lines >= GROUP_LINES_MIN && lines as f64 >= GROUP_SHARE_MIN * documents as f64
 }
 
 /// Measures the filters on the documents themselves.
@@ -168,7 +189,11 @@ fn measure(
             .for_each(|(taken, hit)| *taken |= hit);
         let precision = hits as f64 / all_hits.max(1) as f64;
         let recall = hits as f64 / own.len().max(1) as f64;
+        let mut is_own = vec![false; documents.len()];
+        own.iter().for_each(|line| is_own[*line as usize] = true);
         outcome.found.push(Found {
+            own: is_own,
+            said: None,
             confidence: confidence(precision, recall, own.len()),
             filter,
             story: stories.get(group).cloned().unwrap_or_default(),

@@ -1,7 +1,8 @@
 //! The task type `streams_feature_identification`: finds the systems that write into a stream.
 //!
 //! [`identify::identify`] is the algorithm, a pure function from documents to what was found;
-//! its header says how it works. [`run`] is the task around it.
+//! its header says how it works. Where a language model is given, [`talk`] has it name and describe
+//! what was found, and [`ground`] sees that nothing becomes worse. [`run`] is the task around them.
 
 pub mod watch;
 pub mod hash;
@@ -30,8 +31,16 @@ pub mod arrange;
 pub mod naming;
 pub mod identify;
 pub mod feature;
+pub mod words_of_models;
+pub mod worth;
+pub mod ground;
 pub mod reconcile;
+pub mod prompts;
+pub mod talk;
 pub mod moment;
+pub mod shelf;
+pub mod computed;
+pub mod asking;
 pub mod run;
 
 taskhost_sdk::export!(run::FeatureIdentification);

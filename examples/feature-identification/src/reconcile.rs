@@ -1,14 +1,15 @@
 //! Recognizes systems that the stream already has as features: the same system keeps its uuid
 //! and its id, whatever it is called now.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::feature::Feature;
-use crate::identify::{Found, evaluate};
+use crate::feature::{Feature, Source, Status};
+use crate::identify::{Found, Said, evaluate};
 use crate::naming::slug;
 use crate::tally::{arranged, descending};
 use crate::watch::{Stopped, Watch};
+use crate::worth::overlap;
 
 /// Two filters are one system when this share of the documents that either selects, both do.
 const OVERLAP_MIN: f64 = 0.5;
@@ -22,9 +23,12 @@ pub struct Times {
     pub last_seen: String,
     /// Later.
     pub expires_at: String,
+    /// The run that sees them.
+    pub run_id: Option<String>,
 }
 
-/// Makes features of what was found, in the same order; `counts` has one number each.
+/// Makes features of what was found, in the same order, without what people exclude; `counts` has
+/// one number each.
 ///
 /// # Errors
 /// [`Stopped`] when the watch says so.
@@ -38,7 +42,9 @@ pub fn reconcile(
 ) -> Result<Vec<Feature>, Stopped> {
     watch.phase("known features", existing.len() * documents.len())?;
     let mut pairs = Vec::new();
-    for (index, feature) in existing.iter().enumerate() {
+    let mut unwanted = vec![false; found.len()];
+    let systems = existing.iter().enumerate().filter(|it| it.1.is_system());
+    for (index, feature) in systems {
         let done = index * documents.len();
         let matched = evaluate(&feature.filter, documents, done, watch)?;
         for (at, one) in found.iter().enumerate() {
@@ -47,7 +53,9 @@ pub fn reconcile(
             } else {
                 overlap(&one.matched, &matched)
             };
-            if overlap >= OVERLAP_MIN {
+            if overlap >= OVERLAP_MIN && feature.is_excluded() {
+                unwanted[at] = true;
+            } else if overlap >= OVERLAP_MIN {
                 pairs.push((overlap, at, index));
             }
         }
@@ -63,9 +71,8 @@ pub fn reconcile(
     }
     let mut uuids: Vec<String> = existing.iter().map(|one| one.uuid.clone()).collect();
     let mut ids: Vec<String> = existing.iter().map(|one| one.id.clone()).collect();
-    Ok(found
-        .iter()
-        .enumerate()
+    let wanted = found.iter().enumerate().filter(|(at, _)| !unwanted[*at]);
+    Ok(wanted
         .map(|(at, one)| {
             let (uuid, id) = match known[at] {
                 Some(feature) => (feature.uuid.clone(), feature.id.clone()),
@@ -78,6 +85,16 @@ pub fn reconcile(
 
 fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -> Feature {
     let story = &found.story;
+    let said = found.said.clone();
+    let source = match said {
+        Some(_) => Source::Model,
+        None => Source::Computed,
+    };
+    let Said {
+        subtype,
+        tags,
+        properties,
+    } = said.unwrap_or_default();
     Feature {
         uuid,
         id,
@@ -91,21 +108,19 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
         precision: found.precision,
         recall: found.recall,
         count,
+        subtype,
+        properties,
+        tags,
+        meta: Map::new(),
+        source,
+        status: Status::Active,
+        excluded_at: None,
+        excluded_by: None,
+        edited: Vec::new(),
+        run_id: times.run_id.clone(),
         last_seen: times.last_seen.clone(),
         expires_at: times.expires_at.clone(),
     }
-}
-
-/// Of the documents that either selects, the share that both do.
-fn overlap(first: &[bool], second: &[bool]) -> f64 {
-    let count = |test: fn(bool, bool) -> bool| {
-        first
-            .iter()
-            .zip(second)
-            .filter(|(a, b)| test(**a, **b))
-            .count() as f64
-    };
-    count(|a, b| a && b) / count(|a, b| a || b).max(1.0)
 }
 
 /// The same filter makes the same uuid, unless an older feature still has it.
@@ -142,6 +157,8 @@ mod tests {
                 name: name.to_owned(),
                 ..Story::default()
             },
+            own: Vec::new(),
+            said: None,
             precision: 1.0,
             recall: 1.0,
             confidence: 90,
@@ -152,6 +169,7 @@ mod tests {
         let times = Times {
             last_seen: now.to_owned(),
             expires_at: format!("{now} + 7"),
+            run_id: None,
         };
         reconcile(found, &[3], existing, documents, &times, &mut Unwatched).unwrap()
     }
@@ -188,6 +206,23 @@ mod tests {
         assert_eq!(second[1].uuid, first[0].uuid);
         assert_eq!(second[1].name, "sshd on vm");
         assert_eq!(second[1].expires_at, "tuesday + 7");
+    }
+
+    #[test]
+    fn what_people_exclude_is_not_found_again_under_any_name() {
+        let documents: Vec<Value> = (0..30)
+            .map(|n| json!({"message": if n < 20 { "vm sshd[1]: a" } else { "nginx b" }}))
+            .collect();
+        let sshd = [found("sshd", "sshd[", &documents)];
+        let mut known = run(&sshd, &[], &documents, "monday");
+        known[0].status = Status::Excluded;
+        let again = [
+            found("x", "vm", &documents),
+            found("y", "nginx", &documents),
+        ];
+        let left = run(&again, &known, &documents, "tuesday");
+        let names: Vec<&str> = left.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["y"]);
     }
 
     #[test]

@@ -1,32 +1,37 @@
-//! The task: samples the stream, runs the algorithm, counts, saves.
+//! The task: samples the stream, runs the algorithm, saves, and has a language model improve on
+//! what was found where one is given; what there is by then is saved after each step.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use taskhost_sdk::{Change, Clients, Collection, Descriptor, Error, Query, Stream, Task};
+use taskhost_sdk::{Clients, Condition, Descriptor, Error, Query, Stream, Task};
 
-use crate::feature::{Feature, Params, Payload, SAMPLE_SIZE_DEFAULT};
+use crate::asking::{Asking, Connector};
+use crate::computed::Computing;
+use crate::feature::{Asked, Feature, Params, Payload, SAMPLE_SIZE_DEFAULT};
+use crate::ground::Ground;
 use crate::identify::{Found, identify};
 use crate::moment::rfc3339;
+use crate::prompts::{self, Prompts, excluded_names};
 use crate::reconcile::{Times, reconcile};
-use crate::watch::{Stopped, Watch};
+use crate::shelf::{COLLECTION, Shelf};
+use crate::talk::{Ended, Talk, talk};
+use crate::watch::Stopped;
 
-/// The collection that features are saved in.
-const COLLECTION: &str = "features";
-/// The space's own prompts, in place of those that come with this type.
-const PROMPTS: &str = "prompts";
-/// A feature that is not found again is forgotten after this, in milliseconds.
-const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// A feature that is not found again is forgotten after this.
+const KEEP_DAYS_DEFAULT: u32 = 7;
+const KEEP_DAYS_MAX: u32 = 365;
 /// Documents take several times their size while they are looked at; the run has 128 MiB.
 const SAMPLE_BYTES_MAX: u64 = 12 << 20;
 /// The fewest documents that say anything.
 const SAMPLE_SIZE_MIN: u32 = 10;
-/// Changes of the collection in one call.
-const CHANGES_MAX: usize = 500;
 /// Documents that are read between two looks at whether the run shall stop.
 const BEAT_DOCUMENTS: usize = 256;
-/// How often the host is asked, while computing, whether the run shall stop.
-const ASK_EVERY: Duration = Duration::from_millis(10);
+/// The checkpoint, and its form.
+const TALK: &str = "talk";
+const TALK_FORM: u32 = 1;
 
 /// Finds the systems that write into a stream.
 #[derive(Debug)]
@@ -37,22 +42,24 @@ impl Task for FeatureIdentification {
     type Result = Payload;
 
     fn descriptor() -> Descriptor {
-        Descriptor::new("streams_feature_identification", "1.0.0")
+        Descriptor::new("streams_feature_identification", "1.1.0")
             .title("Find the systems that write into a stream")
             .description(
                 "Looks at a random sample of a stream's documents and finds out which systems \
                  wrote them: machines, applications, programs. Each is saved as a feature with a \
                  name, a filter that selects its documents, and the lines that speak for it. \
-                 No system has to be known beforehand.",
+                 No system has to be known beforehand. Where a connector is given, a language \
+                 model names and describes them.",
             )
             .stream_required()
             .collection(COLLECTION)
-            .space_collection(PROMPTS)
+            .space_collection(prompts::COLLECTION)
             .any_model()
             .memory_mib(128)
             .cpu_ms(60_000)
-            .wall_s(600)
+            .wall_s(1_200)
             .output_kib(2_048)
+            .tokens(200_000)
             .attempts(3)
             .grace_ms(2_000)
     }
@@ -64,42 +71,27 @@ impl Task for FeatureIdentification {
         clients.progress.phase("sample")?;
         let documents = sample(&params, &stream, clients)?;
         let mut watch = Asking::new(clients);
-        let outcome = match identify(&documents, &mut watch) {
-            Ok(outcome) => outcome,
-            Err(Stopped) => return Err(watch.reason()),
+        let outcome = identify(&documents, &mut watch).map_err(|Stopped| watch.reason())?;
+        let mut saving = Saving::begin((&params, &stream, &documents), clients)?;
+        saving.save(&outcome.found)?;
+        let computed = saving.compute()?;
+        let (found, model) = match &params.connector {
+            Some(connector) => saving.ask(connector, &outcome.found)?,
+            None => {
+                taskhost_sdk::info!("no connector is given: what is found is arithmetic alone");
+                (outcome.found, None)
+            }
         };
-        let counts = count(&params, &stream, clients, &outcome.found)?;
-        let collection = clients.documents.collection::<Value>(COLLECTION)?;
-        let stored = collection.all(None)?;
-        let now_ms = now_ms();
-        let times = Times {
-            last_seen: rfc3339(now_ms),
-            expires_at: rfc3339(now_ms + KEPT_MS),
-        };
-        // What another version of this type has left and this one cannot read stays as it is.
-        let known = stored
-            .into_iter()
-            .filter_map(|one| serde_json::from_value(one.body).ok());
-        let known: Vec<Feature> = known.collect();
-        let (expired, kept): (Vec<Feature>, Vec<Feature>) = known
-            .into_iter()
-            .partition(|one| one.expires_at <= times.last_seen);
-        let features = reconcile(
-            &outcome.found,
-            &counts,
-            &kept,
-            &documents,
-            &times,
-            &mut watch,
-        )
-        .map_err(|Stopped| watch.reason())?;
-        clients.progress.phase("save")?;
-        save(&collection, &features, &expired)?;
+        let features = saving.save(&found)?;
+        saving.shelf.forget(&saving.times.last_seen)?;
+        let is_unmatched = |at: &usize| !found.iter().any(|one| one.matched[*at]);
         Ok(Payload {
             features,
             documents_sampled: documents.len() as u64,
-            unmatched: outcome.unmatched as u64,
+            unmatched: (0..documents.len()).filter(is_unmatched).count() as u64,
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            model,
+            computed,
         })
     }
 }
@@ -108,13 +100,22 @@ fn check(params: &Params) -> Result<(), Error> {
     if params.start >= params.end {
         return Err(Error::invalid_field("end", "has to be after `start`"));
     }
-    match params.sample_size {
-        Some(size) if !(SAMPLE_SIZE_MIN..=SAMPLE_SIZE_DEFAULT).contains(&size) => {
-            let problem = format!("has to be from {SAMPLE_SIZE_MIN} to {SAMPLE_SIZE_DEFAULT}");
-            Err(Error::invalid_field("sample_size", problem))
+    let bounds = [
+        (
+            "sample_size",
+            params.sample_size,
+            SAMPLE_SIZE_MIN,
+            SAMPLE_SIZE_DEFAULT,
+        ),
+        ("keep_days", params.keep_days, 1, KEEP_DAYS_MAX),
+    ];
+    for (field, given, least, most) in bounds {
+        if given.is_some_and(|given| !(least..=most).contains(&given)) {
+            let problem = format!("has to be from {least} to {most}");
+            return Err(Error::invalid_field(field, problem));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 fn sample(params: &Params, stream: &Stream, clients: &Clients) -> Result<Vec<Value>, Error> {
@@ -144,58 +145,140 @@ fn sample(params: &Params, stream: &Stream, clients: &Clients) -> Result<Vec<Val
     Ok(documents)
 }
 
-/// How many documents of the whole range each filter selects.
-fn count(
-    params: &Params,
-    stream: &Stream,
-    clients: &Clients,
-    found: &[Found],
-) -> Result<Vec<u64>, Error> {
-    clients.progress.phase("count over range")?;
-    let total = found.len() as u64;
-    let mut counts = Vec::with_capacity(found.len());
-    for (done, one) in (0..).zip(found) {
-        clients
-            .progress
-            .report(done, Some(total), &one.story.name)?;
-        let query = Query::new(params.start, params.end).matching(one.filter.clone());
-        counts.push(stream.count(&query)?.value);
-    }
-    Ok(counts)
+/// What is found comes to the stream's features.
+struct Saving<'a> {
+    clients: &'a Clients,
+    params: &'a Params,
+    stream: &'a Stream,
+    documents: &'a [Value],
+    shelf: Shelf,
+    times: Times,
+    /// Documents of the whole range, by filters.
+    counts: BTreeMap<String, u64>,
 }
 
-/// Saves what was found and drops what has expired.
-fn save(
-    collection: &Collection<Value>,
-    features: &[Feature],
-    expired: &[Feature],
-) -> Result<(), Error> {
-    let mut changes = Vec::new();
-    for one in features {
-        let body = serde_json::to_value(one).map_err(|error| {
-            Error::failed(
-                "internal",
-                format!("the feature `{}` is no JSON: {error}", one.id),
-            )
-        })?;
-        changes.push(Change::put(one.uuid.as_str(), body));
+impl<'a> Saving<'a> {
+    fn begin(
+        (params, stream, documents): (&'a Params, &'a Stream, &'a [Value]),
+        clients: &'a Clients,
+    ) -> Result<Self, Error> {
+        let now_ms = now_ms();
+        let days = params.keep_days.unwrap_or(KEEP_DAYS_DEFAULT);
+        Ok(Self {
+            clients,
+            params,
+            stream,
+            documents,
+            shelf: Shelf::open(clients)?,
+            times: Times {
+                last_seen: rfc3339(now_ms),
+                expires_at: rfc3339(now_ms + i64::from(days) * DAY_MS),
+                run_id: Some(clients.context.run_id()),
+            },
+            counts: BTreeMap::new(),
+        })
     }
-    let reused = |one: &&Feature| !features.iter().any(|new| new.uuid == one.uuid);
-    let deletes = expired
-        .iter()
-        .filter(reused)
-        .map(|one| Change::delete(one.uuid.as_str()));
-    changes.extend(deletes);
-    for part in changes.chunks(CHANGES_MAX) {
-        for answer in collection.apply(part)? {
-            match answer {
-                // Somebody else deleted it first.
-                Err(error) if error.code() == "not-found" => {}
-                answer => drop(answer?),
+
+    /// Saves the systems as features; answers those that people do not exclude.
+    fn save(&mut self, found: &[Found]) -> Result<Vec<Feature>, Error> {
+        self.clients.progress.phase("count over range")?;
+        let total = found.len() as u64;
+        let mut counts = Vec::with_capacity(found.len());
+        for (done, one) in (0..).zip(found) {
+            let progress = &self.clients.progress;
+            progress.report(done, Some(total), &one.story.name)?;
+            counts.push(self.count(&one.filter)?);
+        }
+        let known = self.shelf.known(&self.times.last_seen);
+        let mut watch = Asking::new(self.clients);
+        let features = reconcile(
+            found,
+            &counts,
+            &known,
+            self.documents,
+            &self.times,
+            &mut watch,
+        );
+        let mut features = features.map_err(|Stopped| watch.reason())?;
+        for feature in &mut features {
+            let found = feature.filter.clone();
+            self.shelf.keep_edited(feature);
+            if feature.filter != found {
+                feature.count = self.count(&feature.filter)?;
             }
         }
+        self.clients.progress.phase("save")?;
+        self.shelf.save(&features)
     }
-    Ok(())
+
+    /// How many documents of the whole range a filter selects.
+    fn count(&mut self, filter: &Condition) -> Result<u64, Error> {
+        let key = filter.to_json().to_string();
+        if let Some(count) = self.counts.get(&key) {
+            return Ok(*count);
+        }
+        let query = Query::new(self.params.start, self.params.end).matching(filter.clone());
+        let count = self.stream.count(&query)?.value;
+        self.counts.insert(key, count);
+        Ok(count)
+    }
+
+    /// Saves what is computed of the whole stream; answers its types.
+    fn compute(&mut self) -> Result<Vec<String>, Error> {
+        self.clients.progress.phase("data set")?;
+        let computing = Computing {
+            stream: self.stream,
+            documents: self.documents,
+            range: (self.params.start, self.params.end),
+            times: &self.times,
+        };
+        let features = computing.all(self.clients)?;
+        let saved = self.shelf.save(&features)?;
+        Ok(saved.into_iter().map(|one| one.kind).collect())
+    }
+
+    /// Has a language model improve on what was found.
+    fn ask(
+        &mut self,
+        connector: &str,
+        found: &[Found],
+    ) -> Result<(Vec<Found>, Option<Asked>), Error> {
+        let clients = self.clients;
+        let prompts = Prompts::of_space(clients)?;
+        let excluded = excluded_names(&self.shelf.known(&self.times.last_seen));
+        let documents = self.documents;
+        let ground = Ground::new(documents, found, &excluded);
+        // What an attempt before this one has heard: it may have ended for a pause.
+        let kept = clients.state.load::<Talk>(TALK, TALK_FORM)?;
+        let mut heard = kept.unwrap_or_default();
+        let mut model = Connector {
+            clients,
+            name: connector,
+        };
+        let mut watch = Asking::new(clients);
+        let name = self.stream.name().to_owned();
+        let mut after = |heard: &Talk, found: &[Found]| {
+            clients.state.save(TALK, TALK_FORM, heard)?;
+            self.save(found).map_err(Ended::By).map(drop)
+        };
+        let talked = talk(
+            (&name, &prompts),
+            &ground,
+            &mut heard,
+            &mut model,
+            &mut watch,
+            &mut after,
+        );
+        let found = talked.map_err(|ended| watch.reason_of(ended))?;
+        let asked = heard.asked(connector);
+        if let Some(problem) = &asked.problem {
+            taskhost_sdk::warn!(
+                "the model `{connector}` was not asked to the end: {problem}. What the arithmetic \
+                 has found stands"
+            );
+        }
+        Ok((found, Some(asked)))
+    }
 }
 
 fn now_ms() -> i64 {
@@ -205,79 +288,28 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Passes progress on to the host, and the host's wish to stop back.
-struct Asking<'c> {
-    clients: &'c Clients,
-    asked: Instant,
-    total: usize,
-    name: &'static str,
-    error: Option<Error>,
-}
-
-impl<'c> Asking<'c> {
-    fn new(clients: &'c Clients) -> Self {
-        Self {
-            clients,
-            asked: Instant::now(),
-            total: 0,
-            name: "",
-            error: None,
-        }
-    }
-
-    /// Why the host stopped the algorithm.
-    fn reason(self) -> Error {
-        self.error
-            .unwrap_or_else(|| Error::failed("canceled", "the run is asked to stop"))
-    }
-
-    fn told(&mut self, answer: Result<(), Error>) -> Result<(), Stopped> {
-        self.asked = Instant::now();
-        answer.map_err(|error| {
-            self.error = Some(error);
-            Stopped
-        })
-    }
-}
-
-impl Watch for Asking<'_> {
-    fn phase(&mut self, name: &'static str, total: usize) -> Result<(), Stopped> {
-        self.name = name;
-        self.total = total;
-        let answer = self.clients.progress.phase(name);
-        self.told(answer)
-    }
-
-    fn step(&mut self, done: usize) -> Result<(), Stopped> {
-        if self.asked.elapsed() < ASK_EVERY {
-            return Ok(());
-        }
-        let total = (self.total > 0).then_some(self.total as u64);
-        let done = done.min(self.total) as u64;
-        let answer = self.clients.progress.report(done, total, self.name);
-        self.told(answer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn params_that_make_no_sense_name_their_field() {
-        let params = |start, end, sample_size| Params {
+        let params = |start, end, sample_size, keep_days| Params {
             start,
             end,
             sample_size,
             seed: None,
             connector: None,
+            keep_days,
         };
-        assert!(check(&params(1, 2, None)).is_ok());
+        assert!(check(&params(1, 2, None, Some(365))).is_ok());
         for (wrong, field) in [
-            (params(2, 2, None), "end"),
-            (params(3, 2, Some(100)), "end"),
-            (params(1, 2, Some(9)), "sample_size"),
-            (params(1, 2, Some(10_001)), "sample_size"),
+            (params(2, 2, None, None), "end"),
+            (params(3, 2, Some(100), None), "end"),
+            (params(1, 2, Some(9), None), "sample_size"),
+            (params(1, 2, Some(10_001), None), "sample_size"),
+            (params(1, 2, None, Some(0)), "keep_days"),
+            (params(1, 2, None, Some(366)), "keep_days"),
         ] {
             let error = check(&wrong).unwrap_err();
             assert_eq!(error.code(), "invalid");
@@ -286,10 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn the_descriptor_keeps_to_the_budget() {
+    fn the_descriptor_keeps_to_the_budget_and_waits_for_no_approval() {
         let descriptor = FeatureIdentification::descriptor().to_json();
         assert_eq!(descriptor["id"], "streams_feature_identification");
         assert_eq!(descriptor["limits"]["memory_mib"], 128);
         assert_eq!(descriptor["stream"], "required");
+        assert!(descriptor.get("capabilities").is_none());
     }
 }

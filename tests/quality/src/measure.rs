@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use feature_identification::ground::Ground;
 use feature_identification::identify::identify;
+use feature_identification::prompts::Prompts;
+use feature_identification::talk::{Model, Talk, talk};
 use feature_identification::watch::Unwatched;
 use serde_json::Value;
 use taskhost_model::condition::Condition;
 
+use crate::accepted::Accepted;
 use crate::mix::{Draw, Mix};
-use crate::score::{adjusted_rand_index, mean_best_f1};
+use crate::score::{adjusted_rand_index, best_groups, mean_best_f1};
 
 /// Documents that the algorithm looks at, as the task does by default.
 pub const SAMPLE_SIZE: usize = 10_000;
@@ -24,6 +28,8 @@ pub struct Measured {
     pub ari: f64,
     /// F1 of each source's best feature, averaged.
     pub f1: f64,
+    /// The share of the sources whose best feature has a name that a person would accept.
+    pub named: f64,
     /// Time that the algorithm took.
     pub took: Duration,
 }
@@ -31,22 +37,53 @@ pub struct Measured {
 /// Finds the systems in a sample of at most `size` documents of a mix.
 #[must_use]
 pub fn measure(mix: &Mix, size: usize, seed: u64) -> Measured {
+    measured(mix, size, seed, None)
+}
+
+/// The same with a language model.
+#[must_use]
+pub fn measure_with(mix: &Mix, size: usize, seed: u64, model: &mut dyn Model) -> Measured {
+    measured(mix, size, seed, Some(model))
+}
+
+fn measured(mix: &Mix, size: usize, seed: u64, model: Option<&mut dyn Model>) -> Measured {
     let sample: Vec<Value> = Draw::new(seed)
         .sample(mix.documents.len(), size)
         .into_iter()
         .map(|index| mix.documents[index].clone())
         .collect();
     let began = Instant::now();
-    let found = identify(&sample, &mut Unwatched)
+    let mut found = identify(&sample, &mut Unwatched)
         .map(|outcome| outcome.found)
         .unwrap_or_default();
+    if let Some(model) = model {
+        let ground = Ground::new(&sample, &found, &[]);
+        let talked = talk(
+            ("logs", &Prompts::default()),
+            &ground,
+            &mut Talk::default(),
+            model,
+            &mut Unwatched,
+            &mut |_, _| Ok(()),
+        );
+        // A run that is ended keeps what was saved: here, what the arithmetic has found.
+        found = talked.unwrap_or_else(|_| found.clone());
+    }
     let took = began.elapsed();
     let filters: Vec<Condition> = found.iter().map(|one| one.filter.clone()).collect();
+    let names: Vec<String> = found.into_iter().map(|one| one.story.name).collect();
     let assigned = assigned(&mix.documents, &filters);
+    let best = best_groups(&mix.sources, &assigned, filters.len());
+    let accepted = Accepted::read();
+    let is_accepted = |(source, (group, _)): &(&usize, &(Option<usize>, f64))| {
+        group.is_some_and(|group| accepted.accepts(&mix.names[**source], &names[group]))
+    };
+    let named = best.iter().filter(is_accepted).count() as f64 / best.len().max(1) as f64;
     Measured {
         ari: adjusted_rand_index(&mix.sources, &assigned),
         f1: mean_best_f1(&mix.sources, &assigned, filters.len()),
-        names: found.into_iter().map(|one| one.story.name).collect(),
+        named,
+        names,
         filters,
         took,
     }

@@ -18,6 +18,8 @@ pub struct Mix {
     pub documents: Vec<Value>,
     /// For each document the number of its source.
     pub sources: Vec<usize>,
+    /// What the sources are called.
+    pub names: Vec<String>,
 }
 
 /// One log file.
@@ -88,6 +90,7 @@ pub fn captured() -> io::Result<Mix> {
             .into_iter()
             .map(|source| names.binary_search(&source).unwrap_or(names.len()))
             .collect(),
+        names: names.into_iter().map(str::to_owned).collect(),
     })
 }
 
@@ -168,6 +171,7 @@ pub fn mixed(parts: &[(&Log, usize)], seed: u64) -> Mix {
         name: names.join(", "),
         documents,
         sources,
+        names: parts.iter().map(|(log, _)| log.name.clone()).collect(),
     }
 }
 

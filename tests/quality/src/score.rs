@@ -31,6 +31,17 @@ pub fn adjusted_rand_index(first: &[usize], second: &[usize]) -> f64 {
 /// A group with a number of `groups` or more does not count: it is that of the unmatched.
 #[must_use]
 pub fn mean_best_f1(sources: &[usize], found: &[usize], groups: usize) -> f64 {
+    let best = best_groups(sources, found, groups);
+    best.values().map(|(_, f1)| f1).sum::<f64>() / best.len().max(1) as f64
+}
+
+/// For each source the group with the best F1, if any has one of its documents, and that F1.
+#[must_use]
+pub fn best_groups(
+    sources: &[usize],
+    found: &[usize],
+    groups: usize,
+) -> BTreeMap<usize, (Option<usize>, f64)> {
     let mut cells: BTreeMap<(usize, usize), f64> = BTreeMap::new();
     let mut sizes: BTreeMap<usize, f64> = BTreeMap::new();
     let mut selected = vec![0.0; groups];
@@ -41,13 +52,16 @@ pub fn mean_best_f1(sources: &[usize], found: &[usize], groups: usize) -> f64 {
             selected[*group] += 1.0;
         }
     }
-    let mut best: BTreeMap<usize, f64> = sizes.keys().map(|source| (*source, 0.0)).collect();
+    let none = |source: &usize| (*source, (None, 0.0));
+    let mut best: BTreeMap<usize, (Option<usize>, f64)> = sizes.keys().map(none).collect();
     for ((source, group), hits) in cells {
         let f1 = 2.0 * hits / (sizes[&source] + selected[group]);
-        best.entry(source)
-            .and_modify(|value| *value = value.max(f1));
+        let known = best.entry(source).or_insert((None, 0.0));
+        if f1 > known.1 {
+            *known = (Some(group), f1);
+        }
     }
-    best.values().sum::<f64>() / best.len().max(1) as f64
+    best
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ fn one_system_is_one_feature() {
                 .map(|index| mix.documents[*index].clone())
                 .collect(),
             sources: vec![0; alone.len()],
+            names: vec![mix.names[source].clone()],
         };
         let ours = measure(&one, SAMPLE_SIZE, 1);
         assert_eq!(ours.filters.len(), 1, "{}: {:?}", one.name, ours.names);

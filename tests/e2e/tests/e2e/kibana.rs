@@ -107,9 +107,10 @@ async fn identify_from_schedule_to_acknowledge() {
     again.problem(409, "not-completed");
 }
 
-/// The uuids of a list of features, in order.
+/// The uuids of the systems in a list of features, in order.
 fn uuids(list: &Value) -> Vec<String> {
     let each = list["features"].as_array().unwrap().iter();
+    let each = each.filter(|one| one["type"] == "system");
     let mut all: Vec<String> = each
         .map(|f| f["uuid"].as_str().unwrap().to_owned())
         .collect();

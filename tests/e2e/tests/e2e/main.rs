@@ -28,6 +28,7 @@ mod loads_and_unloads;
 mod streams;
 mod kibana;
 mod prompts;
+mod identification;
 mod sisters;
 mod bad_requests;
 mod guests;
