@@ -8,8 +8,9 @@
 #
 #   tests/run.sh          what a change has to pass; the examples in Python and JavaScript only
 #                         where their kits are there already
-#   tests/run.sh --full   the same with those kits, a real small language model, a real
-#                         Elasticsearch, and the quality report with its baseline; what CI runs
+#   tests/run.sh --full   the same with those kits, a real browser, a real small language model, a
+#                         real Elasticsearch, and the quality report with its baseline; what CI
+#                         runs
 #   tests/run.sh --all    the same with the host as it is released, more cases of each random test,
 #                         and a minute of fuzzing a target; what an issue closes on, together with
 #                         tests/soak.sh
@@ -141,12 +142,14 @@ for language in python javascript; do
     step "example in $language" tests/kits.sh "$language" $if_installed
 done
 if [ "$mode" != quick ]; then
+    step "a real browser" tests/browser.sh
     step "a real small model" tests/small-model.sh
     step "a real Elasticsearch" tests/elasticsearch/with.sh bash -c '
         status=0
         cargo test --quiet --no-fail-fast --workspace --lib elastic || status=1
         cargo test --quiet --no-fail-fast --workspace --test e2e -- people:: elsewhere:: || status=1
         cargo test --quiet --no-fail-fast --workspace --test hosts || status=1
+        tests/browser.sh people:: || [ $? = 77 ] || status=1
         [ -z "${TASKHOST_LONG:-}" ] ||
             cargo test --quiet --no-fail-fast --workspace --test suite -- elastic:: || status=1
         exit $status'

@@ -132,10 +132,15 @@ impl Computing<'_> {
             let contains = |word: &&str| Condition::contains(text.as_str(), *word);
             ERROR_WORDS.iter().map(contains).collect::<Vec<_>>()
         });
-        let levels = LEVEL_FIELDS.iter().flat_map(|field| {
-            ERROR_LEVELS
+        let is_there = |field: &&&str| {
+            let exists = Condition::exists(**field, true);
+            self.documents
                 .iter()
-                .map(|level| Condition::eq(*field, *level))
+                .any(|document| exists.matches(document))
+        };
+        let levels = LEVEL_FIELDS.iter().filter(is_there).flat_map(|field| {
+            let is = |level: &&str| Condition::eq(*field, *level);
+            ERROR_LEVELS.iter().map(is).collect::<Vec<_>>()
         });
         let filter = Condition::or(words.chain(levels).collect());
         let errors: Vec<&Value> = {

@@ -96,6 +96,9 @@ pub struct Judged {
     pub told: Vec<Value>,
 }
 
+/// The filter of a proposal, none for that of its cluster, and which documents it selects.
+type Selected = (Option<Condition>, Vec<bool>);
+
 impl<'a> Ground<'a> {
     /// The ground for proposals. `excluded`: folded names.
     #[must_use]
@@ -183,7 +186,7 @@ impl<'a> Ground<'a> {
         &self,
         proposal: &Proposal,
         watch: &mut dyn Watch,
-    ) -> Result<Result<(Option<Condition>, Vec<bool>), String>, Stopped> {
+    ) -> Result<Result<Selected, String>, Stopped> {
         let Some(filter) = proposal.filter.as_ref().filter(|it| !it.is_null()) else {
             let at = proposal.cluster.as_deref().and_then(|it| self.numbered(it));
             return Ok(at.map_or_else(

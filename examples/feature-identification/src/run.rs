@@ -73,16 +73,21 @@ impl Task for FeatureIdentification {
         let mut watch = Asking::new(clients);
         let outcome = identify(&documents, &mut watch).map_err(|Stopped| watch.reason())?;
         let mut saving = Saving::begin((&params, &stream, &documents), clients)?;
-        saving.save(&outcome.found)?;
+        let mut found = outcome.found;
+        let mut features = saving.save(&found)?;
         let computed = saving.compute()?;
-        let (found, model) = match &params.connector {
-            Some(connector) => saving.ask(connector, &outcome.found)?,
+        let mut model = None;
+        match &params.connector {
+            Some(connector) => {
+                let asked;
+                (found, asked) = saving.ask(connector, &found)?;
+                model = Some(asked);
+                features = saving.save(&found)?;
+            }
             None => {
                 taskhost_sdk::info!("no connector is given: what is found is arithmetic alone");
-                (outcome.found, None)
             }
-        };
-        let features = saving.save(&found)?;
+        }
         saving.shelf.forget(&saving.times.last_seen)?;
         let is_unmatched = |at: &usize| !found.iter().any(|one| one.matched[*at]);
         Ok(Payload {
@@ -238,11 +243,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Has a language model improve on what was found.
-    fn ask(
-        &mut self,
-        connector: &str,
-        found: &[Found],
-    ) -> Result<(Vec<Found>, Option<Asked>), Error> {
+    fn ask(&mut self, connector: &str, found: &[Found]) -> Result<(Vec<Found>, Asked), Error> {
         let clients = self.clients;
         let prompts = Prompts::of_space(clients)?;
         let excluded = excluded_names(&self.shelf.known(&self.times.last_seen));
@@ -277,7 +278,7 @@ impl<'a> Saving<'a> {
                  has found stands"
             );
         }
-        Ok((found, Some(asked)))
+        Ok((found, asked))
     }
 }
 

@@ -23,9 +23,9 @@ pub fn worth(found: &[Found]) -> (usize, f64) {
     let mut sum = 0.0;
     for one in found {
         let (mut gets, mut hits, mut own) = (0.0, 0.0, 0.0);
-        for at in 0..documents {
-            let is_mine = one.matched[at] && !taken[at];
-            taken[at] |= one.matched[at];
+        for (at, taken) in taken.iter_mut().enumerate() {
+            let is_mine = one.matched[at] && !*taken;
+            *taken |= one.matched[at];
             gets += f64::from(u8::from(is_mine));
             own += f64::from(u8::from(one.own[at]));
             hits += f64::from(u8::from(is_mine && one.own[at]));

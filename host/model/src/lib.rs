@@ -23,3 +23,4 @@ pub mod descriptor;
 pub mod exact;
 pub mod condition;
 pub mod query;
+pub mod feature;

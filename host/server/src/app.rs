@@ -31,6 +31,7 @@ use crate::host_key::KeyFile;
 use crate::host_name;
 use crate::http::{self, About, Hearing, State};
 use crate::memory;
+use crate::metrics;
 use crate::post::Post;
 use crate::settings::{ClusterSettings, ConnectorSettings, HttpSettings, Settings, StoreSettings};
 
@@ -126,6 +127,7 @@ impl App {
         let clock = time.unwrap_or_default().clock();
         let stores = open_stores(&settings, clock.clone()).await?;
         folder::prepare(&settings.folder)?;
+        metrics::collect();
         // Whatever may fail comes before the service.
         let (listener, address) = listen(&settings.http).await?;
         stores.announce(&format!("http://{address}"))?;
@@ -197,6 +199,7 @@ impl App {
         self.service.begin();
         self.state.folder_is_judged();
         tokio::spawn(rest_now_and_then(self.stores.clone(), self.stop.clone()));
+        tokio::spawn(metrics::keep(self.stop.clone()));
         let folder = self.folder.take();
         self.watching = folder.map(|folder| tokio::spawn(folder.run(self.stop.clone())));
     }

@@ -12,10 +12,12 @@ mod events;
 mod types;
 mod streams;
 mod collections;
+mod features;
 mod space_collections;
 mod kibana;
 mod hosts;
 mod health;
+mod page;
 mod serve;
 
 use std::time::Duration;
@@ -38,10 +40,12 @@ fn router(state: State) -> Router {
         .merge(types::routes())
         .merge(streams::routes())
         .merge(collections::routes())
+        .merge(features::routes())
         .merge(space_collections::routes())
         .merge(kibana::routes())
         .merge(hosts::routes())
         .merge(health::routes())
+        .merge(page::routes())
         .with_state(state)
 }
 

@@ -12,6 +12,7 @@ mod plain_file;
 mod host_key;
 mod host_name;
 mod post;
+mod metrics;
 pub mod settings;
 pub mod http;
 pub mod folder;

@@ -32,6 +32,7 @@ use crate::live::Live;
 use crate::peers::Peers;
 use crate::run_keys::RunKeys;
 use crate::settings::Settings;
+use crate::telemetry;
 use crate::types::TaskTypes;
 use crate::wake::Wake;
 
@@ -116,11 +117,14 @@ impl Core {
             } => Some(Arc::clone(payload)),
             _ => None,
         };
+        // What is counted needs no more of it than which one it is.
+        let counted = telemetry::Counted::of(&event);
         let applied = self.tasks.apply(key, event).await.inspect_err(|_| {
             // It may be written all the same: what is due then is not to wait for the next
             // reason to look. What else follows from it the sweeper finds.
             self.wake.something_is_due();
         })?;
+        telemetry::count(counted, &applied, self.clock.now());
         self.wake_for(&applied);
         self.wake_parent(&applied);
         if is_seen

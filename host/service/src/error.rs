@@ -49,7 +49,7 @@ pub enum ServiceError {
         status: Status,
     },
     /// `If-Match` or `If-None-Match` does not hold.
-    #[error("the task has changed since you read it: read it again and decide anew")]
+    #[error("it has changed since you read it: read it again and decide anew")]
     VersionMismatch,
     /// The id is kept for something else.
     #[error("the id is not available: {reason}")]

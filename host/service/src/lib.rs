@@ -40,6 +40,7 @@ mod wake;
 mod access;
 mod run_keys;
 pub mod types;
+pub mod telemetry;
 mod core;
 mod seen;
 mod watch;
@@ -70,6 +71,7 @@ mod swept_keys;
 mod sweeper;
 pub mod streams;
 pub mod collections;
+pub mod features;
 mod space_documents;
 mod service;
 

@@ -9,6 +9,7 @@ use taskhost_clients::http::Network;
 use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
+use taskhost_model::ids::{Label, Space};
 use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
@@ -26,6 +27,7 @@ use crate::collections::Collections;
 use crate::core::{Core, Tasks};
 use crate::elsewhere::{Elsewhere, HINTS_AT_ONCE};
 use crate::error::ServiceError;
+use crate::features::Features;
 use crate::host_key::HostKey;
 use crate::hosts::{Card, Hosts};
 use crate::key_ring::KeyRing;
@@ -85,6 +87,8 @@ pub struct Service {
     pub streams: Streams,
     /// Collections.
     pub collections: Collections,
+    /// The features of streams.
+    pub features: Features,
     /// The hosts on the store.
     pub hosts: Hosts,
     loops: Arc<Loops>,
@@ -212,7 +216,8 @@ impl Service {
             tasks: Tasks(Arc::clone(&core)),
             types,
             streams: Streams(Arc::clone(&core)),
-            collections: Collections(core),
+            collections: Collections(Arc::clone(&core)),
+            features: Features(core),
             hosts,
             loops: Arc::new(loops),
         })
@@ -235,6 +240,24 @@ impl Service {
     /// [`ServiceError::Forbidden`] when they may not, or what the store says.
     pub async fn may_know_all(&self, by: &Requester) -> Result<(), ServiceError> {
         self.tasks.0.access.caller(by).must_be_admin().await
+    }
+
+    /// Whether they may schedule and change things in a space.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn may_operate(&self, by: &Requester, space: &Space) -> Result<bool, ServiceError> {
+        match self.tasks.0.access.caller(by).must_operate(space).await {
+            Ok(()) => Ok(true),
+            Err(ServiceError::Forbidden { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The language models that a run may name, by name.
+    #[must_use]
+    pub fn connectors(&self) -> Vec<Label> {
+        self.tasks.0.connectors.names()
     }
 
     /// Begins to claim. Called when the host can serve: a host that does not get so far, and is

@@ -28,6 +28,7 @@ pub mod elasticsearch;
 pub mod cluster;
 pub mod fleet;
 pub mod linear;
+pub mod browser;
 
 /// How long anything may take that has to come. Generous: it only bounds what goes wrong.
 pub const PATIENCE: Duration = Duration::from_secs(60);

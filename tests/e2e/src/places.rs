@@ -39,6 +39,14 @@ pub fn scratch() -> PathBuf {
     folder
 }
 
+/// A folder for what tests leave for people to look at.
+#[must_use]
+pub fn artifacts(name: &str) -> PathBuf {
+    let folder = target().join("test-artifacts").join(name);
+    std::fs::create_dir_all(&folder).expect("a folder below target/");
+    folder
+}
+
 fn target() -> PathBuf {
     top().join("target")
 }

@@ -135,6 +135,22 @@ mod changes;
 mod live;
 #[path = "../../../host/service/src/wake.rs"]
 mod wake;
+/// Nothing is counted here.
+mod telemetry {
+    use taskhost_model::time::Timestamp;
+    use taskhost_store::event::{Applied, Event};
+
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Counted;
+
+    impl Counted {
+        pub(crate) fn of(_: &Event) -> Self {
+            Self
+        }
+    }
+
+    pub(crate) fn count(_: Counted, _: &Applied, _: Timestamp) {}
+}
 #[path = "../../../host/service/src/core.rs"]
 mod core;
 #[path = "../../../host/service/src/family.rs"]

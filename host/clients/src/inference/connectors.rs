@@ -98,6 +98,12 @@ impl Connectors {
         }))
     }
 
+    /// Their names, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<Label> {
+        self.0.named.keys().cloned().collect()
+    }
+
     pub(crate) fn get(&self, name: &Label) -> Option<&Connector> {
         self.0.named.get(name)
     }

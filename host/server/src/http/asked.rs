@@ -19,6 +19,8 @@ use crate::post::PATH;
 /// What is answered to anybody: whether the host lives and is ready. It shows nothing that is
 /// anybody's.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
+/// The files of the pages, the same for everybody.
+pub(crate) const ASSETS: &str = "/assets/";
 
 /// What the handlers of everything else are handed: the host's state, and who asks.
 #[derive(Debug, Clone)]
@@ -62,10 +64,12 @@ pub(crate) async fn admit(state: &State, request: &mut Request<Body>) -> Result<
         return Ok(());
     }
     let has_people = state.has_people();
-    if !has_people {
+    if has_people {
+        guard::check_origin(request.headers())?;
+    } else {
         guard::check(request.headers(), request.uri())?;
     }
-    if OPEN.contains(&path) {
+    if OPEN.contains(&path) || path.starts_with(ASSETS) {
         return Ok(());
     }
     let authorization = match has_people {

@@ -135,7 +135,7 @@ impl Code {
             Self::AlreadyRunning => "A run with other params is live",
             Self::CancellationInProgress => "The task is being canceled",
             Self::NotCompleted => "The task is not completed",
-            Self::VersionMismatch => "The task has changed",
+            Self::VersionMismatch => "It has changed",
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::InvalidComponent => "The component is refused",

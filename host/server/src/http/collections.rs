@@ -45,7 +45,7 @@ struct Page<'a> {
 }
 
 /// A document's body, unread.
-pub(crate) fn body_of(document: &Document) -> Result<&RawValue, Problem> {
+fn body_of(document: &Document) -> Result<&RawValue, Problem> {
     serde_json::from_str(&document.body).map_err(|error| {
         let reason = format!("the document `{}` is no JSON: {error}", document.id);
         taskhost_service::error::ServiceError::Internal { reason }.into()

@@ -1,4 +1,6 @@
-//! Single-user mode's wall: whoever reaches the host may do everything, so only programs on
+//! Keeps pages of other origins out.
+//!
+//! And single-user mode's wall: whoever reaches the host may do everything, so only programs on
 //! this machine may reach it, and no web page of another origin through a browser. A page can
 //! make a browser connect to loopback under a name of its own (DNS rebinding): hence the check
 //! of `Host`.
@@ -36,6 +38,27 @@ pub(crate) fn check(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         .ok()
         .and_then(|origin| origin.strip_prefix("http://"));
     if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    let detail = "a page of another origin may not use this host";
+    Err(Problem::new(Code::OriginNotAllowed, detail))
+}
+
+/// Whether the request says that it comes from a page of this host, by whatever scheme.
+pub(crate) fn is_of_this_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = text(ORIGIN).and_then(|origin| {
+        let authority = origin.strip_prefix("http://");
+        authority.or_else(|| origin.strip_prefix("https://"))
+    });
+    own.zip(text(HOST))
+        .is_some_and(|(own, host)| own.eq_ignore_ascii_case(host))
+}
+
+/// Refuses what a browser sends for a page of another origin: the host's people may have given
+/// that browser a credential, which it sends along whoever asks.
+pub(crate) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    if !headers.contains_key(ORIGIN) || is_of_this_origin(headers) {
         return Ok(());
     }
     let detail = "a page of another origin may not use this host";

@@ -1,4 +1,4 @@
-//! What a supervisor asks: `/livez`, `/readyz`; and what a client may know: `/v1/info`.
+//! What a supervisor asks: `/livez`, `/readyz`, `/metrics`; and what a client may know: `/v1/info`.
 
 use axum::Router;
 use axum::body::Body;
@@ -13,11 +13,13 @@ use super::asked::Asked;
 use super::codes::Code;
 use super::problem::Problem;
 use super::state::State;
+use crate::metrics;
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(numbers))
         .route("/v1/info", get(info))
 }
 
@@ -52,6 +54,13 @@ async fn readyz(extract::State(state): extract::State<State>) -> Answer {
         return not_ready(&error.to_string());
     }
     Ok(answer::json(StatusCode::OK, &Health { status: "ready" }))
+}
+
+async fn numbers(state: Asked) -> Answer {
+    state.service().may_know_all(state.by()).await?;
+    let text = metrics::written(state.service().health().running);
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(answer::bytes_of(kind, StatusCode::OK, text))
 }
 
 #[derive(Serialize)]

@@ -9,30 +9,24 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
-use taskhost_model::ids::{Label, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId};
+use taskhost_model::ids::{Space, StreamKey, StreamName, TaskId, TaskKey, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
 use taskhost_service::view::TaskView;
 use taskhost_service::{ScheduleRequest, Scheduled};
-use taskhost_store::documents::{Document, Scope};
 use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, KibanaStatus};
 use super::asked::Asked;
-use super::collections::body_of;
+use super::features::KIBANAS_SPACE;
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams};
 use super::state::State;
 
 const TYPE: &str = "streams_feature_identification";
-const LABEL: &str = "features";
-const SPACE: &str = "default";
 /// Documents of one page, and pages of one answer.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 100;
-/// Features that one answer holds; the collection's own route has pages.
-const FEATURES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<State> {
     Router::new()
@@ -42,7 +36,6 @@ pub(crate) fn routes() -> Router<State> {
         )
         .route("/internal/streams/{name}/features/_status", get(status))
         .route("/internal/streams/{name}/features/_task", post(task))
-        .route("/internal/streams/{name}/features", get(features))
         .route("/internal/streams/_tasks", get(tasks))
         .route("/internal/streams/_tasks/{id}", delete(remove))
 }
@@ -192,7 +185,8 @@ fn shown(status: &KibanaStatus<'_>) -> Response<Body> {
     answer::json(StatusCode::OK, status)
 }
 
-fn wish(
+/// A run over a range; with a language model where one is named.
+pub(crate) fn wish(
     name: &StreamName,
     (from, to): (Timestamp, Timestamp),
     connector: Option<String>,
@@ -214,7 +208,7 @@ fn wish(
 }
 
 fn space() -> Result<Space, Problem> {
-    Space::parse(SPACE).map_err(|error| Problem::invalid_id("space", &error))
+    Space::parse(KIBANAS_SPACE).map_err(|error| Problem::invalid_id("space", &error))
 }
 
 async fn stream(state: &Asked, ids: &PathIds) -> Result<StreamKey, Problem> {
@@ -226,50 +220,14 @@ async fn stream(state: &Asked, ids: &PathIds) -> Result<StreamKey, Problem> {
     Ok(key)
 }
 
-fn task_key(stream: &StreamKey) -> Result<TaskKey, Problem> {
+/// The task that looks for the features of a stream.
+pub(crate) fn task_key(stream: &StreamKey) -> Result<TaskKey, Problem> {
     let id = TaskId::parse(&format!("{TYPE}_{}", stream.name));
     let id = id.map_err(|error| Problem::invalid_id("name", &error))?;
     Ok(TaskKey {
         space: stream.space.clone(),
         id,
     })
-}
-
-#[derive(Serialize)]
-struct Features<'a> {
-    features: Vec<&'a RawValue>,
-}
-
-async fn features(state: Asked, ids: PathIds) -> Answer {
-    let stream = stream(&state, &ids).await?;
-    let label = Label::parse(LABEL).map_err(|error| Problem::invalid_id("label", &error))?;
-    let scope = Scope {
-        space: stream.space,
-        stream: Some(stream.name),
-        label,
-    };
-    let (collections, by) = (&state.service().collections, state.by());
-    let (mut documents, mut bytes) = (Vec::<Document>::new(), 0);
-    let mut cursor = None;
-    for _ in 0..PAGES_MAX {
-        let page = collections
-            .list(by, &scope, None, cursor.as_deref(), PAGE)
-            .await?;
-        bytes += page.documents.iter().map(|it| it.body.len()).sum::<usize>();
-        if bytes > FEATURES_BYTES_MAX {
-            return Err(Problem::too_large(
-                "the list of features",
-                FEATURES_BYTES_MAX as u64,
-            ));
-        }
-        documents.extend(page.documents);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    let features = documents.iter().map(body_of).collect::<Result<_, _>>()?;
-    Ok(answer::json(StatusCode::OK, &Features { features }))
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,7 @@
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::response::Parts;
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -27,6 +28,8 @@ pub(crate) struct Problem {
     run_id: Option<String>,
     params: Option<Box<RawValue>>,
     errors: Vec<FieldError>,
+    /// Which of many things on a page it is about.
+    about: Option<String>,
 }
 
 /// As it is written.
@@ -36,6 +39,7 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     instance: &'a str,
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +69,7 @@ impl Problem {
             run_id: None,
             params: None,
             errors: Vec::new(),
+            about: None,
         }
     }
 
@@ -82,6 +87,53 @@ impl Problem {
     pub(crate) fn too_large(what: &'static str, bytes_max: u64) -> Self {
         let detail = format!("{what} is larger than the limit of {bytes_max} bytes");
         Self::new(Code::TooLarge, detail)
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// In words.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// For somebody who sees which form it is about: each mistake, or else the whole.
+    pub(crate) fn words(&self) -> String {
+        let mistake = |error: &FieldError| format!("`{}` {}", error.field, error.problem);
+        let words = match self.errors.is_empty() {
+            true => self.detail.clone(),
+            false => self
+                .errors
+                .iter()
+                .map(mistake)
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        match &self.about {
+            Some(about) => format!("{about}: {words}"),
+            None => words,
+        }
+    }
+
+    /// In a few words.
+    pub(crate) fn title(&self) -> &'static str {
+        self.code.row().title
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.row().status
+    }
+
+    /// Says of which of many things it speaks, by the name that people know.
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        self.about = Some(name.to_owned());
+        self
+    }
+
+    /// As it stands in an answer that has many.
+    pub(crate) fn as_json(&self) -> serde_json::Value {
+        serde_json::to_value(self.document("")).unwrap_or_default()
     }
 
     /// Says which task, and which of its runs, stands against the request.
@@ -161,18 +213,30 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Gives a response that is no success its problem document.
-pub(crate) fn finish(mut response: Response<Body>, path: &str) -> Response<Body> {
+/// Takes the problem out of a response that is no success.
+pub(crate) fn taken(
+    mut response: Response<Body>,
+    path: &str,
+) -> Result<Response<Body>, (Parts, Problem)> {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
-        return response;
+        return Ok(response);
     }
     let problem = response.extensions_mut().remove::<Problem>();
     let problem = problem.unwrap_or_else(|| of_axum(&response, path));
-    let document = serde_json::to_vec(&problem.document(path)).unwrap_or_default();
     let (mut parts, _) = response.into_parts();
-    parts.status = problem.code.row().status;
+    parts.status = problem.status();
     parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    Err((parts, problem))
+}
+
+/// Gives a response that is no success its problem document.
+pub(crate) fn finish(response: Response<Body>, path: &str) -> Response<Body> {
+    let (mut parts, problem) = match taken(response, path) {
+        Ok(response) => return response,
+        Err(refused) => refused,
+    };
+    let document = serde_json::to_vec(&problem.document(path)).unwrap_or_default();
     parts.headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),

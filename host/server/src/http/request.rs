@@ -160,6 +160,17 @@ pub(crate) fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     }
 }
 
+/// `If-Match` with a version that is no number.
+pub(crate) fn if_text(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match version(headers, &IF_MATCH)? {
+        Some("*") => Err(Problem::invalid(
+            "If-Match",
+            "takes the ETag of a former answer",
+        )),
+        given => Ok(given.map(str::to_owned)),
+    }
+}
+
 /// `If-Match` or `If-None-Match: *` of a schedule.
 pub(crate) fn write_condition(headers: &HeaderMap) -> Result<Option<WriteCondition>, Problem> {
     let version_given = if_version(headers)?;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,13 +21,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::state::State;
-use super::{asked, problem};
+use super::{asked, page, problem};
 use crate::settings::HttpSettings;
 
 /// The pause after the system refused to accept a connection, mostly for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about it: it may last.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What a browser understands: it asks whoever sits before it, and sends what they say from then
+/// on. Other programs are not told of it (see `problem`).
+const CHALLENGE: &str = "Basic realm=\"taskhost\", charset=\"UTF-8\"";
 
 /// Answers requests, from a connection or from this process: those of whoever may ask, and with a
 /// problem document for whatever is refused. Cheap to clone.
@@ -45,6 +50,7 @@ impl Answers {
     /// Answers one request. Dropped before, it is as if the client had hung up.
     pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
         let uri = request.uri().clone();
+        let asks_for_page = is_asked_by_page(request.headers());
         let response = match asked::admit(&self.state, &mut request).await {
             Ok(()) => match self.router.call(request).await {
                 Ok(response) => response,
@@ -52,8 +58,24 @@ impl Answers {
             },
             Err(problem) => problem.into_response(),
         };
-        problem::finish(response, uri.path())
+        let is_page = page::is_page(uri.path());
+        let mut response = match is_page {
+            true => page::finish(response, uri.path()),
+            false => problem::finish(response, uri.path()),
+        };
+        if response.status() == StatusCode::UNAUTHORIZED && (is_page || asks_for_page) {
+            let headers = response.headers_mut();
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        response
     }
+}
+
+/// Whether a page of this host asks, as browsers say and no script can.
+fn is_asked_by_page(headers: &HeaderMap) -> bool {
+    headers
+        .get("sec-fetch-site")
+        .is_some_and(|from| from == "same-origin")
 }
 
 /// Serves until `stop` is canceled; then nothing is accepted any more, requests that are being

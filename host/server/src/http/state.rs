@@ -152,6 +152,15 @@ impl State {
         &self,
         request: Request<Body>,
     ) -> Result<(HeaderMap, Bytes), Problem> {
+        self.body(request, &["application/json"]).await
+    }
+
+    /// The body of a request that carries a text of these types, or nothing.
+    pub(crate) async fn body(
+        &self,
+        request: Request<Body>,
+        accepted: &[&str],
+    ) -> Result<(HeaderMap, Bytes), Problem> {
         let (parts, body) = request.into_parts();
         let bytes_max = self.0.json_bytes_max;
         let is_small = body
@@ -164,7 +173,7 @@ impl State {
         };
         let bytes = request::body(&parts.headers, body, bytes_max, self.0.body_timeout).await?;
         if !bytes.is_empty() {
-            request::check_content_type(&parts.headers, &["application/json"])?;
+            request::check_content_type(&parts.headers, accepted)?;
         }
         Ok((parts.headers, bytes))
     }

@@ -332,3 +332,50 @@ async fn and_a_crash_of_the_host_after_which_the_run_goes_on() {
     assert_eq!(done["payload"]["model"]["rounds"], 2, "{done:#}");
     assert_eq!(names(&features(&host).await), ["Job queue", "nginx"]);
 }
+
+#[tokio::test]
+async fn what_people_exclude_and_edit_stays_so_whatever_a_model_says() {
+    let server = server(|seen, _| match is_description(seen) {
+        true => described(),
+        false => systems("finalize_systems", &[nginx(seen), queue(seen)]),
+    })
+    .await;
+    let host = host_of(&server).await;
+    let first = identified(&host, "first", Some("small")).await;
+    let uuid = |name: &str| -> String {
+        let all = first["payload"]["features"].as_array().unwrap();
+        let one = all.iter().find(|one| one["name"] == name).unwrap();
+        one["uuid"].as_str().unwrap().to_owned()
+    };
+    let one = |uuid: &str| format!("/internal/streams/logs/features/{uuid}");
+    let excluded = uuid("Job queue");
+    let exclude = format!("{}/exclude", one(&excluded));
+    host.post(&exclude, &json!({})).await.expect(200);
+    let filter = json!({"field": "message", "contains": "GET /a/1"});
+    let edit = json!({"name": "Front door", "filter": filter});
+    host.put(&one(&uuid("nginx")), &edit).await.expect(200);
+
+    let seen_before = server.seen().len();
+    let second = identified(&host, "second", Some("small")).await;
+    let prompt = &server.seen()[seen_before].body["messages"][1]["content"];
+    let prompt: Value = serde_json::from_str(prompt.as_str().unwrap()).unwrap();
+    assert_eq!(prompt["excluded"], json!(["job queue"]));
+    // It proposes the name all the same.
+    assert_eq!(second["payload"]["model"]["dropped"], 1, "{second:#}");
+    let found = features(&host).await;
+    assert_eq!(names(&found), ["Front door"]);
+    let kept = found
+        .iter()
+        .find(|one| one["name"] == "Front door")
+        .unwrap();
+    assert_eq!(kept["filter"], filter, "{kept:#}");
+    // Even numbers of which the first digit is 1: 10 to 18, and 100 to 198.
+    assert_eq!(
+        (&kept["count"], &kept["source"]),
+        (&json!(55), &json!("model"))
+    );
+    assert_eq!(
+        names(second["payload"]["features"].as_array().unwrap()),
+        ["Front door"]
+    );
+}

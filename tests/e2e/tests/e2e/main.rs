@@ -27,6 +27,7 @@ mod hot_loading;
 mod loads_and_unloads;
 mod streams;
 mod kibana;
+mod features;
 mod prompts;
 mod identification;
 mod sisters;

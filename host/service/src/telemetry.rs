@@ -1,0 +1,197 @@
+//! Counts what becomes of runs, for whoever asks this host for its metrics. Nothing of it leaves
+//! the host by itself; what belongs to one run stands in its task's document.
+//!
+//! # Guarantees
+//! 1. The end of a run is counted once, by the host that wrote it.
+//! 2. What is counted apart is bounded: the first [`TYPES_MAX`] task types, outcomes and kinds of
+//!    error. No name of a stream, a space, a task or a person is among it.
+
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, PoisonError};
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use taskhost_model::ids::TypeId;
+use taskhost_model::status::Phase;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+use taskhost_store::event::{Applied, Event, Outcome, RunEvent};
+
+use crate::sync::Mutex;
+
+/// Task types that are counted apart; those that come later are `other`.
+pub const TYPES_MAX: usize = 100;
+
+/// What is counted: name, unit, and what it says.
+const COUNTERS: [(&str, Unit, &str); 8] = [
+    (
+        "taskhost_tasks_scheduled_total",
+        Unit::Count,
+        "Tasks that somebody has scheduled",
+    ),
+    (
+        "taskhost_runs_total",
+        Unit::Count,
+        "Runs that have ended, by outcome",
+    ),
+    (
+        "taskhost_run_failures_total",
+        Unit::Count,
+        "Runs that have failed, by what was wrong",
+    ),
+    (
+        "taskhost_run_retries_total",
+        Unit::Count,
+        "Attempts that failed and are tried again",
+    ),
+    (
+        "taskhost_run_tokens_total",
+        Unit::Count,
+        "Tokens of language models that runs have used",
+    ),
+    (
+        "taskhost_run_http_requests_total",
+        Unit::Count,
+        "Requests that runs have sent outside",
+    ),
+    (
+        "taskhost_run_host_calls_total",
+        Unit::Count,
+        "Calls of host functions",
+    ),
+    (
+        "taskhost_run_cpu_milliseconds_total",
+        Unit::Count,
+        "CPU time of guests",
+    ),
+];
+/// What is measured, and what it says.
+const HISTOGRAMS: [(&str, &str); 2] = [
+    (
+        "taskhost_run_seconds",
+        "From the begin of a run's last attempt to its end",
+    ),
+    (
+        "taskhost_run_wait_seconds",
+        "From when a run was due to its begin",
+    ),
+];
+
+static TYPES: LazyLock<Mutex<BTreeSet<TypeId>>> = LazyLock::new(Mutex::default);
+
+/// Says what the numbers mean. Whoever collects them calls it once.
+pub fn describe() {
+    for (name, unit, said) in COUNTERS {
+        describe_counter!(name, unit, said);
+    }
+    for (name, said) in HISTOGRAMS {
+        describe_histogram!(name, Unit::Seconds, said);
+    }
+}
+
+/// What an event may mean for what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Somebody wants a run.
+    Schedule,
+    /// A run says something, or it is over.
+    Run,
+    /// It may be over.
+    End,
+    /// Nothing.
+    Nothing,
+}
+
+impl Counted {
+    pub(crate) fn of(event: &Event) -> Self {
+        match event {
+            Event::Schedule(_) => Self::Schedule,
+            Event::Run {
+                event: RunEvent::Progress(_),
+                ..
+            } => Self::Nothing,
+            Event::Run { .. } => Self::Run,
+            Event::Cancel { .. } | Event::HostLost { .. } => Self::End,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Counts what an event has changed.
+pub(crate) fn count(event: Counted, applied: &Applied, now: Timestamp) {
+    let Some(task) = applied.task.as_ref() else {
+        return;
+    };
+    if applied.outcome != Outcome::Changed {
+        return;
+    }
+    match (event, task.phase()) {
+        (Counted::Schedule, _) => {
+            counter!("taskhost_tasks_scheduled_total", "type" => label(&task.type_id)).increment(1);
+        }
+        (Counted::Nothing, _) => {}
+        (_, Phase::Completed) => ended(task, "completed", now),
+        (_, Phase::Canceled) => ended(task, "canceled", now),
+        (_, Phase::Failed) => {
+            ended(task, "failed", now);
+            let kind = task
+                .error
+                .as_ref()
+                .map_or("none", |error| error.kind.as_str());
+            let labels = [("type", label(&task.type_id)), ("kind", kind.to_owned())];
+            counter!("taskhost_run_failures_total", &labels).increment(1);
+        }
+        (Counted::Run, Phase::WaitingRetry) => {
+            counter!("taskhost_run_retries_total", "type" => label(&task.type_id)).increment(1);
+            used(task);
+        }
+        _ => {}
+    }
+}
+
+fn ended(task: &Task, outcome: &'static str, now: Timestamp) {
+    let type_id = label(&task.type_id);
+    let labels = [("type", type_id.clone()), ("outcome", outcome.to_owned())];
+    counter!("taskhost_runs_total", &labels).increment(1);
+    if let Some(started_at) = task.run.started_at {
+        histogram!("taskhost_run_seconds", &labels).record(now.since(started_at));
+        let waited = started_at.since(task.run.due_at.min(started_at));
+        histogram!("taskhost_run_wait_seconds", "type" => type_id.clone()).record(waited);
+    }
+    used(task);
+    // Those of all attempts: they are counted once.
+    let tokens = task.usage.map_or(0, |usage| usage.tokens);
+    counter!("taskhost_run_tokens_total", "type" => type_id).increment(tokens);
+}
+
+/// What an attempt has used, where it has begun.
+fn used(task: &Task) {
+    let Some(usage) = task.usage.filter(|usage| usage.attempt == task.run.attempt) else {
+        return;
+    };
+    let type_id = label(&task.type_id);
+    for (name, number) in [
+        ("taskhost_run_http_requests_total", usage.http_requests),
+        ("taskhost_run_host_calls_total", usage.host_calls),
+        ("taskhost_run_cpu_milliseconds_total", usage.cpu_ms),
+    ] {
+        counter!(name, "type" => type_id.clone()).increment(number);
+    }
+}
+
+fn label(type_id: &TypeId) -> String {
+    let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+    if types.len() < TYPES_MAX || types.contains(type_id) {
+        types.insert(type_id.clone());
+        return type_id.to_string();
+    }
+    "other".to_owned()
+}
+
+/// The bounds of the histograms, in seconds.
+pub const SECONDS: [f64; 12] = [
+    0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0,
+];
+
+/// How often what has been measured is to be put together where nobody asks for it.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,0 +1,238 @@
+//! The life of features over HTTP: what a run has found, edited, excluded, restored and removed by
+//! people, one by one and many at once.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use taskhost_e2e::home::Home;
+use taskhost_e2e::host::Host;
+use taskhost_e2e::tasks::stream;
+
+const KIBANA: &str = "/internal/streams/logs/features";
+const OWN: &str = "/v1/spaces/default/streams/logs/features";
+
+async fn host() -> Host {
+    let host = Home::with(&["page-states"]).start().await;
+    let documents = (0..10).map(|n| json!({"message": if n < 4 { "alpha" } else { "beta" }}));
+    host.fill("logs", documents).await;
+    host
+}
+
+fn alpha() -> Value {
+    json!({"name": "Alpha", "filter": {"field": "message", "contains": "alpha"}})
+}
+
+async fn names(host: &Host, path: &str) -> Vec<String> {
+    let listed = host.get(path).await.expect(200);
+    let features = listed["features"].as_array().unwrap().iter();
+    let name = |one: &Value| one["name"].as_str().unwrap().to_owned();
+    features.map(name).collect()
+}
+
+#[tokio::test]
+async fn somebody_makes_edits_excludes_restores_and_removes_one() {
+    let host = host().await;
+    let one = format!("{KIBANA}/mine");
+    let made = host.put(&one, &alpha()).await;
+    let first = made.header("etag").to_owned();
+    let made = made.expect(201);
+    assert_eq!(
+        (&made["source"], &made["status"]),
+        (&json!("person"), &json!("active"))
+    );
+    assert_eq!((&made["uuid"], &made["count"]), (&json!("mine"), &json!(4)));
+    assert_eq!(made.get("edited"), None, "nobody has found it another way");
+
+    // The whole of it goes back as it came; a filter is counted anew.
+    let mut whole = made.clone();
+    whole["filter"] = json!({"field": "message", "contains": "beta"});
+    whole["count"] = json!(4_711);
+    let changed = host.put(&format!("{OWN}/mine"), &whole).await.expect(200);
+    assert_eq!(
+        (&changed["count"], &changed["edited"]),
+        (&json!(6), &json!(["filter"]))
+    );
+    let outdated = host.request(Method::PUT, &one).header("if-match", first);
+    let outdated = host.send(outdated.json(&json!({"name": "x"}))).await;
+    outdated.problem(412, "version-mismatch");
+    let read = host.get(&one).await;
+    assert!(!read.header("etag").is_empty());
+    assert_eq!(read.expect(200), changed);
+
+    let excluded = host
+        .post(&format!("{one}/exclude"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&excluded["status"], &excluded["excluded_by"]),
+        (&json!("excluded"), &json!("local"))
+    );
+    assert_eq!(names(&host, KIBANA).await, [""; 0]);
+    assert_eq!(
+        names(&host, &format!("{OWN}?excluded=true")).await,
+        ["Alpha"]
+    );
+    let restored = host
+        .post(&format!("{OWN}/mine/restore"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&restored["status"], restored.get("excluded_by")),
+        (&json!("active"), None)
+    );
+    assert_eq!(names(&host, OWN).await, ["Alpha"]);
+    host.delete(&one).await.expect(200);
+    for again in ["", "/exclude", "/restore"] {
+        let path = format!("{one}{again}");
+        let answer = match again {
+            "" => host.delete(&path).await,
+            _ => host.post(&path, &json!({})).await,
+        };
+        answer.problem(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_names_its_field_and_changes_nothing() {
+    let host = host().await;
+    let one = format!("{OWN}/mine");
+    for (body, field) in [
+        (json!({"name": "x"}), "filter"),
+        (json!({"filter": {"always": {}}}), "name"),
+        (json!({"name": "", "filter": {"always": {}}}), "name"),
+        (
+            json!({"name": "x", "filter": {"field": "message"}}),
+            "filter",
+        ),
+        (
+            json!({"name": "x", "filter": {"field": "message", "matches": "."}}),
+            "filter",
+        ),
+        (
+            json!({"name": "x", "filter": {"always": {}}, "colour": "red"}),
+            "colour",
+        ),
+        (
+            json!({"name": "x", "filter": {"always": {}}, "tags": "a"}),
+            "tags",
+        ),
+    ] {
+        host.put(&one, &body).await.names(field);
+    }
+    host.get(&format!("{OWN}?excluded=maybe"))
+        .await
+        .names("excluded");
+    host.put(&format!("{OWN}/-x"), &alpha()).await.names("uuid");
+    let elsewhere = "/internal/streams/nowhere/features/mine";
+    host.put(elsewhere, &alpha())
+        .await
+        .problem(404, "unknown-stream");
+    assert_eq!(names(&host, OWN).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn many_at_once_stand_each_for_itself() {
+    let host = host().await;
+    let bulk = format!("{KIBANA}/_bulk");
+    let mut named = alpha();
+    named["uuid"] = json!("a");
+    let operations = json!({"operations": [
+        {"index": {"feature": named}},
+        {"index": {"feature": alpha()}},
+        {"index": {"feature": {"name": "x"}}},
+        {"exclude": {"id": "a"}},
+        {"delete": {"id": "nothing"}},
+        {"delete": {"id": "-no id"}},
+        {"restore": {"id": "a"}},
+        {"delete": {"id": "a"}},
+    ]});
+    let answer = host.post(&bulk, &operations).await.expect(200);
+    let results = answer["results"].as_array().unwrap();
+    let outcomes: Vec<&str> = results
+        .iter()
+        .map(|one| one["outcome"].as_str().unwrap())
+        .collect();
+    let wanted = [
+        "created", "created", "refused", "updated", "refused", "refused", "updated", "deleted",
+    ];
+    assert_eq!(outcomes, wanted);
+    assert_eq!(answer["errors"], true);
+    assert_eq!(results[2]["problem"]["errors"][0]["field"], "filter");
+    assert_eq!(results[4]["problem"]["code"], "not-found");
+    let chosen = results[1]["id"].as_str().unwrap();
+    assert_eq!(chosen.len(), 36, "an id of the host's: {chosen}");
+    assert_eq!(names(&host, KIBANA).await, ["Alpha"]);
+    let unknown = json!({"operations": [{"burn": {"id": "a"}}]});
+    host.post(&bulk, &unknown).await.problem(400, "invalid");
+    let many = json!({"operations": vec![json!({"delete": {"id": "a"}}); 1_001]});
+    host.post(&bulk, &many).await.names("operations");
+}
+
+/// What has expired is shown to nobody; what is excluded does not expire.
+#[tokio::test]
+async fn what_nobody_finds_again_is_forgotten() {
+    let host = host().await;
+    host.fill("nothing", [json!({"message": "a"})]).await;
+    let params = json!({"start": 0, "end": 1});
+    host.schedule_on("nothing", "run", "streams_feature_identification", params)
+        .await;
+    host.reaches("run", "completed").await;
+    let features = format!("{}/features", stream("nothing"));
+    let with_excluded = format!("{features}?excluded=true");
+    let kept = format!("{}/collections/features/old", stream("nothing"));
+    host.get(&kept).await.expect(200);
+    assert_eq!(names(&host, &features).await, [""; 0]);
+    assert_eq!(names(&host, &with_excluded).await, [""; 0]);
+    // A time is no person's to set.
+    let edit = json!({"expires_at": "2090-01-01T00:00:00Z"});
+    let again = host
+        .put(&format!("{features}/old"), &edit)
+        .await
+        .expect(200);
+    let expires_at = again["expires_at"].as_str().unwrap();
+    assert!(expires_at > "2026" && expires_at < "2090", "{again}");
+    assert_eq!(names(&host, &features).await, ["old"]);
+    host.post(&format!("{features}/old/exclude"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(names(&host, &features).await, [""; 0]);
+    assert_eq!(names(&host, &with_excluded).await, ["old"]);
+}
+
+/// What becomes of runs is counted, by type and outcome.
+#[tokio::test]
+async fn runs_are_counted() {
+    let home = Home::with(&["hello-task", "fails", "sleeper"]);
+    let host = home.start().await;
+    host.run("one", "hello", json!({"name": "Ada"})).await;
+    host.schedule("two", "fails", json!({"code": "x", "retryable": true}))
+        .await;
+    host.reaches("two", "failed").await;
+    host.schedule("three", "sleeper", json!({"ms": 600_000}))
+        .await;
+    host.until("three", |task| task["run"]["state"] == "running")
+        .await;
+    let numbers = host.get("/metrics").await;
+    assert!(numbers.header("content-type").starts_with("text/plain"));
+    assert!(
+        numbers.text.contains("\ntaskhost_runs_live 1\n"),
+        "{}",
+        numbers.text
+    );
+    host.verb("three", "cancel").await.expect(200);
+    host.reaches("three", "canceled").await;
+    let text = host.get("/metrics").await.text;
+    for line in [
+        "taskhost_tasks_scheduled_total{type=\"hello\"} 1",
+        "taskhost_runs_total{type=\"hello\",outcome=\"completed\"} 1",
+        "taskhost_runs_total{type=\"fails\",outcome=\"failed\"} 1",
+        "taskhost_runs_total{type=\"sleeper\",outcome=\"canceled\"} 1",
+        "taskhost_run_failures_total{type=\"fails\",kind=\"task\"} 1",
+        "taskhost_run_retries_total{type=\"fails\"} 2",
+        "taskhost_run_tokens_total{type=\"hello\"} 0",
+        "taskhost_run_seconds_count{type=\"hello\",outcome=\"completed\"} 1",
+        "taskhost_run_wait_seconds_count{type=\"hello\"} 1",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("Ada") && !text.contains("three"), "{text}");
+}
