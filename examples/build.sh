@@ -14,7 +14,9 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 export CARGO_TARGET_DIR="$top/target"
-components=(hello-task checkpointed fan-out http-digest feature-identification)
+# Beside them stands stream-reading, which the last four share, and which is no component.
+components=(hello-task checkpointed fan-out http-digest feature-identification
+    description-generation query-generation onboarding insights-discovery)
 
 profile=${TASKHOST_PROFILE:-release}
 host="target/${profile/#dev/debug}/taskhost"

@@ -41,6 +41,7 @@ pub enum StreamUse {
 ///     .tokens(50_000)
 ///     .collection("features")
 ///     .space_collection("prompts")
+///     .stream_collection("queries")
 ///     .http("https://api.example.org", &["GET"], "/v1/")
 ///     .secret("api-key")
 ///     .model("small")
@@ -220,6 +221,33 @@ impl Descriptor {
             labels.push(label.into());
         }
         self
+    }
+
+    /// Reads a collection of the run's stream that another type owns. Opened as its own ones are;
+    /// what would write there fails with `denied`. Hosts before November 2026 do not know it, and
+    /// open none.
+    #[must_use]
+    pub fn stream_collection(mut self, label: &str) -> Self {
+        if let Value::Array(labels) = self.entry("stream_collections", json!([])) {
+            labels.push(label.into());
+        }
+        self
+    }
+
+    /// A run reads the streams that its params name, instead of one that it is scheduled on:
+    /// [`Streams::named`](crate::Streams::named). `pointer`: a JSON pointer (RFC 6901) into the
+    /// params, to one name or a list of at most 64. They have to be there when the task is
+    /// scheduled. Hosts whose store has people of its own refuse such tasks so far, and hosts
+    /// before November 2026 answer `denied` for every stream.
+    ///
+    /// ```
+    /// use taskhost_sdk::Descriptor;
+    /// let descriptor = Descriptor::new("compare", "1").streams_from("/streams");
+    /// assert_eq!(descriptor.to_json()["streams_from"], "/streams");
+    /// ```
+    #[must_use]
+    pub fn streams_from(self, pointer: &str) -> Self {
+        self.set("streams_from", pointer)
     }
 
     /// Asks whatever models the operator allows it, by names that the params or the operator give:

@@ -88,17 +88,19 @@ pub(crate) struct DocumentGrant {
     pub(crate) labels: Vec<Label>,
     /// Collections of the space, which it reads.
     pub(crate) space_labels: Vec<Label>,
+    /// Collections of its stream that other types own, which it reads.
+    pub(crate) stream_labels: Vec<Label>,
     pub(crate) info: Arc<RunInfo>,
 }
 
-/// A collection of the run's stream, or one of its space that people keep.
+/// A collection of the run's stream, also another type's, or one of its space that people keep.
 #[derive(Debug)]
 pub struct Collection {
     documents: Arc<Inner>,
     store: Arc<dyn DocumentStore>,
     turns: Arc<Turns>,
     place: store::Scope,
-    /// None: people write there.
+    /// None: others write there.
     writer: Option<Writer>,
 }
 
@@ -111,7 +113,8 @@ impl Documents {
         }))
     }
 
-    /// Opens one of the type's collections, or one of the space's that its descriptor names.
+    /// Opens one of the type's collections, or one that its descriptor names to be read: of another
+    /// type's on the same stream, or of the space.
     ///
     /// # Errors
     /// `denied` for other labels, `invalid` for options, `too-large` above 64 open ones.
@@ -126,9 +129,11 @@ impl Documents {
             let found = labels.iter().find(|granted| granted.as_str() == label);
             found.cloned()
         };
-        let own = named(&grant.labels);
+        let (own, others) = (named(&grant.labels), named(&grant.stream_labels));
         let is_own = own.is_some();
-        let Some(label) = own.or_else(|| named(&grant.space_labels)) else {
+        let is_of_stream = is_own || others.is_some();
+        let found = own.or(others).or_else(|| named(&grant.space_labels));
+        let Some(label) = found else {
             let shown: String = label
                 .chars()
                 .take(64)
@@ -157,7 +162,7 @@ impl Documents {
             turns: Arc::clone(&grant.turns),
             place: store::Scope {
                 space: task.space.clone(),
-                stream: grant.info.stream.clone().filter(|_| is_own),
+                stream: grant.info.stream.clone().filter(|_| is_of_stream),
                 label,
             },
             writer: is_own.then_some(Writer::Run {
@@ -212,7 +217,7 @@ impl Collection {
     /// Makes changes, each for itself. Goes on working when the run is asked to stop.
     ///
     /// # Errors
-    /// Of the whole call: `denied` where people write, `too-large`, `unavailable`, and `canceled`
+    /// Of the whole call: `denied` where others write, `too-large`, `unavailable`, and `canceled`
     /// when the run has lost its lease. Of a change: `conflict`, `not-found`, `invalid`,
     /// `too-large`.
     pub async fn apply(
@@ -224,7 +229,8 @@ impl Collection {
         request::no_options(options)?;
         let Some(writer) = &self.writer else {
             return Err(ClientError::denied(format!(
-                "the collection `{}` is the space's: people write it, and tasks read it",
+                "the collection `{}` is one to read: people of the space write it, or another task \
+                 type does",
                 self.place.label
             )));
         };

@@ -37,10 +37,14 @@ use crate::virtual_time::Time;
 pub struct Grants {
     /// The stream that the task was scheduled on.
     pub stream: Option<StreamName>,
+    /// Streams that its params name.
+    pub named_streams: Vec<StreamName>,
     /// The collections that the task type owns.
     pub collections: Vec<Label>,
     /// Collections of the space that people keep and it reads.
     pub space_collections: Vec<Label>,
+    /// Collections of its stream that other types own and it reads.
+    pub stream_collections: Vec<Label>,
     /// Whether it may ask any model that is allowed.
     pub any_model: bool,
     /// What the type's descriptor asks for beyond that.
@@ -157,13 +161,18 @@ impl RunClients {
         let calls = Calls::new(used.host_calls, host_calls_max, script);
         let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls).at(time));
         let info = Arc::new(info);
-        let grant = |name| StreamGrant::of(&info, name, streams, turns.streams);
-        let stream = grants.stream.map(grant);
+        let grant = |name| {
+            let (store, turns) = (Arc::clone(&streams), Arc::clone(&turns.streams));
+            StreamGrant::of(&info, name, store, turns)
+        };
+        let named = grants.stream.into_iter().chain(grants.named_streams);
+        let granted = named.map(grant).collect();
         let collections = DocumentGrant {
             store: documents,
             turns: turns.documents,
             labels: grants.collections,
             space_labels: grants.space_collections,
+            stream_labels: grants.stream_collections,
             info: Arc::clone(&info),
         };
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
@@ -191,7 +200,7 @@ impl RunClients {
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(sink)),
             log,
-            streams: Streams::new(Arc::clone(&scope), stream),
+            streams: Streams::new(Arc::clone(&scope), granted),
             documents: Documents::new(Arc::clone(&scope), Some(collections)),
             secrets: Secrets::new(Arc::clone(&scope), Some(outbound.secrets())),
             http: Http::new(Arc::clone(&scope), Some(Arc::clone(&outbound))),
@@ -229,7 +238,7 @@ impl RunClients {
             context: Context::new(Arc::clone(&scope), None),
             progress: Progress::new(Arc::clone(&scope), None),
             log: Log::new(Arc::clone(&scope), None, 0),
-            streams: Streams::new(Arc::clone(&scope), None),
+            streams: Streams::new(Arc::clone(&scope), Vec::new()),
             documents: Documents::new(Arc::clone(&scope), None),
             state: State::new(Arc::clone(&scope), None),
             secrets: Secrets::new(Arc::clone(&scope), None),

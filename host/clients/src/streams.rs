@@ -1,4 +1,5 @@
-//! The documents of the run's stream, read with the rights of whoever asked for the run.
+//! The documents of the run's streams, read with the rights of whoever asked for the run: of the
+//! one that the task was scheduled on, or of those that its params name.
 
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub struct Streams(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     scope: Arc<Scope>,
-    grant: Option<StreamGrant>,
+    grants: Vec<StreamGrant>,
 }
 
 /// One stream, and whose rights it is read with.
@@ -73,8 +74,8 @@ impl StreamGrant {
 }
 
 impl Streams {
-    pub(crate) fn new(scope: Arc<Scope>, grant: Option<StreamGrant>) -> Self {
-        Self(Arc::new(Inner { scope, grant }))
+    pub(crate) fn new(scope: Arc<Scope>, grants: Vec<StreamGrant>) -> Self {
+        Self(Arc::new(Inner { scope, grants }))
     }
 
     /// What the stream is and holds, as JSON text.
@@ -216,17 +217,27 @@ impl Streams {
 
     /// Every method begins with this.
     fn granted(&self, call: &'static str, name: &str) -> Result<&StreamGrant, ClientError> {
-        let Inner { scope, grant } = &*self.0;
+        let Inner { scope, grants } = &*self.0;
         scope.calls.enter(call)?;
-        let Some(grant) = grant else {
+        if grants.is_empty() {
             return Err(ClientError::denied(
                 "this run has no stream: schedule the task on one",
             ));
-        };
-        if grant.key.name.as_str() != name {
-            let message = format!("this run may read the stream `{}` alone", grant.key.name);
-            return Err(ClientError::denied(message));
         }
+        let is_named = |grant: &&StreamGrant| grant.key.name.as_str() == name;
+        let grant = grants.iter().find(is_named).ok_or_else(|| {
+            let names: Vec<_> = grants
+                .iter()
+                .map(|it| format!("`{}`", it.key.name))
+                .collect();
+            let what = if names.len() == 1 {
+                "stream"
+            } else {
+                "streams"
+            };
+            let names = names.join(", ");
+            ClientError::denied(format!("this run may read the {what} {names} alone"))
+        })?;
         scope.check()?;
         Ok(grant)
     }

@@ -47,6 +47,7 @@ mod watch;
 mod family;
 mod deadlock;
 mod concurrency;
+mod named_streams;
 mod schedule;
 mod get;
 mod cancel;

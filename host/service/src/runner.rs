@@ -11,6 +11,7 @@ use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::stop::{StopReason, StopSignal};
 use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::ids::StreamName;
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
 use taskhost_runtime::{Component, ExitOutcome, RunExit, RunLimits, RunRequest, Runtime};
@@ -25,6 +26,7 @@ use crate::error::ServiceError;
 use crate::identity;
 use crate::leased::Leased;
 use crate::live::Registered;
+use crate::named_streams::named_streams;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::recording::RunRecording;
 use crate::report::Reporter;
@@ -346,8 +348,10 @@ fn clients(
         },
         grants: Grants {
             stream: task.stream.clone(),
+            named_streams: named(core, claimed, version),
             collections: version.descriptor.collections.clone(),
             space_collections: version.descriptor.space_collections.clone(),
+            stream_collections: version.descriptor.stream_collections.clone(),
             any_model: version.descriptor.any_model,
             asked: version.descriptor.capabilities.clone(),
             allowed: core.settings.policy.allowed_to(&version.version),
@@ -369,6 +373,15 @@ fn clients(
         children: Some(Arc::<RunChildren>::clone(children)),
         clock: core.clock.clone(),
     })
+}
+
+/// They were checked when the task was scheduled; a version that was pinned since may read others,
+/// or none. Where a store has people nothing was checked for this version: it reads none.
+fn named(core: &Core, claimed: &StoredTask, version: &LoadedVersion) -> Vec<StreamName> {
+    match core.run_keys {
+        None => named_streams(&version.descriptor, &claimed.params).unwrap_or_default(),
+        Some(_) => Vec::new(),
+    }
 }
 
 /// Where nothing else keeps a run of a lost host from writing, its lease does.

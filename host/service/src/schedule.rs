@@ -15,6 +15,7 @@ use crate::access::Caller;
 use crate::concurrency::key_of;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
+use crate::named_streams::named_streams;
 use crate::run_keys::{InUse, PAUSED_AT_MOST, QUEUED_AT_MOST, Wanted};
 use crate::seen::{RESERVED_PREFIX, taken};
 use crate::types::LoadedVersion;
@@ -139,6 +140,7 @@ impl Tasks {
         check_numbers(&request)?;
         self.check_record(&request)?;
         self.check_params(&mut request, &version).await?;
+        self.check_named(by, &key.space, &request, &version).await?;
         let now = self.0.clock.now();
         let concurrency_key = key_of(
             &version.descriptor,
@@ -330,6 +332,39 @@ impl Tasks {
                 }
             }
         }
+    }
+
+    /// Streams that the params name: they are there.
+    async fn check_named(
+        &self,
+        by: &Requester,
+        space: &Space,
+        request: &ScheduleRequest,
+        version: &LoadedVersion,
+    ) -> Result<(), ServiceError> {
+        let Some(pointer) = &version.descriptor.streams_from else {
+            return Ok(());
+        };
+        let field = format!("params{}", pointer.replace('/', "."));
+        if self.0.caller(by).is_asked() {
+            let problem = "names streams, and this host's store has people of its own: a task is \
+                           seen by whoever may read its stream, and of several that is not kept \
+                           yet. Schedule a task on each of them";
+            return Err(ServiceError::invalid(&field, problem));
+        }
+        let names = named_streams(&version.descriptor, &request.params);
+        let names = names.map_err(|problem| ServiceError::invalid(&field, problem))?;
+        for name in names {
+            let stream = StreamKey {
+                space: space.clone(),
+                name,
+            };
+            if self.0.streams.get(by, &stream).await?.is_none() {
+                let name = stream.name.to_string();
+                return Err(ServiceError::UnknownStream { name });
+            }
+        }
+        Ok(())
     }
 
     /// Looks for the key, too: a run that is to be recorded and cannot be is better not begun.

@@ -126,6 +126,7 @@ fn parts(
             stream: info.stream.clone(),
             collections: vec![Label::parse("features").unwrap()],
             space_collections: vec![Label::parse("prompts").unwrap()],
+            stream_collections: vec![Label::parse("queries").unwrap()],
             ..Grants::default()
         },
         memory_bytes: 64 * MIB,

@@ -63,29 +63,31 @@ async fn only_declared_labels_open() {
 }
 
 #[tokio::test]
-async fn what_people_keep_for_the_space_is_read_and_not_written() {
+async fn what_others_keep_is_read_and_not_written() {
     let bench = Bench::new().await;
-    let prompts = bench.clients.documents.open("prompts", None).unwrap();
-    assert_eq!(prompts.get("a").await.unwrap(), None);
-    let place = Scope {
-        space: bench.info.task.space.clone(),
-        stream: None,
-        label: Label::parse("prompts").unwrap(),
-    };
-    let kept = store::Change::Put {
-        id: DocumentId::parse("a").unwrap(),
-        body: Arc::from(r#"{"text":"t"}"#),
-        if_version: None,
-    };
-    let writer = Writer::Person("ann".to_owned());
-    let store = &bench.stores.documents;
-    let answers = store.apply(&place, &writer, vec![kept]).await.unwrap();
-    answers.into_iter().for_each(|it| drop(it.unwrap()));
-    let found = prompts.get("a").await.unwrap().unwrap();
-    assert_eq!(found.body, r#"{"text":"t"}"#);
-    for change in [put("a", "{}"), put("b", "{}")] {
-        let refused = prompts.apply(vec![change], None).await;
-        assert_eq!(code(refused), ErrorCode::Denied);
+    for (label, stream) in [("prompts", None), ("queries", bench.info.stream.clone())] {
+        let opened = bench.clients.documents.open(label, None).unwrap();
+        assert_eq!(opened.get("a").await.unwrap(), None);
+        let place = Scope {
+            space: bench.info.task.space.clone(),
+            stream,
+            label: Label::parse(label).unwrap(),
+        };
+        let kept = store::Change::Put {
+            id: DocumentId::parse("a").unwrap(),
+            body: Arc::from(r#"{"text":"t"}"#),
+            if_version: None,
+        };
+        let writer = Writer::Person("ann".to_owned());
+        let store = &bench.stores.documents;
+        let answers = store.apply(&place, &writer, vec![kept]).await.unwrap();
+        answers.into_iter().for_each(|it| drop(it.unwrap()));
+        let found = opened.get("a").await.unwrap().unwrap();
+        assert_eq!(found.body, r#"{"text":"t"}"#);
+        for change in [put("a", "{}"), put("b", "{}")] {
+            let refused = opened.apply(vec![change], None).await;
+            assert_eq!(code(refused), ErrorCode::Denied);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use taskhost_clients::error::ErrorCode;
 use taskhost_clients::stop::StopReason;
+use taskhost_model::ids::StreamName;
 
 use crate::bench::{Bench, MIB, STREAM, code};
 
@@ -39,6 +40,22 @@ async fn other_streams_are_denied_before_anything_is_read() {
         message.contains(STREAM) && !message.contains("logs.other"),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn streams_that_the_params_name_are_read_and_no_others() {
+    let bench = Bench::with(|parts| {
+        let name = StreamName::parse("logs.gone").unwrap();
+        parts.grants.named_streams = vec![name];
+    });
+    let streams = &bench.await.clients.streams;
+    assert!(streams.count(STREAM, ALL).await.is_ok());
+    let gone = streams.describe("logs.gone").await;
+    assert_eq!(code(gone), ErrorCode::NotFound, "it may be asked for");
+    let denied = streams.describe("logs.other").await.unwrap_err();
+    assert_eq!(denied.code, ErrorCode::Denied);
+    let expected = format!("the streams `{STREAM}`, `logs.gone` alone");
+    assert!(denied.message.contains(&expected), "{}", denied.message);
 }
 
 #[tokio::test]

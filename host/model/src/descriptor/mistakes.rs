@@ -8,14 +8,18 @@ use super::{Bounds, Descriptor, StreamUse};
 const STALE_AFTER_S_MAX: u64 = 7 * 24 * 60 * 60;
 /// The most collections that a type may own.
 const COLLECTIONS_MAX: usize = 32;
+/// The longest JSON pointer.
+const POINTER_BYTES_MAX: usize = 512;
 
 impl Descriptor {
     pub(super) fn mistakes(&self, bounds: &Bounds) -> Vec<String> {
         let mut mistakes = self.mistakes_of_texts();
         mistakes.extend(self.mistakes_of_numbers(bounds));
+        mistakes.extend(self.mistakes_of_streams());
         for (key, labels) in [
             ("collections", &self.collections),
             ("space_collections", &self.space_collections),
+            ("stream_collections", &self.stream_collections),
         ] {
             if labels.len() > COLLECTIONS_MAX {
                 let (asked, most) = (labels.len() as u64, COLLECTIONS_MAX as u64);
@@ -27,11 +31,36 @@ impl Descriptor {
             mistakes.extend(concurrency.mistakes(self.stream != StreamUse::None));
         }
         let mut seen = BTreeSet::new();
-        for label in self.collections.iter().chain(&self.space_collections) {
+        let read = self
+            .space_collections
+            .iter()
+            .chain(&self.stream_collections);
+        for label in self.collections.iter().chain(read) {
             if !seen.insert(label) {
                 mistakes.push(format!(
-                    "`collections` and `space_collections` name `{label}` twice"
+                    "`collections`, `space_collections` and `stream_collections` name `{label}` \
+                     twice"
                 ));
+            }
+        }
+        mistakes
+    }
+
+    fn mistakes_of_streams(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if let Some(pointer) = &self.streams_from {
+            if !pointer.starts_with('/') || pointer.len() > POINTER_BYTES_MAX {
+                mistakes.push(
+                    "`streams_from` has to be a JSON pointer into the params, as in `/streams`"
+                        .to_owned(),
+                );
+            }
+            if self.stream != StreamUse::None {
+                mistakes.push(
+                    "`streams_from` is of a type that is scheduled without a stream: leave \
+                     `stream` out"
+                        .to_owned(),
+                );
             }
         }
         mistakes
@@ -111,4 +140,35 @@ impl Descriptor {
 
 fn too_large(key: &str, asked: u64, most: u64) -> String {
     format!("`{key}` asks for {asked}, this host's settings allow at most {most}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(more: &str) -> Result<Descriptor, Vec<String>> {
+        let text = format!(r#"{{"id":"a","version":"1","title":"A",{more}}}"#);
+        Descriptor::parse(&text, &Bounds::default())
+    }
+
+    #[test]
+    fn what_is_read_of_others_is_named_once_and_streams_in_one_place() {
+        let read = with(r#""stream_collections":["features"],"streams_from":"/streams""#).unwrap();
+        assert_eq!(read.streams_from.as_deref(), Some("/streams"));
+        assert_eq!(read.stream_collections.len(), 1);
+        for (wrong, said) in [
+            (r#""stream_collections":["a","a"]"#, "`a` twice"),
+            (
+                r#""collections":["a"],"stream_collections":["a"]"#,
+                "`a` twice",
+            ),
+            (r#""streams_from":"streams""#, "JSON pointer"),
+            (
+                r#""streams_from":"/streams","stream":"required""#,
+                "`stream`",
+            ),
+        ] {
+            assert!(with(wrong).unwrap_err()[0].contains(said), "{wrong}");
+        }
+    }
 }

@@ -48,6 +48,8 @@ const KEYS: &[&str] = &[
     "grace_ms",
     "stale_after_s",
     "min_host",
+    "stream_collections",
+    "streams_from",
 ];
 
 pub(crate) async fn run(command: &Check) -> Result<Exit, Failure> {

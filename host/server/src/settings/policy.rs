@@ -2,10 +2,21 @@
 
 use taskhost_clients::http::other_spellings;
 use taskhost_model::capabilities::Capabilities;
+use taskhost_model::ids::TypeId;
 use taskhost_service::policy::{Policy, Rule};
 use taskhost_service::signatures::{Signatures, TrustedKey};
 
 use super::reader::Reader;
+
+/// What needs no rule: these hand parts of their work to types of this project, which work on the
+/// same stream, for the same person and within what they are allowed themselves.
+const FAMILIES: [(&str, &[&str]); 1] = [(
+    "streams_onboarding",
+    &[
+        "streams_feature_identification",
+        "streams_significant_events_queries_generation",
+    ],
+)];
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
     Policy {
@@ -15,7 +26,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
 }
 
 fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
-    let mut rules = Vec::new();
+    let mut rules = families();
     for mut allow in reader.rows("allow") {
         let type_id = reader.field(&mut allow, "type");
         let allowed = Capabilities {
@@ -45,6 +56,21 @@ fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
     rules
 }
 
+fn families() -> Vec<Rule> {
+    let rule = |(parent, children): (&str, &[&str])| {
+        let children = children.iter().map(|id| TypeId::parse(id).ok());
+        Some(Rule {
+            type_id: Some(TypeId::parse(parent).ok()?),
+            allowed: Capabilities {
+                children: children.collect::<Option<_>>()?,
+                ..Capabilities::default()
+            },
+            record: false,
+        })
+    };
+    FAMILIES.into_iter().filter_map(rule).collect()
+}
+
 fn signatures(reader: &mut Reader<'_>) -> Signatures {
     let required = reader.flag("require_signature", false);
     let mut trusted = Vec::new();
@@ -68,8 +94,6 @@ fn signatures(reader: &mut Reader<'_>) -> Signatures {
 
 #[cfg(test)]
 mod tests {
-    use taskhost_model::ids::TypeId;
-
     use super::super::{File, Flags, Mistake, Settings};
     use taskhost_model::capabilities::HttpRule;
 
@@ -112,6 +136,16 @@ mod tests {
         let again = read(&pasted, &[]).unwrap();
         assert_eq!(again.allowed(&a), policy.allowed(&a));
         assert!(again.allowed(&other).is_empty());
+    }
+
+    #[test]
+    fn families_need_no_rule() {
+        let policy = read("", &[]).unwrap();
+        assert_eq!(policy.rules.len(), FAMILIES.len());
+        for (parent, children) in FAMILIES {
+            let words = policy.allowed(&TypeId::parse(parent).unwrap()).words();
+            assert_eq!(words.len(), children.len(), "{words:?}");
+        }
     }
 
     /// Whatever somebody has written into a descriptor.

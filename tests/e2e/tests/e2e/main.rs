@@ -30,6 +30,7 @@ mod kibana;
 mod features;
 mod prompts;
 mod identification;
+mod sisters;
 mod bad_requests;
 mod guests;
 mod guests_stopped;
