@@ -10,6 +10,10 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [[ $# -gt 1 && " $* " == *" --elasticsearch "* ]]; then
+    echo "demo.sh: --elasticsearch stands alone: its server and its hosts end with it" >&2
+    exit 2
+fi
 "$top/examples/build.sh"
 cd "$top"
 if [ "${1:-}" = --elasticsearch ]; then

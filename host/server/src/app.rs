@@ -311,10 +311,15 @@ async fn open_cluster(
         prefix: settings.prefix.clone(),
         limits,
     };
+    let mut said = None;
     loop {
         match open_elastic(&wanted, clock.clone(), Arc::clone(&streams)).await {
             Err(OpenError::Elastic(StoreError::Unavailable { reason })) => {
-                tracing::warn!(urls = ?settings.urls, reason, "waiting for the cluster");
+                // What has been said once is not said again every second.
+                if said.as_ref() != Some(&reason) {
+                    tracing::warn!(urls = ?settings.urls, reason, "waiting for the cluster");
+                    said = Some(reason);
+                }
                 tokio::time::sleep(CLUSTER_PAUSE).await;
             }
             done => return done,

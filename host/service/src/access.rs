@@ -338,6 +338,17 @@ impl<'a> Caller<'a> {
         self.has_all(&to_read(space, stream)).await
     }
 
+    /// The same of a space alone, where an empty answer would be taken for the truth.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`]: of the space they learn nothing but that they have no role there.
+    pub(crate) async fn must_read(&self, space: &Space) -> Result<(), ServiceError> {
+        match self.may_read(space, None).await? {
+            true => Ok(()),
+            false => Err(forbidden_in(space, Role::Viewer)),
+        }
+    }
+
     /// Whether they see a task.
     pub(crate) async fn sees(&self, task: &Task) -> Result<bool, ServiceError> {
         self.has_all(&to_see(task)).await
@@ -368,7 +379,7 @@ impl<'a> Caller<'a> {
             return Ok(true);
         }
         match self.may_read(space, None).await? {
-            true => Err(forbidden_in(space)),
+            true => Err(forbidden_in(space, Role::Operator)),
             false => Ok(false),
         }
     }
@@ -380,7 +391,7 @@ impl<'a> Caller<'a> {
     pub(crate) async fn must_operate(&self, space: &Space) -> Result<(), ServiceError> {
         match self.has_all(&[operator(space)]).await? {
             true => Ok(()),
-            false => Err(forbidden_in(space)),
+            false => Err(forbidden_in(space, Role::Operator)),
         }
     }
 
@@ -422,9 +433,9 @@ fn operator(space: &Space) -> Right {
     Right::In(space.clone(), Role::Operator)
 }
 
-fn forbidden_in(space: &Space) -> ServiceError {
+fn forbidden_in(space: &Space, role: Role) -> ServiceError {
     ServiceError::Forbidden {
-        needed: format!("the role `{}` in the space `{space}`", Role::Operator),
+        needed: format!("the role `{role}` in the space `{space}`"),
     }
 }
 

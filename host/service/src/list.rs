@@ -20,7 +20,8 @@ impl Tasks {
     /// A page of documents.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a limit or cursor out of bounds, or what the store says.
+    /// [`ServiceError::Invalid`] for a limit or cursor out of bounds, [`ServiceError::Forbidden`], or
+    /// what the store says.
     pub async fn list(
         &self,
         by: &Requester,
@@ -48,9 +49,7 @@ impl Core {
             cursors: Vec::new(),
             next: None,
         };
-        if !caller.may_read(&request.space, None).await? {
-            return Ok(found);
-        }
+        caller.must_read(&request.space).await?;
         let mut look = ListRequest {
             limit: LOOKED_AT.max(request.limit),
             ..request.clone()

@@ -79,7 +79,7 @@ impl Default for HostSettings {
             lease: Duration::from_secs(30),
             look_interval: Duration::from_millis(1_500),
             stops_interval: Duration::from_millis(500),
-            poll_max: Duration::from_secs(2),
+            poll_max: Duration::from_secs(3),
         }
     }
 }

@@ -95,12 +95,9 @@ impl Streams {
     /// All streams of a space, by name.
     ///
     /// # Errors
-    /// What the store says.
+    /// [`ServiceError::Forbidden`], or what the store says.
     pub async fn list(&self, by: &Requester, space: &Space) -> Result<Vec<Stream>, ServiceError> {
-        let caller = self.0.caller(by);
-        if !caller.may_read(space, None).await? {
-            return Ok(Vec::new());
-        }
+        self.0.caller(by).must_read(space).await?;
         Ok(self.0.streams.list(by, space).await?)
     }
 

@@ -60,6 +60,12 @@ impl Fleet {
         })
     }
 
+    /// How many hosts it is for.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.homes.len()
+    }
+
     /// The folder of a host.
     #[must_use]
     pub fn home(&self, number: usize) -> &Home {
@@ -86,7 +92,7 @@ impl Fleet {
     /// Starts all of them.
     pub async fn start_all(&self) -> Vec<Host> {
         let mut hosts = Vec::new();
-        for number in 0..self.homes.len() {
+        for number in 0..self.size() {
             hosts.push(self.start(number).await);
         }
         hosts

@@ -205,8 +205,19 @@ impl State {
             | (Said::AlreadyRunning, Next::Same)
             | (Said::Refused, Next::Refused(_)) => Some(after),
             (Said::Seen(_), Next::Same) if call.wish == Wish::Schedule => None,
+            (Said::Seen(seen), Next::To(_)) if call.wish == Wish::Schedule => {
+                after.seen(seen).or_else(|| after.claimed()?.seen(seen))
+            }
             (Said::Seen(seen), Next::To(_) | Next::Same) => after.seen(seen),
             _ => None,
+        }
+    }
+
+    /// Claimed in the very write that has scheduled it, whose answer shows what was written.
+    fn claimed(self) -> Option<Self> {
+        match self.phase.next(Trigger::Claim) {
+            Next::To(phase) => Some(Self { phase, ..self }),
+            Next::Same | Next::Refused(_) => None,
         }
     }
 

@@ -134,7 +134,11 @@ fn run(task: &Value) -> String {
         Some(times) => format!(", paused {times} times"),
     };
     let id = string(&run["id"]);
-    format!("{state}attempt {attempt}{of_at_most}{paused}{died}, id {id}")
+    let host = match string(&run["host"]) {
+        host if host.is_empty() => host,
+        host => format!(", on {host}"),
+    };
+    format!("{state}attempt {attempt}{of_at_most}{paused}{died}{host}, id {id}")
 }
 
 fn progress(progress: &Value) -> String {

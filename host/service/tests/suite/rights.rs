@@ -9,6 +9,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
 use taskhost_model::task::Parent;
 use taskhost_service::ChangeKind;
+use taskhost_service::error::ServiceError;
 use taskhost_store::documents::Scope;
 use taskhost_store::event::{Event, NewRun};
 use taskhost_store::tasks::ListRequest;
@@ -81,7 +82,7 @@ async fn each_verb_answers_each_of_them_as_they_may() {
         ("get",                       [seen,   seen,   seen,   none,    none,   none,   seen]),
         ("wait",                      [seen,   seen,   seen,   none,    none,   none,   seen]),
         ("log",                       [seen,   seen,   seen,   nf,      nf,     nf,     seen]),
-        ("list",                      [seen,   seen,   seen,   none,    none,   none,   seen]),
+        ("list",                      [seen,   seen,   seen,   none,    forb,   forb,   seen]),
         ("recording",                 [nf,     nf,     nf,     nf,      nf,     nf,     nf]),
         ("cancel",                    [av,     av,     forb,   av,      av,     av,     av]),
         ("cancel at all",             [seen,   seen,   forb,   none,    none,   none,   seen]),
@@ -91,7 +92,7 @@ async fn each_verb_answers_each_of_them_as_they_may() {
         ("schedule",                  [av,     av,     forb,   us,      forb,   forb,   av]),
         ("schedule without a stream", [nt,     nt,     forb,   "taken", forb,   forb,   nt]),
         ("stream",                    [seen,   seen,   seen,   us,      us,     us,     seen]),
-        ("streams",                   [seen,   seen,   seen,   none,    none,   none,   seen]),
+        ("streams",                   [seen,   seen,   seen,   none,    forb,   forb,   seen]),
         ("count",                     [seen,   seen,   seen,   us,      us,     us,     seen]),
         ("sample",                    [seen,   seen,   seen,   us,      us,     us,     seen]),
         ("ingest",                    ["done", "done", forb,   us,      forb,   forb,   "done"]),
@@ -225,11 +226,15 @@ async fn a_list_tells_nothing_of_what_it_leaves_out() {
         }
         assert_eq!(found, plain, "{limit}");
     }
+    // An empty list would be taken for the truth by whoever has been forgotten.
     let of_nobody = tasks
         .list(&it.who("zoe"), ListRequest::all(space()))
         .await
-        .unwrap();
-    assert!(of_nobody.tasks.is_empty() && of_nobody.next.is_none());
+        .unwrap_err();
+    assert!(
+        of_nobody.to_string().contains("the role `viewer`"),
+        "{of_nobody}"
+    );
     // Another space is another matter.
     let far = ListRequest::all(Space::parse("far").unwrap());
     assert!(
@@ -254,7 +259,8 @@ async fn a_list_tells_nothing_of_what_it_leaves_out() {
             .len(),
         1
     );
-    assert!(tasks.list(&ann, far).await.unwrap().tasks.is_empty());
+    let elsewhere = tasks.list(&ann, far).await;
+    assert!(matches!(elsewhere, Err(ServiceError::Forbidden { .. })));
 }
 
 #[tokio::test]

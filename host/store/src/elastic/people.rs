@@ -77,6 +77,15 @@ impl Security {
             ),
             Registered::NoSecurity => return Ok(None),
         }
+        let lacks = privileges::lacks(&client).await?;
+        if !lacks.is_empty() {
+            tracing::warn!(
+                lacks = lacks.join(", "),
+                "Elasticsearch does not let the host do all that it needs: runs get no keys of \
+                 their own, or keep them after their end, until the host's role has these cluster \
+                 privileges"
+            );
+        }
         Ok(Some(Self { client }))
     }
 

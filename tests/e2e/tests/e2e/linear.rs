@@ -50,6 +50,12 @@ fn one_after_the_other_is_explained() {
         call(26, 27, Wish::Schedule, seen(Phase::Queued, 900, a)),
     ];
     explain(&calls).unwrap();
+    // It may have been claimed with the write that scheduled it, and nothing more.
+    for (phase, fits) in [(Phase::Running, true), (Phase::Completed, false)] {
+        let mut begun = calls.to_vec();
+        begun[1].said = seen(phase, 100, a);
+        assert_eq!(explain(&begun).is_ok(), fits, "{phase:?}");
+    }
     // Whichever answer is another one is refused.
     for n in 0..calls.len() {
         let mut wrong = calls.to_vec();

@@ -202,6 +202,10 @@ async fn what_somebody_may_not_see_is_not_there_on_any_route() {
         for path in ["/v1/spaces/default/tasks", "/internal/streams/_tasks"] {
             let answer = host.send_as(by, host.request(Method::GET, path)).await;
             assert!(!answer.text.contains(&seen), "{answer:?}");
+            if by.name == others[2].name {
+                let problem = answer.problem(403, "forbidden");
+                assert!(problem.to_string().contains("viewer"), "{problem}");
+            }
         }
         let hosts = host.request(Method::GET, "/v1/hosts");
         host.send_as(by, hosts).await.problem(403, "forbidden");

@@ -27,6 +27,9 @@ const PAGES_MAX: usize = 64;
 /// search does not show what was written within a second before it; but all that has gone since.
 const SEARCH_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
+/// So long searches do not show a new run: until the index is refreshed.
+const HIDDEN_FOR: Duration = Duration::from_secs(1);
+
 /// The last search.
 #[derive(Debug, Default)]
 pub(in crate::elastic) struct Searched(Mutex<Option<Last>>);
@@ -99,7 +102,12 @@ impl Elastic {
             self.look_at_search(&mut queues, (share, limit), now)
                 .await?;
         }
-        let (chosen, left) = in_turn(queues, (share, limit));
+        let is_own = |hot: &Hot| share.has_run(hot) || self.is_hidden(hot, now);
+        let (chosen, left) = in_turn(queues, limit, |found| {
+            if share.hosts() > 1 {
+                found.sort_by_cached_key(|it| (it.hot.task.run.rank, !is_own(&it.hot)));
+            }
+        });
         if is_to_search {
             let has_left = left.iter().any(|it| !known.contains(&it.hot.key()));
             self.searched.put(begun, has_left);
@@ -139,6 +147,13 @@ impl Elastic {
             size = PAGE_MAX;
         }
         Ok(())
+    }
+
+    /// Whether no other host can see this run yet: it was scheduled here a moment ago. Whoever it
+    /// belongs to, it would wait for nothing.
+    fn is_hidden(&self, hot: &Hot, now: Timestamp) -> bool {
+        let age = now.since(hot.task.created_at);
+        age < HIDDEN_FOR && self.recent.get(&hot.key()).is_some()
     }
 
     fn due<'b>(&self, queue: &Queue<'b>) -> Due<'b> {
@@ -305,14 +320,20 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// One of each type in turn; and what is left.
+/// One of each type in turn; and what is left. Of a type in order, or as it is arranged.
 fn in_turn<'a>(
     queues: Vec<Queue<'a>>,
-    (share, limit): (&Share, usize),
+    limit: usize,
+    arrange: impl Fn(&mut Vec<Current>),
 ) -> (Vec<Choice<'a>>, Vec<Current>) {
+    let in_order = |queue: Queue<'_>| {
+        let mut found: Vec<Current> = queue.found.into_values().collect();
+        arrange(&mut found);
+        found.into_iter()
+    };
     let mut queues: Vec<_> = queues
         .into_iter()
-        .map(|queue| (queue.wanted, in_order(queue, share).into_iter()))
+        .map(|queue| (queue.wanted, in_order(queue)))
         .collect();
     let mut chosen = Vec::new();
     loop {
@@ -329,20 +350,4 @@ fn in_turn<'a>(
             );
         }
     }
-}
-
-/// What was found of a type: in order, but of the same rank what belongs to this host first.
-fn in_order(queue: Queue<'_>, share: &Share) -> Vec<Current> {
-    let mut found: Vec<Current> = queue.found.into_values().collect();
-    if share.hosts() > 1 {
-        found.sort_by_cached_key(|current| {
-            let hot = &current.hot;
-            let is_own = match hot.lane() {
-                Some(lane) => share.has(&lane),
-                None => share.has(&hot.task.run.id),
-            };
-            (hot.task.run.rank, !is_own)
-        });
-    }
-    found
 }

@@ -8,6 +8,8 @@ use std::hash::{Hash, Hasher};
 
 use taskhost_model::ids::Incarnation;
 
+use crate::elastic::hot::Hot;
+
 /// The share of one host.
 #[derive(Debug)]
 pub(super) struct Share {
@@ -29,8 +31,16 @@ impl Share {
         self.others.len() + 1
     }
 
+    /// Whether a run belongs to this host, or the lane in which it stands.
+    pub(super) fn has_run(&self, hot: &Hot) -> bool {
+        match hot.lane() {
+            Some(lane) => self.has(&lane),
+            None => self.has(&hot.task.run.id),
+        }
+    }
+
     /// Whether it belongs to this host.
-    pub(super) fn has(&self, name: &impl Hash) -> bool {
+    fn has(&self, name: &impl Hash) -> bool {
         let own = weight(self.own, name);
         self.others.iter().all(|other| weight(*other, name) < own)
     }

@@ -1,5 +1,8 @@
 //! The application privileges by which a cluster's roles say who may do what in taskhost.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use taskhost_model::rights::Role;
 
@@ -48,6 +51,19 @@ pub(in crate::elastic) async fn register(client: &Client) -> Result<Registered, 
         200 => Ok(Registered::Yes),
         _ => Ok(Registered::Refused),
     }
+}
+
+/// The cluster privileges that a host needs where there are people, and has not.
+pub(in crate::elastic) async fn lacks(client: &Client) -> Result<Vec<String>, StoreError> {
+    #[derive(Deserialize)]
+    struct Told {
+        cluster: BTreeMap<String, bool>,
+    }
+    let request = Request::post("_security/user/_has_privileges")
+        .json(&json!({ "cluster": ["grant_api_key", "manage_api_key"] }));
+    let told: Told = client.expect(&request, &[200]).await?.json()?;
+    let lacks = told.cluster.into_iter().filter(|(_, has)| !has);
+    Ok(lacks.map(|(name, _)| name).collect())
 }
 
 /// Each role with what it may do: all that those before it may.
