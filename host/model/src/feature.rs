@@ -355,12 +355,12 @@ mod tests {
         Feature::read("u", &body.to_string()).unwrap()
     }
 
-    fn edit(given: Value) -> Edit {
-        Edit::parse(&given).unwrap()
+    fn edit(given: &Value) -> Edit {
+        Edit::parse(given).unwrap()
     }
 
-    fn wrong(given: Value) -> Vec<String> {
-        let mistakes = Edit::parse(&given).unwrap_err();
+    fn wrong(given: &Value) -> Vec<String> {
+        let mistakes = Edit::parse(given).unwrap_err();
         mistakes.into_iter().map(|mistake| mistake.field).collect()
     }
 
@@ -395,14 +395,16 @@ mod tests {
 
     #[test]
     fn an_edit_changes_what_it_says_and_notes_that() {
-        let same = found().edited(&edit(json!({"name": "sshd"})));
+        let same = found().edited(&edit(&json!({"name": "sshd"})));
         assert_eq!(same, found());
-        let renamed = found().edited(&edit(json!({"name": " OpenSSH ", "count": 0})));
+        let renamed = found().edited(&edit(&json!({"name": " OpenSSH ", "count": 0})));
         assert_eq!(renamed.text("name"), "OpenSSH");
         assert_eq!(renamed.texts("edited"), ["name"]);
         assert_eq!(renamed.number("count"), Some(7), "that is no person's");
         let filter = json!({"field": "message", "contains": "ssh"});
-        let both = renamed.edited(&edit(json!({"name": "x", "filter": filter, "tags": ["a"]})));
+        let both = renamed.edited(&edit(
+            &json!({"name": "x", "filter": filter, "tags": ["a"]}),
+        ));
         assert_eq!(both.texts("edited"), ["name", "filter", "tags"]);
         assert_eq!(both.filter(), Some(Condition::contains("message", "ssh")));
         assert_eq!(both.fields()["unknown"], json!([1]));
@@ -411,10 +413,10 @@ mod tests {
     #[test]
     fn a_whole_feature_is_an_edit_that_changes_nothing() {
         let whole = Value::Object(found().fields().clone());
-        assert_eq!(wrong(whole.clone()), ["unknown"]);
+        assert_eq!(wrong(&whole), ["unknown"]);
         let mut known = found().fields().clone();
         known.remove("unknown");
-        assert_eq!(found().edited(&edit(Value::Object(known))), found());
+        assert_eq!(found().edited(&edit(&Value::Object(known))), found());
     }
 
     #[test]
@@ -430,15 +432,15 @@ mod tests {
             "tags",
             "title",
         ];
-        assert_eq!(wrong(given), fields);
-        assert_eq!(wrong(json!([])), ["feature"]);
+        assert_eq!(wrong(&given), fields);
+        assert_eq!(wrong(&json!([])), ["feature"]);
         let deep = (0..40).fold(json!({"always": {}}), |inner, _| json!({"not": inner}));
-        assert_eq!(wrong(json!({"filter": deep})), ["filter"]);
+        assert_eq!(wrong(&json!({"filter": deep})), ["filter"]);
     }
 
     #[test]
     fn a_person_makes_one_that_lasts() {
-        let given = edit(json!({"name": "My Web <b>", "filter": {"always": {}}}));
+        let given = edit(&json!({"name": "My Web <b>", "filter": {"always": {}}}));
         let made = Feature::made("u", &given, change()).unwrap();
         assert_eq!(made.text("id"), "my-web-b");
         assert_eq!(made.text("source"), "person");
@@ -447,7 +449,7 @@ mod tests {
             ("system", "My Web <b>")
         );
         assert!(!made.is_expired(now().plus(KEPT_FOR * 500)));
-        let lacks = Feature::made("u", &edit(json!({})), change()).unwrap_err();
+        let lacks = Feature::made("u", &edit(&json!({})), change()).unwrap_err();
         let fields: Vec<&str> = lacks.iter().map(|one| one.field.as_str()).collect();
         assert_eq!(fields, ["name", "filter"]);
     }

@@ -2,10 +2,11 @@
 //! features. They are whole without a script; what is written is escaped where it is written.
 
 mod words;
+mod view;
 mod form;
-mod control;
 mod listed;
 mod review;
+mod control;
 mod shell;
 
 use axum::Router;
@@ -20,8 +21,8 @@ use taskhost_service::Scheduled;
 use taskhost_service::features::{Deed, Stored};
 use taskhost_store::streams::Stream;
 
-use self::control::View;
 use self::form::{Form, Reviewed};
+use self::view::View;
 use super::asked::Asked;
 use super::codes::Code;
 use super::features::{KIBANAS_SPACE, stream_of};

@@ -146,29 +146,19 @@ impl FromStr for Span {
 
 /// `If-Match` of a change to what exists: the version that the caller has read.
 pub(crate) fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    match version(headers, &IF_MATCH)? {
-        None => Ok(None),
-        Some("*") => Err(Problem::invalid(
-            "If-Match",
-            "takes the ETag of a former answer",
-        )),
-        // A text that no answer of ours carried matches nothing.
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| ServiceError::VersionMismatch.into()),
-    }
+    let parsed = if_text(headers)?.map(|text| text.parse()).transpose();
+    // A text that no answer of ours carried matches nothing.
+    parsed.map_err(|_| ServiceError::VersionMismatch.into())
 }
 
-/// `If-Match` with a version that is no number.
+/// The same, where a version is no number.
 pub(crate) fn if_text(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    match version(headers, &IF_MATCH)? {
-        Some("*") => Err(Problem::invalid(
-            "If-Match",
-            "takes the ETag of a former answer",
-        )),
-        given => Ok(given.map(str::to_owned)),
+    let given = version(headers, &IF_MATCH)?;
+    let wanted = "takes the ETag of a former answer";
+    if given == Some("*") {
+        return Err(Problem::invalid("If-Match", wanted));
     }
+    Ok(given.map(str::to_owned))
 }
 
 /// `If-Match` or `If-None-Match: *` of a schedule.
@@ -179,10 +169,10 @@ pub(crate) fn write_condition(headers: &HeaderMap) -> Result<Option<WriteConditi
         (Some(version), None) => Ok(Some(WriteCondition::Version(version))),
         (None, Some("*")) => Ok(Some(WriteCondition::Absent)),
         (None, Some(_)) => Err(Problem::invalid("If-None-Match", "takes `*` alone")),
-        (Some(_), Some(_)) => Err(Problem::invalid(
-            "If-None-Match",
-            "cannot be given together with If-Match",
-        )),
+        (Some(_), Some(_)) => {
+            let problem = "cannot be given together with If-Match";
+            Err(Problem::invalid("If-None-Match", problem))
+        }
     }
 }
 
@@ -342,9 +332,8 @@ fn words_of(error: &serde_json::Error) -> String {
     if !error.is_data() {
         return format!("is no JSON: {message}");
     }
-    let said = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(said, _)| said);
+    let said = message.rsplit_once(" at line ");
+    let said = said.map_or(message.as_str(), |(said, _)| said);
     if said.starts_with("missing field") {
         "is missing".to_owned()
     } else {

@@ -1,67 +1,14 @@
 //! The control of feature identification: one block for each status, with what can be done in it.
 
 use maud::{Markup, html};
-use serde::Deserialize;
-use taskhost_model::ids::Label;
 use taskhost_model::status::{Phase, Status};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
-use taskhost_service::features::Stored;
 use taskhost_service::view::TaskView;
-use taskhost_store::streams::Stream;
 
 use super::review;
+use super::view::{RANGES, View, payload};
 use super::words::{self, counted, span, time};
-
-/// Ranges that end now, with how many minutes they are long.
-pub(super) const RANGES: [(&str, &str, u64); 5] = [
-    ("15m", "Last 15 minutes", 15),
-    ("1h", "Last hour", 60),
-    ("24h", "Last 24 hours", 24 * 60),
-    ("7d", "Last 7 days", 7 * 24 * 60),
-    ("30d", "Last 30 days", 30 * 24 * 60),
-];
-
-/// Everything that the control shows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
-    /// Where its forms go to.
-    pub(super) path: &'a str,
-    pub(super) stream: &'a Stream,
-    pub(super) task: &'a TaskView,
-    /// The stream's features, with those that are excluded.
-    pub(super) features: &'a [Stored],
-    pub(super) connectors: &'a [Label],
-    pub(super) may_operate: bool,
-    pub(super) now: Timestamp,
-}
-
-/// What is read of a result; all of it may be missing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Payload {
-    features: Vec<Named>,
-    documents_sampled: Option<u64>,
-    unmatched: Option<u64>,
-    duration_ms: Option<u64>,
-    model: Option<Model>,
-}
-
-/// A feature of a result: the collection has what it is like now.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Named {
-    uuid: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Model {
-    connector: String,
-    rounds: Option<u64>,
-    tokens_used: Option<u64>,
-    problem: Option<String>,
-}
 
 /// The control. Its key changes when something else than progress has changed.
 pub(super) fn control(view: View<'_>) -> Markup {
@@ -344,24 +291,6 @@ fn failed(task: &Task) -> Markup {
     }
 }
 
-fn payload(view: View<'_>) -> Payload {
-    let payload = view.task.payload.as_deref();
-    payload
-        .and_then(|payload| serde_json::from_str(payload).ok())
-        .unwrap_or_default()
-}
-
-/// The ids of the features that wait for somebody to review them, in their order.
-pub(super) fn to_review(view: View<'_>) -> Vec<String> {
-    match view.task.status {
-        Status::Completed => {
-            let features = payload(view).features;
-            features.into_iter().map(|named| named.uuid).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
 /// What the last result was made of.
 fn summary(view: View<'_>) -> Markup {
     let payload = payload(view);
@@ -429,7 +358,7 @@ fn completed(view: View<'_>, task: &Task) -> Markup {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
-    use taskhost_store::streams::StreamSettings;
+    use taskhost_store::streams::{Stream, StreamSettings};
 
     fn shown(status: Status, change: impl Fn(&mut Value)) -> String {
         let mut task = json!({

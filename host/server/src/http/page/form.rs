@@ -14,7 +14,7 @@ use super::super::asked::Asked;
 use super::super::codes::Code;
 use super::super::guard;
 use super::super::problem::Problem;
-use super::control::RANGES;
+use super::view::RANGES;
 
 const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
 

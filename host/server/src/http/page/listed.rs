@@ -8,7 +8,7 @@ use taskhost_model::time::Timestamp;
 use taskhost_service::features::Stored;
 use taskhost_store::streams::Stream;
 
-use super::control::{View, to_review};
+use super::view::{View, to_review};
 use super::words::{self, time};
 
 /// Features that the page lists; the route has all of them.

@@ -4,8 +4,8 @@
 use maud::{Markup, html};
 use taskhost_service::features::Stored;
 
-use super::control::{View, to_review};
 use super::listed::{self, share};
+use super::view::{View, to_review};
 use super::words;
 
 /// What the run found and is there still, in its order. What is computed of the whole stream needs
