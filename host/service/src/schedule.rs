@@ -140,7 +140,8 @@ impl Tasks {
         check_numbers(&request)?;
         self.check_record(&request)?;
         self.check_params(&mut request, &version).await?;
-        self.check_named(by, &key.space, &request, &version).await?;
+        self.check_named(by, &key.space, &request, &version, spawned.is_some())
+            .await?;
         let now = self.0.clock.now();
         let concurrency_key = key_of(
             &version.descriptor,
@@ -334,18 +335,25 @@ impl Tasks {
         }
     }
 
-    /// Streams that the params name: they are there.
+    /// Streams that the params name: they are there, and a person has named them. A component that
+    /// could name them for a child would read, by its result, what it was not granted.
     async fn check_named(
         &self,
         by: &Requester,
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
+        is_spawned: bool,
     ) -> Result<(), ServiceError> {
         let Some(pointer) = &version.descriptor.streams_from else {
             return Ok(());
         };
         let field = format!("params{}", pointer.replace('/', "."));
+        if is_spawned {
+            let problem = "names streams: a person chooses which, and no component; a run has no \
+                           child of this type";
+            return Err(ServiceError::invalid(&field, problem));
+        }
         if self.0.caller(by).is_asked() {
             let problem = "names streams, and this host's store has people of its own: a task is \
                            seen by whoever may read its stream, and of several that is not kept \

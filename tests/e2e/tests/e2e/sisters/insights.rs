@@ -1,6 +1,7 @@
 //! Insights over several streams, which the params name.
 
 use serde_json::{Value, json};
+use taskhost_e2e::component::component;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::model::ModelServer;
@@ -114,4 +115,25 @@ async fn streams_have_to_be_there_and_are_the_only_ones_that_are_read() {
         refused.to_string().contains("params.streams"),
         "{refused:#}"
     );
+}
+
+/// By what such a child answers a component would read what it was not granted.
+#[tokio::test]
+async fn a_component_names_no_streams_for_its_children() {
+    let home = Home::with(&["parent"]);
+    home.settings("[[allow]]\ntype = \"parent\"\nchildren = [\"missing\"]\n");
+    let descriptor = json!({"id": "missing", "version": "1", "title": "Reads what its params name",
+        "streams_from": "/streams"});
+    home.add_bytes("names", &component(&descriptor.to_string(), "{}"));
+    let host = home.start().await;
+    host.fill("logs", [json!({"message": "x"})]).await;
+    let named = json!({"streams": ["logs"]});
+    let by_a_person = host.run("a", "missing", named.clone()).await;
+    assert_eq!(by_a_person["status"], "completed", "{by_a_person:#}");
+    let spawn = json!({"spawn": {"key": "a", "task_type": "missing", "params": named}});
+    let parent = host.run("b", "parent", json!({"steps": [spawn]})).await;
+    let answer = &parent["payload"]["answers"][0];
+    assert_eq!(answer["code"], "invalid", "{parent:#}");
+    assert!(answer.to_string().contains("names streams"), "{answer}");
+    host.stop().await;
 }
