@@ -161,12 +161,8 @@ impl RunClients {
         let calls = Calls::new(used.host_calls, host_calls_max, script);
         let scope = Arc::new(Scope::new(stop, clock, memory_bytes, calls).at(time));
         let info = Arc::new(info);
-        let grant = |name| {
-            let (store, turns) = (Arc::clone(&streams), Arc::clone(&turns.streams));
-            StreamGrant::of(&info, name, store, turns)
-        };
         let named = grants.stream.into_iter().chain(grants.named_streams);
-        let granted = named.map(grant).collect();
+        let granted = StreamGrant::of_each(&info, named, &streams, &turns.streams);
         let collections = DocumentGrant {
             store: documents,
             turns: turns.documents,

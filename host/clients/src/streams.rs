@@ -56,20 +56,23 @@ pub(crate) struct StreamGrant {
 }
 
 impl StreamGrant {
-    /// Of a run, for the stream of that name in its space.
-    pub(crate) fn of(
+    /// Of a run, for the streams of these names in its space.
+    pub(crate) fn of_each(
         info: &RunInfo,
-        name: StreamName,
-        store: Arc<dyn StreamStore>,
-        turns: Arc<Turns>,
-    ) -> Self {
-        let space = info.task.space.clone();
-        Self {
-            store,
-            turns,
-            key: StreamKey { space, name },
+        names: impl Iterator<Item = StreamName>,
+        store: &Arc<dyn StreamStore>,
+        turns: &Arc<Turns>,
+    ) -> Vec<Self> {
+        let grant = |name| Self {
+            store: Arc::clone(store),
+            turns: Arc::clone(turns),
+            key: StreamKey {
+                space: info.task.space.clone(),
+                name,
+            },
             requester: info.requester.clone(),
-        }
+        };
+        names.map(grant).collect()
     }
 }
 
