@@ -28,8 +28,6 @@ pub(crate) struct Problem {
     run_id: Option<String>,
     params: Option<Box<RawValue>>,
     errors: Vec<FieldError>,
-    /// Which of many things on a page it is about.
-    about: Option<String>,
 }
 
 /// As it is written.
@@ -69,7 +67,6 @@ impl Problem {
             run_id: None,
             params: None,
             errors: Vec::new(),
-            about: None,
         }
     }
 
@@ -100,20 +97,12 @@ impl Problem {
 
     /// For somebody who sees which form it is about: each mistake, or else the whole.
     pub(crate) fn words(&self) -> String {
-        let mistake = |error: &FieldError| format!("`{}` {}", error.field, error.problem);
-        let words = match self.errors.is_empty() {
-            true => self.detail.clone(),
-            false => self
-                .errors
-                .iter()
-                .map(mistake)
-                .collect::<Vec<_>>()
-                .join("; "),
-        };
-        match &self.about {
-            Some(about) => format!("{about}: {words}"),
-            None => words,
+        if self.errors.is_empty() {
+            return self.detail.clone();
         }
+        let mistake = |error: &FieldError| format!("`{}` {}", error.field, error.problem);
+        let words: Vec<String> = self.errors.iter().map(mistake).collect();
+        words.join("; ")
     }
 
     /// In a few words.
@@ -127,7 +116,8 @@ impl Problem {
 
     /// Says of which of many things it speaks, by the name that people know.
     pub(crate) fn about(mut self, name: &str) -> Self {
-        self.about = Some(name.to_owned());
+        self.detail = format!("{name}: {}", self.words());
+        self.errors.clear();
         self
     }
 
@@ -217,7 +207,7 @@ impl IntoResponse for Problem {
 pub(crate) fn taken(
     mut response: Response<Body>,
     path: &str,
-) -> Result<Response<Body>, (Parts, Problem)> {
+) -> Result<Response<Body>, Box<(Parts, Problem)>> {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return Ok(response);
@@ -227,14 +217,14 @@ pub(crate) fn taken(
     let (mut parts, _) = response.into_parts();
     parts.status = problem.status();
     parts.headers.remove(axum::http::header::CONTENT_LENGTH);
-    Err((parts, problem))
+    Err(Box::new((parts, problem)))
 }
 
 /// Gives a response that is no success its problem document.
 pub(crate) fn finish(response: Response<Body>, path: &str) -> Response<Body> {
     let (mut parts, problem) = match taken(response, path) {
         Ok(response) => return response,
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     let document = serde_json::to_vec(&problem.document(path)).unwrap_or_default();
     parts.headers.insert(

@@ -140,7 +140,7 @@ pub(crate) fn finish(response: Response<Body>, path: &str) -> Response<Body> {
     }
     let (parts, problem) = match problem::taken(response, path) {
         Ok(response) => return response,
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     let main = html! {
         h1 { (problem.title()) }
