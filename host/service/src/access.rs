@@ -341,7 +341,8 @@ impl<'a> Caller<'a> {
     /// The same of a space alone, where an empty answer would be taken for the truth.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`]: of the space they learn nothing but that they have no role there.
+    /// [`ServiceError::Forbidden`]: of the space they learn that they have no role there, and
+    /// nothing else.
     pub(crate) async fn must_read(&self, space: &Space) -> Result<(), ServiceError> {
         match self.may_read(space, None).await? {
             true => Ok(()),

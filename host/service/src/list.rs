@@ -20,8 +20,8 @@ impl Tasks {
     /// A page of documents.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a limit or cursor out of bounds, [`ServiceError::Forbidden`], or
-    /// what the store says.
+    /// [`ServiceError::Invalid`] for a limit or cursor out of bounds,
+    /// [`ServiceError::Forbidden`], or what the store says.
     pub async fn list(
         &self,
         by: &Requester,
