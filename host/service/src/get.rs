@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::requester::Requester;
+use taskhost_model::stale::shown_status;
 use taskhost_model::status::Status;
+use taskhost_model::task::Task;
 
 use crate::access::Caller;
 use crate::changes::{Change, Feed};
@@ -27,10 +29,28 @@ impl Tasks {
             Some(task) => self.waiting_for(caller, task).await?,
             None => None,
         };
+        let status = task.task.as_ref();
         Ok(TaskView {
+            status: status.map_or(task.status, |task| self.status(task)),
             waiting_for,
             ..task
         })
+    }
+
+    /// The status of a document as readers are shown it: `stale` where a run's host has been lost
+    /// for longer than its type's `stale_after_s`, and nobody has taken the run over. On the
+    /// embedded store it never is: what an earlier process ran is queued again before anybody reads.
+    #[must_use]
+    pub fn status(&self, task: &Task) -> Status {
+        let core = &self.0;
+        let lease = task.lease();
+        let lost_for = lease.and_then(|lease| core.peers.lost_for(lease.incarnation));
+        let Some((lost_for, stale_after)) = lost_for.zip(core.types.stale_after(&task.type_id))
+        else {
+            return task.phase().status();
+        };
+        let now = core.clock.now();
+        shown_status(task, Some(now.minus(lost_for)), stale_after, now)
     }
 
     /// The task, if they see it. Where that is asked, no more is read of one that they do not see

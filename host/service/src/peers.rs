@@ -4,14 +4,16 @@
 //! Nothing depends on it that a host is told something: a hint that is lost costs time, and one
 //! that is wrong changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use taskhost_model::ids::{Incarnation, RunId, Space, TaskId, TaskKey, TypeId};
 use taskhost_model::task::{Fence, Lease, Task};
 use taskhost_store::hosts::Host;
+use tokio::time::Instant;
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -69,7 +71,8 @@ pub trait Messenger: Send + Sync + Debug {
 pub(crate) struct Peers {
     messenger: Option<Arc<dyn Messenger>>,
     known: Mutex<BTreeMap<String, Peer>>,
-    lost: Mutex<Vec<Incarnation>>,
+    /// Since when it is known of each that it is lost.
+    lost: Mutex<HashMap<Incarnation, Instant>>,
 }
 
 #[derive(Debug, Clone)]
@@ -138,9 +141,7 @@ impl Peers {
 
     /// These are the others from now on, and those of them that are lost.
     pub(crate) fn set(&self, others: &[Host]) {
-        let lost = others.iter().filter(|host| host.is_lost);
-        let lost = lost.map(|host| host.incarnation).collect();
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+        self.set_lost(others.iter().filter(|host| host.is_lost));
         let alive = others.iter().filter(|host| !host.is_lost);
         let mut known = self.lock();
         let peers = alive.map(|host| {
@@ -159,10 +160,23 @@ impl Peers {
         *known = peers.collect();
     }
 
+    fn set_lost<'a>(&self, hosts: impl Iterator<Item = &'a Host>) {
+        let now = Instant::now();
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |life| (life, lost.get(&life).copied().unwrap_or(now));
+        *lost = hosts.map(|host| since(host.incarnation)).collect();
+    }
+
     /// Lives that are lost and not forgotten yet.
     pub(crate) fn lost(&self) -> Vec<Incarnation> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        lost.clone()
+        lost.keys().copied().collect()
+    }
+
+    /// For how long it has been known that a life is lost.
+    pub(crate) fn lost_for(&self, incarnation: Incarnation) -> Option<Duration> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.get(&incarnation).map(Instant::elapsed)
     }
 
     /// Whether this life was among the living when they were last looked at.

@@ -14,6 +14,7 @@ mod others;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use taskhost_clients::beside::Beside;
 use taskhost_clients::http::other_spellings;
@@ -235,6 +236,13 @@ impl TaskTypes {
     pub(crate) fn runs_per_key(&self, type_id: &TypeId) -> Option<u64> {
         let active = self.0.catalog.active(type_id)?;
         Some(active.descriptor.concurrency.as_ref()?.max)
+    }
+
+    /// For how long a run of a type may be without a living host before readers are told, where
+    /// the type has an active version.
+    pub(crate) fn stale_after(&self, type_id: &TypeId) -> Option<Duration> {
+        let active = self.0.catalog.active(type_id)?;
+        Some(Duration::from_secs(active.descriptor.stale_after_s))
     }
 
     /// A version that a run is pinned to.

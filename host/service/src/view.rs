@@ -35,9 +35,7 @@ impl TaskView {
         }
     }
 
-    /// What is shown of a document. On the embedded store a run is always live: the folder's
-    /// lock makes every run of an earlier process lost, and requeued, before anybody can read;
-    /// so `stale` is never shown there.
+    /// What is shown of a document whose run is live, or that has none at work.
     #[must_use]
     pub fn of(task: Task) -> Self {
         Self {

@@ -169,6 +169,7 @@ async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let waiting_for = service.each_waiting_for(state.by(), &page.tasks).await?;
     for (task, waiting_for) in page.tasks.iter().zip(waiting_for) {
         tasks.push(StatusAnswer {
+            status: service.status(task),
             waiting_for,
             ..StatusAnswer::of_task(task)
         });

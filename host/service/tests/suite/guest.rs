@@ -1,7 +1,10 @@
 //! A component in WAT that ends as its params say: one digit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+/// Without a living host for so long, a run of it is stale.
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(60);
 /// Completes.
 pub(crate) const COMPLETES: u8 = 1;
 /// Says something, then waits until it is stopped.
@@ -34,7 +37,7 @@ pub(crate) fn component(version: u32) -> Arc<[u8]> {
 /// The same of another type; `more` are further keys of its descriptor, with a comma after each.
 pub(crate) fn of_type(type_id: &str, version: u32, more: &str) -> Arc<[u8]> {
     let descriptor = format!(
-        r#"{{"id":"{type_id}","version":"1.0.{version}","title":"Works","grace_ms":200,{more}
+        r#"{{"id":"{type_id}","version":"1.0.{version}","title":"Works","grace_ms":200,"stale_after_s":60,{more}
         "limits":{{"memory_mib":2,"wall_s":80000}},"retry":{{"attempts":3}}}}"#
     );
     described(&descriptor, "")

@@ -69,6 +69,31 @@ fn what_a_dead_host_ran_is_taken_over_after_its_lease() {
 }
 
 #[test]
+fn a_run_that_its_host_has_lost_and_nobody_takes_over_is_shown_as_stale() {
+    on_one_thread(async {
+        let mut it = Together::start(2, SILENT).await;
+        it.schedule(0, "t", WAITS).await;
+        it.until_runs("t", 1).await;
+        it.kill(0).await;
+        it.lines[1].set(LineState::TasksKept);
+        let is_lost = async |it: &Together| {
+            let hosts = it.host(1).hosts.list();
+            hosts.iter().any(|host| host.state == "lost")
+        };
+        it.until(MINUTE, "it is declared lost", is_lost).await;
+        assert_eq!(it.shown(1, "t").await, Status::InProgress);
+        let is_stale = async |it: &Together| it.shown(1, "t").await == Status::Stale;
+        let took = it.until(2 * guest::STALE_AFTER, "it is stale", is_stale);
+        assert!(took.await >= guest::STALE_AFTER - Duration::from_secs(2));
+        assert_eq!(it.task("t").await.status, Status::InProgress, "as stored");
+
+        it.lines[1].set(LineState::Open);
+        it.until_runs("t", 2).await;
+        assert_eq!(it.shown(1, "t").await, Status::InProgress);
+    });
+}
+
+#[test]
 fn a_host_that_starts_again_on_its_folder_has_its_runs_back_at_once() {
     on_one_thread(async {
         let mut it = Together::start(2, SILENT).await;

@@ -80,6 +80,8 @@ pub(crate) enum LineState {
     ClaimsUnheard,
     /// Answers come, and nothing more is asked.
     AnswersOnly,
+    /// Nothing is made of any task, and all else is done.
+    TasksKept,
 }
 
 /// Carries hints within the test.
@@ -142,7 +144,8 @@ impl Policy for Line {
         }
         self.hold_while(|| is_none_sent() || is_end && self.is(LineState::EndsHeld))
             .await;
-        match self.is(LineState::Cut) {
+        let is_kept = self.is(LineState::TasksKept) && call.event.is_some();
+        match self.is(LineState::Cut) || is_kept {
             true => Fate::Rejected,
             false => Fate::Done,
         }
