@@ -45,9 +45,10 @@ async fn whatever_it_does_it_is_ended_after_its_grace() {
             ExitOutcome::Stopped(StopReason::User),
             "{how}"
         );
-        let (least, most) = (run.limits.grace, run.limits.grace + SOON);
-        assert!((least..most).contains(&took), "{how} {took:?}");
-        println!("{how}: gone {:?} after its grace", took - run.limits.grace);
+        // The host takes what timers are late off it, and is seldom early by some of that.
+        let least = run.limits.grace - Duration::from_millis(1);
+        assert!((least..least + SOON).contains(&took), "{how} {took:?}");
+        println!("{how}: gone {took:?} after it was asked");
     }
 }
 
