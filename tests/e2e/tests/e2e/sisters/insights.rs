@@ -121,7 +121,10 @@ async fn streams_have_to_be_there_and_are_the_only_ones_that_are_read() {
 #[tokio::test]
 async fn a_component_names_no_streams_for_its_children() {
     let home = Home::with(&["parent"]);
-    home.settings("[[allow]]\ntype = \"parent\"\nchildren = [\"missing\"]\n");
+    home.settings(
+        "[[allow]]\ntype = \"parent\"\n\
+         children = [\"hello\", \"sleeper\", \"parent\", \"missing\"]\n",
+    );
     let descriptor = json!({"id": "missing", "version": "1", "title": "Reads what its params name",
         "streams_from": "/streams"});
     home.add_bytes("names", &component(&descriptor.to_string(), "{}"));
