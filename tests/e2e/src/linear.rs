@@ -206,19 +206,24 @@ impl State {
             | (Said::Refused, Next::Refused(_)) => Some(after),
             (Said::Seen(_), Next::Same) if call.wish == Wish::Schedule => None,
             (Said::Seen(seen), Next::To(_)) if call.wish == Wish::Schedule => {
-                after.seen(seen).or_else(|| after.claimed()?.seen(seen))
+                after.seen(seen).or_else(|| after.seen_claimed(seen))
             }
             (Said::Seen(seen), Next::To(_) | Next::Same) => after.seen(seen),
             _ => None,
         }
     }
 
-    /// Claimed in the very write that has scheduled it, whose answer shows what was written.
-    fn claimed(self) -> Option<Self> {
-        match self.phase.next(Trigger::Claim) {
-            Next::To(phase) => Some(Self { phase, ..self }),
-            Next::Same | Next::Refused(_) => None,
-        }
+    /// After it was answered as it was claimed: in the very write that has scheduled it, or in one
+    /// that came before the answer, so that others may have seen it as it was between.
+    fn seen_claimed(self, seen: Seen) -> Option<Self> {
+        let Next::To(phase) = self.phase.next(Trigger::Claim) else {
+            return None;
+        };
+        let claimed = Self { phase, ..self }.seen(seen)?;
+        Some(Self {
+            phase: self.phase,
+            ..claimed
+        })
     }
 
     fn moved(self, phase: Phase, wish: Wish) -> Self {

@@ -50,10 +50,11 @@ fn one_after_the_other_is_explained() {
         call(26, 27, Wish::Schedule, seen(Phase::Queued, 900, a)),
     ];
     explain(&calls).unwrap();
-    // It may have been claimed with the write that scheduled it, and nothing more.
+    // It may have been claimed before the answer, and nothing more; somebody saw it before that.
     for (phase, fits) in [(Phase::Running, true), (Phase::Completed, false)] {
         let mut begun = calls.to_vec();
         begun[1].said = seen(phase, 100, a);
+        begun.push(call(2, 3, Wish::Get, seen(Phase::Queued, 100, a)));
         assert_eq!(explain(&begun).is_ok(), fits, "{phase:?}");
     }
     // Whichever answer is another one is refused.
