@@ -39,7 +39,8 @@ impl Tasks {
 
     /// The status of a document as readers are shown it: `stale` where a run's host has been lost
     /// for longer than its type's `stale_after_s`, and nobody has taken the run over. On the
-    /// embedded store it never is: what an earlier process ran is queued again before anybody reads.
+    /// embedded store it never is: what an earlier process ran is queued again before anybody
+    /// reads.
     #[must_use]
     pub fn status(&self, task: &Task) -> Status {
         let core = &self.0;

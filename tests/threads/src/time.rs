@@ -45,6 +45,10 @@ impl Instant {
         Self(clock().now())
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        Self::now().0.since(self.0)
+    }
+
     pub(crate) fn saturating_duration_since(self, earlier: Self) -> Duration {
         self.0.since(earlier.0)
     }

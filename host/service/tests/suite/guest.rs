@@ -37,8 +37,8 @@ pub(crate) fn component(version: u32) -> Arc<[u8]> {
 /// The same of another type; `more` are further keys of its descriptor, with a comma after each.
 pub(crate) fn of_type(type_id: &str, version: u32, more: &str) -> Arc<[u8]> {
     let descriptor = format!(
-        r#"{{"id":"{type_id}","version":"1.0.{version}","title":"Works","grace_ms":200,"stale_after_s":60,{more}
-        "limits":{{"memory_mib":2,"wall_s":80000}},"retry":{{"attempts":3}}}}"#
+        r#"{{"id":"{type_id}","version":"1.0.{version}","title":"Works","grace_ms":200,{more}
+        "stale_after_s":60,"limits":{{"memory_mib":2,"wall_s":80000}},"retry":{{"attempts":3}}}}"#
     );
     described(&descriptor, "")
 }
