@@ -9,7 +9,7 @@ use taskhost_model::ids::TypeId;
 use taskhost_model::status::Status;
 use taskhost_service::types::ShownState;
 
-use crate::bench::{Seed, on_one_thread};
+use crate::bench::{Seed, a_moment, on_one_thread};
 use crate::guest::{self, COMPLETES, WAITS};
 use crate::people::{Wish, key, say, somebody};
 use crate::together::{LineState, STEP, Settings, Together, still};
@@ -184,9 +184,12 @@ fn a_run_whose_claim_is_heard_of_too_late_is_not_begun() {
     on_one_thread(async {
         let it = Together::start(2, SILENT).await;
         it.lines[1].set(LineState::Held);
+        // Its code is loaded: nothing else is needed to begin.
+        it.schedule(0, "before", COMPLETES).await;
+        it.until_ended(&["before".to_owned()], MINUTE).await;
         it.lines[0].set(LineState::ClaimsUnheard);
         it.schedule(0, "t", COMPLETES).await;
-        let is_claimed = async |it: &Together| it.lines[0].claims() == 1;
+        let is_claimed = async |it: &Together| it.lines[0].claims() == 2;
         it.soon(MINUTE, "it is claimed", is_claimed).await;
         it.lines[0].set(LineState::Held);
         it.lines[1].set(LineState::Open);
@@ -200,7 +203,11 @@ fn a_run_whose_claim_is_heard_of_too_late_is_not_begun() {
         let is_registered = async |it: &Together| it.host(0).health().running == 1;
         it.soon(MINUTE, "it hears of its claim", is_registered)
             .await;
-        it.pass(Duration::from_secs(10)).await;
+        // A guest that has begun needs moments of real time to end.
+        for _ in 0..100 {
+            it.pass(STEP).await;
+            a_moment().await;
+        }
         assert_eq!(it.lines[0].ends_held(), 0, "its guest has not begun");
         it.lines[0].set(LineState::Open);
         let is_told = async |it: &Together| it.host(0).health().running == 0;
