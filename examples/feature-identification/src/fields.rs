@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use stream_reading::text::TEXT_FIELDS;
 
 use crate::hosts::names_source;
 
@@ -18,17 +19,6 @@ const LABEL_SHARE_MIN: f64 = 0.95;
 const LABEL_VALUES_MAX: usize = 64;
 /// A longer value is no name, in bytes.
 const LABEL_BYTES_MAX: usize = 96;
-/// Usual names of the field with the text, the best first.
-const TEXT_FIELDS: [&str; 8] = [
-    "message",
-    "body.text",
-    "body",
-    "log",
-    "msg",
-    "event.original",
-    "text",
-    "line",
-];
 
 /// The fields that matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

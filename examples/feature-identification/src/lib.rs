@@ -37,7 +37,6 @@ pub mod ground;
 pub mod reconcile;
 pub mod prompts;
 pub mod talk;
-pub mod moment;
 pub mod shelf;
 pub mod computed;
 pub mod asking;

@@ -2,9 +2,10 @@
 //! what was found where one is given; what there is by then is saved after each step.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::Value;
+use stream_reading::moment::{now_ms, rfc3339};
 use taskhost_sdk::{Clients, Condition, Descriptor, Error, Query, Stream, Task};
 
 use crate::asking::{Asking, Connector};
@@ -12,7 +13,6 @@ use crate::computed::Computing;
 use crate::feature::{Asked, Feature, Params, Payload, SAMPLE_SIZE_DEFAULT};
 use crate::ground::Ground;
 use crate::identify::{Found, identify};
-use crate::moment::rfc3339;
 use crate::prompts::{self, Prompts, excluded_names};
 use crate::reconcile::{Times, reconcile};
 use crate::shelf::{COLLECTION, Shelf};
@@ -280,13 +280,6 @@ impl<'a> Saving<'a> {
         }
         Ok((found, asked))
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use taskhost_sdk::Condition;
 
 /// Usual names of the field with the text, the best first.
-const TEXT_FIELDS: [&str; 8] = [
+pub const TEXT_FIELDS: [&str; 8] = [
     "message",
     "body.text",
     "body",
