@@ -12,6 +12,8 @@ pub mod ids;
 pub mod time;
 pub mod requester;
 pub mod rights;
+pub mod token;
+pub mod audit;
 pub mod error;
 pub mod status;
 pub mod task;

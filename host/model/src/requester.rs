@@ -2,6 +2,7 @@
 //! whoever scheduled it may see.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Longer than any credential that a server takes in one header.
@@ -14,6 +15,17 @@ pub struct Requester {
     pub name: String,
     /// What the right to read stream data rests on.
     pub credential: Credential,
+    /// Where they come from, for the audit log.
+    pub origin: Origin,
+}
+
+/// Where somebody comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The machine; none for what the host itself does.
+    pub address: Option<IpAddr>,
+    /// Which of their tokens they have shown: its id, which is no secret.
+    pub token: Option<String>,
 }
 
 /// What a right rests on.
@@ -76,6 +88,16 @@ impl Requester {
         Self {
             name: "local".to_owned(),
             credential: Credential::SingleUser,
+            origin: Origin::default(),
+        }
+    }
+
+    /// The host itself, where it does something that nobody has asked for.
+    #[must_use]
+    pub fn host() -> Self {
+        Self {
+            name: "host".to_owned(),
+            ..Self::single_user()
         }
     }
 }
@@ -89,6 +111,7 @@ mod tests {
         let requester = Requester {
             name: "ann".to_owned(),
             credential: Credential::Own(Authorization::parse("ApiKey c2VjcmV0").unwrap()),
+            origin: Origin::default(),
         };
         let shown = format!("{requester:?}");
         assert!(shown.contains("ann") && shown.contains("hidden"), "{shown}");

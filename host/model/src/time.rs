@@ -66,6 +66,19 @@ impl Timestamp {
     }
 }
 
+/// Either form: RFC 3339, or epoch milliseconds.
+impl std::str::FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<i64>() {
+            Ok(ms) if (MS_MIN..=MS_MAX).contains(&ms) => Ok(Self(ms)),
+            Ok(_) => Err("is outside the years 0000 to 9999".to_owned()),
+            Err(_) => Self::parse(text),
+        }
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;

@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::first_token;
 use crate::folder::{self, Folder, FolderError};
 use crate::host_key::KeyFile;
 use crate::host_name;
@@ -48,6 +49,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Why the host does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// The first token.
+    #[error("no first token could be made: {0}")]
+    Token(#[from] StoreError),
     /// The watched folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -94,6 +98,8 @@ pub struct Disturbance {
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    is_encrypted: bool,
+    first_token: Option<String>,
     service: Service,
     stores: Stores,
     state: State,
@@ -126,11 +132,13 @@ impl App {
         let time = disturbance.script.as_ref().map(|script| script.time());
         let clock = time.unwrap_or_default().clock();
         let stores = open_stores(&settings, clock.clone()).await?;
+        let first_token = first_token::made(&stores, &clock).await?;
         folder::prepare(&settings.folder)?;
         metrics::collect();
         // Whatever may fail comes before the service.
         let (listener, address) = listen(&settings.http).await?;
-        stores.announce(&format!("http://{address}"))?;
+        let is_encrypted = settings.http.tls.is_some();
+        stores.announce(&url(address, is_encrypted))?;
         let runtime = Arc::new(Runtime::start(runtime_settings(&settings))?);
         let capacity = runtime.capacity();
         let (host, hearing) = among_others(&settings, &stores, address, &clock)?;
@@ -154,15 +162,12 @@ impl App {
             messenger: messenger(hearing.as_ref())?,
         })
         .await?;
-        let params_bytes_max = settings.limits.params_bytes_max;
-        let body_timeout = settings.http.body_timeout;
         let state = State::new(
             service.clone(),
             stores.clone(),
             about,
-            params_bytes_max,
-            body_timeout,
-            settings.http.connections_max,
+            settings.limits.params_bytes_max,
+            &settings.http,
         );
         if let Some(hearing) = hearing {
             state.hear_hints(hearing);
@@ -179,6 +184,8 @@ impl App {
         let folder = Some(Folder::watch(settings.folder, service.types.clone(), clock));
         Ok(Self {
             address,
+            is_encrypted,
+            first_token,
             service,
             stores,
             state,
@@ -212,7 +219,12 @@ impl App {
     /// Where it listens.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        url(self.address, self.is_encrypted)
+    }
+
+    /// The token of an admin that the first start has made, to be told once.
+    pub fn take_first_token(&mut self) -> Option<String> {
+        self.first_token.take()
     }
 
     /// Stops as if it were killed: what runs is found lost by the next host on this data folder.
@@ -242,6 +254,11 @@ impl App {
         drop(http);
         self.stores.close().await;
     }
+}
+
+fn url(address: SocketAddr, is_encrypted: bool) -> String {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// After a burst the store's caches go, once nothing has happened for a while.
@@ -284,7 +301,11 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
         folder: settings.data.clone(),
         limits,
     };
-    let open = move || taskhost_store::open::open(&wanted, clock);
+    let has_tokens = settings.has_tokens;
+    let open = move || match has_tokens {
+        true => taskhost_store::open::open_with_people(&wanted, clock),
+        false => taskhost_store::open::open(&wanted, clock),
+    };
     let opened = tokio::task::spawn_blocking(open)
         .await
         .map_err(std::io::Error::other)?;
@@ -379,6 +400,7 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
         log_bytes_max: settings.limits.log_bytes_max,
         sweep_interval: settings.runs.sweep_interval,
         retired_versions_kept: settings.runs.retired_versions_kept,
+        audit: settings.audit,
         hosts: taskhost_service::settings::HostSettings {
             beat_interval: settings.hosts.beat_interval,
             lease: settings.hosts.lease,
@@ -441,7 +463,7 @@ fn among_others(
     let advertise = settings.hosts.advertise.clone();
     let hearing = Hearing {
         seals: Arc::new(Seals::new(keys.current(), clock.clone())),
-        address: advertise.unwrap_or_else(|| format!("http://{address}")),
+        address: advertise.unwrap_or_else(|| url(address, settings.http.tls.is_some())),
     };
     Ok((host, Some(hearing)))
 }

@@ -25,6 +25,8 @@ mod tasks;
 mod log;
 mod types;
 mod hosts;
+mod audit;
+mod token;
 mod serve;
 mod demo;
 mod test;
@@ -101,6 +103,11 @@ pub enum Command {
     Types(types::Types),
     /// List the hosts on the store.
     Hosts(hosts::Hosts),
+    /// Show who has changed what, the newest first; for admins.
+    Audit(audit::Audit),
+    /// Make, list and revoke tokens: by what a host on the embedded store knows people.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Compile a component from standard input into a cache; the host calls it.
     #[command(hide = true)]
     CompileComponent {
@@ -161,6 +168,8 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Replay(command) => replay::run(&command).await,
         Command::Types(command) => types::run(&command).await,
         Command::Hosts(command) => hosts::run(&command).await,
+        Command::Audit(command) => audit::run(&command).await,
+        Command::Token(command) => token::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }
 }

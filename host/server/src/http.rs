@@ -4,6 +4,10 @@ mod codes;
 mod answer;
 mod problem;
 mod guard;
+mod cookie;
+mod rates;
+mod patient;
+mod shares;
 mod request;
 mod state;
 mod asked;
@@ -16,8 +20,11 @@ mod features;
 mod space_collections;
 mod kibana;
 mod hosts;
+mod audit;
+mod tokens;
 mod health;
 mod page;
+mod login;
 mod serve;
 
 use std::time::Duration;
@@ -44,6 +51,9 @@ fn router(state: State) -> Router {
         .merge(space_collections::routes())
         .merge(kibana::routes())
         .merge(hosts::routes())
+        .merge(audit::routes())
+        .merge(tokens::routes())
+        .merge(login::routes())
         .merge(health::routes())
         .merge(page::routes())
         .with_state(state)

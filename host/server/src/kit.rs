@@ -39,6 +39,7 @@ impl KitFolder {
             store: Some("embedded".to_owned()),
             elasticsearch_url: None,
             key_file: None,
+            identity: Some("none".to_owned()),
         }
     }
 }

@@ -16,6 +16,7 @@ mod metrics;
 pub mod settings;
 pub mod http;
 pub mod folder;
+mod first_token;
 pub mod app;
 mod kit;
 pub mod cli;

@@ -11,8 +11,11 @@ mod policy;
 mod credentials;
 mod store;
 mod keys;
+mod tls;
 mod http;
+mod identity;
 mod runs;
+mod audit;
 mod doubts;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +25,7 @@ use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
 use taskhost_service::key_ring::KeyRing;
 use taskhost_service::policy::Policy;
+use taskhost_service::settings::AuditBounds;
 
 pub use connectors::ConnectorSettings;
 pub use hosts::HostSettings;
@@ -33,6 +37,7 @@ pub use reader::{Environment, File, Mistake};
 pub use runs::{LimitSettings, RunSettings};
 pub(crate) use store::is_here;
 pub use store::{ClusterSettings, StoreSettings};
+pub use tls::TlsSettings;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Where everything is kept.
     pub store: StoreSettings,
+    /// Whether the embedded store has people, who come with its tokens.
+    pub has_tokens: bool,
     /// The data folder: of the embedded store, or with this host's name and its lock alone.
     pub data: PathBuf,
     /// The watched folder.
@@ -63,6 +70,8 @@ pub struct Settings {
     pub outbound: OutboundSettings,
     /// How it lives with other hosts on one store.
     pub hosts: HostSettings,
+    /// How long the audit log is kept.
+    pub audit: AuditBounds,
     /// The key that they share; never none where the store has people.
     pub keys: Option<KeyRing>,
 }
@@ -93,6 +102,8 @@ pub struct Flags {
     pub elasticsearch_url: Option<String>,
     /// `--key-file`
     pub key_file: Option<String>,
+    /// `--identity`
+    pub identity: Option<String>,
 }
 
 /// Variables that are no keys of the file.
@@ -157,8 +168,14 @@ impl Settings {
         let store = store::store(reader);
         let hosts = hosts::hosts(reader);
         store::check_times(reader, &store, hosts.lease);
+        let has_tokens = identity::has_tokens(reader, &store);
+        let people = match has_tokens || store.has_people() {
+            true => http::People::Known,
+            false => http::People::One,
+        };
         Self {
-            http: http::http(reader, store.has_people()),
+            http: http::http(reader, people),
+            has_tokens,
             keys: keys::key_ring(reader, store.has_people()),
             store,
             folder: FolderSettings::from_reader(reader, &data),
@@ -171,6 +188,7 @@ impl Settings {
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),
+            audit: audit::audit(reader),
             hosts,
         }
     }
@@ -211,6 +229,7 @@ fn given(flags: Flags) -> Vec<(&'static str, &'static str, String)> {
         ("task_types", "--task-types", flags.task_types),
         ("store", "--store", flags.store),
         ("key_file", "--key-file", flags.key_file),
+        ("identity", "--identity", flags.identity),
         (
             "elasticsearch.url",
             "--elasticsearch-url",

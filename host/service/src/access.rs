@@ -8,7 +8,8 @@
 //! 3. Of one credential one question is asked at a time: whoever comes meanwhile hears the answer,
 //!    also that there was none, so that nobody waits for more than one question to fail.
 //! 4. No credential is kept: each is known by a digest with a key that ends with this process.
-//! 5. Where the store has no people of its own everybody is the one user, who may do everything.
+//! 5. Nothing is remembered of an authority that is at hand: what it says counts at once.
+//! 6. Where the store has no people of its own everybody is the one user, who may do everything.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use taskhost_model::ids::{Space, StreamName};
-use taskhost_model::requester::{Authorization, Credential, Requester};
+use taskhost_model::requester::{Authorization, Credential, Origin, Requester};
 use taskhost_model::rights::{Right, Role};
 use taskhost_model::task::Task;
 use taskhost_store::authority::{Authority, Person};
@@ -32,6 +33,8 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 /// How long a credential that was refused is not asked for again.
 const REFUSED_FOR: Duration = Duration::from_secs(2);
+/// Who watches something is looked at so often.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Credentials of which something is known at once.
 const CREDENTIALS_MAX: usize = 4_096;
 /// Rights of one credential that are known at once.
@@ -115,12 +118,19 @@ impl Access {
         Ok(Requester {
             name: person.name,
             credential: Credential::Own(own.clone()),
+            origin: Origin {
+                address: None,
+                token: person.token,
+            },
         })
     }
 
     /// Whose credential it is.
     pub(crate) async fn person(&self, own: &Authorization) -> Result<Person, ServiceError> {
         let asking = self.0.as_ref().ok_or_else(nobody)?;
+        if asking.authority.is_at_hand() {
+            return Ok(asking.authority.person(own).await?);
+        }
         let known = asking.known(own);
         let mut turn = known.turn().await;
         if let Some(person) = turn.facts.person() {
@@ -135,6 +145,20 @@ impl Access {
                 Ok(person)
             }
             Err(error) => Err(turn.failed(asked_at, error)),
+        }
+    }
+
+    /// Returns when the credential is accepted no more; never, where everybody is the one user.
+    pub(crate) async fn until_refused(&self, by: &Requester) {
+        let (Some(_), Credential::Own(own)) = (&self.0, &by.credential) else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+            // While nobody can be asked, nothing is allowed, and nothing is over either.
+            if let Err(ServiceError::Unauthorized { .. }) = self.person(own).await {
+                return;
+            }
         }
     }
 
@@ -189,6 +213,10 @@ impl Asking {
         own: &Authorization,
         asked: &[Right],
     ) -> Result<HashMap<Right, bool>, ServiceError> {
+        if self.authority.is_at_hand() {
+            let answers = self.authority.has(own, asked).await?;
+            return Ok(asked.iter().cloned().zip(answers).collect());
+        }
         let known = self.known(own);
         let mut turn = known.turn().await;
         let facts = &turn.facts;

@@ -38,12 +38,11 @@ impl Tasks {
             if if_version.is_some_and(|wanted| wanted != version) {
                 return Err(ServiceError::VersionMismatch);
             }
-            let by = by.name.clone();
             let event = Event::Acknowledge {
-                by,
+                by: by.name.clone(),
                 if_version: Some(version),
             };
-            let applied = self.0.apply_wish(key, event).await?;
+            let applied = self.0.apply_kept(by, key, event).await?;
             match (applied.outcome, applied.task) {
                 (Outcome::Changed, Some(task)) => {
                     return Ok(TaskView::with_payload(StoredTask { task, ..read }));

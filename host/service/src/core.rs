@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::changes::{ChangeKind, Changes};
 use crate::error::ServiceError;
 use crate::host_key::HostKey;
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     pub(crate) host_key: Arc<dyn HostKey>,
     /// Who asks, and what they may do.
     pub(crate) access: Arc<Access>,
+    /// Who has changed what.
+    pub(crate) audit: Audit,
     /// With what runs read streams; none where the store has no people of its own.
     pub(crate) run_keys: Option<Arc<RunKeys>>,
     /// Language models.

@@ -126,6 +126,12 @@ pub enum ServiceError {
         /// How theirs is.
         theirs: String,
     },
+    /// People are known here by something else than tokens of this host, or not at all.
+    #[error(
+        "this host has no tokens of its own: with Elasticsearch people come with what the cluster \
+         knows them by; on the embedded store start the host with `identity = \"tokens\"`"
+    )]
+    NoTokens,
     /// What the embedded store alone does.
     #[error(
         "{what} is for the embedded store only: on Elasticsearch streams belong to the cluster, \

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use taskhost_model::audit::{self, Act};
 use taskhost_model::feature::{Change as By, Edit, Feature, Mistake};
 use taskhost_model::ids::{DocumentId, Label, StreamKey};
 use taskhost_model::query::Query;
@@ -61,6 +62,19 @@ pub enum Deed {
     Restore,
     /// Removes it; a later run may find it again.
     Delete,
+}
+
+impl Deed {
+    /// As the audit log calls it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "feature.put",
+            Self::Edit { .. } => "feature.edit",
+            Self::Exclude => "feature.exclude",
+            Self::Restore => "feature.restore",
+            Self::Delete => "feature.delete",
+        }
+    }
 }
 
 /// What became of a deed.
@@ -193,7 +207,14 @@ impl Features {
             };
             let after = after(id, before.as_ref(), deed, edit.as_ref(), change)?;
             let after = after.map(|after| recounted(before.as_ref(), after, count));
-            match self.write(by, &scope, id, before.as_ref(), after).await? {
+            let target = format!("{}/{id}", key.name);
+            let act = Act::in_space(deed.name(), &key.space, target);
+            let write = self.write(by, &scope, id, before.as_ref(), after);
+            let outcome = |written: &Result<Done, ChangeRefused>| match written {
+                Ok(_) => audit::Outcome::Done,
+                Err(_) => audit::Outcome::Refused,
+            };
+            match self.0.audit.kept_as(by, act, write, outcome).await? {
                 Ok(done) => return Ok(done),
                 // Somebody else was quicker.
                 Err(ChangeRefused::Conflict | ChangeRefused::NotFound) => {}

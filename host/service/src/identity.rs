@@ -1,11 +1,14 @@
-//! In whose name a run reads its stream. No identity, no run.
+//! In whose name a run is made, and reads its stream. No identity, no run.
+
+use std::sync::Arc;
 
 use taskhost_model::error::{ErrorKind, TaskError};
-use taskhost_model::requester::{Credential, Requester};
+use taskhost_model::requester::{Credential, Origin, Requester};
 use taskhost_model::task::Task;
 
 use crate::core::Core;
 use crate::error::ServiceError;
+use crate::run_keys::RunKeys;
 
 /// Whoever scheduled it, with the key that it holds; where it reads no stream, their name alone.
 ///
@@ -16,7 +19,8 @@ pub(crate) async fn of_run(
     task: &Task,
 ) -> Result<Result<Requester, TaskError>, ServiceError> {
     let name = task.requested_by.clone();
-    let (Some(keys), Some(_)) = (&core.run_keys, &task.stream) else {
+    let reads = |keys: &Arc<RunKeys>| task.stream.is_some() || keys.is_for_all_runs();
+    let Some(keys) = core.run_keys.as_ref().filter(|keys| reads(keys)) else {
         // In single-user mode everybody is the same person.
         return Ok(Ok(Requester {
             name,
@@ -31,10 +35,11 @@ pub(crate) async fn of_run(
         Ok(own) => Ok(Requester {
             name,
             credential: Credential::Own(own),
+            origin: Origin::default(),
         }),
         Err(why) => {
             let message = format!(
-                "the run reads its stream in the name of whoever scheduled it, and cannot: {why}. \
+                "the run is made in the name of whoever scheduled it, and cannot be: {why}. \
                  Schedule the task again"
             );
             Err(TaskError::of(ErrorKind::Identity, message))

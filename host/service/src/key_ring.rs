@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     RunKey,
     /// The text by which hosts see that they have the same key.
     Check,
+    /// A session of somebody with a browser.
+    Session,
 }
 
 /// Why a text does not open.
@@ -163,6 +165,7 @@ fn key_for(
     let purpose: &[u8] = match purpose {
         Purpose::RunKey => b"taskhost key of runs 1",
         Purpose::Check => b"taskhost check of keys 1",
+        Purpose::Session => b"taskhost session 1",
     };
     let derived = Salt::new(HKDF_SHA256, salt).extract(key);
     derived

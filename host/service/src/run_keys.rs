@@ -87,7 +87,8 @@ struct Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) own: Authorization,
-    pub(crate) stream: StreamName,
+    /// None: it reads none, and has a key all the same.
+    pub(crate) stream: Option<StreamName>,
     /// So long the key has to last.
     pub(crate) until: Timestamp,
 }
@@ -123,6 +124,12 @@ impl RunKeys {
         }
     }
 
+    /// Whether each run has a key, also one that reads no stream: where a key costs nothing, it is
+    /// by this that a run ends with what its person came with.
+    pub(crate) fn is_for_all_runs(&self) -> bool {
+        self.authority.is_at_hand()
+    }
+
     /// A key for a run that is about to be scheduled: one that is shared, or a new one.
     pub(crate) async fn take(self: &Arc<Self>, wanted: Wanted) -> Result<InUse, ServiceError> {
         let credential = self.access.id_of(&wanted.own);
@@ -151,8 +158,9 @@ impl RunKeys {
             return Ok(shared);
         }
         // What its person may read since then the key may not.
-        if let Some(shared) = self.shared(credential, &wanted, true)
-            && self.is_good_for(&shared, &wanted.stream).await?
+        if let Some(stream) = &wanted.stream
+            && let Some(shared) = self.shared(credential, &wanted, true)
+            && self.is_good_for(&shared, stream).await?
         {
             return Ok(shared);
         }
@@ -178,8 +186,9 @@ impl RunKeys {
         // After a pause others may have taken this host for lost, and its keys for nobody's.
         let is_alive = self.lease.is_of(key.made_by) && self.lease.is_safe();
         let is_shared = is_alive && now < key.shared_until;
-        let is_fit =
-            key.expires_at >= wanted.until && (of_any || key.streams.contains(&wanted.stream));
+        let stream = wanted.stream.as_ref();
+        let is_good = of_any || stream.is_none_or(|stream| key.streams.contains(stream));
+        let is_fit = key.expires_at >= wanted.until && is_good;
         if !is_shared || !is_fit {
             return None;
         }
@@ -240,7 +249,7 @@ impl RunKeys {
             made_by,
             shared_until: now.plus(SHARED_FOR),
             expires_at: now.plus(valid_for),
-            streams: HashSet::from([stream]),
+            streams: stream.into_iter().collect(),
             users: 1,
             is_unsure: false,
         };
@@ -275,11 +284,30 @@ impl RunKeys {
         }
     }
 
-    /// The key that a run holds, for reading with it.
+    /// The key that a run holds, for reading with it; where that costs nothing, with a look whether
+    /// it is accepted still.
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`] when the store cannot be read.
     pub(crate) async fn opened(&self, id: RunKeyId) -> Result<Opened, ServiceError> {
+        let opened = self.unsealed(id).await?;
+        let Ok(own) = &opened else {
+            return Ok(opened);
+        };
+        if self.authority.is_at_hand()
+            && let Err(error) = self.authority.person(own).await
+        {
+            return match error {
+                StoreError::Unauthorized { .. } => Ok(Err(
+                    "what they came with has been revoked since, or has expired".to_owned(),
+                )),
+                error => Err(error.into()),
+            };
+        }
+        Ok(opened)
+    }
+
+    async fn unsealed(&self, id: RunKeyId) -> Result<Opened, ServiceError> {
         let now = self.clock.now();
         let own = self
             .lock()

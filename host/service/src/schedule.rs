@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskhost_model::audit::Act;
 use taskhost_model::descriptor::StreamUse;
 use taskhost_model::ids::{RunId, RunKeyId, Space, StreamKey, StreamName, TaskKey, TypeId};
 use taskhost_model::requester::Requester;
@@ -17,7 +18,7 @@ use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
 use crate::named_streams::named_streams;
 use crate::run_keys::{InUse, PAUSED_AT_MOST, QUEUED_AT_MOST, Wanted};
-use crate::seen::{RESERVED_PREFIX, taken};
+use crate::seen::{RESERVED_PREFIX, came_of, taken};
 use crate::types::LoadedVersion;
 use crate::view::TaskView;
 
@@ -160,7 +161,9 @@ impl Tasks {
                 let run = wish.run(
                     &request,
                     by,
-                    spawned.key.filter(|_| request.stream.is_some()),
+                    spawned
+                        .key
+                        .filter(|_| request.stream.is_some() || self.each_run_has_key()),
                 );
                 let run = NewRun {
                     parent: Some(spawned.parent),
@@ -169,7 +172,12 @@ impl Tasks {
                 let event = Event::Schedule(Box::new(run));
                 self.0.apply_wish(&key, event).await?
             }
-            None => self.write(by, &key, &request, &wish).await?,
+            None => {
+                let act = Act::in_space("task.schedule", &key.space, &key.id);
+                let act = act.with(format!("type {}", request.type_id));
+                let write = self.write(by, &key, &request, &wish);
+                self.0.audit.kept_as(by, act, write, came_of).await?
+            }
         };
         let outcome = applied.outcome;
         let task = Core::visible(applied).map(|task| self.0.as_begun(task));
@@ -233,6 +241,13 @@ impl Tasks {
         }
     }
 
+    fn each_run_has_key(&self) -> bool {
+        self.0
+            .run_keys
+            .as_ref()
+            .is_some_and(|keys| keys.is_for_all_runs())
+    }
+
     /// With what the run is to read its stream: there before the run is.
     async fn key_for(
         &self,
@@ -243,11 +258,12 @@ impl Tasks {
         let (Some(keys), Some(own)) = (&self.0.run_keys, caller.own()?) else {
             return Ok(None);
         };
-        let Some(stream) = request.stream.clone() else {
+        let stream = request.stream.clone();
+        if stream.is_none() && !keys.is_for_all_runs() {
             return Ok(None);
-        };
+        }
         if wish.due_at > self.0.clock.now().plus(AHEAD_AT_MOST) {
-            let problem = "is more than a year away: the key with which the run reads its stream \
+            let problem = "is more than a year away: the key that the run holds in your name \
                            would have to live as long";
             return Err(ServiceError::invalid("run_at", problem));
         }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use taskhost_model::audit::{self, Act};
 use taskhost_model::ids::{StreamName, TaskId, TaskKey};
 use taskhost_model::requester::Requester;
 use taskhost_model::task::Task;
@@ -71,7 +72,7 @@ impl Core {
             if if_version.is_some_and(|wanted| looked_at != Some(wanted)) {
                 return Err(ServiceError::VersionMismatch);
             }
-            let applied = self.apply_wish(key, event(looked_at)).await?;
+            let applied = self.apply_kept(by, key, event(looked_at)).await?;
             if applied.outcome != Outcome::VersionMismatch {
                 return Ok(Some(applied));
             }
@@ -79,6 +80,18 @@ impl Core {
                 return Err(ServiceError::VersionMismatch);
             }
         }
+    }
+
+    /// Applies what a person wants of a task that is there, as the audit log keeps it.
+    pub(crate) async fn apply_kept(
+        self: &Arc<Self>,
+        by: &Requester,
+        key: &TaskKey,
+        event: Event,
+    ) -> Result<Applied, ServiceError> {
+        let act = Act::in_space(deed(&event), &key.space, &key.id);
+        let change = self.apply_wish(key, event);
+        self.audit.kept_as(by, act, change, came_of).await
     }
 
     /// On which condition somebody may write a task under this id.
@@ -106,6 +119,25 @@ impl Core {
             }
             _ => Ok(Some(wanted.unwrap_or(looked_at))),
         }
+    }
+}
+
+/// What is done to a task that is there.
+fn deed(event: &Event) -> &'static str {
+    match event {
+        Event::Cancel { .. } => "task.cancel",
+        Event::Acknowledge { .. } => "task.acknowledge",
+        Event::Delete { .. } => "task.delete",
+        _ => "task.change",
+    }
+}
+
+/// What became of a person's wish.
+pub(crate) fn came_of(applied: &Applied) -> audit::Outcome {
+    match applied.outcome {
+        Outcome::Changed | Outcome::Repeated => audit::Outcome::Done,
+        Outcome::Unchanged => audit::Outcome::Unchanged,
+        Outcome::Refused(_) | Outcome::Fenced | Outcome::VersionMismatch => audit::Outcome::Refused,
     }
 }
 

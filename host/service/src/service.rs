@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::background::Background;
 use crate::changes::Changes;
 use crate::claims::Claims;
@@ -36,9 +37,11 @@ use crate::live::Live;
 use crate::peers::{Hint, Messenger, Peers};
 use crate::run_keys::{RunKeys, check_ring};
 use crate::scheduler::Scheduler;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::streams::Streams;
 use crate::sweeper::Sweeper;
+use crate::tokens::Tokens;
 use crate::types::{Rules, TaskTypes, TypeParts};
 use crate::wake::Wake;
 
@@ -91,6 +94,12 @@ pub struct Service {
     pub features: Features,
     /// The hosts on the store.
     pub hosts: Hosts,
+    /// Who has changed what.
+    pub audit: Audit,
+    /// Tokens of people.
+    pub tokens: Tokens,
+    /// Sessions of people with a browser.
+    pub sessions: Arc<Sessions>,
     loops: Arc<Loops>,
 }
 
@@ -107,6 +116,8 @@ pub struct Health {
 struct Loops {
     scheduler: Mutex<Option<Background>>,
     sweeper: Mutex<Option<Background>>,
+    /// Writes what the audit log has noted.
+    audit: Mutex<Option<Background>>,
     /// What it takes to live with other hosts.
     together: Mutex<Vec<Background>>,
     runs: TaskTracker,
@@ -140,6 +151,7 @@ impl Loops {
         Self {
             scheduler: Mutex::new(Some(Background::start(claiming))),
             sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
+            audit: Mutex::new(Some(Background::start(|stop| core.audit.clone().run(stop)))),
             together: Mutex::new(together),
             runs,
             begun,
@@ -159,7 +171,9 @@ impl Service {
         let authority = people.as_ref().map(|it| Arc::clone(&it.authority));
         let access = Arc::new(Access::new(authority)?);
         let ring = checked_ring(people.as_ref(), parts.key_ring.as_ref()).await?;
-        let types = TaskTypes::open(type_parts(&parts, &access, &wake)).await?;
+        let bounds = parts.settings.audit;
+        let audit = Audit::new(&parts.stores.audit, &access, &parts.clock, bounds);
+        let types = TaskTypes::open(type_parts(&parts, &access, &audit, &wake)).await?;
         let lease = Arc::new(match &parts.stores.hosts {
             None => Lease::of_the_only_host(),
             Some(_) => Lease::among_others(),
@@ -169,12 +183,16 @@ impl Service {
             address: parts.address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        let token_store = people.as_ref().and_then(|it| it.tokens.clone());
+        let shared = ring.clone().filter(|_| parts.stores.hosts.is_some());
+        let sessions = Arc::new(Sessions::new(shared, &parts.clock)?);
         let run_keys = people.zip(ring);
         let run_keys = run_keys
             .map(|(people, ring)| RunKeys::new(&people, ring, &access, &lease, &parts.clock));
         let turns = RunTurns::of(parts.stores.reads_at_once());
         let core = Arc::new(Core {
             access,
+            audit: audit.clone(),
             run_keys: run_keys.map(Arc::new),
             host: parts.host,
             hosts: parts.stores.hosts,
@@ -213,12 +231,15 @@ impl Service {
         }
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
+            tokens: Tokens::new(&core, token_store),
+            sessions,
             tasks: Tasks(Arc::clone(&core)),
             types,
             streams: Streams(Arc::clone(&core)),
             collections: Collections(Arc::clone(&core)),
             features: Features(core),
             hosts,
+            audit,
             loops: Arc::new(loops),
         })
     }
@@ -232,6 +253,11 @@ impl Service {
         authorization: Option<&Authorization>,
     ) -> Result<Requester, ServiceError> {
         self.tasks.0.access.recognize(authorization).await
+    }
+
+    /// Returns when what they came with is accepted no more: within seconds after that.
+    pub async fn until_refused(&self, by: &Requester) {
+        self.tasks.0.access.until_refused(by).await;
     }
 
     /// Whether they may see what belongs to no space: hosts, metrics.
@@ -288,6 +314,7 @@ impl Service {
         }
         // As long as runs are at work others hear that this host is alive.
         self.stop_together().await;
+        stop(&self.loops.audit).await;
         if let Some(hosts) = &core.hosts {
             // What it still holds is lost at once, without a lease to wait for.
             let leave = hosts.remove(core.lease.incarnation());
@@ -329,12 +356,8 @@ impl Service {
 
     /// Claims and sweeps no more.
     async fn stop_loops(&self) {
-        for name in [&self.loops.scheduler, &self.loops.sweeper] {
-            let background = name.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(background) = background {
-                background.stop().await;
-            }
-        }
+        stop(&self.loops.scheduler).await;
+        stop(&self.loops.sweeper).await;
         self.loops.runs.close();
     }
 
@@ -360,6 +383,16 @@ impl Service {
             claiming: scheduler.as_ref().is_some_and(Background::is_alive),
             running: self.tasks.0.live.count(),
         }
+    }
+}
+
+async fn stop(running: &Mutex<Option<Background>>) {
+    let taken = running
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(background) = taken {
+        background.stop().await;
     }
 }
 
@@ -392,14 +425,17 @@ async fn checked_ring(
     let Some(people) = people else {
         return Ok(None);
     };
-    let ring = ring.ok_or(ServiceError::NoKey)?;
-    check_ring(&*people.keys, ring).await?;
-    Ok(Some(ring.clone()))
+    // A store that nobody shares may have a key of its own, which is none of anybody's.
+    let own = people.own_ring.map(|key| KeyRing::new(key, Vec::new()));
+    let ring = own.or_else(|| ring.cloned()).ok_or(ServiceError::NoKey)?;
+    check_ring(&*people.keys, &ring).await?;
+    Ok(Some(ring))
 }
 
-fn type_parts(parts: &Parts, access: &Arc<Access>, wake: &Arc<Wake>) -> TypeParts {
+fn type_parts(parts: &Parts, access: &Arc<Access>, audit: &Audit, wake: &Arc<Wake>) -> TypeParts {
     TypeParts {
         access: Arc::clone(access),
+        audit: audit.clone(),
         components: Arc::clone(&parts.stores.components),
         documents: Arc::clone(&parts.stores.documents),
         tasks: Arc::clone(&parts.stores.tasks),

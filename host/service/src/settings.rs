@@ -35,6 +35,26 @@ pub struct Settings {
     pub hosts: HostSettings,
     /// Of a type's retired versions that nothing is pinned to, so many newest are kept.
     pub retired_versions_kept: usize,
+    /// How long the audit log is kept.
+    pub audit: AuditBounds,
+}
+
+/// How long entries of the audit log are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditBounds {
+    /// So long.
+    pub age: Duration,
+    /// And so many of each kind: of what is decided, and of what is done all day.
+    pub entries: u64,
+}
+
+impl Default for AuditBounds {
+    fn default() -> Self {
+        Self {
+            age: Duration::from_secs(90 * 24 * 60 * 60),
+            entries: 1_000_000,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -53,6 +73,7 @@ impl Default for Settings {
             sweep_interval: Duration::from_secs(10),
             hosts: HostSettings::default(),
             retired_versions_kept: 5,
+            audit: AuditBounds::default(),
         }
     }
 }

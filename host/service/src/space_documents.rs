@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use taskhost_clients::json;
+use taskhost_model::audit::Act;
 use taskhost_model::ids::{DocumentId, Label, Space};
 use taskhost_model::requester::Requester;
 use taskhost_store::documents::{BODY_BYTES_MAX, Change, Document, DocumentPage, Scope, Writer};
@@ -115,14 +116,22 @@ impl Collections {
                 id.clone()
             }
         };
+        let deed = match &change {
+            Change::Delete { .. } => "document.delete",
+            Change::Create { .. } | Change::Put { .. } => "document.put",
+        };
+        let act = Act::in_space(deed, &scope.space, format!("{}/{id}", scope.label));
         let writer = Writer::Person(by.name.clone());
-        let answers = self.0.documents.apply(scope, &writer, vec![change]).await?;
-        let answer = answers.into_iter().next();
-        let answer = answer.ok_or_else(|| ServiceError::Internal {
-            reason: "the store gave no answer".to_owned(),
-        })?;
-        // Of what is asked here nothing else can be refused.
-        answer.map_err(|_| missing(&scope.label, &id))
+        let write = async {
+            let answers = self.0.documents.apply(scope, &writer, vec![change]).await?;
+            let answer = answers.into_iter().next();
+            let answer = answer.ok_or_else(|| ServiceError::Internal {
+                reason: "the store gave no answer".to_owned(),
+            })?;
+            // Of what is asked here nothing else can be refused.
+            answer.map_err(|_| missing(&scope.label, &id))
+        };
+        self.0.audit.kept(by, act, write).await
     }
 
     /// A label is the people's as long as a task type reads it so.

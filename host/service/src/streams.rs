@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use taskhost_model::audit::Act;
 use taskhost_model::exact::{look_through, rounded_integer};
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
@@ -74,7 +75,9 @@ impl Streams {
             return Err(ServiceError::invalid("description", problem));
         }
         self.check_may_change(by, key).await?;
-        let made = self.0.streams.put(key, settings).await?;
+        let act = Act::in_space("stream.put", &key.space, &key.name);
+        let put = async { Ok(self.0.streams.put(key, settings).await?) };
+        let made = self.0.audit.kept_first(by, act, put).await?;
         if made {
             // A run on a former stream of this name may have written after its deletion.
             self.0.documents.delete_stream(key).await?;
@@ -107,16 +110,22 @@ impl Streams {
     /// [`ServiceError::UnknownStream`], or what the store says.
     pub async fn delete(&self, by: &Requester, key: &StreamKey) -> Result<(), ServiceError> {
         self.check_may_change(by, key).await?;
-        // Carried out whole, also when whoever asks hangs up. Collections go even when the
-        // stream is gone already: a crash may have come between the two.
+        let act = Act::in_space("stream.delete", &key.space, &key.name);
         let (core, gone) = (Arc::clone(&self.0), key.clone());
-        let whole = tokio::spawn(async move {
-            let existed = core.streams.delete(&gone).await?;
-            core.documents.delete_stream(&gone).await?;
-            Ok::<_, ServiceError>(existed)
-        });
-        let existed = whole.await.map_err(|error| internal(&error))??;
-        if existed { Ok(()) } else { Err(unknown(key)) }
+        let whole = async {
+            // Carried out whole, also when whoever asks hangs up. Collections go even when the
+            // stream is gone already: a crash may have come between the two.
+            let whole = tokio::spawn(async move {
+                let existed = core.streams.delete(&gone).await?;
+                core.documents.delete_stream(&gone).await?;
+                Ok::<_, ServiceError>(existed)
+            });
+            match whole.await.map_err(|error| internal(&error))?? {
+                true => Ok(()),
+                false => Err(unknown(key)),
+            }
+        };
+        self.0.audit.kept_first(by, act, whole).await
     }
 
     /// Adds documents, one JSON object a line; each line stands alone.
@@ -130,6 +139,19 @@ impl Streams {
         body: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<Ingested, ServiceError> {
         self.check_may_change(by, key).await?;
+        let act = Act::in_space("stream.ingest", &key.space, &key.name);
+        let ingested = self.0.audit.kept(by, act, self.taken_in(key, body)).await?;
+        if ingested.accepted == 0 {
+            self.get(by, key).await?;
+        }
+        Ok(ingested)
+    }
+
+    async fn taken_in(
+        &self,
+        key: &StreamKey,
+        body: impl AsRef<[u8]> + Send + 'static,
+    ) -> Result<Ingested, ServiceError> {
         let (now, bytes_max) = (self.0.clock.now(), self.0.settings.document_bytes_max);
         let (mut body, mut reading) = (body, Reading::default());
         loop {
@@ -146,9 +168,6 @@ impl Streams {
             }
             reading.ingested.accepted += documents.len() as u64;
             self.0.streams.ingest(key, documents).await?;
-        }
-        if reading.ingested.accepted == 0 {
-            self.get(by, key).await?;
         }
         Ok(reading.ingested)
     }

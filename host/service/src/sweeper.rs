@@ -36,6 +36,7 @@ pub(crate) struct Swept {
     pub(crate) stream_documents: u64,
     pub(crate) orphans: u64,
     pub(crate) recordings: u64,
+    pub(crate) audit: u64,
 }
 
 /// What a held document needs.
@@ -142,6 +143,7 @@ impl Sweeper {
             stream_documents: done("old documents of streams", stream_documents),
             orphans: done("children without a parent", orphans),
             recordings: done("old recordings", recordings),
+            audit: done("old entries of the audit log", core.audit.trim().await),
         }
     }
 

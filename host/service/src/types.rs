@@ -32,6 +32,7 @@ use taskhost_store::tasks::TaskStore;
 use tokio::sync::{Notify, OnceCell};
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::error::ServiceError;
 use crate::policy::Policy;
 use crate::wake::Wake;
@@ -48,6 +49,7 @@ pub struct TaskTypes(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     access: Arc<Access>,
+    audit: Audit,
     components: Arc<dyn ComponentStore>,
     documents: Arc<dyn DocumentStore>,
     tasks: Arc<dyn TaskStore>,
@@ -85,6 +87,7 @@ pub struct Rejected {
 #[derive(Debug)]
 pub(crate) struct TypeParts {
     pub(crate) access: Arc<Access>,
+    pub(crate) audit: Audit,
     pub(crate) components: Arc<dyn ComponentStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
     pub(crate) tasks: Arc<dyn TaskStore>,
@@ -156,6 +159,7 @@ impl TaskTypes {
     pub(crate) async fn open(parts: TypeParts) -> Result<Self, ServiceError> {
         let inner = Inner {
             access: parts.access,
+            audit: parts.audit,
             components: parts.components,
             documents: parts.documents,
             tasks: parts.tasks,

@@ -19,8 +19,15 @@ use crate::error::StoreError;
 ///    now is [`StoreError::Unavailable`]. Neither is ever taken for a right.
 /// 3. Nothing is remembered: an answer is as old as the call.
 /// 4. A key that was granted can do no more than the person could at that moment.
+/// 5. Where asking costs nothing and waits for nobody, it is said so.
 #[async_trait]
 pub trait Authority: Send + Sync + Debug {
+    /// Whether asking costs nothing: then no answer is believed for longer than the moment, and
+    /// each run has a key, also one that reads no stream.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+
     /// Who comes with this.
     async fn person(&self, authorization: &Authorization) -> Result<Person, StoreError>;
 
@@ -32,8 +39,8 @@ pub trait Authority: Send + Sync + Debug {
     ) -> Result<Vec<bool>, StoreError>;
 
     /// A key with the rights that they have now, for reading streams and for nothing else: of their
-    /// roles it has none. It is accepted until it ends, whatever becomes of the person. `purpose`
-    /// is for whoever looks at the list of keys. [`StoreError::Unauthorized`] also where they may
+    /// roles it has none. It is accepted until it ends, whatever becomes of the person; of people
+    /// at hand no longer than what they came with. `purpose` is for whoever looks at the list of keys. [`StoreError::Unauthorized`] also where they may
     /// own no key.
     async fn grant(
         &self,
@@ -54,6 +61,8 @@ pub struct Person {
     /// They came with an API key. It can be granted no further key with rights, so it serves
     /// itself, and is not the host's to end.
     pub comes_with_key: bool,
+    /// Which of their tokens it was, where they have several: its id, which is no secret.
+    pub token: Option<String>,
 }
 
 /// A key that was granted.

@@ -25,6 +25,8 @@ mod retention;
 mod versions;
 mod hosts;
 mod run_keys;
+mod audit;
+mod tokens;
 pub mod rights;
 
 use taskhost_model::time::Clock;
@@ -76,6 +78,8 @@ pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_streams(&make).await;
     of_stream_reads(&make).await;
     of_components(&make).await;
+    of_audit(&make).await;
+    of_audits_end(&make).await;
 }
 
 /// Runs every case of a store that hosts share, each on a store of its own.
@@ -106,6 +110,63 @@ pub(crate) async fn of_hosts(make: &impl AsyncFn() -> Subject) {
 pub async fn exercise_people(make: impl AsyncFn() -> rights::Peopled) {
     of_rights(&make).await;
     of_run_keys(&async || make().await.subject).await;
+}
+
+/// Runs every case of a store that makes its people's tokens itself, each on a store of its own.
+///
+/// # Panics
+/// Where a guarantee does not hold.
+pub async fn exercise_tokens(make: impl AsyncFn() -> rights::Peopled) {
+    of_token_rights(&make).await;
+    let make = async || make().await.subject;
+    of_run_keys(&make).await;
+    of_tokens(&make).await;
+}
+
+/// A token's rights never change, and nobody has a key but those that were granted here.
+async fn of_token_rights(make: &impl AsyncFn() -> rights::Peopled) {
+    each_case! { make;
+        rights {
+            each_has_what_their_roles_say,
+            streams_are_read_as_rights_say,
+            a_person_has_a_name,
+            what_is_not_accepted_is_said,
+            a_key_reads_what_its_person_may,
+            a_key_that_was_ended_is_accepted_no_more,
+            a_key_ends_by_its_time,
+            no_name_means_several,
+        }
+    }
+}
+
+async fn of_tokens(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        tokens {
+            a_token_is_accepted_and_listed_without_its_secret,
+            a_revoked_token_is_nobodys_at_once,
+            of_two_that_revoke_each_other_one_does,
+            whose_token_has_ended_changes_nothing,
+            a_token_ends_by_its_time_and_is_gone_later,
+        }
+    }
+}
+
+pub(crate) async fn of_audit(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        audit {
+            entries_are_kept_with_what_became_of_them,
+            entries_are_found_by_what_they_say,
+            pages_are_complete,
+        }
+    }
+}
+
+async fn of_audits_end(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        audit {
+            what_is_done_often_pushes_out_nothing_rare,
+        }
+    }
 }
 
 pub(crate) async fn of_rights(make: &impl AsyncFn() -> rights::Peopled) {

@@ -12,6 +12,7 @@
 
 mod along;
 mod apply;
+mod audit;
 mod checkpoints;
 mod claim;
 pub(crate) mod client;
@@ -50,6 +51,7 @@ use std::sync::{Arc, Mutex};
 use taskhost_model::ids::{Incarnation, TaskKey};
 use taskhost_model::time::Clock;
 
+use crate::audit::Noted;
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::queue::{Claimer, Reservation};
@@ -93,6 +95,9 @@ pub(crate) struct Elastic {
     sweep_at: Mutex<Option<tokio::time::Instant>>,
     /// Pieces of components that no version had at the last sweep, and since when.
     nameless: Mutex<HashMap<String, tokio::time::Instant>>,
+    /// Entries of the audit log that are not written yet, and when this host trims the log next.
+    noted: Noted,
+    trim_at: Mutex<Option<tokio::time::Instant>>,
     /// The lives that were not lost when the hosts were last listed.
     alive: Mutex<Vec<Incarnation>>,
     /// This host's life, as it has last written it.
@@ -131,6 +136,8 @@ impl Elastic {
             documents_shown: AtomicU64::new(0),
             sweep_at: Mutex::default(),
             nameless: Mutex::default(),
+            noted: Noted::default(),
+            trim_at: Mutex::default(),
             alive: Mutex::default(),
             last_beat: Mutex::default(),
             is_closed: AtomicBool::new(false),

@@ -107,6 +107,8 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
     );
     wrapped.hosts = hosts;
     wrapped.people.clone_from(&stores.people);
+    // Whoever changes something waits for no answer of it.
+    wrapped.audit = Arc::clone(&stores.audit);
     wrapped
 }
 

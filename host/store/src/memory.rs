@@ -1,6 +1,7 @@
 //! The store in memory, for tests: the same traits, the same guarantees but durability, and a
 //! second opinion that the embedded store is compared with.
 
+mod audit;
 mod checkpoints;
 mod components;
 mod documents;
@@ -53,6 +54,7 @@ struct Content {
     components: Vec<(Version, Arc<[u8]>)>,
     hosts: Hosts,
     keys: run_keys::Keys,
+    audit: audit::Entries,
 }
 
 /// `Scope` as a key that sorts.

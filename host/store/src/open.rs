@@ -1,12 +1,15 @@
 //! Opens a store. Here alone a backend is named.
 
+mod error;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 use taskhost_model::time::Clock;
 
+use crate::audit::AuditStore;
 use crate::authority::Authority;
 use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
@@ -25,8 +28,11 @@ use crate::memory::people::Declared;
 use crate::recordings::RecordingStore;
 use crate::run_keys::RunKeyStore;
 use crate::sqlite::Sqlite;
+use crate::sqlite::peopled::Peopled;
 use crate::streams::{READS_AT_ONCE, StreamStore};
 use crate::tasks::TaskStore;
+use crate::tokens::TokenStore;
+pub use error::OpenError;
 
 /// A cluster serves whoever asks; so many searches of one host are plenty, of which no credential
 /// has more than a few at once.
@@ -73,6 +79,8 @@ pub struct Stores {
     pub streams: Arc<dyn StreamStore>,
     /// Components.
     pub components: Arc<dyn ComponentStore>,
+    /// Who has changed what.
+    pub audit: Arc<dyn AuditStore>,
     /// Other hosts on the same store; none where this process is the only one that can use it.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// Who may do what; none where the store has no people of its own.
@@ -83,12 +91,22 @@ pub struct Stores {
 }
 
 /// The people of a store, and what runs hold in their name.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct People {
     /// Who knows them.
     pub authority: Arc<dyn Authority>,
     /// Keys of runs.
     pub keys: Arc<dyn RunKeyStore>,
+    /// Their tokens, where the store has made them itself.
+    pub tokens: Option<Arc<dyn TokenStore>>,
+    /// What seals the keys of runs, where nobody else is to know it than this store.
+    pub own_ring: Option<[u8; 32]>,
+}
+
+impl fmt::Debug for People {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("People").field(&self.authority).finish()
+    }
 }
 
 /// What is behind the traits.
@@ -105,55 +123,6 @@ enum Backend {
 struct Embedded {
     sqlite: Arc<Sqlite>,
     lock: Arc<FolderLock>,
-}
-
-/// Why a store does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another host uses the folder.
-    #[error(
-        "the data folder {} is in use by another taskhost{}: stop that one, or use another \
-         folder with --data",
-        .folder.display(),
-        who(*.pid, .address.as_deref())
-    )]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-        /// The other host's process.
-        pid: Option<u32>,
-        /// Where it listens, once it does.
-        address: Option<String>,
-    },
-    /// The folder cannot be made or used.
-    #[error(
-        "the data folder {folder} cannot be used: {error}; name a folder that you may write to \
-         with --data", folder = .folder.display()
-    )]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Elasticsearch cannot be used.
-    #[error("the store in Elasticsearch does not open: {0}")]
-    Elastic(StoreError),
-    /// Elasticsearch does not know people.
-    #[error(
-        "this Elasticsearch does not tell people apart, so that everybody could do everything: \
-         switch its security on (`xpack.security.enabled: true` and API keys), or use another \
-         cluster"
-    )]
-    NoSecurity,
-    /// The files in it cannot be used.
-    #[error("the store in {folder} does not open: {error}", folder = .folder.display())]
-    Store {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        error: StoreError,
-    },
 }
 
 /// Opens the embedded store and takes the lock on its folder, until every copy of the answer is
@@ -180,12 +149,38 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
+        audit: Arc::clone(&sqlite) as Arc<dyn AuditStore>,
         // The folder's lock sees to it.
         hosts: None,
         people: None,
         folder: None,
         backend: Backend::Embedded(Embedded { sqlite, lock }),
     })
+}
+
+/// The same with people: whoever has one of its tokens, and nobody else.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_people(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
+    let mut stores = open(settings, clock)?;
+    let Backend::Embedded(Embedded { sqlite, .. }) = &stores.backend else {
+        return Ok(stores);
+    };
+    let sqlite = Arc::clone(sqlite);
+    let people = sqlite.people(&settings.folder);
+    let (tokens, ring) = people.map_err(|error| OpenError::Store {
+        folder: settings.folder.clone(),
+        error,
+    })?;
+    stores.streams = Arc::new(Peopled::new(&sqlite, &tokens));
+    stores.people = Some(People {
+        authority: Arc::clone(&tokens) as Arc<dyn Authority>,
+        keys: sqlite,
+        tokens: Some(tokens),
+        own_ring: Some(ring),
+    });
+    Ok(stores)
 }
 
 /// Opens the store in Elasticsearch, and makes its indices where there are none. Stream data is
@@ -214,10 +209,13 @@ pub async fn open_elastic(
         documents: Arc::clone(&elastic) as Arc<dyn DocumentStore>,
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
+        audit: Arc::clone(&elastic) as Arc<dyn AuditStore>,
         hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
         people: Some(People {
             authority: Arc::new(security),
             keys: Arc::clone(&elastic) as Arc<dyn RunKeyStore>,
+            tokens: None,
+            own_ring: None,
         }),
         folder: None,
         backend: Backend::Elastic(elastic),
@@ -272,6 +270,8 @@ fn of_people(memory: Memory, is_shared: bool, people: &Arc<Declared>) -> Stores 
     let people = People {
         authority: Arc::clone(people) as Arc<dyn Authority>,
         keys: Arc::clone(&memory) as Arc<dyn RunKeyStore>,
+        tokens: None,
+        own_ring: None,
     };
     Stores {
         people: Some(people),
@@ -287,6 +287,7 @@ fn of_memory(memory: Arc<Memory>, is_shared: bool) -> Stores {
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
+        audit: Arc::clone(&memory) as Arc<dyn AuditStore>,
         hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
         people: None,
         folder: None,
@@ -313,6 +314,7 @@ impl Stores {
             documents,
             streams,
             components,
+            audit: Arc::new(Memory::new(Limits::default(), Clock::default())),
             hosts: None,
             people: None,
             folder: None,
@@ -434,12 +436,4 @@ fn take_lock(folder: &Path) -> Result<Arc<FolderLock>, OpenError> {
         },
     })?;
     Ok(Arc::new(lock))
-}
-
-fn who(pid: Option<u32>, address: Option<&str>) -> String {
-    match (pid, address) {
-        (Some(pid), Some(address)) => format!(" (process {pid}, {address})"),
-        (Some(pid), None) => format!(" (process {pid}, not listening yet)"),
-        (None, _) => String::new(),
-    }
 }

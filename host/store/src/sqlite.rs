@@ -8,10 +8,12 @@ mod readers;
 mod reserve;
 mod schema;
 mod row;
+mod audit;
 mod read_task;
 mod checkpoints;
 mod recordings;
 mod lanes;
+mod key_holders;
 mod write_task;
 mod claim;
 mod along;
@@ -28,6 +30,9 @@ mod search;
 mod ingest;
 mod retention;
 mod streams;
+mod run_keys;
+pub(crate) mod tokens;
+pub(crate) mod peopled;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
@@ -39,14 +44,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use taskhost_model::time::Clock;
 
+use crate::audit::Noted;
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::limits::Limits;
 use along::Along;
+use audit::Notes;
 use connection::Format;
 use readers::Readers;
 use reserve::Reserve;
-use writer::{Companion, Writer};
+use tokens::Tokens;
+use writer::{Company, Writer};
 
 /// The store in a data folder.
 #[derive(Debug)]
@@ -54,6 +62,7 @@ pub(crate) struct Sqlite {
     clock: Clock,
     limits: Limits,
     along: Along,
+    noted: Arc<Noted>,
     reserve: Reserve,
     /// Numbers of held tasks of which the log says that they cannot be read.
     unreadable: Arc<Mutex<BTreeSet<i64>>>,
@@ -91,16 +100,33 @@ impl Sqlite {
         G: Clone + Send + 'static,
     {
         let along = Along::default();
-        let claims = along.companion(limits, clock.clone());
+        let noted = Arc::new(Noted::default());
+        let company = Company {
+            companion: Some(along.companion(limits, clock.clone())),
+            beside: Some(Box::new(Notes::of(&noted))),
+        };
         Ok(Self {
             clock,
             limits,
             along,
+            noted,
             reserve: Reserve::of(folder),
             unreadable: Arc::default(),
-            tasks: File::open(folder, &schema::TASKS, Some(claims), guard.clone())?,
-            streams: File::open(folder, &schema::STREAMS, None, guard.clone())?,
+            tasks: File::open(folder, &schema::TASKS, company, guard.clone())?,
+            streams: File::open(folder, &schema::STREAMS, Company::default(), guard.clone())?,
         })
+    }
+
+    /// The people of a folder, and what seals the keys of their runs. It reads and writes a file:
+    /// not for threads that serve.
+    pub(crate) fn people(
+        self: &Arc<Self>,
+        folder: &Path,
+    ) -> Result<(Arc<Tokens>, [u8; 32]), StoreError> {
+        let connection = connection::for_writing(folder, &schema::TASKS)?;
+        let ring = tokens::ring(&connection)?;
+        let people = Tokens::open(self, &connection)?;
+        Ok((Arc::new(people), ring))
     }
 
     /// Whether both files can be written now, also with new data.
@@ -143,12 +169,12 @@ impl File {
     fn open(
         folder: &Path,
         format: &'static Format,
-        companion: Option<Companion>,
+        company: Company,
         guard: impl Send + 'static,
     ) -> Result<Self, StoreError> {
         let connection = connection::for_writing(folder, format)?;
         Ok(Self {
-            writer: Writer::start(format.file, connection, companion, guard)?,
+            writer: Writer::start(format.file, connection, company, guard)?,
             readers: Readers::new(folder.to_owned(), format),
             seen: Mutex::default(),
         })

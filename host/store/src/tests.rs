@@ -10,6 +10,7 @@ mod elastic_streams;
 mod files;
 mod fixtures;
 mod people;
+mod tokens;
 
 use std::path::Path;
 

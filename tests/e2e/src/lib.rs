@@ -26,6 +26,8 @@ pub mod plain_server;
 pub mod proxy;
 pub mod elasticsearch;
 pub mod cluster;
+pub mod holder;
+pub mod routes;
 pub mod fleet;
 pub mod linear;
 pub mod browser;

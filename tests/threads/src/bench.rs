@@ -64,6 +64,7 @@ impl Bench {
             recordings: stores.recordings,
             host_key: Arc::new(crate::host_key::GivenKey([0; 32])),
             access: Arc::new(crate::access::Access),
+            audit: crate::audit::Audit,
             run_keys: None,
             connectors: crate::inference::Connectors,
             network: crate::http::Network,

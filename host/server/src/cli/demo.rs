@@ -123,6 +123,7 @@ fn settings(data: &Path, command: &Demo) -> Result<Settings, Failure> {
         store: Some("embedded".to_owned()),
         elasticsearch_url: None,
         key_file: None,
+        identity: Some("none".to_owned()),
     };
     let environment = |name: &str| std::env::var(name).ok();
     Settings::read(None, &environment, flags).map_err(|mistakes| wrong_settings(&mistakes))

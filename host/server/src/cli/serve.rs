@@ -52,6 +52,10 @@ pub struct Serve {
     /// File with the key that all hosts of a store share, if it is not in TASKHOST_KEY.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<String>,
+    /// Who is asked who they are, on the embedded store: `none` for one user on loopback, or
+    /// `tokens`, so that nobody comes in without one [default: none].
+    #[arg(long, value_name = "WHO")]
+    pub identity: Option<String>,
     /// Watched folder of task types [default: task-types in the data folder].
     #[arg(long, value_name = "FOLDER")]
     pub task_types: Option<String>,
@@ -98,6 +102,7 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         store: command.store,
         elasticsearch_url: command.elasticsearch_url,
         key_file: command.key_file,
+        identity: command.identity,
     };
     let mut settings = read(command.config.as_deref(), flags)?;
     warn_of_doubts(&settings);
@@ -112,6 +117,9 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         () = signals.next() => return Ok(Exit::Done),
     };
     let mut app = started.map_err(|e| Failure::failed(e.to_string()))?;
+    if let Some(token) = app.take_first_token() {
+        tell_first_token(&token);
+    }
     let url = app.url();
     let is_ready = tokio::select! {
         () = app.get_ready() => true,
@@ -130,6 +138,19 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
     }
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Told once, past the log: who keeps what goes to standard error keeps it too, and is told so.
+fn tell_first_token(token: &str) {
+    let text = format!(
+        "This host knows people by tokens, and has had none so far. This is an admin's, and it is \
+         shown this once:\n\n  {token}\n\nPut it into TASKHOST_TOKEN, or into a file of your own \
+         for --token-file, and make others by `taskhost token create`. Where standard error is \
+         kept, make yourself another one and revoke this one by its id, the digits between the \
+         first two `_`."
+    );
+    // Whoever started this host may have gone; then `taskhost token create --data` makes another.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Logs go to standard error; `TASKHOST_LOG` says which.

@@ -28,6 +28,8 @@ pub(crate) enum Code {
     VersionInUse,
     UnfitStream,
     EmbeddedStoreOnly,
+    NoTokens,
+    TooManyRequests,
     Unauthorized,
     Forbidden,
     Internal,
@@ -49,7 +51,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -71,6 +73,8 @@ impl Code {
         Self::VersionInUse,
         Self::UnfitStream,
         Self::EmbeddedStoreOnly,
+        Self::NoTokens,
+        Self::TooManyRequests,
         Self::Unauthorized,
         Self::Forbidden,
         Self::Internal,
@@ -108,6 +112,8 @@ impl Code {
             Self::VersionInUse => (S::CONFLICT, "version-in-use", None),
             Self::UnfitStream => (S::CONFLICT, "unfit-stream", None),
             Self::EmbeddedStoreOnly => (S::CONFLICT, "embedded-store-only", None),
+            Self::NoTokens => (S::CONFLICT, "no-tokens", None),
+            Self::TooManyRequests => (S::TOO_MANY_REQUESTS, "too-many-requests", Some(1)),
             Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", None),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", None),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", None),
@@ -143,6 +149,8 @@ impl Code {
             Self::VersionInUse => "Runs need the version",
             Self::UnfitStream => "The stream cannot be read",
             Self::EmbeddedStoreOnly => "Only on the embedded store",
+            Self::NoTokens => "This host has no tokens",
+            Self::TooManyRequests => "Too many requests",
             Self::Unauthorized => "The credential is not accepted",
             Self::Forbidden => "You may not do this",
             Self::Internal => "The host failed",
@@ -174,6 +182,7 @@ impl Code {
             ServiceError::DiskFull | ServiceError::DiskReserved => Self::DiskFull,
             ServiceError::UnfitStream { .. } => Self::UnfitStream,
             ServiceError::EmbeddedOnly { .. } => Self::EmbeddedStoreOnly,
+            ServiceError::NoTokens => Self::NoTokens,
             ServiceError::Unauthorized { .. } => Self::Unauthorized,
             ServiceError::Forbidden { .. } => Self::Forbidden,
             // Those of a host that does not start are told to nobody who asks it for something.

@@ -8,6 +8,7 @@ mod listed;
 mod review;
 mod control;
 mod shell;
+mod login;
 
 use axum::Router;
 use axum::body::Body;
@@ -31,7 +32,8 @@ use super::problem::Problem;
 use super::request::{PathIds, QueryParams};
 use super::state::State;
 
-pub(crate) use self::shell::{finish, is_page};
+pub(crate) use self::login::login;
+pub(crate) use self::shell::is_page;
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new()
@@ -48,6 +50,16 @@ pub(crate) fn routes() -> Router<State> {
 }
 
 type Answer = Result<Response<Body>, Problem>;
+
+/// A response to somebody with a browser: what was refused is a page as well, and whoever is nobody
+/// yet may say who they are.
+pub(crate) fn finish(state: &State, response: Response<Body>, uri: &Uri) -> Response<Body> {
+    let next = uri.path_and_query().map_or("/", |path| path.as_str());
+    let ask = state
+        .has_people()
+        .then(|| login::form(state.has_tokens(), next));
+    shell::finish(response, uri.path(), ask.as_ref())
+}
 
 async fn streams(state: Asked, ids: PathIds) -> Answer {
     let space = match ids.text("space") {

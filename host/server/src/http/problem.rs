@@ -3,6 +3,8 @@
 //! A handler answers a [`Problem`]; [`finish`] writes it when the response leaves, because only
 //! then the path is known, and also gives a document to the refusals that axum makes itself.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::response::Parts;
@@ -28,6 +30,8 @@ pub(crate) struct Problem {
     run_id: Option<String>,
     params: Option<Box<RawValue>>,
     errors: Vec<FieldError>,
+    /// Another try makes sense after so many seconds, where that is not its code's.
+    retry_after_s: Option<u64>,
 }
 
 /// As it is written.
@@ -67,7 +71,14 @@ impl Problem {
             run_id: None,
             params: None,
             errors: Vec::new(),
+            retry_after_s: None,
         }
+    }
+
+    /// Says when another try makes sense.
+    pub(crate) fn retried_after(mut self, after: Duration) -> Self {
+        self.retry_after_s = Some(after.as_secs() + 1);
+        self
     }
 
     /// One mistake in one field.
@@ -189,7 +200,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let row = self.code.row();
         let mut response = row.status.into_response();
-        if let Some(seconds) = row.retry_after_s {
+        let seconds = self.retry_after_s.or(row.retry_after_s.map(u64::from));
+        if let Some(seconds) = seconds {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));

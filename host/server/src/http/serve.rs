@@ -2,24 +2,35 @@
 //! on how long a request's head may take, and an end that waits for what is being answered.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse;
+use futures_util::StreamExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use taskhost_model::requester::Requester;
+use taskhost_model::time::Clock;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::asked::{Peer, SessionUntil};
+use super::codes::Code;
+use super::patient::Patient;
+use super::problem::Problem;
+use super::shares::Shares;
 use super::state::State;
 use super::{asked, page, problem};
 use crate::settings::HttpSettings;
@@ -52,22 +63,69 @@ impl Answers {
         let uri = request.uri().clone();
         let asks_for_page = is_asked_by_page(request.headers());
         let response = match asked::admit(&self.state, &mut request).await {
-            Ok(()) => match self.router.call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Ok(()) => self.routed(request).await,
             Err(problem) => problem.into_response(),
         };
         let is_page = page::is_page(uri.path());
         let mut response = match is_page {
-            true => page::finish(response, uri.path()),
+            true => page::finish(&self.state, response, &uri),
             false => problem::finish(response, uri.path()),
         };
-        if response.status() == StatusCode::UNAUTHORIZED && (is_page || asks_for_page) {
+        // A token of this host is nothing that a browser could ask for.
+        let is_asked = (is_page || asks_for_page) && !self.state.has_tokens();
+        if response.status() == StatusCode::UNAUTHORIZED && is_asked {
             let headers = response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response
+    }
+
+    /// Has a handler answer, as long as what its caller came with is accepted: so that no route
+    /// that waits, or goes on telling, outlives it.
+    async fn routed(&self, request: Request<Body>) -> Response<Body> {
+        let by = request.extensions().get::<Requester>().cloned();
+        let until = request.extensions().get::<SessionUntil>().copied();
+        let answered = async {
+            match self.router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        };
+        let Some(by) = by.filter(|_| self.state.has_people()) else {
+            return answered.await;
+        };
+        let by = Arc::new(by);
+        let response = tokio::select! {
+            biased;
+            response = answered => response,
+            () = over(self.state.clone(), Arc::clone(&by), until) => {
+                let detail = "what you came with is accepted no more";
+                return Problem::new(Code::Unauthorized, detail).into_response();
+            }
+        };
+        if response.body().size_hint().exact().is_some() {
+            return response;
+        }
+        let ended = over(self.state.clone(), by, until);
+        response.map(|body| {
+            let parts = body.into_data_stream().take_until(Box::pin(ended));
+            Body::from_stream(parts)
+        })
+    }
+}
+
+/// Returns when what somebody came with is accepted no more, or their session has ended.
+async fn over(state: State, by: Arc<Requester>, until: Option<SessionUntil>) {
+    let left = until.map(|until| until.0.since(Clock::System.now()));
+    let session = async {
+        match left {
+            Some(left) => tokio::time::sleep(left).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = state.service().until_refused(&by) => {}
+        () = session => {}
     }
 }
 
@@ -76,6 +134,16 @@ fn is_asked_by_page(headers: &HeaderMap) -> bool {
     headers
         .get("sec-fetch-site")
         .is_some_and(|from| from == "same-origin")
+}
+
+/// How connections are spoken to.
+#[derive(Clone)]
+struct Speaking {
+    http: http1::Builder,
+    answers: Answers,
+    tls: Option<TlsAcceptor>,
+    header_timeout: Duration,
+    write_timeout: Duration,
 }
 
 /// Serves until `stop` is canceled; then nothing is accepted any more, requests that are being
@@ -88,18 +156,31 @@ pub(crate) async fn serve(
     grace: Duration,
 ) {
     let permits = Arc::new(Semaphore::new(settings.connections_max));
+    // Behind a proxy all come from it, and one user needs no share.
+    let is_bounded = answers.state.has_people() && !settings.behind_proxy;
+    let shares = Shares::new(settings.connections_max, is_bounded);
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout);
+    let speaking = Speaking {
+        http,
+        answers,
+        tls: settings
+            .tls
+            .as_ref()
+            .map(|tls| TlsAcceptor::from(tls.config())),
+        header_timeout: settings.header_timeout,
+        write_timeout: settings.write_timeout,
+    };
     let mut warned_at: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &permits) => accepted,
             () = stop.cancelled() => break,
         };
-        let (stream, permit) = match accepted {
+        let (stream, from, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 if warned_at.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
@@ -110,12 +191,15 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (http, answers) = (http.clone(), answers.clone());
-        let (stop, cut) = (stop.clone(), cut.clone());
+        // Whoever has more than their share is hung up on: others find room.
+        let Some(share) = shares.take(from) else {
+            continue;
+        };
+        let (speaking, stop, cut) = (speaking.clone(), stop.clone(), cut.clone());
         connections.spawn(async move {
-            let _permit = permit;
+            let _held = (permit, share);
             tokio::select! {
-                () = connection(&http, stream, answers, stop) => {}
+                () = speaking.with(stream, from, stop) => {}
                 () = cut.cancelled() => {}
             }
         });
@@ -135,34 +219,51 @@ pub(crate) async fn serve(
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit.map_err(std::io::Error::other)?))
+    let (stream, from) = listener.accept().await?;
+    let permit = permit.map_err(std::io::Error::other)?;
+    Ok((stream, from.ip().to_canonical(), permit))
 }
 
-async fn connection(
-    http: &http1::Builder,
-    stream: TcpStream,
-    answers: Answers,
-    stop: CancellationToken,
-) {
-    // Answers are small and written whole: waiting for more of them only delays.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answers = answers.clone();
-        async move { Ok::<_, Infallible>(answers.answer(request.map(Body::new)).await) }
-    });
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Speaking {
+    async fn with(self, stream: TcpStream, from: IpAddr, stop: CancellationToken) {
+        // Answers are small and written whole: waiting for more of them only delays.
+        let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, self.write_timeout);
+        let Some(tls) = &self.tls else {
+            return self.serve(stream, from, stop).await;
+        };
+        let greeted = tokio::time::timeout(self.header_timeout, tls.accept(stream)).await;
+        match greeted {
+            Ok(Ok(stream)) => self.serve(stream, from, stop).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS on a connection"),
+            Err(_) => tracing::debug!("no TLS on a connection: its other end says nothing"),
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    }
+
+    async fn serve<S>(&self, stream: S, from: IpAddr, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answers = self.answers.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answers = answers.clone();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(from));
+            async move { Ok::<_, Infallible>(answers.answer(request).await) }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
     }
 }

@@ -15,8 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::codes::Code;
+use super::cookie::SessionCookie;
 use super::problem::Problem;
+use super::rates::Rates;
 use super::request;
+use crate::settings::HttpSettings;
 
 /// Large bodies that are held in memory at once; more wait.
 const UPLOADS_AT_ONCE: usize = 4;
@@ -24,6 +27,8 @@ const UPLOADS_AT_ONCE: usize = 4;
 /// The same for JSON above [`SMALL_JSON_BYTES`].
 const LARGE_JSON_AT_ONCE: usize = 32;
 const SMALL_JSON_BYTES: u64 = 64 * 1024;
+/// Somebody may send so many seconds' requests at once.
+const AT_ONCE: u32 = 2;
 /// How long a request waits for its place.
 const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -40,6 +45,9 @@ struct Inner {
     hearing: OnceLock<Hearing>,
     stopping: CancellationToken,
     body_timeout: Duration,
+    is_behind_proxy: bool,
+    cookie: SessionCookie,
+    rates: Rates,
     json_bytes_max: u64,
     uploads: Semaphore,
     pushes: Semaphore,
@@ -79,10 +87,11 @@ impl State {
         stores: Stores,
         about: About,
         params_bytes_max: u64,
-        body_timeout: Duration,
-        connections_max: usize,
+        http: &HttpSettings,
     ) -> Self {
-        let watchers_max = (connections_max * 3 / 4).max(1);
+        let watchers_max = (http.connections_max * 3 / 4).max(1);
+        let is_here = http.listen.ip().is_loopback();
+        let is_secure = !is_here || http.tls.is_some() || http.behind_proxy;
         Self(Arc::new(Inner {
             service,
             stores,
@@ -90,7 +99,10 @@ impl State {
             folder_judged: AtomicBool::new(false),
             hearing: OnceLock::new(),
             stopping: CancellationToken::new(),
-            body_timeout,
+            body_timeout: http.body_timeout,
+            is_behind_proxy: http.behind_proxy,
+            cookie: SessionCookie { is_secure },
+            rates: Rates::new(http.requests_a_second, AT_ONCE),
             json_bytes_max: params_bytes_max.saturating_mul(2).saturating_add(64 * 1024),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
             pushes: Semaphore::new(UPLOADS_AT_ONCE),
@@ -145,6 +157,25 @@ impl State {
     /// Whether everybody who asks is somebody; otherwise there is one user.
     pub(crate) fn has_people(&self) -> bool {
         self.0.stores.people.is_some()
+    }
+
+    /// Whether they have tokens of this host.
+    pub(crate) fn has_tokens(&self) -> bool {
+        let people = self.0.stores.people.as_ref();
+        people.is_some_and(|people| people.tokens.is_some())
+    }
+
+    /// Whether a proxy says where requests come from.
+    pub(crate) fn is_behind_proxy(&self) -> bool {
+        self.0.is_behind_proxy
+    }
+
+    pub(crate) fn cookie(&self) -> SessionCookie {
+        self.0.cookie
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     /// The body of a request that carries JSON, or nothing.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use taskhost_model::audit::Act;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_store::components::{Approval, Paused, Version, VersionState};
@@ -29,7 +30,8 @@ impl TaskTypes {
         digest: &Digest,
     ) -> Result<Pushed, ServiceError> {
         self.0.access.caller(by).must_be_admin().await?;
-        self.make_active(type_id, digest, Some(by.name.clone()))
+        let change = self.make_active(type_id, digest, Some(by.name.clone()));
+        self.kept(by, "type.approve", type_id, Some(digest), change)
             .await
     }
 
@@ -45,7 +47,9 @@ impl TaskTypes {
         digest: &Digest,
     ) -> Result<Pushed, ServiceError> {
         self.0.access.caller(by).must_be_admin().await?;
-        self.make_active(type_id, digest, None).await
+        let change = self.make_active(type_id, digest, None);
+        self.kept(by, "type.activate", type_id, Some(digest), change)
+            .await
     }
 
     /// Carried out whole, also when whoever wants it hangs up.
@@ -156,8 +160,9 @@ impl TaskTypes {
         digest: &Digest,
     ) -> Result<(), ServiceError> {
         self.0.access.caller(by).must_be_admin().await?;
-        let (types, type_id, digest) = (self.clone(), type_id.clone(), digest.clone());
-        self.whole(async move { types.deleted(&type_id, &digest).await })
+        let (types, of, version) = (self.clone(), type_id.clone(), digest.clone());
+        let change = self.whole(async move { types.deleted(&of, &version).await });
+        self.kept(by, "type.delete", type_id, Some(digest), change)
             .await
     }
 
@@ -222,7 +227,8 @@ impl TaskTypes {
             at: self.0.clock.now(),
             reason,
         };
-        self.set_paused(type_id, Some(paused)).await
+        let change = self.set_paused(type_id, Some(paused));
+        self.kept(by, "type.pause", type_id, None, change).await
     }
 
     /// Claims what waits of a type again.
@@ -231,7 +237,8 @@ impl TaskTypes {
     /// [`ServiceError::UnknownTaskType`], or what the store says.
     pub async fn resume(&self, by: &Requester, type_id: &TypeId) -> Result<TypeView, ServiceError> {
         self.0.access.caller(by).must_be_admin().await?;
-        self.set_paused(type_id, None).await
+        let change = self.set_paused(type_id, None);
+        self.kept(by, "type.resume", type_id, None, change).await
     }
 
     async fn set_paused(
@@ -266,6 +273,25 @@ impl TaskTypes {
         Err(ServiceError::NotFound {
             what: format!("version {digest} of the task type `{type_id}`"),
         })
+    }
+
+    /// A change of a type, as the audit log keeps it.
+    async fn kept<T>(
+        &self,
+        by: &Requester,
+        deed: &'static str,
+        type_id: &TypeId,
+        digest: Option<&Digest>,
+        change: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        let target = match digest {
+            Some(digest) => format!("{type_id}/{digest}"),
+            None => type_id.to_string(),
+        };
+        self.0
+            .audit
+            .kept(by, Act::everywhere(deed, target), change)
+            .await
     }
 
     /// Carries out to the end what was begun, also when nobody waits for it any more.

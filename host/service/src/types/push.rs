@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use taskhost_model::audit::Act;
 use taskhost_model::descriptor::Descriptor;
 use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Digest, TypeId};
@@ -107,7 +108,7 @@ impl TaskTypes {
         signature: Option<String>,
     ) -> Result<Pushed, ServiceError> {
         self.0.access.caller(by).must_be_admin().await?;
-        self.take(Origin::Pushed, bytes, signature).await
+        self.take(by, Origin::Pushed, bytes, signature).await
     }
 
     /// The same for one that the host has found: what has taken its place stays active.
@@ -119,11 +120,13 @@ impl TaskTypes {
         bytes: Arc<[u8]>,
         signature: Option<String>,
     ) -> Result<Pushed, ServiceError> {
-        self.take(Origin::Found, bytes, signature).await
+        self.take(&Requester::host(), Origin::Found, bytes, signature)
+            .await
     }
 
     async fn take(
         &self,
+        by: &Requester,
         origin: Origin,
         bytes: Arc<[u8]>,
         signature: Option<String>,
@@ -142,10 +145,12 @@ impl TaskTypes {
         let place = Arc::clone(&self.0.pushes.places).acquire_owned().await;
         let place = place.unwrap_or_else(|_| unreachable!("nobody closes it"));
         // From here on carried out whole, also when whoever pushes hangs up.
-        let types = self.clone();
+        let (types, by) = (self.clone(), by.clone());
         let whole = tokio::spawn(async move {
             let signed = types.signed(&bytes, signature).await?;
-            let mut pushed = types.take_in(origin, number, bytes, signed.by).await?;
+            let mut pushed = types
+                .take_kept(&by, origin, number, bytes, signed.by)
+                .await?;
             pushed.warnings.extend(signed.warning.map(|it| told(&it)));
             types.make_room().await;
             drop(place);
@@ -175,14 +180,34 @@ impl TaskTypes {
         checked.map_err(|refusal| invalid(vec![refusal]))
     }
 
-    async fn take_in(
+    /// As the audit log keeps it, by its digest; what is found again, as at each start, is no
+    /// change.
+    async fn take_kept(
         &self,
+        by: &Requester,
         origin: Origin,
         number: u64,
         bytes: Arc<[u8]>,
         signed_by: Option<String>,
     ) -> Result<Pushed, ServiceError> {
         let digest = digest_of(&bytes);
+        let act = Act::everywhere("type.push", &digest);
+        let is_known = self.0.components.get(&digest).await?.is_some();
+        let change = self.take_in(origin, number, digest, bytes, signed_by);
+        match origin {
+            Origin::Found if is_known => change.await,
+            Origin::Found | Origin::Pushed => self.0.audit.kept(by, act, change).await,
+        }
+    }
+
+    async fn take_in(
+        &self,
+        origin: Origin,
+        number: u64,
+        digest: Digest,
+        bytes: Arc<[u8]>,
+        signed_by: Option<String>,
+    ) -> Result<Pushed, ServiceError> {
         // What has been signed once stays so.
         let with_key = |version: Version| Version {
             signed_by: signed_by.clone().or(version.signed_by),

@@ -156,7 +156,11 @@ pub(crate) fn somebody() -> Result<Requester, Failure> {
     let (name, password) = (variable("USERNAME")?, variable("PASSWORD")?);
     let own = STANDARD.encode(format!("{name}:{password}"));
     let credential = Credential::Own(Authorization::parse(&format!("Basic {own}"))?);
-    Ok(Requester { name, credential })
+    Ok(Requester {
+        name,
+        credential,
+        ..Requester::single_user()
+    })
 }
 
 pub(crate) fn key(id: &str) -> Result<TaskKey, Failure> {

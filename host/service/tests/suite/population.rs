@@ -108,6 +108,7 @@ impl Population {
         Requester {
             name: name.to_owned(),
             credential: Credential::Own(basic(name, "secret")),
+            ..Requester::single_user()
         }
     }
 

@@ -282,6 +282,7 @@ async fn without_a_credential_nobody_is_anybody() {
     let single = Requester {
         name: "ann".to_owned(),
         credential: Credential::SingleUser,
+        ..Requester::single_user()
     };
     assert!(is_unauthorized(&service.may_know_all(&single).await));
     assert!(is_unauthorized(

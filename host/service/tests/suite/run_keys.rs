@@ -396,6 +396,7 @@ async fn a_recording_is_its_requesters_as_long_as_they_read_the_stream() {
     let posing = Requester {
         name: "ann".to_owned(),
         credential: Credential::Own(crate::population::basic("eve", "secret")),
+        ..Requester::single_user()
     };
     assert!(matches!(
         read(&posing).await,

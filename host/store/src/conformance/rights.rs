@@ -120,6 +120,7 @@ fn requester(by: &Authorization) -> Requester {
     Requester {
         name: "somebody".to_owned(),
         credential: Credential::Own(by.clone()),
+        ..Requester::single_user()
     }
 }
 

@@ -235,6 +235,7 @@ impl Authority for Security {
         Ok(Person {
             name: somebody.username,
             comes_with_key: somebody.authentication_type == "api_key",
+            token: None,
         })
     }
 

@@ -8,54 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use taskhost_model::ids::{Space, StreamName};
 use taskhost_model::requester::{Authorization, Credential, Requester};
-use taskhost_model::rights::{Right, Role};
+use taskhost_model::rights::Right;
+pub use taskhost_model::rights::Rights;
 use taskhost_model::time::{Clock, Timestamp};
 
 use crate::authority::{Authority, GrantedKey, Person};
 use crate::error::StoreError;
-
-/// What somebody may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rights {
-    /// In every space.
-    pub everywhere: Option<Role>,
-    /// In these.
-    pub spaces: BTreeMap<Space, Role>,
-    /// To read these streams: names, or beginnings of names with a `*` behind.
-    pub streams: Vec<String>,
-}
-
-impl Rights {
-    /// A role in a space, and streams.
-    #[must_use]
-    pub fn of(space: &Space, role: Role, streams: &[&str]) -> Self {
-        Self {
-            everywhere: None,
-            spaces: BTreeMap::from([(space.clone(), role)]),
-            streams: streams.iter().map(|name| (*name).to_owned()).collect(),
-        }
-    }
-
-    fn has(&self, right: &Right) -> bool {
-        match right {
-            Right::Everywhere(role) => self.everywhere >= Some(*role),
-            Right::In(space, role) => {
-                self.everywhere.max(self.spaces.get(space).copied()) >= Some(*role)
-            }
-            Right::ReadStream(name) => self.may_read(name),
-        }
-    }
-
-    pub(super) fn may_read(&self, name: &StreamName) -> bool {
-        let name = name.as_str();
-        self.streams.iter().any(|one| match one.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => one == name,
-        })
-    }
-}
 
 /// The people that a test has declared, and their keys.
 #[derive(Debug)]
@@ -176,6 +135,7 @@ impl Declared {
                 let person = Person {
                     name,
                     comes_with_key,
+                    token: None,
                 };
                 Ok(Known { person, rights })
             }
@@ -186,6 +146,7 @@ impl Declared {
                 let person = Person {
                     name: key.owner.clone(),
                     comes_with_key: true,
+                    token: None,
                 };
                 let rights = key.rights.clone();
                 Ok(Known { person, rights })

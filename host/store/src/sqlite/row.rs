@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use taskhost_model::error::TaskError;
-use taskhost_model::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskId, TypeId};
+use taskhost_model::ids::{
+    Digest, Incarnation, RunId, RunKeyId, Space, StreamName, TaskId, TypeId,
+};
 use taskhost_model::status::{RunState, Status};
 use taskhost_model::task::{Lease, Parent, Progress, Run, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
@@ -177,6 +179,8 @@ struct RunBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     incarnation: Option<Incarnation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<RunKeyId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_requested_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_reason: Option<Cow<'a, str>>,
@@ -194,8 +198,7 @@ impl<'a> RunBody<'a> {
             rank: _,
             due_at: _,
             digest: _,
-            // People of its own has a cluster alone.
-            key: _,
+            key,
             id,
             attempt,
             max_attempts,
@@ -227,6 +230,7 @@ impl<'a> RunBody<'a> {
             lease_number: *lease_number,
             host: host.as_deref().map(Cow::Borrowed),
             incarnation: *incarnation,
+            key: *key,
             cancel_requested_ms: cancel_requested_at.map(Timestamp::as_ms),
             cancel_reason: cancel_reason.as_deref().map(Cow::Borrowed),
             crashes: *crashes,
@@ -241,7 +245,7 @@ impl<'a> RunBody<'a> {
             rank: 0,
             due_at: Timestamp::from_ms(0),
             digest: None,
-            key: None,
+            key: self.key,
             id: self.id,
             attempt: self.attempt,
             max_attempts: self.max_attempts,

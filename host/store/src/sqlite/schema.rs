@@ -6,7 +6,7 @@ use super::connection::Format;
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2],
+    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2, IDENTITY_SCHEMA],
 };
 
 /// Stream data.
@@ -136,6 +136,44 @@ const TASKS_SCHEMA_2: &str = "
     ALTER TABLE components ADD COLUMN approval TEXT;
     ALTER TABLE components ADD COLUMN signed_by TEXT;
     CREATE TABLE paused_types (type TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// The audit log, each shelf in the order of time; tokens of people, of which only a digest is
+/// known; keys with which runs read in somebody's name, and the one that seals them.
+const IDENTITY_SCHEMA: &str = "
+    CREATE TABLE audit (
+        shelf INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (shelf, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE audit_counts (shelf INTEGER PRIMARY KEY, entries INTEGER NOT NULL) STRICT;
+    INSERT INTO audit_counts VALUES (0, 0), (1, 0);
+
+    CREATE TABLE tokens (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        digest BLOB NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE granted_keys (
+        id TEXT PRIMARY KEY,
+        token TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        expires_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE run_keys (
+        id TEXT PRIMARY KEY,
+        sealed BLOB NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE run_key_holders (
+        key TEXT NOT NULL,
+        task INTEGER NOT NULL,
+        PRIMARY KEY (key, task)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE identity (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// A document's `number` is its stream's number and its own, the order of arrival within the

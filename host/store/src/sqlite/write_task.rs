@@ -8,7 +8,7 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::read_task::Stored;
-use super::{checkpoints, lanes, recordings, row};
+use super::{checkpoints, key_holders, lanes, recordings, row};
 use crate::apply::{Decision, TextChange, Write};
 use crate::error::StoreError;
 use crate::event::{Applied, Outcome};
@@ -54,6 +54,8 @@ pub(super) fn write(
                 ends_recordings,
             } = *write;
             let number = write_row(connection, stored.as_ref(), &task, now)?;
+            let before = stored.as_ref().map(|stored| &stored.task);
+            key_holders::follow(connection, number, before, &task)?;
             // A new row cannot have texts yet: clearing them is left out.
             let fresh = stored.is_none();
             write_text(connection, &PARAMS, number, params, fresh)?;

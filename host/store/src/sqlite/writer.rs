@@ -9,7 +9,9 @@
 //!    it is answered before them.
 //! 4. A panic in an operation ends the thread; whoever waits and whoever comes later is told
 //!    that the store is not available.
-//! 5. Of bulk work at most [`BULK_BYTES_MAX`] bytes are written before an operation that waits,
+//! 5. What goes along with every change ([`Beside`]) is in the same commit, or the change is not
+//!    there; where nothing changes, nothing goes along.
+//! 6. Of bulk work at most [`BULK_BYTES_MAX`] bytes are written before an operation that waits,
 //!    and as much in the same commit, however many callers bring more; or one component, which
 //!    is one piece however large it is.
 //!
@@ -59,6 +61,21 @@ pub(super) struct Writer {
 /// the writer's thread, at the end of the commit.
 pub(super) type Companion = Box<dyn Fn() -> Option<Box<dyn Operation>> + Send>;
 
+/// What joins operations in their commits.
+#[derive(Default)]
+pub(super) struct Company {
+    pub(super) companion: Option<Companion>,
+    pub(super) beside: Option<Box<dyn Beside>>,
+}
+
+/// What is written with every transaction that changes something.
+pub(super) trait Beside: Send {
+    /// Writes what there is.
+    fn write(&mut self, connection: &Connection) -> Result<(), StoreError>;
+    /// Whether that is on disk now; otherwise it goes along with the next one.
+    fn ended(&mut self, is_written: bool);
+}
+
 enum Message {
     Write(Box<dyn Operation>),
     Stop,
@@ -85,14 +102,14 @@ impl Writer {
     pub(super) fn start(
         name: &str,
         connection: Connection,
-        companion: Option<Companion>,
+        company: Company,
         guard: impl Send + 'static,
     ) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                write_until_stopped(&connection, companion.as_ref(), waiting);
+                write_until_stopped(&connection, company, waiting);
                 // The file is closed before anybody else may open it.
                 drop(connection);
                 drop(guard);
@@ -217,12 +234,12 @@ where
 
 fn write_until_stopped(
     connection: &Connection,
-    companion: Option<&Companion>,
+    mut company: Company,
     mut waiting: mpsc::Receiver<Message>,
 ) {
     let mut batch = Vec::with_capacity(OPERATIONS_MAX);
     while let Some(Message::Write(first)) = waiting.blocking_recv() {
-        let stop = write_batch(connection, companion, first, &mut waiting, &mut batch);
+        let stop = write_batch(connection, &mut company, first, &mut waiting, &mut batch);
         if stop {
             break;
         }
@@ -235,7 +252,7 @@ type Batch = Vec<Written>;
 /// Writes one batch and answers it; true when the thread has been asked to stop.
 fn write_batch(
     connection: &Connection,
-    companion: Option<&Companion>,
+    company: &mut Company,
     first: Box<dyn Operation>,
     waiting: &mut mpsc::Receiver<Message>,
     batch: &mut Batch,
@@ -243,34 +260,53 @@ fn write_batch(
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
         return refuse_all(&error, first, waiting);
     }
+    let before = connection.total_changes();
     let (mut whole, stop) = gather(connection, first, waiting, batch);
-    let mut company = None;
+    let mut joined = None;
     if whole
         && batch.iter().any(wants_company)
-        && let Some(operation) = companion.and_then(|make| make())
+        && let Some(operation) = company.companion.as_ref().and_then(|make| make())
     {
         let (written, is_whole) = run(connection, operation);
-        (company, whole) = (Some(written), is_whole);
+        (joined, whole) = (Some(written), is_whole);
     }
-    let all = || batch.iter().chain(&company);
+    whole = whole && company.go_along(connection, before).is_ok();
+    let all = || batch.iter().chain(&joined);
     if whole {
         pass_points(all(), crash::before_commit);
         whole = execute(connection, "COMMIT").is_ok();
     }
+    company.ended(whole);
     if whole {
         pass_points(all(), crash::after_commit);
         // What it starts is known by the time that the others are answered.
-        for (operation, result) in company.into_iter().chain(batch.drain(..)) {
+        for (operation, result) in joined.into_iter().chain(batch.drain(..)) {
             operation.answer(result);
         }
     } else {
         roll_back(connection);
-        if let Some((operation, _)) = company {
+        if let Some((operation, _)) = joined {
             operation.answer(Err(undone()));
         }
-        write_one_by_one(connection, batch);
+        write_one_by_one(connection, company, batch);
     }
     stop
+}
+
+impl Company {
+    /// Writes what goes along with a change, where there was one.
+    fn go_along(&mut self, connection: &Connection, before: u64) -> Result<(), StoreError> {
+        match &mut self.beside {
+            Some(beside) if connection.total_changes() != before => beside.write(connection),
+            _ => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, is_written: bool) {
+        if let Some(beside) = &mut self.beside {
+            beside.ended(is_written);
+        }
+    }
 }
 
 /// Runs what waits. Says whether the transaction can be committed, and whether the thread has
@@ -338,17 +374,24 @@ fn refuse_all(
 }
 
 /// What failed together is tried alone, so that each caller hears of its own fate.
-fn write_one_by_one(connection: &Connection, batch: &mut Batch) {
+fn write_one_by_one(connection: &Connection, company: &mut Company, batch: &mut Batch) {
     for (mut operation, _) in batch.drain(..) {
-        let result = write_alone(connection, &mut *operation);
+        let result = write_alone(connection, company, &mut *operation);
+        company.ended(result.is_ok());
         roll_back(connection);
         operation.answer(result);
     }
 }
 
-fn write_alone(connection: &Connection, operation: &mut dyn Operation) -> Result<(), StoreError> {
+fn write_alone(
+    connection: &Connection,
+    company: &mut Company,
+    operation: &mut dyn Operation,
+) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
+    let before = connection.total_changes();
     operation.run(connection)?;
+    company.go_along(connection, before)?;
     crash::before_commit(operation.step());
     execute(connection, "COMMIT")?;
     crash::after_commit(operation.step());

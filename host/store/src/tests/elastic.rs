@@ -2,6 +2,7 @@
 //! names one by TASKHOST_ELASTICSEARCH_URL. Without it nothing is tested here, and each test says
 //! so.
 
+mod audit;
 mod hosts;
 mod indices;
 mod people;
@@ -116,6 +117,7 @@ suite! {
     it_keeps_components_as_the_suite_wants: of_components;
     it_keeps_hosts_as_the_suite_wants: of_hosts;
     it_keeps_run_keys_as_the_suite_wants: of_run_keys;
+    it_keeps_the_audit_log_as_the_suite_wants: of_audit;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

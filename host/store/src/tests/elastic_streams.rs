@@ -90,6 +90,7 @@ impl Server {
         Requester {
             name,
             credential: Credential::Own(Authorization::parse(&header).unwrap()),
+            ..Requester::single_user()
         }
     }
 }

@@ -92,6 +92,7 @@ async fn hosts_in_memory_have_people_and_keys_in_common() {
     let by = taskhost_model::requester::Requester {
         name: ann.name,
         credential: taskhost_model::requester::Credential::Own(key.authorization),
+        ..taskhost_model::requester::Requester::single_user()
     };
     let query = given::query(0, 10);
     let counted = other.streams.count(&by, &stream, &query).await.unwrap();

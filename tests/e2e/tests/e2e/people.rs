@@ -5,29 +5,9 @@ use serde_json::{Value, json};
 use taskhost_e2e::cluster::{Cluster, Person};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
-use taskhost_e2e::places;
+use taskhost_e2e::routes;
 
 const TYPE: &str = "streams_feature_identification";
-
-/// Every path that the router has, as it stands in its source.
-fn routes() -> Vec<String> {
-    let folder = places::top().join("host/server/src/http");
-    let mut routes = Vec::new();
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        if path.is_dir() {
-            continue;
-        }
-        let text = std::fs::read_to_string(path).unwrap();
-        let quoted = text.split('"').skip(1).step_by(2);
-        let paths = quoted.filter(|it| it.starts_with("/v1/") || it.starts_with("/internal/"));
-        routes.extend(paths.map(|it| it.replace(['{', '}'], "")));
-    }
-    routes.sort();
-    routes.dedup();
-    assert!(routes.len() > 30, "{routes:?}");
-    routes
-}
 
 #[tokio::test]
 async fn nobody_is_answered_on_any_route() {
@@ -37,7 +17,8 @@ async fn nobody_is_answered_on_any_route() {
     let mut host = cluster.start(&Home::new()).await;
     let plain = reqwest::Client::new();
     host.http = plain.clone();
-    for route in routes() {
+    for route in routes::all() {
+        let route = route.replace(['{', '}'], "");
         for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE] {
             for authorization in [None, Some("Basic bm86Ym9keQ=="), Some("nonsense")] {
                 let mut request = plain.request(method.clone(), format!("{}{route}", host.url));
@@ -92,7 +73,7 @@ async fn nobody_is_answered_on_any_route() {
 }
 
 /// What is asked of a stream and its tasks; the name stands for both.
-fn asked() -> Vec<(Method, String, Option<Value>)> {
+pub(crate) fn asked() -> Vec<(Method, String, Option<Value>)> {
     let range = json!({"from": 0, "to": 9_999_999});
     let own = json!({"type": TYPE, "stream": "NAME", "params": {"start": 0, "end": 9}});
     let task = format!("/v1/spaces/default/tasks/{TYPE}_NAME");

@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use taskhost_model::time::Timestamp;
 
 use super::super::answer;
-use super::super::asked::ASSETS;
+use super::super::asked::{ASSETS, LOGIN};
 use super::super::codes::Code;
 use super::super::problem::{self, Problem};
 use super::super::request::PathIds;
@@ -51,7 +51,7 @@ struct Finished;
 
 /// Whether there is a page at this path, for people with a browser.
 pub(crate) fn is_page(path: &str) -> bool {
-    path == "/" || path.starts_with("/streams/") || path.starts_with("/spaces/")
+    path == "/" || path == LOGIN || path.starts_with("/streams/") || path.starts_with("/spaces/")
 }
 
 /// A whole page.
@@ -133,8 +133,8 @@ pub(super) fn alert(problem: Option<&Problem>) -> Markup {
     }
 }
 
-/// A response to somebody with a browser: what was refused is a page as well.
-pub(crate) fn finish(response: Response<Body>, path: &str) -> Response<Body> {
+/// What was refused is a page as well; with a form where whoever asks is to say who they are.
+pub(super) fn finish(response: Response<Body>, path: &str, ask: Option<&Markup>) -> Response<Body> {
     if response.extensions().get::<Finished>().is_some() {
         return response;
     }
@@ -145,7 +145,11 @@ pub(crate) fn finish(response: Response<Body>, path: &str) -> Response<Body> {
     let main = html! {
         h1 { (problem.title()) }
         p { (problem.detail()) }
-        @if problem.code() != Code::Unauthorized { p { a href="/" { "All streams" } } }
+        @match (problem.code(), ask) {
+            (Code::Unauthorized, Some(form)) => (form),
+            (Code::Unauthorized, None) => {},
+            _ => p { a href="/" { "All streams" } },
+        }
     };
     let mut page = page(problem.status(), problem.title(), &main, None);
     for (name, value) in &parts.headers {

@@ -37,7 +37,7 @@ impl Item for Waiting {
             _ if !self.read.with_source => 200,
             Index::Tasks => 8 * 1024,
             Index::Shared => 32 * 1024,
-            Index::Keys => 2 * 1024,
+            Index::Keys | Index::Audit => 2 * 1024,
             Index::Texts | Index::Documents => 256 * 1024,
             Index::Components => 4 * 1024 * 1024,
         }

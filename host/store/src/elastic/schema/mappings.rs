@@ -21,6 +21,10 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
         }),
         Index::Components => json!({ "kind": keyword(), "content": kept() }),
         Index::Keys => json!({ "kind": keyword(), "name": keyword(), "content": kept() }),
+        Index::Audit => json!({
+            "id": keyword(), "shelf": keyword(), "at": date(), "by": keyword(),
+            "space": keyword(), "deed": keyword(), "target": keyword(), "content": kept(),
+        }),
     }
 }
 
@@ -96,7 +100,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (2, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
+            (3, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
             "{names:#?}"
         );
     }

@@ -11,7 +11,7 @@ use crate::conformance::{along::Listener, given::claim_request};
 use super::super::along::Along;
 use super::super::readers::Readers;
 use super::super::reserve::Reserve;
-use super::super::writer::Writer;
+use super::super::writer::{Company, Writer};
 use super::super::{File, connection, schema};
 use super::*;
 use crate::queue::{Claimer, Reservation, RunQueue as _, StoredTask};
@@ -81,9 +81,12 @@ fn with_commits_that_fail(folder: &Path, fails: Arc<AtomicBool>) -> Sqlite {
     let mut connection = connection::for_writing(folder, &schema::TASKS).unwrap();
     let hook = move || fails.swap(false, Ordering::SeqCst);
     connection.commit_hook(Some(hook)).unwrap();
-    let companion = Some(along.companion(limits, clock.clone()));
+    let company = Company {
+        companion: Some(along.companion(limits, clock.clone())),
+        beside: None,
+    };
     let tasks = File {
-        writer: Writer::start("tasks", connection, companion, ()).unwrap(),
+        writer: Writer::start("tasks", connection, company, ()).unwrap(),
         readers: Readers::new(folder.to_owned(), &schema::TASKS),
         seen: Mutex::default(),
     };
@@ -91,10 +94,11 @@ fn with_commits_that_fail(folder: &Path, fails: Arc<AtomicBool>) -> Sqlite {
         clock,
         limits,
         along,
+        noted: Arc::default(),
         reserve: Reserve::of(folder),
         unreadable: Arc::default(),
         tasks,
-        streams: File::open(folder, &schema::STREAMS, None, ()).unwrap(),
+        streams: File::open(folder, &schema::STREAMS, Company::default(), ()).unwrap(),
     }
 }
 

@@ -29,6 +29,7 @@ fn requester(by: &Authorization) -> Requester {
     Requester {
         name: "somebody".to_owned(),
         credential: Credential::Own(by.clone()),
+        ..Requester::single_user()
     }
 }
 

@@ -153,6 +153,7 @@ async fn a_credential_that_is_not_accepted_is_said() {
     let nobody = Requester {
         name: "nobody".to_owned(),
         credential: Credential::Own(nobody),
+        ..Requester::single_user()
     };
     for by in [&ann, &nobody] {
         let errors = [

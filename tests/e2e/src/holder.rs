@@ -1,0 +1,82 @@
+//! People of the embedded store: hosts that know them, and the tokens with which they come.
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::answer::Answer;
+use crate::home::Home;
+use crate::host::Host;
+
+/// What makes a host ask for tokens.
+pub const ASKS: &str = "identity = \"tokens\"\n";
+
+/// Somebody with a token.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// The token's id.
+    pub id: String,
+    /// The token.
+    pub token: String,
+}
+
+impl Holder {
+    /// The one that a log or an output tells of.
+    #[must_use]
+    pub fn told(text: &str) -> Option<Self> {
+        let words = text.split_whitespace();
+        let token = words.into_iter().find(|word| word.starts_with("tkh_"))?;
+        Some(Self {
+            id: token.split('_').nth(1)?.to_owned(),
+            token: token.to_owned(),
+        })
+    }
+
+    /// The value of the `Authorization` header.
+    #[must_use]
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// A client that comes as they.
+    #[must_use]
+    pub fn client(&self) -> reqwest::Client {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_str(&self.authorization()).unwrap();
+        headers.insert(AUTHORIZATION, value);
+        let client = reqwest::Client::builder().default_headers(headers);
+        client.timeout(PATIENCE).build().unwrap()
+    }
+}
+
+impl Home {
+    /// Starts a host here that asks for tokens, for the first time: whose requests come from the
+    /// admin where a test names nobody else.
+    pub async fn start_for_people(&self) -> (Host, Holder) {
+        self.settings(ASKS);
+        let mut host = self.start().await;
+        let admin = Holder::told(&host.log()).expect("the first start tells a token");
+        host.http = admin.client();
+        (host, admin)
+    }
+}
+
+impl Host {
+    /// Makes a token.
+    pub async fn holder(&self, wanted: &Value) -> Holder {
+        let made = self.post("/v1/tokens", wanted).await.expect(201);
+        Holder::told(made["token"].as_str().unwrap()).unwrap()
+    }
+
+    /// Sends a request as somebody.
+    pub async fn send_for(&self, by: &Holder, request: RequestBuilder) -> Answer {
+        self.send(request.header(AUTHORIZATION, by.authorization()))
+            .await
+    }
+
+    /// `GET` as somebody.
+    pub async fn get_for(&self, by: &Holder, path: &str) -> Answer {
+        self.send_for(by, self.request(Method::GET, path)).await
+    }
+}

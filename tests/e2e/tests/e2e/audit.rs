@@ -1,0 +1,135 @@
+//! The audit log: who has changed what, from where, and what became of it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use taskhost_e2e::home::Home;
+use taskhost_e2e::host::Host;
+use taskhost_e2e::tasks::{stream, task};
+
+async fn entries(host: &Host, query: &str) -> Vec<Value> {
+    let page = host.get(&format!("/v1/audit?{query}")).await.expect(200);
+    page["entries"].as_array().cloned().unwrap()
+}
+
+fn shown(entry: &Value) -> (String, String, String) {
+    let text = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+    (text("deed"), text("target"), text("outcome"))
+}
+
+#[tokio::test]
+async fn every_change_is_kept_with_who_and_from_where() {
+    let home = Home::with(&["hello-task", "sleeper"]);
+    let host = home.start().await;
+    host.put(&stream("logs"), &json!({})).await.expect(201);
+    let line = "{\"message\":\"not for the log\"}\n";
+    let path = format!("{}/documents", stream("logs"));
+    host.upload(&path, "application/x-ndjson", line)
+        .await
+        .expect(200);
+    host.run("t", "hello", json!({"name": "s3cret-param"}))
+        .await;
+    let again = json!({"type": "hello", "params": {"name": "Ada"}});
+    host.put(&task("t"), &again).await.expect(201);
+    host.ends("t").await;
+    host.verb("t", "acknowledge").await.expect(200);
+    host.verb("t", "acknowledge")
+        .await
+        .problem(409, "not-completed");
+    host.verb("t", "cancel").await.expect(200);
+    host.delete(&task("t")).await.expect(204);
+    host.post("/v1/task-types/hello/pause", &json!({"reason": "s3cret"}))
+        .await
+        .expect(200);
+    host.post("/v1/task-types/hello/resume", &json!({}))
+        .await
+        .expect(200);
+    host.delete(&stream("logs")).await.expect(204);
+    let found: Vec<_> = entries(&host, "by=local&limit=1000")
+        .await
+        .iter()
+        .map(shown)
+        .collect();
+    let of = |deed: &str, target: &str, outcome: &str| {
+        (deed.to_owned(), target.to_owned(), outcome.to_owned())
+    };
+    let expected = [
+        of("stream.delete", "logs", "done"),
+        of("type.resume", "hello", "done"),
+        of("type.pause", "hello", "done"),
+        of("task.delete", "t", "done"),
+        of("task.cancel", "t", "unchanged"),
+        of("task.acknowledge", "t", "unchanged"),
+        of("task.acknowledge", "t", "done"),
+        of("task.schedule", "t", "done"),
+        of("task.schedule", "t", "done"),
+        of("stream.ingest", "logs", "done"),
+        of("stream.put", "logs", "done"),
+    ];
+    assert_eq!(found, expected);
+    let pushed = entries(&host, "deed=type.push").await;
+    assert_eq!(pushed.len(), 2, "{pushed:#?}");
+    assert!(
+        pushed
+            .iter()
+            .all(|entry| entry["by"] == "host" && entry["from"].is_null())
+    );
+    let one = &entries(&host, "deed=task.delete").await[0];
+    assert_eq!(one["from"], "127.0.0.1", "{one:#}");
+    assert_eq!(one["space"], "default");
+    assert!(one["at"].as_str().unwrap().ends_with('Z'));
+    let all = host.get("/v1/audit?limit=1000").await.text;
+    assert!(
+        !all.contains("s3cret") && !all.contains("not for the log"),
+        "{all}"
+    );
+    // Pages are whole.
+    let mut path = "/v1/audit?limit=3".to_owned();
+    let mut count = 0;
+    loop {
+        let page = host.get(&path).await.expect(200);
+        count += page["entries"].as_array().unwrap().len();
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/audit?limit=3&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(count, 13);
+    host.get("/v1/audit?cursor=x").await.names("cursor");
+    host.get("/v1/audit?limit=0").await.names("limit");
+    host.get("/v1/audit?from=noon").await.names("from");
+    host.get("/v1/audit?other=1").await.names("other");
+    let printed = host
+        .cli(&["audit", "--deed", "task", "--limit", "2"])
+        .await
+        .done();
+    assert!(
+        printed.contains("task.delete") && !printed.contains("task.schedule"),
+        "{printed}"
+    );
+    host.stop().await;
+    // What was found again at the next start is no change.
+    let host = home.start().await;
+    assert_eq!(entries(&host, "deed=type.push").await.len(), 2);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_outlives_the_host_has_its_entry() {
+    let home = Home::with(&["hello-task"]);
+    home.start().await.stop().await;
+    let died = home.start_doomed("after_schedule_commit:1").await.unwrap();
+    let body = json!({"type": "hello", "params": {"name": "Ada"}});
+    let request = died.request(Method::PUT, &task("t")).json(&body);
+    assert!(
+        died.try_send(request).await.is_err(),
+        "it dies before it answers"
+    );
+    died.died().await;
+    let host = home.start().await;
+    host.ends("t").await;
+    let kept = entries(&host, "deed=task.schedule").await;
+    assert_eq!(kept.len(), 1, "{kept:#?}");
+    assert_eq!(kept[0]["target"], "t");
+    assert!(kept[0]["outcome"].is_null(), "nobody was told: {kept:#?}");
+    host.stop().await;
+}
