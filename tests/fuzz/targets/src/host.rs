@@ -1,5 +1,6 @@
 //! A whole host in this process, over a store in memory, for one input.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use taskhost_model::requester::Requester;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Runtime, RuntimeSettings};
 use taskhost_server::http::{About, Answers, State, answers};
+use taskhost_server::settings::HttpSettings;
+use taskhost_server::settings::HttpSettings;
 use taskhost_service::settings::Settings;
 use taskhost_service::{Parts, Service};
 use taskhost_store::limits::Limits;
@@ -65,8 +68,7 @@ impl Host {
             stores.clone(),
             about,
             params_bytes_max,
-            BODY_TIMEOUT,
-            CONNECTIONS_MAX,
+            &http(),
         );
         state.folder_is_judged();
         Self {
@@ -110,6 +112,19 @@ pub(crate) fn runtime() -> Arc<Runtime> {
         Arc::new(Runtime::start(settings).unwrap())
     };
     Arc::clone(RUNTIME.get_or_init(start))
+}
+
+fn http() -> HttpSettings {
+    HttpSettings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        behind_proxy: false,
+        tls: None,
+        connections_max: CONNECTIONS_MAX,
+        requests_a_second: 1,
+        header_timeout: BODY_TIMEOUT,
+        body_timeout: BODY_TIMEOUT,
+        write_timeout: BODY_TIMEOUT,
+    }
 }
 
 pub(crate) fn somebody() -> Requester {

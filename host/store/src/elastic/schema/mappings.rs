@@ -100,7 +100,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
+            (3, "b2033ead9cf63b34d685436ad87f6278fb4025af"),
             "{names:#?}"
         );
     }
