@@ -1,5 +1,7 @@
 //! People of the embedded store: hosts that know them, and the tokens with which they come.
 
+use std::time::Duration;
+
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -56,13 +58,31 @@ impl Home {
     pub async fn start_for_people(&self) -> (Host, Holder) {
         self.settings(ASKS);
         let mut host = self.start().await;
-        let admin = Holder::told(&host.log()).expect("the first start tells a token");
+        let admin = host.first_token().await;
         host.http = admin.client();
         (host, admin)
     }
 }
 
 impl Host {
+    /// The token that it tells.
+    ///
+    /// # Panics
+    /// When it tells none.
+    pub async fn first_token(&self) -> Holder {
+        // What it writes to standard error is read by somebody else, a little later.
+        let told = async {
+            loop {
+                if let Some(holder) = Holder::told(&self.log()) {
+                    return holder;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        told.expect("the first start tells a token")
+    }
+
     /// Makes a token.
     pub async fn holder(&self, wanted: &Value) -> Holder {
         let made = self.post("/v1/tokens", wanted).await.expect(201);
@@ -79,4 +99,16 @@ impl Host {
     pub async fn get_for(&self, by: &Holder, path: &str) -> Answer {
         self.send_for(by, self.request(Method::GET, path)).await
     }
+}
+
+/// Sends a request with what it has itself, and nothing of a host's client.
+///
+/// # Panics
+/// When it is not answered.
+pub async fn sent(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("it is answered");
+    let asked = response.url().path().to_owned();
+    Answer::read(asked, response)
+        .await
+        .expect("it is answered whole")
 }

@@ -33,7 +33,7 @@ use super::request::{PathIds, QueryParams};
 use super::state::State;
 
 pub(crate) use self::login::login;
-pub(crate) use self::shell::is_page;
+pub(crate) use self::shell::{is_finished, is_page};
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new()

@@ -66,7 +66,7 @@ impl Answers {
             Ok(()) => self.routed(request).await,
             Err(problem) => problem.into_response(),
         };
-        let is_page = page::is_page(uri.path());
+        let is_page = page::is_page(uri.path()) || page::is_finished(&response);
         let mut response = match is_page {
             true => page::finish(&self.state, response, &uri),
             false => problem::finish(response, uri.path()),

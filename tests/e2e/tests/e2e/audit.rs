@@ -58,7 +58,7 @@ async fn every_change_is_kept_with_who_and_from_where() {
         of("type.pause", "hello", "done"),
         of("task.delete", "t", "done"),
         of("task.cancel", "t", "unchanged"),
-        of("task.acknowledge", "t", "unchanged"),
+        of("task.acknowledge", "t", "refused"),
         of("task.acknowledge", "t", "done"),
         of("task.schedule", "t", "done"),
         of("task.schedule", "t", "done"),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taskhost_e2e::PATIENCE;
-use taskhost_e2e::holder::{ASKS, Holder};
+use taskhost_e2e::holder::ASKS;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::tasks::task;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -42,7 +42,7 @@ async fn off_loopback_it_speaks_tls_and_its_cookies_go_encrypted_alone() {
     command.args(["--listen", "0.0.0.0:0"]);
     let host = taskhost_e2e::host::Host::of(command).await;
     assert!(host.url.starts_with("https://0.0.0.0:"), "{}", host.url);
-    let admin = Holder::told(&host.log()).unwrap();
+    let admin = host.first_token().await;
     let port = host.url.rsplit(':').next().unwrap().parse().unwrap();
     let told = taskhost_e2e::encrypted::asked(
         port,
@@ -71,7 +71,7 @@ async fn who_sends_too_much_is_told_to_wait_and_others_are_not() {
     let home = Home::new();
     home.settings(&format!("{ASKS}http.requests_a_second = 5\n"));
     let mut host = home.start().await;
-    let admin = Holder::told(&host.log()).unwrap();
+    let admin = host.first_token().await;
     host.http = reqwest::Client::new();
     let mut refused = None;
     for _ in 0..40 {

@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use taskhost_e2e::answer::Answer;
-use taskhost_e2e::holder::Holder;
+use taskhost_e2e::holder::{Holder, sent};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::task;
@@ -28,13 +28,13 @@ impl Keeping<'_> {
     }
 
     async fn send(&self, request: RequestBuilder) -> Answer {
-        self.host.send(request).await
+        sent(request).await
     }
 }
 
 async fn logged_in<'a>(host: &'a Host, holder: &Holder) -> Keeping<'a> {
     let login = bare(host, Method::POST, "/login").json(&json!({"token": holder.token}));
-    let answer = host.send(login).await;
+    let answer = sent(login).await;
     assert_eq!(answer.status, 204, "{answer:?}");
     let cookie = answer.header("set-cookie").to_owned();
     for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
@@ -82,7 +82,7 @@ async fn a_session_stands_for_its_token_until_either_ends() {
     // Two cookies are none: one may be of somebody who wants this one to be somebody else.
     let two = format!("{}; {}", browser.cookie, browser.cookie);
     let two = bare(&host, Method::GET, "/v1/info").header("cookie", two);
-    host.send(two).await.problem(401, "unauthorized");
+    sent(two).await.problem(401, "unauthorized");
     // Whoever logs out is nobody, also where somebody has kept the cookie.
     let logout = || browser.request(Method::POST, "/logout");
     browser
@@ -113,7 +113,7 @@ async fn a_session_stands_for_its_token_until_either_ends() {
 async fn pages_ask_who_somebody_is_and_lead_on() {
     let (host, admin) = Home::new().start_for_people().await;
     for path in ["/", "/streams/logs?a=b", "/login"] {
-        let answer = host.send(bare(&host, Method::GET, path)).await;
+        let answer = sent(bare(&host, Method::GET, path)).await;
         assert_eq!(
             answer.status,
             if path == "/login" { 200 } else { 401 },
@@ -130,9 +130,7 @@ async fn pages_ask_who_somebody_is_and_lead_on() {
             "{answer:?}"
         );
     }
-    let asked = host
-        .send(bare(&host, Method::GET, "/streams/logs?a=b"))
-        .await;
+    let asked = sent(bare(&host, Method::GET, "/streams/logs?a=b")).await;
     assert!(
         asked.text.contains("value=\"/streams/logs?a=b\""),
         "{asked:?}"
@@ -144,7 +142,7 @@ async fn pages_ask_who_somebody_is_and_lead_on() {
             .finish();
         let request = bare(&host, Method::POST, "/login");
         let kind = "application/x-www-form-urlencoded";
-        host.send(request.header("content-type", kind).body(form))
+        sent(request.header("content-type", kind).body(form))
     };
     let wrong = form("tkh_x", "/").await;
     assert_eq!(wrong.status, 401, "{wrong:?}");
@@ -168,14 +166,12 @@ async fn pages_ask_who_somebody_is_and_lead_on() {
     }
     // A form of another origin logs nobody in.
     let foreign = bare(&host, Method::POST, "/login").json(&json!({"token": admin.token}));
-    let foreign = host
-        .send(foreign.header("origin", "https://evil.example"))
-        .await;
+    let foreign = sent(foreign.header("origin", "https://evil.example")).await;
     foreign.problem(403, "origin-not-allowed");
     for made_up in ["x", "", "taskhost_session", &"A".repeat(300)] {
         let cookie = format!("taskhost_session={made_up}");
         let request = bare(&host, Method::GET, "/v1/info").header("cookie", cookie);
-        host.send(request).await.problem(401, "unauthorized");
+        sent(request).await.problem(401, "unauthorized");
     }
     host.stop().await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use taskhost_e2e::PATIENCE;
-use taskhost_e2e::holder::{ASKS, Holder};
+use taskhost_e2e::holder::{ASKS, Holder, sent};
 use taskhost_e2e::home::{Home, program};
 use taskhost_e2e::host::{Cli, Host};
 use taskhost_e2e::tasks::{stream, task};
@@ -43,7 +43,7 @@ async fn the_first_start_tells_an_admins_token_once_and_nothing_keeps_it() {
         ("/livez", 200),
         ("/login", 200),
     ] {
-        let answer = host.send(reqwest::Client::new().get(format!("{}{path}", host.url)));
+        let answer = sent(reqwest::Client::new().get(format!("{}{path}", host.url)));
         assert_eq!(answer.await.status, status, "{path}");
     }
     for wrong in [
@@ -54,7 +54,7 @@ async fn the_first_start_tells_an_admins_token_once_and_nothing_keeps_it() {
         admin.token.clone(),
     ] {
         let request = reqwest::Client::new().get(format!("{}/v1/info", host.url));
-        let answer = host.send(request.header("authorization", &wrong)).await;
+        let answer = sent(request.header("authorization", &wrong)).await;
         let problem = answer.problem(401, "unauthorized").to_string();
         assert!(!problem.contains(secret(&admin)), "{problem}");
     }
@@ -341,7 +341,7 @@ async fn a_host_of_one_user_has_no_tokens_and_one_with_tokens_is_not_opened_by_c
     host.stop().await;
     home.settings(ASKS);
     let mut host: Host = home.start().await;
-    let admin = Holder::told(&host.log()).expect("a token is told");
+    let admin = host.first_token().await;
     host.http = admin.client();
     let failed = host.ends("of-nobody").await;
     assert_eq!(failed["error"]["kind"], "identity", "{failed:#}");

@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use taskhost_model::time::Timestamp;
 
 use super::super::answer;
-use super::super::asked::{ASSETS, LOGIN};
+use super::super::asked::ASSETS;
 use super::super::codes::Code;
 use super::super::problem::{self, Problem};
 use super::super::request::PathIds;
@@ -51,7 +51,12 @@ struct Finished;
 
 /// Whether there is a page at this path, for people with a browser.
 pub(crate) fn is_page(path: &str) -> bool {
-    path == "/" || path == LOGIN || path.starts_with("/streams/") || path.starts_with("/spaces/")
+    path == "/" || path.starts_with("/streams/") || path.starts_with("/spaces/")
+}
+
+/// Whether a response is a page, and as it is to be.
+pub(crate) fn is_finished(response: &Response<Body>) -> bool {
+    response.extensions().get::<Finished>().is_some()
 }
 
 /// A whole page.
@@ -135,7 +140,7 @@ pub(super) fn alert(problem: Option<&Problem>) -> Markup {
 
 /// What was refused is a page as well; with a form where whoever asks is to say who they are.
 pub(super) fn finish(response: Response<Body>, path: &str, ask: Option<&Markup>) -> Response<Body> {
-    if response.extensions().get::<Finished>().is_some() {
+    if is_finished(&response) {
         return response;
     }
     let (parts, problem) = match problem::taken(response, path) {
