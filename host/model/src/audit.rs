@@ -2,6 +2,7 @@
 //! shows nothing of what is in them, so that it holds no secret.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,11 @@ pub struct Act {
 impl Act {
     /// In a space.
     #[must_use]
-    pub fn in_space(deed: &'static str, space: &Space, target: impl ToString) -> Self {
+    pub fn in_space(
+        deed: &'static str,
+        space: &Space,
+        target: &(impl fmt::Display + ?Sized),
+    ) -> Self {
         Self {
             space: Some(space.clone()),
             ..Self::everywhere(deed, target)
@@ -39,7 +44,7 @@ impl Act {
 
     /// To something that belongs to no space.
     #[must_use]
-    pub fn everywhere(deed: &'static str, target: impl ToString) -> Self {
+    pub fn everywhere(deed: &'static str, target: &(impl fmt::Display + ?Sized)) -> Self {
         Self {
             deed,
             space: None,
@@ -160,7 +165,7 @@ mod tests {
     #[test]
     fn an_entry_says_who_what_and_where_and_is_small() {
         let space = Space::parse("default").unwrap();
-        let act = Act::in_space("task.cancel", &space, "x".repeat(2_000)).with("y".repeat(2_000));
+        let act = Act::in_space("task.cancel", &space, &"x".repeat(2_000)).with("y".repeat(2_000));
         let entry = Entry::begun(&Requester::single_user(), act, Timestamp::from_ms(5));
         assert_eq!((entry.by.as_str(), entry.outcome), ("local", None));
         assert_eq!(entry.target.len(), TARGET_CHARS_MAX);

@@ -208,7 +208,7 @@ impl Features {
             let after = after(id, before.as_ref(), deed, edit.as_ref(), change)?;
             let after = after.map(|after| recounted(before.as_ref(), after, count));
             let target = format!("{}/{id}", key.name);
-            let act = Act::in_space(deed.name(), &key.space, target);
+            let act = Act::in_space(deed.name(), &key.space, &target);
             let write = self.write(by, &scope, id, before.as_ref(), after);
             let outcome = |written: &Result<Done, ChangeRefused>| match written {
                 Ok(_) => audit::Outcome::Done,

@@ -14,6 +14,7 @@ use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
 use taskhost_store::open::{People, Stores};
+use taskhost_store::tokens::TokenStore;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -167,33 +168,24 @@ impl Service {
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
         let wake = Arc::new(Wake::default());
         let runtime = Arc::clone(&parts.runtime);
-        let people = parts.stores.people.clone();
-        let authority = people.as_ref().map(|it| Arc::clone(&it.authority));
-        let access = Arc::new(Access::new(authority)?);
-        let ring = checked_ring(people.as_ref(), parts.key_ring.as_ref()).await?;
-        let bounds = parts.settings.audit;
-        let audit = Audit::new(&parts.stores.audit, &access, &parts.clock, bounds);
-        let types = TaskTypes::open(type_parts(&parts, &access, &audit, &wake)).await?;
         let lease = Arc::new(match &parts.stores.hosts {
             None => Lease::of_the_only_host(),
             Some(_) => Lease::among_others(),
         });
-        let card = Card {
-            host: parts.host.clone(),
-            address: parts.address,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let token_store = people.as_ref().and_then(|it| it.tokens.clone());
-        let shared = ring.clone().filter(|_| parts.stores.hosts.is_some());
-        let sessions = Arc::new(Sessions::new(shared, &parts.clock)?);
-        let run_keys = people.zip(ring);
-        let run_keys = run_keys
-            .map(|(people, ring)| RunKeys::new(&people, ring, &access, &lease, &parts.clock));
-        let turns = RunTurns::of(parts.stores.reads_at_once());
+        let ForPeople {
+            access,
+            run_keys,
+            tokens,
+            sessions,
+        } = for_people(&parts, &lease).await?;
+        let bounds = parts.settings.audit;
+        let audit = Audit::new(&parts.stores.audit, &access, &parts.clock, bounds);
+        let types = TaskTypes::open(type_parts(&parts, &access, &audit, &wake)).await?;
+        let (card, reads_at_once) = (card(&parts), parts.stores.reads_at_once());
         let core = Arc::new(Core {
             access,
             audit: audit.clone(),
-            run_keys: run_keys.map(Arc::new),
+            run_keys,
             host: parts.host,
             hosts: parts.stores.hosts,
             lease,
@@ -205,7 +197,7 @@ impl Service {
             tasks: parts.stores.tasks,
             streams: parts.stores.streams,
             documents: parts.stores.documents,
-            turns,
+            turns: RunTurns::of(reads_at_once),
             checkpoints: parts.stores.checkpoints,
             recordings: parts.stores.recordings,
             host_key: parts.host_key,
@@ -231,8 +223,8 @@ impl Service {
         }
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
-            tokens: Tokens::new(&core, token_store),
-            sessions,
+            tokens: Tokens::new(&core, tokens),
+            sessions: Arc::new(sessions),
             tasks: Tasks(Arc::clone(&core)),
             types,
             streams: Streams(Arc::clone(&core)),
@@ -415,6 +407,40 @@ async fn join(core: &Arc<Core>, hosts: &Hosts) -> Result<Vec<Background>, Servic
         Background::start(|stop| watching.run(stop)),
         Background::start(|stop| elsewhere.run(stop)),
     ])
+}
+
+/// What there is of a service for the people of its store.
+struct ForPeople {
+    access: Arc<Access>,
+    run_keys: Option<Arc<RunKeys>>,
+    tokens: Option<Arc<dyn TokenStore>>,
+    sessions: Sessions,
+}
+
+async fn for_people(parts: &Parts, lease: &Arc<Lease>) -> Result<ForPeople, ServiceError> {
+    let people = parts.stores.people.as_ref();
+    let authority = people.map(|it| Arc::clone(&it.authority));
+    let access = Arc::new(Access::new(authority)?);
+    let ring = checked_ring(people, parts.key_ring.as_ref()).await?;
+    // Where a browser may come to another host next time, that one opens its session, too.
+    let shared = ring.clone().filter(|_| parts.stores.hosts.is_some());
+    let clock = &parts.clock;
+    let run_keys = people.zip(ring);
+    let run_keys = run_keys.map(|(people, ring)| RunKeys::new(people, ring, &access, lease, clock));
+    Ok(ForPeople {
+        run_keys: run_keys.map(Arc::new),
+        tokens: people.and_then(|it| it.tokens.clone()),
+        sessions: Sessions::new(shared, clock)?,
+        access,
+    })
+}
+
+fn card(parts: &Parts) -> Card {
+    Card {
+        host: parts.host.clone(),
+        address: parts.address.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 /// The keys of a host on a store with people, when they are those of the other hosts.

@@ -120,7 +120,7 @@ impl Collections {
             Change::Delete { .. } => "document.delete",
             Change::Create { .. } | Change::Put { .. } => "document.put",
         };
-        let act = Act::in_space(deed, &scope.space, format!("{}/{id}", scope.label));
+        let act = Act::in_space(deed, &scope.space, &format!("{}/{id}", scope.label));
         let writer = Writer::Person(by.name.clone());
         let write = async {
             let answers = self.0.documents.apply(scope, &writer, vec![change]).await?;

@@ -40,8 +40,8 @@ pub trait Authority: Send + Sync + Debug {
 
     /// A key with the rights that they have now, for reading streams and for nothing else: of their
     /// roles it has none. It is accepted until it ends, whatever becomes of the person; of people
-    /// at hand no longer than what they came with. `purpose` is for whoever looks at the list of keys. [`StoreError::Unauthorized`] also where they may
-    /// own no key.
+    /// at hand no longer than what they came with. `purpose` is for whoever looks at the list of
+    /// keys. [`StoreError::Unauthorized`] also where they may own no key.
     async fn grant(
         &self,
         authorization: &Authorization,

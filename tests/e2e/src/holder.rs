@@ -76,6 +76,7 @@ impl Host {
                 if let Some(holder) = Holder::told(&self.log()) {
                     return holder;
                 }
+                // tidy: sleep allowed because nothing tells that it has been read
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

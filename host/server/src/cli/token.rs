@@ -24,7 +24,8 @@ pub enum Token {
     Create(Create),
     /// List tokens, without their secrets.
     List(List),
-    /// Revoke a token: it counts at once, also for what it watches and for runs that have not begun.
+    /// Revoke a token: it counts at once, also for what it watches and for runs that have not
+    /// begun.
     Revoke(Revoke),
 }
 
@@ -159,8 +160,8 @@ async fn create_in(command: &Create, folder: &Path) -> Result<Exit, Failure> {
 /// The token alone goes to standard output, so that it can go on into a file.
 fn told(id: &str, token: &str) {
     eprintln!(
-        "The token {} follows; it is shown this once. Keep it in a file of its owner's alone, or in \
-         TASKHOST_TOKEN.",
+        "The token {} follows; it is shown this once. Keep it in a file of its owner's alone, or \
+         in TASKHOST_TOKEN.",
         text::shown(id)
     );
     say!("{}", text::shown(token));

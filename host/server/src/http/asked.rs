@@ -162,8 +162,8 @@ pub(crate) fn address(state: &State, request: &Request<Body>) -> Option<IpAddr> 
 
 /// The last address is what the proxy itself has seen; whoever asks may have written the others.
 fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    let all = headers.get_all("x-forwarded-for").iter();
-    let last = all.last().and_then(|value| value.to_str().ok())?;
+    let mut all = headers.get_all("x-forwarded-for").iter();
+    let last = all.next_back().and_then(|value| value.to_str().ok())?;
     let last = last.rsplit(',').next()?.trim();
     last.parse::<IpAddr>().ok().map(|it| it.to_canonical())
 }

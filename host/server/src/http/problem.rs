@@ -3,6 +3,7 @@
 //! A handler answers a [`Problem`]; [`finish`] writes it when the response leaves, because only
 //! then the path is known, and also gives a document to the refusals that axum makes itself.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -30,8 +31,9 @@ pub(crate) struct Problem {
     run_id: Option<String>,
     params: Option<Box<RawValue>>,
     errors: Vec<FieldError>,
-    /// Another try makes sense after so many seconds, where that is not its code's.
-    retry_after_s: Option<u64>,
+    /// Another try makes sense after so many seconds, where that is not its code's. Small, as what
+    /// is handed up everywhere.
+    retry_after_s: Option<NonZeroU16>,
 }
 
 /// As it is written.
@@ -77,7 +79,8 @@ impl Problem {
 
     /// Says when another try makes sense.
     pub(crate) fn retried_after(mut self, after: Duration) -> Self {
-        self.retry_after_s = Some(after.as_secs() + 1);
+        let seconds = u16::try_from(after.as_secs()).unwrap_or(u16::MAX);
+        self.retry_after_s = NonZeroU16::new(seconds.saturating_add(1));
         self
     }
 
@@ -200,7 +203,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let row = self.code.row();
         let mut response = row.status.into_response();
-        let seconds = self.retry_after_s.or(row.retry_after_s.map(u64::from));
+        let own = self.retry_after_s.map(|seconds| u32::from(seconds.get()));
+        let seconds = own.or(row.retry_after_s);
         if let Some(seconds) = seconds {
             response
                 .headers_mut()

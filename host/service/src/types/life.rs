@@ -290,7 +290,7 @@ impl TaskTypes {
         };
         self.0
             .audit
-            .kept(by, Act::everywhere(deed, target), change)
+            .kept(by, Act::everywhere(deed, &target), change)
             .await
     }
 

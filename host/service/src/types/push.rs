@@ -23,8 +23,7 @@ use super::{LoadedVersion, TaskTypes};
 use crate::error::ServiceError;
 use crate::signatures::Signed;
 
-/// Components that are taken in at once; more wait. Each is up to [`COMPONENT_BYTES_MAX`] in
-/// memory, and its guest while it describes itself.
+/// Components that are taken in at once; more wait: each is in memory, and its guest, too.
 const PUSHES_AT_ONCE: usize = 4;
 
 /// An accepted component.
@@ -96,9 +95,9 @@ impl Default for Pushes {
 
 impl TaskTypes {
     /// Takes in a component and makes it the active version of its type, also when it was taken
-    /// in before and another one has taken its place. Of two for one type the one that came later
-    /// is active, however long each takes to compile. One that wants more than is allowed waits for
-    /// approval. `signature`: the text of its `.minisig` file.
+    /// in before and another one has taken its place. Of two of a type the later one is active,
+    /// however long each takes. One that wants too much waits for approval. `signature`: the text
+    /// of its `.minisig` file.
     /// # Errors
     /// [`ServiceError::InvalidComponent`] with every mistake, or what it says.
     pub async fn push(
@@ -120,8 +119,8 @@ impl TaskTypes {
         bytes: Arc<[u8]>,
         signature: Option<String>,
     ) -> Result<Pushed, ServiceError> {
-        self.take(&Requester::host(), Origin::Found, bytes, signature)
-            .await
+        let by = &Requester::host();
+        self.take(by, Origin::Found, bytes, signature).await
     }
 
     async fn take(
@@ -141,7 +140,7 @@ impl TaskTypes {
             });
         }
         let number = self.0.pushes.number();
-        // Whoever hangs up while it waits takes the component away with it.
+        // Whoever hangs up while it waits takes the component along.
         let place = Arc::clone(&self.0.pushes.places).acquire_owned().await;
         let place = place.unwrap_or_else(|_| unreachable!("nobody closes it"));
         // From here on carried out whole, also when whoever pushes hangs up.
@@ -180,8 +179,7 @@ impl TaskTypes {
         checked.map_err(|refusal| invalid(vec![refusal]))
     }
 
-    /// As the audit log keeps it, by its digest; what is found again, as at each start, is no
-    /// change.
+    /// As the audit log keeps it; what is found again, as at each start, is no change.
     async fn take_kept(
         &self,
         by: &Requester,
@@ -194,10 +192,10 @@ impl TaskTypes {
         let act = Act::everywhere("type.push", &digest);
         let is_known = self.0.components.get(&digest).await?.is_some();
         let change = self.take_in(origin, number, digest, bytes, signed_by);
-        match origin {
-            Origin::Found if is_known => change.await,
-            Origin::Found | Origin::Pushed => self.0.audit.kept(by, act, change).await,
+        if origin == Origin::Found && is_known {
+            return change.await;
         }
+        self.0.audit.kept(by, act, change).await
     }
 
     async fn take_in(
@@ -470,10 +468,8 @@ impl TaskTypes {
 
 /// What a component is known by: its sha256.
 pub fn digest_of(bytes: &[u8]) -> Digest {
-    let hex: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = Sha256::digest(bytes);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     Digest::parse(&hex).unwrap_or_else(|_| unreachable!("a sha256 has 64 hexadecimal digits"))
 }
 

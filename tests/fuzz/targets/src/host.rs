@@ -12,7 +12,6 @@ use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Runtime, RuntimeSettings};
 use taskhost_server::http::{About, Answers, State, answers};
 use taskhost_server::settings::HttpSettings;
-use taskhost_server::settings::HttpSettings;
 use taskhost_service::settings::Settings;
 use taskhost_service::{Parts, Service};
 use taskhost_store::limits::Limits;
