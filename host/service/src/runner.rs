@@ -350,7 +350,6 @@ fn clients(
             named_streams: named(task, version),
             collections: version.descriptor.collections.clone(),
             space_collections: version.descriptor.space_collections.clone(),
-            stream_collections: version.descriptor.stream_collections.clone(),
             any_model: version.descriptor.any_model,
             asked: version.descriptor.capabilities.clone(),
             allowed: core.settings.policy.allowed_to(&version.version),
