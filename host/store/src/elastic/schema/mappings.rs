@@ -96,7 +96,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (2, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
+            (3, "0bd18c0ec2125fdd577cb7b8b53fd1949cfa4047"),
             "{names:#?}"
         );
     }
