@@ -19,8 +19,10 @@ pub(crate) async fn of_run(
     task: &Task,
 ) -> Result<Result<Requester, TaskError>, ServiceError> {
     let name = task.requested_by.clone();
-    let reads = |keys: &Arc<RunKeys>| task.stream.is_some() || keys.is_for_all_runs();
-    let Some(keys) = core.run_keys.as_ref().filter(|keys| reads(keys)) else {
+    let needs_one = |keys: &&Arc<RunKeys>| {
+        task.stream.is_some() || task.run.key.is_some() || keys.is_for_all_runs()
+    };
+    let Some(keys) = core.run_keys.as_ref().filter(needs_one) else {
         // In single-user mode everybody is the same person.
         return Ok(Ok(Requester {
             name,

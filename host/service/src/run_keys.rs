@@ -87,8 +87,8 @@ struct Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) own: Authorization,
-    /// None: it reads none, and has a key all the same.
-    pub(crate) stream: Option<StreamName>,
+    /// All that its run is to read; none, and it has a key all the same.
+    pub(crate) streams: Vec<StreamName>,
     /// So long the key has to last.
     pub(crate) until: Timestamp,
 }
@@ -158,9 +158,8 @@ impl RunKeys {
             return Ok(shared);
         }
         // What its person may read since then the key may not.
-        if let Some(stream) = &wanted.stream
-            && let Some(shared) = self.shared(credential, &wanted, true)
-            && self.is_good_for(&shared, stream).await?
+        if let Some(shared) = self.shared(credential, &wanted, true)
+            && self.is_good_for(&shared, &wanted.streams).await?
         {
             return Ok(shared);
         }
@@ -186,9 +185,9 @@ impl RunKeys {
         // After a pause others may have taken this host for lost, and its keys for nobody's.
         let is_alive = self.lease.is_of(key.made_by) && self.lease.is_safe();
         let is_shared = is_alive && now < key.shared_until;
-        let stream = wanted.stream.as_ref();
-        let is_good = of_any || stream.is_none_or(|stream| key.streams.contains(stream));
-        let is_fit = key.expires_at >= wanted.until && is_good;
+        let is_known_for = |stream| key.streams.contains(stream);
+        let is_fit =
+            key.expires_at >= wanted.until && (of_any || wanted.streams.iter().all(is_known_for));
         if !is_shared || !is_fit {
             return None;
         }
@@ -196,7 +195,7 @@ impl RunKeys {
         Some(self.in_use(id))
     }
 
-    async fn is_good_for(&self, key: &InUse, stream: &StreamName) -> Result<bool, ServiceError> {
+    async fn is_good_for(&self, key: &InUse, streams: &[StreamName]) -> Result<bool, ServiceError> {
         let authorization = self
             .lock()
             .keys
@@ -205,11 +204,11 @@ impl RunKeys {
         let Some(authorization) = authorization else {
             return Ok(false);
         };
-        let asked = [Right::ReadStream(stream.clone())];
+        let asked: Vec<Right> = streams.iter().cloned().map(Right::ReadStream).collect();
         match self.authority.has(&authorization, &asked).await {
-            Ok(has) if has == [true] => {
+            Ok(has) if has.len() == asked.len() && has.iter().all(|it| *it) => {
                 if let Some(key) = self.lock().keys.get_mut(&key.id) {
-                    key.streams.insert(stream.clone());
+                    key.streams.extend(streams.iter().cloned());
                 }
                 Ok(true)
             }
@@ -224,7 +223,11 @@ impl RunKeys {
         credential: CredentialId,
         wanted: Wanted,
     ) -> Result<InUse, ServiceError> {
-        let Wanted { own, stream, until } = wanted;
+        let Wanted {
+            own,
+            streams,
+            until,
+        } = wanted;
         if !self.lease.is_safe() {
             return Err(ServiceError::Unavailable {
                 reason: "this host has not reached it for too long".to_owned(),
@@ -249,7 +252,7 @@ impl RunKeys {
             made_by,
             shared_until: now.plus(SHARED_FOR),
             expires_at: now.plus(valid_for),
-            streams: stream.into_iter().collect(),
+            streams: streams.into_iter().collect(),
             users: 1,
             is_unsure: false,
         };
