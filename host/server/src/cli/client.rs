@@ -29,9 +29,9 @@ pub struct Target {
     /// Print JSON, as the host answers it.
     #[arg(long)]
     pub json: bool,
-    /// File with a token of Elasticsearch, for a host that has people. Without it come
-    /// TASKHOST_TOKEN; or TASKHOST_API_KEY, as Elasticsearch encodes it; or TASKHOST_USERNAME and
-    /// TASKHOST_PASSWORD.
+    /// File with a token, of the host or of Elasticsearch, for a host that has people. Without it
+    /// come TASKHOST_TOKEN; or TASKHOST_API_KEY, as Elasticsearch encodes it; or TASKHOST_USERNAME
+    /// and TASKHOST_PASSWORD.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
