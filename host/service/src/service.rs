@@ -341,6 +341,7 @@ impl Service {
         self.die();
         self.stop_loops().await;
         self.stop_together().await;
+        stop(&self.loops.audit).await;
         if !self.are_runs_over(AFTER_INTERRUPT).await {
             tracing::error!("some guests are still alive");
         }
