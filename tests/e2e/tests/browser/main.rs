@@ -8,6 +8,7 @@
 
 mod real_run;
 mod states;
+mod review;
 mod live;
 mod hostile;
 mod people;

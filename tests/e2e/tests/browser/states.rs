@@ -184,7 +184,7 @@ async fn keys_are_enough() {
     browser
         .says("#control", "With the model small, 2 rounds, 1,234 tokens")
         .await;
-    tab_to("name-0").await;
+    tab_to("name-f1").await;
     press("-of-mine").await;
     tab_to("save").await;
     press("\u{e007}").await;

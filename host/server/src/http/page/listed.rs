@@ -1,6 +1,8 @@
 //! The list of a stream's features, and the page of one of them. What speaks for a feature is
 //! fetched when somebody asks for it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use maud::{Markup, html};
 use serde_json::Value;
 use taskhost_model::feature::Feature;
@@ -78,12 +80,18 @@ fn of<'a>(view: View<'a>, test: impl Fn(&Feature) -> bool) -> Vec<&'a Stored> {
 
 /// Another one where another list is to be shown.
 fn key(view: View<'_>) -> String {
-    use std::hash::{Hash as _, Hasher as _};
-    let mut hasher = std::hash::DefaultHasher::new();
-    for one in view.features {
+    let features: Vec<&Stored> = view.features.iter().collect();
+    let mut hasher = DefaultHasher::new();
+    (view.stream.documents, view.may_operate, to_review(view)).hash(&mut hasher);
+    format!("{} {:016x}", hash_of(&features), hasher.finish())
+}
+
+/// Another one where one of these features is another, or is like something else.
+pub(super) fn hash_of(features: &[&Stored]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for one in features {
         (one.feature.text("uuid"), &one.version).hash(&mut hasher);
     }
-    (view.stream.documents, view.may_operate, to_review(view)).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
@@ -98,7 +106,7 @@ fn item(view: View<'_>, stored: &Stored) -> Markup {
             @if let Some(filter) = feature.filter() {
                 p.hint { code { (words::condition(&filter)) } }
             }
-            (on_demand(view.path, feature, "more", "Evidence and edit"))
+            (on_demand(view.path, stored, "more", "Evidence and edit"))
         }
     }
 }
@@ -112,7 +120,7 @@ fn about(view: View<'_>, stored: &Stored) -> Markup {
     html! {
         li.row {
             h4 { (title) }
-            (on_demand(view.path, feature, "more", "What it holds"))
+            (on_demand(view.path, stored, "more", "What it holds"))
         }
     }
 }
@@ -144,12 +152,15 @@ pub(super) fn one_path(path: &str, uuid: &str) -> String {
     format!("{path}/features/{uuid}")
 }
 
-/// Something that is fetched when it is opened; a link where there is no script.
-pub(super) fn on_demand(path: &str, feature: &Feature, what: &str, said: &str) -> Markup {
+/// Something that is fetched when it is opened; a link where there is no script. What was fetched
+/// of one version is not shown for another.
+pub(super) fn on_demand(path: &str, stored: &Stored, what: &str, said: &str) -> Markup {
+    let feature = &stored.feature;
     let uuid = feature.text("uuid");
     let source = format!("{}?part={what}", one_path(path, uuid));
     html! {
-        details id={ (what) "-" (uuid) } data-source=(source) {
+        details id={ (what) "-" (uuid) } data-source=(source)
+            data-version=(stored.version) {
             summary { (said) }
             p { a href=(one_path(path, uuid)) { "Open " (feature.text("name")) } }
         }
