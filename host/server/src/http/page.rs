@@ -153,8 +153,7 @@ impl Seen {
         };
         let task = format!("/v1/spaces/{space}/tasks/{}", self.task.key.id);
         let count = format!("/v1/spaces/{space}/streams/{name}/count");
-        let range = self.stream.first_at.zip(self.stream.last_at);
-        let live = shell::Live { task, count, range };
+        let live = shell::Live { task, count };
         shell::page(status, name.as_str(), &main, Some(&live))
     }
 }

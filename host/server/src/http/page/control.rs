@@ -17,6 +17,7 @@ pub(super) fn control(view: View<'_>) -> Markup {
     html! {
         section #control aria-labelledby="control-title" data-key=(key(view))
             data-version=(view.task.version()) data-state=(state(view.task))
+            data-waits-for=(view.task.waiting_for.as_deref().unwrap_or_default())
             data-said=(said(view)) {
             h2 #control-title tabindex="-1" { "Feature identification" }
             @match view.task.task.as_ref() {

@@ -4,11 +4,15 @@
 (() => {
   // Between the end of one look at the task and the next, where events do not come.
   const POLL_MS = 2000;
+  // Between two looks at a run of which events tell: that its host is silent, no event says.
+  const LOOK_MS = 15000;
   // Until events are listened for again after the host has refused them.
   const LISTEN_AGAIN_MS = 5000;
   // From the last key until documents are counted.
   const COUNT_AFTER_MS = 300;
   const ANSWER_WITHIN_MS = 15000;
+  // Of the whole stream, with what has come since the page was made: the years 0 to 9999.
+  const [EARLIEST_MS, LATEST_MS] = [-62167219200000, 253402207200000];
 
   const main = document.getElementById("main");
   const { task, count } = main.dataset;
@@ -198,16 +202,22 @@
     say(phase ? `Running: ${phase}` : "Running");
   };
 
+  let isLooking = false;
   const look = async () => {
+    if (isLooking) return;
+    isLooking = true;
     try {
       const answer = await ask(task);
       if (!answer.ok) throw new Error(answer.statusText);
-      heard(await answer.json());
-      return true;
+      const status = await answer.json();
+      heard(status);
+      // No event has it.
+      const waitsFor = status.run?.waiting_for ?? "";
+      if (waits() && byId("control").dataset.waitsFor !== waitsFor) refresh();
     } catch {
       away(true);
-      return false;
     }
+    isLooking = false;
   };
 
   const away = (is) => {
@@ -258,13 +268,17 @@
     if (isPolling) return;
     isPolling = true;
     while (!document.hidden && (!isLive || waits())) {
-      const isWaiting = waits();
-      if (await look() && isWaiting) await refresh();
+      await look();
       await pause(POLL_MS);
     }
     isPolling = false;
   };
   setInterval(poll, POLL_MS);
+  const isAtWork = () => ["running", "being_canceled", "stale"]
+    .includes(byId("control").dataset.state);
+  setInterval(() => {
+    if (isLive && isAtWork() && !document.hidden) look();
+  }, LOOK_MS);
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
@@ -358,8 +372,7 @@
       wrong(`No JSON yet: ${error.message}`);
       return;
     }
-    const { from, to } = main.dataset;
-    const body = JSON.stringify({ from: Number(from), to: Number(to), where });
+    const body = JSON.stringify({ from: EARLIEST_MS, to: LATEST_MS, where });
     note.textContent = "Counting…";
     try {
       const headers = { "content-type": "application/json" };
