@@ -30,7 +30,7 @@ const EDITABLE: [&str; 5] = ["name", "filter", "title", "description", "tags"];
 /// What a person says of a new feature, beyond that.
 const GIVEN_ONCE: [&str; 4] = ["type", "subtype", "properties", "meta"];
 /// What runs and other routes write: taken as it was read, and not looked at.
-const NOT_A_PERSONS: [&str; 16] = [
+const NOT_A_PERSONS: [&str; 17] = [
     "uuid",
     "id",
     "confidence",
@@ -38,6 +38,7 @@ const NOT_A_PERSONS: [&str; 16] = [
     "precision",
     "recall",
     "count",
+    "count_of",
     "last_seen",
     "expires_at",
     "source",
@@ -230,10 +231,11 @@ impl Feature {
         Ok(made)
     }
 
-    /// The feature with another number of documents.
+    /// The feature with another number of documents, counted among so many.
     #[must_use]
-    pub fn counted(mut self, count: u64) -> Self {
+    pub fn counted(mut self, count: u64, of: u64) -> Self {
         self.set("count", count);
+        self.set("count_of", of);
         self
     }
 

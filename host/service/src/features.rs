@@ -250,21 +250,22 @@ impl Features {
         }))
     }
 
-    /// How many documents of the whole stream a filter selects now.
+    /// How many documents of the whole stream a filter selects now, and how many there are.
     async fn count(
         &self,
         by: &Requester,
         key: &StreamKey,
         filter: taskhost_model::condition::Condition,
-    ) -> Result<u64, ServiceError> {
+    ) -> Result<(u64, u64), ServiceError> {
         let streams = Streams(Arc::clone(&self.0));
         let stream = streams.get(by, key).await?;
         let (Some(first), Some(last)) = (stream.first_at, stream.last_at) else {
-            return Ok(0);
+            return Ok((0, stream.documents));
         };
         let mut query = Query::range(first, Timestamp::from_ms(last.as_ms() + 1));
         query.condition = Some(filter);
-        Ok(streams.count(by, key, &query).await?.value)
+        let count = streams.count(by, key, &query).await?;
+        Ok((count.value, stream.documents))
     }
 
     /// The collection of a stream that they may read.
@@ -325,10 +326,10 @@ fn after(
 }
 
 /// Its number of documents is another one where its filter is.
-fn recounted(before: Option<&Stored>, after: Feature, count: Option<u64>) -> Feature {
+fn recounted(before: Option<&Stored>, after: Feature, count: Option<(u64, u64)>) -> Feature {
     let is_same = before.is_some_and(|before| before.feature.filter() == after.filter());
     match count {
-        Some(count) if !is_same => after.counted(count),
+        Some((count, of)) if !is_same => after.counted(count, of),
         _ => after,
     }
 }

@@ -111,3 +111,35 @@ async fn a_review_that_others_come_between_is_saved_when_that_was_seen() {
     assert!(!left.iter().any(|one| one.0 == &gone), "{left:?}");
     browser.close().await;
 }
+
+/// What a run has counted is a share of the range that it looked at; what is counted while somebody
+/// writes is one of the stream, with what has come since the page was made.
+#[tokio::test]
+async fn a_share_is_of_what_it_was_counted_in() {
+    let (host, browser) = reviewing().await;
+    let note = in_row(1, ".share span");
+    browser
+        .says(&note, "50.0 % of the stream, 200 documents")
+        .await;
+    host.fill("logs", lines(2_000_000..2_000_400)).await;
+    write(&browser, &in_row(1, "textarea"), "{\"always\": {}}").await;
+    browser.says(&note, "800 documents").await;
+    browser.open(&format!("{}/streams/logs", host.url)).await;
+    browser
+        .says(
+            &note,
+            "50.0 % of the 400 documents looked at, 200 documents",
+        )
+        .await;
+    browser.picture("share-of-range").await;
+    // What a person's filter selects is counted in the whole stream.
+    let uuid = uuid_of(&browser, 1).await;
+    let edit = json!({"filter": {"field": "message", "exists": true}});
+    let edited = host.put(&format!("{FEATURES}/{uuid}"), &edit).await;
+    assert_eq!(edited.expect(200)["count_of"], 800);
+    browser.open(&format!("{}/streams/logs", host.url)).await;
+    browser
+        .says("#review", "100.0 % of the stream, 800 documents")
+        .await;
+    browser.close().await;
+}

@@ -394,6 +394,7 @@ mod tests {
             features: &[],
             connectors: &[],
             may_operate: true,
+            looked_at: None,
             now: Timestamp::from_ms(65_001),
         };
         control(view).into_string()

@@ -8,7 +8,6 @@ use serde_json::Value;
 use taskhost_model::feature::Feature;
 use taskhost_model::time::Timestamp;
 use taskhost_service::features::Stored;
-use taskhost_store::streams::Stream;
 
 use super::view::{View, to_review};
 use super::words::{self, time};
@@ -102,7 +101,7 @@ fn item(view: View<'_>, stored: &Stored) -> Markup {
             h3 { (feature.text("name")) (marks(feature)) }
             @let title = feature.text("title");
             @if !title.is_empty() && title != feature.text("name") { p { (title) } }
-            (share(view.stream, feature.number("count").unwrap_or(0), None))
+            (share(view, feature, None))
             @if let Some(filter) = feature.filter() {
                 p.hint { code { (words::condition(&filter)) } }
             }
@@ -187,21 +186,40 @@ fn marks(feature: &Feature) -> Markup {
     }
 }
 
-/// How much of the stream a feature is. The note is where the script writes another number.
-pub(super) fn share(stream: &Stream, count: u64, note: Option<&str>) -> Markup {
-    let permille = words::permille(count, stream.documents);
+/// How much a feature is of what it was counted in: the stream, or the range of a run. The note is
+/// where the script writes another number, which is one of the stream.
+pub(super) fn share(view: View<'_>, feature: &Feature, note: Option<&str>) -> Markup {
+    let count = feature.number("count").unwrap_or(0);
+    let of = counted_in(view, feature);
+    let share = of.map(|of| words::permille(count, of));
     html! {
         div.share {
-            svg.bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
-                rect.whole width="1000" height="10" {}
-                rect.part width=(permille) height="10" {}
+            @if let Some(permille) = share {
+                svg.bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+                    rect.whole width="1000" height="10" {}
+                    rect.part width=(permille) height="10" {}
+                }
             }
-            span id=[note] data-documents=(stream.documents) {
-                (words::percent(permille)) " of the stream, "
+            span id=[note] data-documents=(view.stream.documents) {
+                @if let Some((permille, of)) = share.zip(of) {
+                    (words::percent(permille))
+                    @if of == view.stream.documents { " of the stream, " }
+                    @else { " of the " (words::counted(of, "document")) " looked at, " }
+                }
                 (words::counted(count, "document"))
+                @if of.is_none() { " in the range of an earlier run" }
             }
         }
     }
+}
+
+/// Among how many documents its own were counted, where that is known.
+fn counted_in(view: View<'_>, feature: &Feature) -> Option<u64> {
+    let of_run = view
+        .looked_at
+        .filter(|it| it.run == feature.text("run_id"))
+        .map(|it| it.documents);
+    feature.number("count_of").or(of_run)
 }
 
 /// What is fetched of one feature.

@@ -43,7 +43,6 @@ fn row(view: View<'_>, at: usize, stored: &Stored) -> Markup {
     let feature = &stored.feature;
     let uuid = feature.text("uuid");
     let filter = feature.fields().get("filter").map(ToString::to_string);
-    let count = feature.number("count").unwrap_or(0);
     // By what it is of, and not by its place: what was typed is put back by it when rows have gone.
     let id = |of: &str| format!("{of}-{uuid}");
     let note = id("count");
@@ -76,7 +75,7 @@ fn row(view: View<'_>, at: usize, stored: &Stored) -> Markup {
                         (filter.unwrap_or_default())
                     }
                 }
-                (share(view.stream, count, Some(&note)))
+                (share(view, feature, Some(&note)))
                 (listed::on_demand(view.path, stored, "why", "Evidence"))
             }
         }
