@@ -123,7 +123,7 @@ impl Seen {
             looked_at,
             path: path_of(&key.space, key.name.as_str()),
             may_operate: service.may_operate(by, &key.space).await?,
-            connectors: service.connectors(),
+            connectors: service.connectors(&kibana::type_id()?),
             key,
             stream,
             task,
