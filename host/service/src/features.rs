@@ -48,19 +48,28 @@ pub struct Stored {
 pub enum Deed {
     /// Makes it, or changes what is given of it.
     Put(Value),
-    /// The same, of a feature that is there; what it had to be like when the person read it.
-    Edit {
-        /// What to change.
-        given: Value,
-        /// The version that was read.
-        if_version: String,
-    },
     /// Wants never to hear of it again.
     Exclude,
     /// Wants to hear of it again.
     Restore,
     /// Removes it; a later run may find it again.
     Delete,
+}
+
+/// A deed, and what the feature had to be like when the person read it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What they do.
+    pub deed: Deed,
+    /// The version that was read; none: whatever it is like.
+    pub if_version: Option<String>,
+}
+
+impl From<Deed> for Wanted {
+    fn from(deed: Deed) -> Self {
+        let if_version = None;
+        Self { deed, if_version }
+    }
 }
 
 /// What became of a deed.
@@ -167,14 +176,12 @@ impl Features {
         by: &Requester,
         key: &StreamKey,
         id: &DocumentId,
-        deed: &Deed,
+        Wanted { deed, if_version }: &Wanted,
     ) -> Result<Done, ServiceError> {
         let scope = self.scope_to_change(by, key).await?;
         let edit = match deed {
-            Deed::Put(given) | Deed::Edit { given, .. } => {
-                Some(Edit::parse(given).map_err(invalid)?)
-            }
-            _ => None,
+            Deed::Put(given) => Some(Edit::parse(given).map_err(invalid)?),
+            Deed::Exclude | Deed::Restore | Deed::Delete => None,
         };
         let count = match edit.as_ref().and_then(Edit::filter) {
             Some(filter) => Some(self.count(by, key, filter).await?),
@@ -182,10 +189,13 @@ impl Features {
         };
         for _ in 0..TRIES_MAX {
             let before = self.read(&scope, id).await?;
-            if let Deed::Edit { if_version, .. } = deed
-                && before.as_ref().is_none_or(|it| it.version != *if_version)
-            {
-                return Err(ServiceError::VersionMismatch);
+            if let Some(if_version) = if_version {
+                match (&before, deed) {
+                    (Some(before), _) if before.version == *if_version => {}
+                    // What is not there is told as such, whatever version it had.
+                    (None, Deed::Exclude | Deed::Restore | Deed::Delete) => {}
+                    _ => return Err(ServiceError::VersionMismatch),
+                }
             }
             let change = By {
                 by: &by.name,
@@ -311,7 +321,7 @@ fn after(
             let made = Feature::made(id.as_str(), edit, change);
             made.map(Some).map_err(invalid)
         }
-        (Deed::Put(_) | Deed::Edit { .. }, Some(feature), Some(edit)) => {
+        (Deed::Put(_), Some(feature), Some(edit)) => {
             let feature = match feature.is_expired(change.at) {
                 true => feature.restored(change),
                 false => feature,

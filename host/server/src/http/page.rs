@@ -278,14 +278,15 @@ async fn acknowledge(state: &Asked, seen: &Seen) -> Result<(), Problem> {
 async fn save(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
     let reviewed = Reviewed::read(form, &seen.features)?;
     let features = &state.service().features;
-    for (id, name, deed) in reviewed.0 {
+    for (id, name, wanted) in reviewed.0 {
         match features
-            .change(state.by(), &seen.key, &id, &deed)
+            .change(state.by(), &seen.key, &id, &wanted)
             .await
             .map_err(Problem::from)
         {
             Ok(_) => {}
-            Err(problem) if matches!(deed, Deed::Delete) && problem.code() == Code::NotFound => {}
+            Err(problem)
+                if matches!(wanted.deed, Deed::Delete) && problem.code() == Code::NotFound => {}
             Err(problem) => return Err(problem.about(&name)),
         }
     }
@@ -326,9 +327,9 @@ async fn change(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         _ => Err(unknown_action()),
     };
     let features = &state.service().features;
-    let done = match deed {
-        Ok(deed) => features
-            .change(state.by(), &seen.key, &id, &deed)
+    let done = match deed.map(|deed| form.read_as_it_was(deed, "version")) {
+        Ok(wanted) => features
+            .change(state.by(), &seen.key, &id, &wanted)
             .await
             .map(drop)
             .map_err(Problem::from),

@@ -51,9 +51,19 @@ async fn somebody_makes_edits_excludes_restores_and_removes_one() {
         (&changed["count"], &changed["edited"]),
         (&json!(6), &json!(["filter"]))
     );
-    let outdated = host.request(Method::PUT, &one).header("if-match", first);
+    let outdated = host.request(Method::PUT, &one).header("if-match", &first);
     let outdated = host.send(outdated.json(&json!({"name": "x"}))).await;
     outdated.problem(412, "version-mismatch");
+    // So are all other changes.
+    for (method, path) in [
+        (Method::DELETE, one.clone()),
+        (Method::POST, format!("{one}/exclude")),
+        (Method::POST, format!("{one}/restore")),
+    ] {
+        let outdated = host.request(method, &path).header("if-match", &first);
+        let outdated = host.send(outdated.json(&json!({}))).await;
+        outdated.problem(412, "version-mismatch");
+    }
     let read = host.get(&one).await;
     assert!(!read.header("etag").is_empty());
     assert_eq!(read.expect(200), changed);

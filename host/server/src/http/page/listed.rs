@@ -139,6 +139,7 @@ fn hidden(view: View<'_>, stored: &Stored) -> Markup {
             }
             @if view.may_operate {
                 form method="post" action=(one_path(view.path, uuid)) {
+                    input type="hidden" name="version" value=(stored.version);
                     button id={ "restore-" (uuid) } name="action" value="restore" { "Restore" }
                 }
             }
