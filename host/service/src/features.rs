@@ -326,7 +326,7 @@ fn after(
                 true => feature.restored(change),
                 false => feature,
             };
-            Ok(Some(feature.edited(edit)))
+            feature.edited(edit).map(Some).map_err(invalid)
         }
         (Deed::Exclude, Some(feature), _) => Ok(Some(feature.excluded(change))),
         (Deed::Restore, Some(feature), _) => Ok(Some(feature.restored(change))),

@@ -177,6 +177,27 @@ async fn many_at_once_stand_each_for_itself() {
     host.post(&bulk, &many).await.names("operations");
 }
 
+/// What a person says is taken or refused, and never passed over.
+#[tokio::test]
+async fn what_cannot_be_changed_is_refused_by_its_name() {
+    let host = host().await;
+    let one = format!("{OWN}/mine");
+    let mut new = alpha();
+    new["status"] = json!("excluded");
+    host.put(&one, &new).await.names("status");
+    host.put(&one, &alpha()).await.expect(201);
+    for (body, field) in [
+        (json!({"status": "excluded"}), "status"),
+        (json!({"type": "host"}), "type"),
+    ] {
+        host.put(&one, &body).await.names(field);
+    }
+    let subtype = json!({"subtype": "web server", "properties": {"a": 1}});
+    let changed = host.put(&one, &subtype).await.expect(200);
+    assert_eq!(changed["subtype"], "web server", "{changed}");
+    assert_eq!(changed["properties"], json!({"a": 1}), "{changed}");
+}
+
 /// What has expired is shown to nobody; what is excluded does not expire.
 #[tokio::test]
 async fn what_nobody_finds_again_is_forgotten() {
