@@ -7,6 +7,7 @@
 )]
 
 mod real_run;
+mod with_model;
 mod states;
 mod review;
 mod live;
