@@ -267,3 +267,26 @@ async fn runs_are_counted() {
     }
     assert!(!text.contains("Ada") && !text.contains("three"), "{text}");
 }
+
+/// A pause is no failure of an attempt, and what each attempt has used is counted once.
+#[tokio::test]
+async fn pauses_and_failures_are_counted_apart_and_their_use_once() {
+    let host = Home::with(&["fails"]).start().await;
+    let paused = json!({"code": "rate-limited", "retryable": true, "retry_after_ms": 1});
+    host.schedule("one", "fails", paused).await;
+    let failed = host.reaches("one", "failed").await;
+    let pauses = failed["run"]["pauses"].as_u64().unwrap();
+    assert_eq!((pauses, &failed["run"]["attempt"]), (20, &json!(3)));
+    // The last attempt has begun once; the first one once more for each pause.
+    let calls = failed["usage"]["host_calls"].as_u64().unwrap();
+    assert!(calls > 0, "{failed:#}");
+    let all = calls * (pauses + 3);
+    let text = host.get("/metrics").await.text;
+    for line in [
+        "taskhost_run_pauses_total{type=\"fails\"} 20".to_owned(),
+        "taskhost_run_retries_total{type=\"fails\"} 2".to_owned(),
+        format!("taskhost_run_host_calls_total{{type=\"fails\"}} {all}"),
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
+    }
+}
