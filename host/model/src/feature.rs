@@ -16,8 +16,6 @@ use serde_json::{Map, Value, json};
 use crate::condition::Condition;
 use crate::time::Timestamp;
 
-/// A feature that is not found again is forgotten after this.
-pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Until when a feature is kept that a person has made: nothing but a person ends it.
 const FOR_EVER: &str = "9999-12-30T00:00:00.000Z";
 
@@ -76,6 +74,8 @@ pub struct Change<'a> {
     pub by: &'a str,
     /// Now.
     pub at: Timestamp,
+    /// A feature that is not found again is forgotten after this.
+    pub kept_for: Duration,
 }
 
 /// What a person wants a feature to be; checked.
@@ -172,7 +172,7 @@ impl Feature {
         self.0.remove("excluded_at");
         self.0.remove("excluded_by");
         if self.is_expired(change.at) {
-            self.set("expires_at", change.at.plus(KEPT_FOR).to_string());
+            self.set("expires_at", change.at.plus(change.kept_for).to_string());
         }
         self
     }

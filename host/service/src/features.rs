@@ -18,10 +18,9 @@ use taskhost_store::documents::{Change, ChangeRefused, Scope, Writer};
 
 use crate::core::Core;
 use crate::error::{FieldError, ServiceError};
+use crate::keeping::{FEATURES, kept_for};
 use crate::streams::Streams;
 
-/// The collection that features are in.
-const LABEL: &str = "features";
 /// Documents that are read at a time, and times.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 100;
@@ -200,6 +199,7 @@ impl Features {
             let change = By {
                 by: &by.name,
                 at: self.0.clock.now(),
+                kept_for: kept_for(self.0.settings.features_keep_days),
             };
             let after = after(id, before.as_ref(), deed, edit.as_ref(), change)?;
             let after = after.map(|after| recounted(before.as_ref(), after, count));
@@ -281,7 +281,7 @@ impl Features {
     /// The collection of a stream that they may read.
     async fn scope(&self, by: &Requester, key: &StreamKey) -> Result<Scope, ServiceError> {
         Streams(Arc::clone(&self.0)).get(by, key).await?;
-        let label = Label::parse(LABEL).map_err(|error| ServiceError::Internal {
+        let label = Label::parse(FEATURES).map_err(|error| ServiceError::Internal {
             reason: error.to_string(),
         })?;
         if self.0.documents.label_owner(&label).await?.is_none() {

@@ -3,6 +3,7 @@
 use super::*;
 
 const NOW: i64 = 1_000_000_000_000;
+const KEPT_FOR: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 fn now() -> Timestamp {
     Timestamp::from_ms(NOW)
@@ -12,6 +13,7 @@ fn change() -> Change<'static> {
     Change {
         by: "ada",
         at: now(),
+        kept_for: KEPT_FOR,
     }
 }
 
@@ -54,6 +56,7 @@ fn exclude_and_restore_are_each_others_end() {
     let later = Change {
         by: "bob",
         at: now().plus(KEPT_FOR * 2),
+        kept_for: KEPT_FOR,
     };
     let twice = excluded.clone().excluded(later);
     assert_eq!(twice, excluded, "who was first stays");
@@ -61,6 +64,7 @@ fn exclude_and_restore_are_each_others_end() {
     assert_eq!(restored.text("status"), "active");
     assert!(!restored.fields().contains_key("excluded_by"));
     assert!(!restored.is_expired(later.at), "it would be gone at once");
+    assert!(restored.is_expired(later.at.plus(KEPT_FOR)));
     assert_eq!(restored.fields()["unknown"], json!([1]));
 }
 

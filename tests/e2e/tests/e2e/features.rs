@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::stream;
+use taskhost_model::time::Timestamp;
 
 const KIBANA: &str = "/internal/streams/logs/features";
 const OWN: &str = "/v1/spaces/default/streams/logs/features";
@@ -227,6 +228,29 @@ async fn what_nobody_finds_again_is_forgotten() {
         .expect(200);
     assert_eq!(names(&host, &features).await, [""; 0]);
     assert_eq!(names(&host, &with_excluded).await, ["old"]);
+}
+
+/// What the operator has set is how long features are kept, where nobody says otherwise.
+#[tokio::test]
+async fn the_setting_says_how_long_features_are_kept() {
+    let home = Home::with(&["feature-identification"]);
+    home.settings("features.keep_days = 40\n");
+    let host = home.start().await;
+    let lines = (0..200).map(|n| json!({"message": format!("sshd[{n}]: session {n} opened")}));
+    host.fill("logs", lines).await;
+    let at = |time: &Value| Timestamp::parse(time.as_str().unwrap()).unwrap();
+    let mut params = json!({"start": 0, "end": 4_000_000_000_000_i64});
+    for (id, days) in [("set", 40), ("asked", 3)] {
+        if id == "asked" {
+            params["keep_days"] = json!(days);
+        }
+        host.schedule_on("logs", id, "streams_feature_identification", params.clone())
+            .await;
+        let done = host.reaches(id, "completed").await;
+        let feature = &done["payload"]["features"][0];
+        let kept = at(&feature["expires_at"]).since(at(&feature["last_seen"]));
+        assert_eq!(kept.as_secs(), days * 24 * 60 * 60, "{feature:#}");
+    }
 }
 
 /// What becomes of runs is counted, by type and outcome.
