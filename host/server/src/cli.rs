@@ -26,6 +26,11 @@ mod log;
 mod types;
 mod hosts;
 mod serve;
+mod backup;
+mod lines;
+mod export;
+mod import;
+mod doctor;
 mod demo;
 mod test;
 mod replay;
@@ -101,6 +106,16 @@ pub enum Command {
     Types(types::Types),
     /// List the hosts on the store.
     Hosts(hosts::Hosts),
+    /// Copy the embedded store of a host, which may go on running, into a new folder.
+    Backup(backup::Backup),
+    /// Put a backup in the place of the store in a data folder whose host is stopped.
+    Restore(backup::Restore),
+    /// Write tasks, collections and the settings of streams to a file, as JSON lines.
+    Export(export::Export),
+    /// Read what `export` wrote into another store.
+    Import(import::Import),
+    /// Look whether a host and what it needs is well, and say what to do where it is not.
+    Doctor(doctor::Doctor),
     /// Compile a component from standard input into a cache; the host calls it.
     #[command(hide = true)]
     CompileComponent {
@@ -161,6 +176,11 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Replay(command) => replay::run(&command).await,
         Command::Types(command) => types::run(&command).await,
         Command::Hosts(command) => hosts::run(&command).await,
+        Command::Backup(command) => backup::back_up(&command),
+        Command::Restore(command) => backup::restore(&command).await,
+        Command::Export(command) => export::run(&command).await,
+        Command::Import(command) => import::run(&command).await,
+        Command::Doctor(command) => doctor::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }
 }

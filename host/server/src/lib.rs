@@ -13,6 +13,7 @@ mod host_key;
 mod host_name;
 mod post;
 mod metrics;
+mod traces;
 pub mod settings;
 pub mod http;
 pub mod folder;

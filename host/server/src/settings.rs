@@ -7,6 +7,7 @@ mod reader;
 mod connectors;
 mod outbound;
 mod hosts;
+mod telemetry;
 mod policy;
 mod credentials;
 mod store;
@@ -33,6 +34,7 @@ pub use reader::{Environment, File, Mistake};
 pub use runs::{LimitSettings, RunSettings};
 pub(crate) use store::is_here;
 pub use store::{ClusterSettings, StoreSettings};
+pub use telemetry::TelemetrySettings;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Settings {
     pub outbound: OutboundSettings,
     /// How it lives with other hosts on one store.
     pub hosts: HostSettings,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
     /// The key that they share; never none where the store has people.
     pub keys: Option<KeyRing>,
 }
@@ -96,7 +100,7 @@ pub struct Flags {
 }
 
 /// Variables that are no keys of the file.
-const OTHER_VARIABLES: [&str; 11] = [
+const OTHER_VARIABLES: [&str; 12] = [
     keys::KEY_VARIABLE,
     credentials::API_KEY_VARIABLE,
     credentials::PASSWORD_VARIABLE,
@@ -104,6 +108,7 @@ const OTHER_VARIABLES: [&str; 11] = [
     "TASKHOST_CONFIG",
     "TASKHOST_CRASH_AT",
     "TASKHOST_LOG",
+    "TASKHOST_LOG_FORMAT",
     "TASKHOST_PASSWORD",
     "TASKHOST_TOKEN",
     "TASKHOST_URL",
@@ -172,6 +177,7 @@ impl Settings {
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),
             hosts,
+            telemetry: telemetry::telemetry(reader),
         }
     }
 }

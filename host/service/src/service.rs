@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::background::Background;
+use crate::backlog::Backlog;
 use crate::changes::Changes;
 use crate::claims::Claims;
 use crate::collections::Collections;
@@ -37,6 +38,7 @@ use crate::peers::{Hint, Messenger, Peers};
 use crate::run_keys::{RunKeys, check_ring};
 use crate::scheduler::Scheduler;
 use crate::settings::Settings;
+use crate::spans::SpanSink;
 use crate::streams::Streams;
 use crate::sweeper::Sweeper;
 use crate::types::{Rules, TaskTypes, TypeParts};
@@ -74,6 +76,8 @@ pub struct Parts {
     pub address: Option<String>,
     /// Carries hints to them.
     pub messenger: Option<Arc<dyn Messenger>>,
+    /// Takes what goes on, where somebody collects traces.
+    pub spans: Option<Arc<dyn SpanSink>>,
 }
 
 /// The running service. Cheap to clone.
@@ -129,7 +133,7 @@ impl Loops {
             executor: Handle::current(),
             turn: AtomicUsize::new(0),
         });
-        let begun = CancellationToken::new();
+        let begun = core.begun.clone();
         let may_claim = begun.clone();
         let claiming = |stop: CancellationToken| async move {
             tokio::select! {
@@ -197,6 +201,9 @@ impl Service {
             types: types.clone(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),
+            backlog: Backlog::default(),
+            spans: parts.spans,
+            begun: CancellationToken::new(),
             parked: Arc::new(Semaphore::new(parts.settings.parked)),
             keyed_children: tokio::sync::Mutex::new(()),
             clock: parts.clock,

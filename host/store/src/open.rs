@@ -8,6 +8,7 @@ use std::sync::Arc;
 use taskhost_model::time::Clock;
 
 use crate::authority::Authority;
+use crate::backup;
 use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
@@ -27,6 +28,7 @@ use crate::run_keys::RunKeyStore;
 use crate::sqlite::Sqlite;
 use crate::streams::{READS_AT_ONCE, StreamStore};
 use crate::tasks::TaskStore;
+use crate::whole::WholeStore;
 
 /// A cluster serves whoever asks; so many searches of one host are plenty, of which no credential
 /// has more than a few at once.
@@ -136,6 +138,12 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
+    /// A restore was broken off.
+    #[error(
+        "a backup was being restored into {} when that was broken off, and its store is of two \
+         times: run `taskhost restore` again, with --replace", .0.display()
+    )]
+    HalfRestored(PathBuf),
     /// Elasticsearch cannot be used.
     #[error("the store in Elasticsearch does not open: {0}")]
     Elastic(StoreError),
@@ -165,6 +173,9 @@ pub enum OpenError {
 pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
     let folder = || settings.folder.clone();
     let lock = take_lock(&settings.folder)?;
+    if settings.folder.join(backup::UNFINISHED).exists() {
+        return Err(OpenError::HalfRestored(folder()));
+    }
     let sqlite =
         Sqlite::open(&settings.folder, settings.limits, clock, &lock).map_err(|error| {
             OpenError::Store {
@@ -357,6 +368,16 @@ impl Stores {
         }
     }
 
+    /// Everything that is kept, where that can be told.
+    #[must_use]
+    pub fn whole(&self) -> Option<Arc<dyn WholeStore>> {
+        match &self.backend {
+            Backend::Embedded(embedded) => Some(Arc::clone(&embedded.sqlite) as _),
+            Backend::Elastic(elastic) => Some(Arc::clone(elastic) as _),
+            Backend::Plain => None,
+        }
+    }
+
     /// Gives memory back that is kept for speed, where little was written since the last call.
     ///
     /// # Errors
@@ -413,6 +434,20 @@ impl Stores {
             Backend::Elastic(elastic) => elastic.close(),
             Backend::Plain => {}
         }
+    }
+}
+
+/// The lock on a data folder, for whoever changes it without a host.
+#[derive(Debug)]
+pub struct HeldFolder(#[expect(dead_code, reason = "it is held")] Arc<FolderLock>);
+
+impl HeldFolder {
+    /// Takes it, until it is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a host uses the folder, or when it cannot be used.
+    pub fn take(folder: &Path) -> Result<Self, OpenError> {
+        take_lock(folder).map(Self)
     }
 }
 

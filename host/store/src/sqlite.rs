@@ -28,6 +28,8 @@ mod search;
 mod ingest;
 mod retention;
 mod streams;
+pub(crate) mod backup;
+mod whole;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

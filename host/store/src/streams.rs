@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskhost_model::ids::{Space, StreamKey, StreamName};
@@ -94,7 +95,7 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
 }
 
 /// What people set for a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StreamSettings {
     /// For people.
@@ -117,7 +118,7 @@ impl Default for StreamSettings {
 }
 
 /// What is known of a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// Its name.
     pub name: StreamName,

@@ -127,6 +127,7 @@ pub(crate) async fn schedule(
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

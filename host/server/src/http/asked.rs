@@ -9,16 +9,18 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request};
 use taskhost_model::requester::{Authorization, Requester};
+use taskhost_model::trace::TraceParent;
 
 use super::codes::Code;
 use super::guard;
 use super::problem::Problem;
 use super::state::State;
+use super::traced::Within;
 use crate::post::PATH;
 
-/// What is answered to anybody: whether the host lives and is ready. It shows nothing that is
-/// anybody's.
-const OPEN: [&str; 2] = ["/livez", "/readyz"];
+/// What is answered to anybody: whether the host lives and is ready, and how it is asked. It shows
+/// nothing that is anybody's.
+const OPEN: [&str; 4] = ["/livez", "/readyz", "/openapi.json", "/docs"];
 /// The files of the pages, the same for everybody.
 pub(crate) const ASSETS: &str = "/assets/";
 
@@ -27,9 +29,15 @@ pub(crate) const ASSETS: &str = "/assets/";
 pub(crate) struct Asked {
     state: State,
     by: Requester,
+    trace: Option<TraceParent>,
 }
 
 impl Asked {
+    /// The span that the request is, or belongs to.
+    pub(crate) fn trace(&self) -> Option<TraceParent> {
+        self.trace
+    }
+
     /// Whoever asks.
     pub(crate) fn by(&self) -> &Requester {
         &self.by
@@ -52,6 +60,7 @@ impl FromRequestParts<State> for Asked {
         Ok(Self {
             state: state.clone(),
             by: by.ok_or_else(nobody)?,
+            trace: parts.extensions.get::<Within>().map(|Within(place)| *place),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::metrics::{Label, SharedString, counter, histogram};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::WWW_AUTHENTICATE;
@@ -20,8 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::described::Route;
 use super::state::State;
+use super::traced::Traced;
 use super::{asked, page, problem};
+use crate::metrics;
 use crate::settings::HttpSettings;
 
 /// The pause after the system refused to accept a connection, mostly for want of file handles.
@@ -49,15 +53,18 @@ impl Answers {
 
     /// Answers one request. Dropped before, it is as if the client had hung up.
     pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+        let begun = Instant::now();
         let uri = request.uri().clone();
         let asks_for_page = is_asked_by_page(request.headers());
-        let response = match asked::admit(&self.state, &mut request).await {
+        let traced = Traced::begin(&self.state, &mut request);
+        let mut response = match asked::admit(&self.state, &mut request).await {
             Ok(()) => match self.router.call(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
             Err(problem) => problem.into_response(),
         };
+        let route = response.extensions_mut().remove::<Route>();
         let is_page = page::is_page(uri.path());
         let mut response = match is_page {
             true => page::finish(response, uri.path()),
@@ -67,8 +74,32 @@ impl Answers {
             let headers = response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
+        if let Some(traced) = traced {
+            traced.end(&self.state, route.as_ref(), response.status());
+        }
+        count(route, response.status(), begun.elapsed());
         response
     }
+}
+
+/// Whatever comes of what comes after the head. What is refused before a route is looked for, or
+/// has none, is counted together.
+fn count(route: Option<Route>, status: StatusCode, took: Duration) {
+    let class = match status.as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    let (method, path) = match route {
+        Some(route) => (route.method.into(), route.path.into()),
+        None => (SharedString::from("none"), SharedString::from("none")),
+    };
+    let mut labels = vec![Label::new("method", method), Label::new("route", path)];
+    histogram!(metrics::REQUEST_SECONDS, labels.clone()).record(took);
+    labels.push(Label::new("status", class));
+    counter!(metrics::REQUESTS, labels).increment(1);
 }
 
 /// Whether a page of this host asks, as browsers say and no script can.

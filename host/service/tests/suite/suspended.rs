@@ -72,6 +72,7 @@ impl Host {
             params: guest::COMPLETES.to_string().into(),
             parent,
             record: false,
+            trace: None,
             requested_by: somebody().name,
             key: None,
             priority: 0,

@@ -33,6 +33,7 @@ fn schedule() -> Event {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

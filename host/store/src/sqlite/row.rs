@@ -9,6 +9,7 @@ use taskhost_model::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskId,
 use taskhost_model::status::{RunState, Status};
 use taskhost_model::task::{Lease, Parent, Progress, Run, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
+use taskhost_model::trace::TraceParent;
 
 use crate::error::StoreError;
 
@@ -177,6 +178,8 @@ struct RunBody<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     incarnation: Option<Incarnation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<TraceParent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_requested_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_reason: Option<Cow<'a, str>>,
@@ -208,6 +211,7 @@ impl<'a> RunBody<'a> {
             lease_number,
             host,
             incarnation,
+            trace,
             cancel_requested_at,
             cancel_reason,
             crashes,
@@ -227,6 +231,7 @@ impl<'a> RunBody<'a> {
             lease_number: *lease_number,
             host: host.as_deref().map(Cow::Borrowed),
             incarnation: *incarnation,
+            trace: *trace,
             cancel_requested_ms: cancel_requested_at.map(Timestamp::as_ms),
             cancel_reason: cancel_reason.as_deref().map(Cow::Borrowed),
             crashes: *crashes,
@@ -254,6 +259,7 @@ impl<'a> RunBody<'a> {
             lease_number: self.lease_number,
             host: self.host.map(Cow::into_owned),
             incarnation: self.incarnation,
+            trace: self.trace,
             cancel_requested_at: self.cancel_requested_ms.map(Timestamp::from_ms),
             cancel_reason: self.cancel_reason.map(Cow::into_owned),
             crashes: self.crashes,

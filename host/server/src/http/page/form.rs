@@ -16,7 +16,7 @@ use super::super::guard;
 use super::super::problem::Problem;
 use super::view::RANGES;
 
-const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
+pub(super) const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
 
 /// The fields of a form, in its order.
 pub(super) struct Form(Vec<(String, String)>);

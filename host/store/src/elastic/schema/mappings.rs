@@ -36,7 +36,7 @@ const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canc
 const KEPT: &str = "record version revision previous progress usage task written parent.depth \
     parent.stream \
     run.attempt run.max_attempts run.priority run.timeout_ms run.wall_ms run.lease_number \
-    run.cancel_reason run.crashes run.pauses run.suspension";
+    run.cancel_reason run.trace run.crashes run.pauses run.suspension";
 
 fn tasks() -> Value {
     let mut found = json!({
@@ -96,7 +96,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (2, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
+            (3, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
             "{names:#?}"
         );
     }
