@@ -116,7 +116,7 @@ impl Core {
             Some("its watched folder is still being looked through")
         } else if !self.lease.is_safe() {
             Some("it cannot tell others that it is alive: the store is not reached")
-        } else if self.types.claimable_versions().is_empty() {
+        } else if self.types.claimable().is_empty() {
             Some("no task type is active and not paused")
         } else if self.slots.available_permits() == 0 {
             Some("all its slots are taken")

@@ -178,7 +178,7 @@ async fn what_is_no_whole_export_is_refused_with_its_line() {
         !other.data().join("tasks.sqlite").exists(),
         "nothing was written"
     );
-    std::fs::write(&spoiled, [b"\xff\n"].concat()).unwrap();
+    std::fs::write(&spoiled, b"\xff\n").unwrap();
     let refused = command("import", &other, &spoiled).await;
     assert!(
         refused.err.contains("spoiled:1: is not UTF-8"),
