@@ -46,11 +46,13 @@ url=$(sed -n 's/^listening on //p' "$said")
 echo '{"message": "something happened"}' >"$home/logs"
 "$taskhost" ingest logs "$home/logs" --url "$url" >/dev/null
 
+export SCHEMATHESIS_HOOKS=hooks PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1
 seed=${TASKHOST_SEED:-$((RANDOM * 32768 + RANDOM))}
 echo "seed $seed (TASKHOST_SEED)"
 status=0
+cd "$home"
 "$kit/bin/st" --config-file "$here/schemathesis.toml" run "$url/openapi.json" \
-    --no-color --seed "$seed" --max-time "$seconds" --workers 2 --continue-on-failure \
+    --no-color --seed "$seed" --max-time "$seconds" --workers 1 --continue-on-failure \
     --request-timeout 20 --generation-database none --suppress-health-check all \
     ${TASKHOST_OPENAPI_ARGUMENTS:-} || status=$?
 kill -0 "$host" || { echo "the host has ended" >&2; status=1; }

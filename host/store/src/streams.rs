@@ -100,8 +100,10 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
 pub struct StreamSettings {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4000))]
     pub description: Option<String>,
     /// Documents go so many days after they arrived, whatever their `@timestamp` says.
+    #[schemars(range(min = 1))]
     pub retention_days: u32,
     /// Beyond so many bytes of documents those that arrived first go.
     pub max_bytes: u64,

@@ -26,9 +26,9 @@ use crate::app::{limits, open_stores};
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Read what `taskhost export` wrote into a store: the embedded one of a host that is stopped, or
-/// one in Elasticsearch. What is there already stays as it is, so that an import that was broken off
-/// is done again. A task that had not ended is canceled, with a reason: it may go on in the other
-/// store.
+/// one in Elasticsearch. What is there already stays as it is, so that an import that was broken
+/// off is done again. A task that had not ended is canceled, with a reason: it may go on in the
+/// other store.
 #[derive(Debug, clap::Args)]
 pub struct Import {
     /// The file.

@@ -14,7 +14,7 @@ use axum::middleware::map_response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 pub(super) use self::document::document;
-pub(crate) use self::operation::Operation;
+pub(crate) use self::operation::{Anything, Operation};
 use super::state::State;
 
 /// Routes of one subject.

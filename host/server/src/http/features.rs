@@ -62,8 +62,8 @@ struct List<'a> {
 fn about_list(it: Operation) -> Operation {
     it.says("list_features", "List the features of a stream")
         .query::<bool>("excluded", "Those as well that somebody has excluded.")
-        .query::<String>("apiVersion", "Ignored.")
-        .query::<bool>("elasticInternalOrigin", "Ignored.")
+        .query::<Value>("apiVersion", "Ignored.")
+        .query::<Value>("elasticInternalOrigin", "Ignored.")
         .answers::<List<'_>>(StatusCode::OK, "All.")
         .refuses(&[Code::UnknownStream])
 }

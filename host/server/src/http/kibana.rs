@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use taskhost_model::ids::{Space, StreamKey, StreamName, TaskId, TaskKey, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
@@ -147,8 +147,8 @@ fn about_identify(it: Operation) -> Operation {
     .query::<bool>("schedule", "Look for features.")
     .query::<bool>("cancel", "Cancel that.")
     .query::<bool>("acknowledge", "Acknowledge its result.")
-    .query::<String>("apiVersion", "Ignored.")
-    .query::<bool>("elasticInternalOrigin", "Ignored.")
+    .query::<Value>("apiVersion", "Ignored.")
+    .query::<Value>("elasticInternalOrigin", "Ignored.")
     .may_take::<ActionBody>()
     .answers::<KibanaStatus<'_>>(StatusCode::OK, "The status.")
     .refuses(&OF_ACTIONS)

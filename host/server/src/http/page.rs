@@ -55,6 +55,7 @@ const PAGE: &str = "text/html";
 
 fn about_streams(it: Operation) -> Operation {
     it.says("page_of_streams", "The streams, as a page")
+        .page()
         .answers_other(StatusCode::OK, PAGE, "The page.")
 }
 
@@ -182,6 +183,7 @@ fn now() -> Timestamp {
 
 fn about_read(it: Operation) -> Operation {
     it.says("page_of_stream", "A stream with its features, as a page")
+        .page()
         .answers_other(StatusCode::OK, PAGE, "The page.")
         .refuses(&[Code::UnknownStream])
 }
@@ -195,6 +197,7 @@ fn about_act(it: Operation) -> Operation {
         "act_on_page_of_stream",
         "Do what a form of the stream's page says",
     )
+    .page()
     .takes_other(form::FORM[0], "The form, from a page of this host alone.")
     .answers_nothing(StatusCode::SEE_OTHER, "It was done; the page shows it.")
     .refuses(&[
@@ -294,6 +297,7 @@ async fn save(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
 fn about_feature(it: Operation) -> Operation {
     it.says("page_of_feature", "A feature, as a page")
         .query::<String>("part", "Only this part of it.")
+        .page()
         .answers_other(StatusCode::OK, PAGE, "The page.")
         .refuses(&[Code::UnknownStream])
 }
@@ -325,6 +329,7 @@ fn about_change(it: Operation) -> Operation {
         "act_on_page_of_feature",
         "Do what a form of the feature's page says",
     )
+    .page()
     .takes_other(form::FORM[0], "The form, from a page of this host alone.")
     .answers_nothing(StatusCode::SEE_OTHER, "It was done; the page shows it.")
     .refuses(&[Code::UnknownStream, Code::VersionMismatch])

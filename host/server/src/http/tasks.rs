@@ -19,7 +19,7 @@ use taskhost_store::tasks::ListRequest;
 use super::answer::{self, StatusAnswer};
 use super::asked::Asked;
 use super::codes::Code;
-use super::described::{Operation, Routes};
+use super::described::{Anything, Operation, Routes};
 use super::problem::Problem;
 use super::request::{self, PageSize, PathIds, QueryParams, Span};
 use super::traced::HEADER;
@@ -79,7 +79,7 @@ fn about_schedule(it: Operation) -> Operation {
              others are refused.",
         )
         .if_match()
-        .header::<String>("If-None-Match", "`*`: only if there is no task of this id.")
+        .header::<Anything>("If-None-Match", "`*`: only if there is no task of this id.")
         .header::<String>(HEADER, "The span that it is part of: its run will be too.")
         .takes::<ScheduleBody>()
         .answers::<StatusAnswer<'_>>(StatusCode::CREATED, "It is scheduled.")

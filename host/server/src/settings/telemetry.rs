@@ -26,8 +26,8 @@ pub(super) fn telemetry(reader: &mut Reader<'_>) -> TelemetrySettings {
     let otlp_endpoint = match url.filter(is_base) {
         Some(_) => Some(text.trim_end_matches('/').to_owned()),
         None => {
-            let wanted = "has to be an address such as \"http://127.0.0.1:4318\", without a user in \
-                          it, or \"off\"";
+            let wanted = "has to be an address such as \"http://127.0.0.1:4318\", without a user \
+                          in it, or \"off\"";
             reader.contradiction(KEY, wanted.to_owned());
             None
         }

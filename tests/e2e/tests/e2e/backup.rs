@@ -9,6 +9,10 @@ use taskhost_e2e::home::{Home, program};
 use taskhost_e2e::host::{Cli, Host};
 use taskhost_e2e::tasks::stream;
 
+/// A manifest that would lead out of its folder.
+const PATH: &str =
+    r#"{"format":1,"version":"","at":0,"files":[{"name":"../x","bytes":0,"sha256":""}]}"#;
+
 async fn back_up(home: &Home, to: &Path) -> Cli {
     let mut command = program();
     command.arg("backup").arg(to).arg("--data").arg(home.data());
@@ -87,7 +91,7 @@ async fn what_was_answered_before_a_backup_is_in_it_whatever_is_written_meanwhil
 #[tokio::test]
 async fn what_was_in_flight_is_canceled_with_a_reason_unless_it_is_to_run() {
     let home = Home::with(&["sleeper", "hello-task"]);
-    home.settings("[runs]\nslots = 1\n");
+    home.settings("runs.slots = 1\n");
     let host = home.start().await;
     host.schedule("running", "sleeper", json!({"ms": 600_000}))
         .await;
@@ -192,12 +196,7 @@ async fn a_backup_that_was_cut_or_changed_is_not_restored() {
             "other",
             &manifest(r#"{"format":9,"version":"x","at":0,"files":[]}"#),
         ),
-        (
-            "path",
-            &manifest(
-                r#"{"format":1,"version":"x","at":0,"files":[{"name":"../x","bytes":0,"sha256":""}]}"#,
-            ),
-        ),
+        ("path", &manifest(PATH)),
     ] {
         let folder = spoiled(name, spoil);
         let refused = restore(&elsewhere, &folder, &[]).await;

@@ -42,7 +42,7 @@ fn check(findings: &[Value]) {
 #[tokio::test]
 async fn a_host_that_runs_and_the_same_when_it_is_stopped() {
     let home = Home::with(&["hello-task", "sleeper"]);
-    home.settings("[runs]\nslots = 1\n");
+    home.settings("runs.slots = 1\n");
     let host = home.start().await;
     host.run("one", "hello", json!({"name": "x"})).await;
     let (code, found) = findings(&home).await;
@@ -104,7 +104,7 @@ async fn what_is_wrong_is_told_with_what_to_do_and_exit_code_1() {
         "{damaged}"
     );
 
-    home.settings("[runs]\nslots = 0\n");
+    home.settings("runs.slots = 0\n");
     let said = doctor(&home, &[]).await;
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(

@@ -18,7 +18,7 @@ async fn number(host: &Host, name: &str) -> Option<f64> {
 #[tokio::test]
 async fn what_waits_is_counted_and_how_long_the_oldest_does() {
     let home = Home::with(&["hello-task", "sleeper"]);
-    home.settings("[runs]\nslots = 1\n");
+    home.settings("runs.slots = 1\n");
     let host = home.start().await;
     host.schedule("long", "sleeper", json!({"ms": 600_000}))
         .await;
@@ -48,8 +48,9 @@ async fn the_whole_set_is_there() {
     let home = Home::with(&["hello-task", "ignores-cancel"]);
     let host = home.start().await;
     host.run("one", "hello", json!({"name": "Ada"})).await;
-    host.schedule("two", "ignores-cancel", json!({})).await;
-    host.until("two", |task| task["run"]["state"] == "running")
+    host.schedule("two", "ignores-cancel", json!({"how": "spin"}))
+        .await;
+    host.until("two", |task| task["progress"]["message"] == "started")
         .await;
     host.verb("two", "cancel").await.expect(200);
     host.reaches("two", "canceled").await;

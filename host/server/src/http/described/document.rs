@@ -48,7 +48,7 @@ impl Schemas {
             );
             answers.insert(name, schema);
         }
-        answers.values_mut().for_each(in_plain_words);
+        answers.values_mut().for_each(finish);
         answers
     }
 }
@@ -106,7 +106,11 @@ fn written(operation: &Operation, schemas: &mut Schemas, problem: &Value) -> Val
         answers.insert(status.to_string(), answer);
     }
     for (status, codes) in &operation.refused {
-        answers.insert(status.to_string(), of_refusal(codes, problem));
+        let mut refusal = of_refusal(codes, problem);
+        if operation.is_page {
+            refusal["content"] = json!({"text/html": {}});
+        }
+        answers.insert(status.to_string(), refusal);
     }
     let mut whole = json!({
         "tags": [operation.subject],
@@ -131,7 +135,7 @@ fn written(operation: &Operation, schemas: &mut Schemas, problem: &Value) -> Val
 
 fn of_parameter(parameter: &Parameter, generator: &mut SchemaGenerator) -> Value {
     let mut schema = (parameter.shape)(generator).to_value();
-    in_plain_words(&mut schema);
+    finish(&mut schema);
     let place = match parameter.place {
         Place::Path => "path",
         Place::Query => "query",
@@ -234,11 +238,21 @@ fn without_null(schema: &mut Value) {
 }
 
 /// What is said of a type says it to whoever reads the code: links to other items become words.
-fn in_plain_words(schema: &mut Value) {
+/// And what a number's format means is said in numbers.
+fn finish(schema: &mut Value) {
     each(schema, &mut |object| {
         if let Some(Value::String(text)) = object.get_mut("description") {
             *text = text.replace("[`", "`").replace("`]", "`");
         }
+        let (least, most) = match object.get("format").and_then(Value::as_str) {
+            Some("int32") => (json!(i32::MIN), json!(i32::MAX)),
+            Some("int64") => (json!(i64::MIN), json!(i64::MAX)),
+            Some("uint32") => (json!(0), json!(u32::MAX)),
+            Some("uint64") => (json!(0), json!(u64::MAX)),
+            _ => return,
+        };
+        object.entry("minimum").or_insert(least);
+        object.entry("maximum").or_insert(most);
     });
 }
 

@@ -1,10 +1,11 @@
 //! What is said of one route: its path and query, its body, its answers, and its refusals, whose
 //! statuses are those of the table of codes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use taskhost_model::ids::{Digest, DocumentId, Label, RunId, Space, StreamName, TaskId, TypeId};
 
 use super::super::codes::Code;
@@ -27,6 +28,8 @@ pub(crate) struct Operation {
     pub(super) refused: BTreeMap<u16, Vec<Code>>,
     /// Whether anybody may ask.
     pub(super) is_open: bool,
+    /// What is refused is a page as well.
+    pub(super) is_page: bool,
 }
 
 /// Where a parameter stands.
@@ -100,6 +103,7 @@ impl Operation {
             answers: BTreeMap::new(),
             refused: BTreeMap::new(),
             is_open: false,
+            is_page: false,
         }
         .refuses(&ALWAYS)
         .refuses(&OF_PEOPLE)
@@ -158,7 +162,7 @@ impl Operation {
 
     /// The header by which a change is made in the version that the caller has read.
     pub(crate) fn if_match(self) -> Self {
-        self.header::<String>(
+        self.header::<ETag>(
             "If-Match",
             "The ETag of a former answer: nothing changes if it is another one by now.",
         )
@@ -236,6 +240,12 @@ impl Operation {
         self.answer(status, description, Some(media_type), None)
     }
 
+    /// A page, for people with a browser, to whom refusals are pages too.
+    pub(crate) fn page(mut self) -> Self {
+        self.is_page = true;
+        self
+    }
+
     /// An answer without a body.
     pub(crate) fn answers_nothing(self, status: StatusCode, description: &'static str) -> Self {
         self.answer(status, description, None, None)
@@ -276,6 +286,40 @@ impl Operation {
             }
         }
         self
+    }
+}
+
+/// A version as a header has it.
+struct ETag;
+
+impl JsonSchema for ETag {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ETag".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^\"[!#-~]{1,256}\"$"})
+    }
+}
+
+/// The one thing that `If-None-Match` takes.
+pub(crate) struct Anything;
+
+impl JsonSchema for Anything {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "const": "*"})
     }
 }
 
