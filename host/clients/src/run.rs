@@ -179,6 +179,7 @@ impl RunClients {
         };
         let types = (asked.children, allowed.children);
         let children = ChildGrant::new(children, types, denials.clone());
+        let kept = StateGrant::of(checkpoints, turns.state, &info);
         let models = InferenceGrant {
             connectors,
             asked: asked.models,
@@ -190,10 +191,7 @@ impl RunClients {
             account: InferenceGrant::account(used.tokens),
         };
         Self {
-            state: State::new(
-                Arc::clone(&scope),
-                Some(StateGrant::of(checkpoints, turns.state, &info)),
-            ),
+            state: State::new(Arc::clone(&scope), Some(kept)),
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(sink)),
             log,

@@ -160,14 +160,12 @@ impl App {
             messenger: messenger(hearing.as_ref())?,
         })
         .await?;
-        let params_bytes_max = settings.limits.params_bytes_max;
-        let body_timeout = settings.http.body_timeout;
         let state = State::new(
             service.clone(),
             stores.clone(),
             about,
-            params_bytes_max,
-            body_timeout,
+            settings.limits.params_bytes_max,
+            settings.http.body_timeout,
             settings.http.connections_max,
         );
         if let Some(hearing) = hearing {
@@ -405,10 +403,9 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
 }
 
 /// Where traces go, and what sends them.
-fn collected(
-    settings: &Settings,
-    host: &str,
-) -> Result<Option<(Arc<dyn SpanSink>, Exporting)>, AppError> {
+type Collected = (Arc<dyn SpanSink>, Exporting);
+
+fn collected(settings: &Settings, host: &str) -> Result<Option<Collected>, AppError> {
     let endpoint = settings.telemetry.otlp_endpoint.as_deref();
     let collected = endpoint.map(|endpoint| Traces::to(endpoint, host));
     collected

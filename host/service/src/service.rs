@@ -213,11 +213,7 @@ impl Service {
         });
         let hosts = Hosts::new(&core, card);
         let together = join(&core, &hosts).await?;
-        let mut sweeper = Sweeper::new(Arc::clone(&core));
-        let lost = sweeper.reclaim().await?;
-        if lost > 0 {
-            tracing::info!(lost, "runs of an earlier process go back to the queue");
-        }
+        let sweeper = reclaimed(&core).await?;
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
             tasks: Tasks(Arc::clone(&core)),
@@ -389,6 +385,16 @@ async fn join(core: &Arc<Core>, hosts: &Hosts) -> Result<Vec<Background>, Servic
         Background::start(|stop| watching.run(stop)),
         Background::start(|stop| elsewhere.run(stop)),
     ])
+}
+
+/// What sweeps, after it has given back what an earlier process was running.
+async fn reclaimed(core: &Arc<Core>) -> Result<Sweeper, ServiceError> {
+    let mut sweeper = Sweeper::new(Arc::clone(core));
+    let lost = sweeper.reclaim().await?;
+    if lost > 0 {
+        tracing::info!(lost, "runs of an earlier process go back to the queue");
+    }
+    Ok(sweeper)
 }
 
 /// The keys of a host on a store with people, when they are those of the other hosts.

@@ -96,7 +96,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "0bd18c0ec2125fdd577cb7b8b53fd1949cfa4047"),
+            (3, "0b2638673616bdf9a1f4c2a7ea12fcd22ec54834"),
             "{names:#?}"
         );
     }
