@@ -136,6 +136,9 @@ step "guests" cargo build --quiet --profile component --target wasm32-wasip2 \
 step "unit tests" cargo test --quiet --no-fail-fast $rest --lib --bins --tests
 step "doc tests" cargo test --quiet --no-fail-fast $rest --doc
 step "end to end" cargo test --quiet --workspace --test e2e
+seconds=60
+[ "$mode" = quick ] || seconds=150
+step "the interface described" tests/openapi.sh "$seconds"
 if_installed=""
 [ "$mode" != quick ] || if_installed=--if-installed
 for language in python javascript; do

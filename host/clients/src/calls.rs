@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use taskhost_model::ids::TypeId;
 
@@ -59,6 +60,12 @@ pub trait CallScript: Debug + Send + Sync {
 
     /// Called when such a call is answered: with the answer in words.
     fn after(&self, number: u64, answer: &str);
+}
+
+/// Hears of the calls of an attempt, for whoever collects traces.
+pub trait CallTrace: Debug + Send + Sync {
+    /// A call was answered, so long after it was made. `call`: as people write it.
+    fn called(&self, call: &'static str, took: Duration);
 }
 
 /// Counts calls and remembers the last one.

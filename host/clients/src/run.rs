@@ -13,7 +13,7 @@ use taskhost_store::streams::StreamStore;
 
 pub use crate::context::RunInfo;
 
-use crate::calls::{CallScript, Calls};
+use crate::calls::{CallScript, CallTrace, Calls};
 use crate::children::{ChildGrant, ChildRuns, Children};
 use crate::context::Context;
 use crate::denied::Denials;
@@ -119,6 +119,7 @@ pub struct RunClients {
     outbound: Option<Arc<Outbound>>,
     used: Usage,
     scope: Arc<Scope>,
+    trace: Option<Arc<dyn CallTrace>>,
 }
 
 /// The time of a run, and the script that it follows, if any.
@@ -203,6 +204,7 @@ impl RunClients {
             outbound: Some(outbound),
             used,
             scope,
+            trace: None,
         }
     }
 
@@ -242,7 +244,21 @@ impl RunClients {
             outbound: None,
             used: Usage::default(),
             scope,
+            trace: None,
         }
+    }
+
+    /// The same; its calls are told to whoever collects traces, if anybody does.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<Arc<dyn CallTrace>>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Who hears of its calls.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Arc<dyn CallTrace>> {
+        self.trace.as_ref()
     }
 
     /// Counts a call that a recording answers, as the client does that it replaces.

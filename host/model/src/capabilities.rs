@@ -1,12 +1,13 @@
 //! What a task type may reach beyond its own stream and collections: asked for by its descriptor,
 //! allowed by an operator. A call has to be within both.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Label, TypeId};
 
 /// A list for each kind of thing; empty is nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Capabilities {
     /// Where requests may go.
@@ -27,7 +28,7 @@ pub struct Capabilities {
 }
 
 /// Requests to one origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpRule {
     /// Scheme, host and port as [RFC 6454] writes them: `https://api.example.org`. The port only

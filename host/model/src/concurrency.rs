@@ -1,6 +1,7 @@
 //! How many runs of a task type may be at work at once: of all of them, of those on one stream, or
 //! of those with one value in their params.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ const OF_TYPE: &str = "*";
 const NOTHING: &str = "null";
 
 /// Of the runs in one space that have the same key, so many may be at work at once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Concurrency {
     /// Where a run has its key. Left out: all runs of the type have the same. `stream`: its

@@ -11,6 +11,7 @@
 
 mod evaluate;
 mod parse;
+mod schema;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};

@@ -1,10 +1,11 @@
 //! Why a run failed, as it is stored and shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The closed set of causes. Only [`ErrorKind::Task`] may be tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The component returned an error.
@@ -32,7 +33,7 @@ pub enum ErrorKind {
 }
 
 /// An ended run's error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskError {
     /// Which of the causes.
     pub kind: ErrorKind,

@@ -1,9 +1,11 @@
 //! Identifiers as validated types: an id that exists has the form that the HTTP interface
 //! promises, so no layer checks it again.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -17,6 +19,20 @@ pub struct InvalidId {
     pub given: String,
     /// The form that is accepted.
     pub pattern: &'static str,
+}
+
+/// What a pattern says in words after its regular expression, a word that is reserved.
+const RESERVED: &str = ", and not `bulk`";
+
+fn schema_of(pattern: &'static str) -> Schema {
+    match pattern.strip_suffix(RESERVED) {
+        None => json_schema!({"type": "string", "pattern": format!("^{pattern}$")}),
+        Some(pattern) => json_schema!({
+            "type": "string",
+            "pattern": format!("^{pattern}$"),
+            "not": {"const": "bulk"},
+        }),
+    }
 }
 
 macro_rules! text_id {
@@ -61,6 +77,20 @@ macro_rules! text_id {
             }
         }
 
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schema_of($pattern)
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -76,7 +106,7 @@ macro_rules! text_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
                 Self::parse(&text).map_err(serde::de::Error::custom)
             }
         }
@@ -115,9 +145,12 @@ text_id!(
 );
 
 /// One run of a task. Made before the first write, so that a repeated write is recognized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
-pub struct RunId(Uuid);
+#[schemars(inline, extend("format" = "uuid"))]
+pub struct RunId(#[schemars(with = "String")] Uuid);
 
 impl RunId {
     /// A new id; ids sort by the time of their making (UUID version 7, RFC 9562).
@@ -152,9 +185,12 @@ impl fmt::Display for RunId {
 }
 
 /// A key that runs hold for what they read: see `RunKey` in the store. It says nothing of the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
-pub struct RunKeyId(Uuid);
+#[schemars(inline, extend("format" = "uuid"))]
+pub struct RunKeyId(#[schemars(with = "String")] Uuid);
 
 impl RunKeyId {
     /// A new one.
@@ -189,9 +225,12 @@ impl fmt::Display for RunKeyId {
 }
 
 /// An entry of the audit log; ids sort by the time of their making.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
-pub struct EntryId(Uuid);
+#[schemars(inline, extend("format" = "uuid"))]
+pub struct EntryId(#[schemars(with = "String")] Uuid);
 
 impl EntryId {
     /// A new one.
@@ -232,9 +271,10 @@ impl fmt::Display for EntryId {
 }
 
 /// One life of one host process: a restart is another incarnation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Incarnation(Uuid);
+#[schemars(inline, extend("format" = "uuid"))]
+pub struct Incarnation(#[schemars(with = "String")] Uuid);
 
 impl Incarnation {
     /// A new one, for a process that starts.

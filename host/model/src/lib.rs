@@ -10,6 +10,7 @@
 
 pub mod ids;
 pub mod time;
+pub mod trace;
 pub mod requester;
 pub mod rights;
 pub mod token;

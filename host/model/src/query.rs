@@ -1,5 +1,6 @@
 //! What is asked of a stream: a time range, a condition, and how much of what matches.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{Condition, FIELD_BYTES_MAX};
@@ -14,7 +15,7 @@ pub const SIZE_MAX: u64 = 10_000;
 const CURSOR_BYTES_MAX: usize = 1024;
 
 /// A request for stream data. The range is `[from, to)`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
     /// First instant of the range.
@@ -26,9 +27,11 @@ pub struct Query {
     pub condition: Option<Condition>,
     /// Rows, at most [`SIZE_MAX`]; [`SIZE_DEFAULT`] when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 10_000))]
     pub size: Option<u64>,
     /// Only these top-level fields of each document; all when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 512)))]
     pub fields: Option<Vec<String>>,
     /// For samples: with the same seed over the same documents, the same sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,11 +48,12 @@ pub struct Query {
     /// For field statistics: how many values of each field are listed, at most 100; 10 when
     /// left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100))]
     pub max_values: Option<u64>,
 }
 
 /// Order by `@timestamp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
     /// Oldest first.

@@ -68,6 +68,7 @@ mod tests {
                 deadline_at: None,
                 timeout_ms: None,
                 wall_ms: None,
+                trace: None,
                 lease_number: 0,
                 host: None,
                 incarnation: None,

@@ -5,10 +5,11 @@
 //! `stale`. Whether an event comes from the run that the document carries (run id and lease
 //! number) is the store's question, asked before [`Phase::next`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The eight statuses that readers see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// No document exists. Computed.
@@ -74,7 +75,7 @@ impl Status {
 }
 
 /// How far the run of an `in_progress` task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Waits for its time or for a slot.

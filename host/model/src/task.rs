@@ -2,6 +2,7 @@
 //!
 //! Params, payload and log are not here: they lie apart from the hot row, written once each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
@@ -10,13 +11,14 @@ use crate::ids::{
 };
 use crate::status::{Phase, RunState, Status};
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 
 /// How much priority is worth: a task of priority 1 goes before one of priority 0 that has
 /// waited a minute longer. Since the rank is fixed when queued, waiting is ageing.
 pub const PRIORITY_STEP_MS: i64 = 60_000;
 
 /// What is known of a task. `not_started` and `stale` are computed from it, never stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Task {
     /// Unique in the space.
     pub id: TaskId,
@@ -89,7 +91,7 @@ pub struct Task {
 }
 
 /// The run that has spawned a task, in the same space.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parent {
     /// The parent.
     pub task: TaskId,
@@ -109,7 +111,7 @@ pub struct Parent {
 }
 
 /// A wait for children, in which a run was suspended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Suspension {
     /// What it waits for, as a digest: the guest begins anew and asks the same again.
     pub wait: String,
@@ -124,7 +126,7 @@ pub struct Suspension {
 }
 
 /// One run of a task, over all its attempts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Made before the first write.
     pub id: RunId,
@@ -167,6 +169,9 @@ pub struct Run {
     /// With what it reads streams, where the store has people of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<RunKeyId>,
+    /// The span that has scheduled it, where whoever did named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// When the cancel was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<Timestamp>,
@@ -185,7 +190,9 @@ pub struct Run {
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Fence {
     /// The run.
     pub run: RunId,
@@ -205,7 +212,7 @@ impl Fence {
 }
 
 /// A run's hold on its task, by one life of one host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Lease {
     /// The run and its number.
     #[serde(flatten)]
@@ -218,7 +225,7 @@ pub struct Lease {
 }
 
 /// What a run says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// Units done.
     pub done: u64,
@@ -237,7 +244,7 @@ pub struct Progress {
 
 /// What an attempt used, however often its guest was begun in it; of tokens, what the run has used
 /// over its attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// The attempt.
     #[serde(default)]
@@ -259,7 +266,7 @@ pub struct Usage {
 }
 
 /// One line of a run's log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// When it was written.
     pub at: Timestamp,
@@ -273,7 +280,9 @@ pub struct LogLine {
 }
 
 /// Levels of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
     /// For the author alone.

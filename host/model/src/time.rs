@@ -1,10 +1,12 @@
 //! Wall-clock time in milliseconds, and the clock that every layer is handed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since the Unix epoch, UTC. Written as RFC 3339 with milliseconds; read from
@@ -89,6 +91,27 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let text = json_schema!({"type": "string", "format": "date-time"});
+        if generator.contract().is_serialize() {
+            return text;
+        }
+        json_schema!({
+            "description": "RFC 3339, or milliseconds since the Unix epoch.",
+            "anyOf": [text, {"type": "integer", "minimum": MS_MIN, "maximum": MS_MAX}],
+        })
     }
 }
 

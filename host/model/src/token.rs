@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::rights::Rights;
+use crate::rights::{Rights, Role};
 use crate::time::Timestamp;
 
 /// How each token begins, so that one that lies about is recognized.
@@ -54,6 +54,12 @@ impl Token {
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+
+    /// Whether whoever comes with it may manage tokens.
+    #[must_use]
+    pub fn is_admins(&self) -> bool {
+        self.rights.everywhere == Some(Role::Admin)
     }
 
     /// When it has ended, if it has.

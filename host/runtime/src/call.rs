@@ -35,6 +35,7 @@ use crate::exit::{ExitOutcome, GuestEnd, RunExit, internal};
 use crate::guest::{Entry, Guest};
 use crate::places::Places;
 use crate::settings::RunLimits;
+use crate::telemetry;
 
 /// A timer goes off in the millisecond after the one that it was set to, and seldom much later.
 const TIMER_IS_LATE: Duration = Duration::from_millis(1);
@@ -61,6 +62,9 @@ impl Caller {
         let meter = Arc::clone(&guest.meter);
         let end = self.end_of(guest).await;
         clients.finish();
+        if let Ok(end) = &end {
+            count_interrupt(end, &stop);
+        }
         let outcome = outcome(end, &stop, |end| end.outcome(&limits, owner));
         RunExit {
             outcome,
@@ -98,6 +102,15 @@ impl Caller {
         let (meter, is_hog) = (Arc::clone(&guest.meter), Arc::clone(&guest.is_hog));
         let running = self.executors.spawn(guest.run(place), meter, is_hog);
         watched(running, &stop, &clients, &limits, time).await
+    }
+}
+
+/// A guest that never began was not interrupted, whoever has ended its waiting.
+fn count_interrupt(end: &GuestEnd, stop: &StopSignal) {
+    if end.is_out_of_cpu() {
+        telemetry::interrupted(None);
+    } else if end.is_interrupted() && stop.interrupted() {
+        telemetry::interrupted(stop.asked());
     }
 }
 

@@ -101,6 +101,10 @@ impl GuestEnd {
         }
     }
 
+    pub(crate) fn is_out_of_cpu(&self) -> bool {
+        matches!(self, Self::Trapped(it) if it.error.downcast_ref() == Some(&Halt::OutOfCpu))
+    }
+
     /// The outcome, for a guest that was not stopped.
     pub(crate) fn outcome(self, limits: &RunLimits, owner: LimitsOwner) -> ExitOutcome {
         let error = match self {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use taskhost_clients::run::RunClients;
 use taskhost_clients::stop::StopSignal;
@@ -15,6 +16,7 @@ use crate::places::Place;
 use crate::settings::RunLimits;
 use crate::state::GuestState;
 use crate::tape::Tape;
+use crate::telemetry;
 use crate::ticker::Ticking;
 
 /// Handles that an instance may hold, its own resources included.
@@ -137,7 +139,9 @@ async fn call(
     entry: Entry,
     is_entered: &mut bool,
 ) -> Result<Result<String, GuestError>, Error> {
+    let begun = Instant::now();
     let instance = code.instantiate_async(&mut *store).await?;
+    telemetry::instantiated(begun.elapsed());
     let task = instance.taskhost_task_task();
     *is_entered = true;
     match entry {

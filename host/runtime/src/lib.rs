@@ -23,6 +23,7 @@
 //! One engine with a pool makes a fresh instance cheaper than any reuse of an old one would be
 //! worth; so no run ever sees what another left behind.
 
+pub mod telemetry;
 mod settings;
 mod error;
 mod engine;

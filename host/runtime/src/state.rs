@@ -1,6 +1,7 @@
 //! What belongs to one instance: its clients, its limits, and a WASI that grants nothing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use taskhost_clients::run::RunClients;
@@ -72,11 +73,20 @@ impl GuestState {
         if let Tape::Replays(_) = self.tape {
             self.clients.note(call);
         }
-        match self.tape.call(call, arguments) {
+        let made = match self.tape.call(call, arguments) {
             Call::Plain if self.clients.are_followed() => {
                 Call::Followed(Box::new(self.clients.clone()))
             }
-            call => call,
+            made => made,
+        };
+        match self.clients.trace() {
+            None => made,
+            Some(trace) => Call::Traced {
+                trace: Arc::clone(trace),
+                call,
+                begun: Instant::now(),
+                made: Box::new(made),
+            },
         }
     }
 

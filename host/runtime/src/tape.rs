@@ -21,12 +21,14 @@ mod wasi;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use taskhost_clients::calls::CallTrace;
 use taskhost_clients::run::RunClients;
 
 use crate::meter::Meter;
@@ -91,6 +93,13 @@ pub(crate) enum Call {
         replay: Arc<Replay>,
         entry: Entry,
     },
+    /// Any of these, and whoever collects traces hears how long it took.
+    Traced {
+        trace: Arc<dyn CallTrace>,
+        call: &'static str,
+        begun: Instant,
+        made: Box<Call>,
+    },
 }
 
 impl Tape {
@@ -143,6 +152,16 @@ impl Call {
                 // Its guest ends here, and hears of nothing.
                 None => std::future::pending().await,
             },
+            Self::Traced {
+                trace,
+                call,
+                begun,
+                made,
+            } => {
+                let answer = Box::pin(made.answer(meter, work)).await;
+                trace.called(call, begun.elapsed());
+                answer
+            }
         }
     }
 
@@ -159,6 +178,16 @@ impl Call {
                 Some(answer)
             }
             Self::Replayed { replay, entry } => replay.answer(&entry),
+            Self::Traced {
+                trace,
+                call,
+                begun,
+                made,
+            } => {
+                let answer = made.answer_now(work);
+                trace.called(call, begun.elapsed());
+                answer
+            }
         }
     }
 }

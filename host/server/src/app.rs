@@ -15,6 +15,7 @@ use taskhost_runtime::{CompileCommand, Runtime, RuntimeError, RuntimeSettings};
 use taskhost_service::error::ServiceError;
 use taskhost_service::nudge::Seals;
 use taskhost_service::peers::Messenger;
+use taskhost_service::spans::SpanSink;
 use taskhost_service::{Parts, Service};
 use taskhost_store::documents::DocumentStore;
 use taskhost_store::error::StoreError;
@@ -35,6 +36,7 @@ use crate::memory;
 use crate::metrics;
 use crate::post::Post;
 use crate::settings::{ClusterSettings, ConnectorSettings, HttpSettings, Settings, StoreSettings};
+use crate::traces::{Exporting, Traces};
 
 /// The hidden subcommand with which the host calls itself to compile a component.
 pub const COMPILE_COMMAND: &str = "compile-component";
@@ -109,6 +111,8 @@ pub struct App {
     /// Taken out when every file in it has been judged.
     folder: Option<Folder>,
     watching: Option<JoinHandle<()>>,
+    /// Sends traces, where somebody collects them.
+    exporting: Option<Exporting>,
 }
 
 impl App {
@@ -147,6 +151,7 @@ impl App {
             store: settings.store.name(),
             started_at: clock.now(),
         };
+        let (spans, exporting) = collected(&settings, &about.host)?.unzip();
         let service = Service::start(Parts {
             stores: stores.clone(),
             runtime,
@@ -159,6 +164,7 @@ impl App {
             host_key: Arc::new(KeyFile::beside(&settings.data)),
             key_ring: settings.keys.clone(),
             address: hearing.as_ref().map(|it| it.address.clone()),
+            spans: spans.clone(),
             messenger: messenger(hearing.as_ref())?,
         })
         .await?;
@@ -172,8 +178,10 @@ impl App {
         if let Some(hearing) = hearing {
             state.hear_hints(hearing);
         }
-        let stop = CancellationToken::new();
-        let grace = settings.shutdown_grace;
+        if let Some(spans) = spans {
+            state.trace_to(spans);
+        }
+        let (stop, grace) = (CancellationToken::new(), settings.shutdown_grace);
         let http = tokio::spawn(serve(
             listener,
             state.clone(),
@@ -194,6 +202,7 @@ impl App {
             http,
             folder,
             watching: None,
+            exporting,
         })
     }
 
@@ -252,6 +261,9 @@ impl App {
         }
         let ((), http) = tokio::join!(self.service.drain(self.grace), self.http);
         drop(http);
+        if let Some(exporting) = self.exporting {
+            exporting.end().await;
+        }
         self.stores.close().await;
     }
 }
@@ -284,14 +296,19 @@ async fn serve(
     http::serve(listener, state, &settings, stop, grace + LAST_ANSWERS).await;
 }
 
-async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppError> {
-    let limits = Limits {
+/// How large what is stored may be.
+pub(crate) fn limits(settings: &Settings) -> Limits {
+    Limits {
         params_bytes_max: settings.limits.params_bytes_max,
         payload_bytes_max: settings.bounds.output_kib * 1024,
         log_bytes_max: settings.limits.log_bytes_max,
         checkpoints_bytes_max: settings.limits.checkpoints_bytes_max,
         stream_document_bytes_max: settings.limits.document_bytes_max,
-    };
+    }
+}
+
+pub(crate) async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppError> {
+    let limits = limits(settings);
     if let StoreSettings::Elasticsearch(cluster) = &settings.store {
         let mut stores = open_cluster(cluster, limits, &clock).await?;
         stores.hold(&settings.data)?;
@@ -408,6 +425,17 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
             ..taskhost_service::settings::HostSettings::default()
         },
     }
+}
+
+/// Where traces go, and what sends them.
+type Collected = (Arc<dyn SpanSink>, Exporting);
+
+fn collected(settings: &Settings, host: &str) -> Result<Option<Collected>, AppError> {
+    let endpoint = settings.telemetry.otlp_endpoint.as_deref();
+    let collected = endpoint.map(|endpoint| Traces::to(endpoint, host));
+    collected
+        .transpose()
+        .map_err(|error| AppError::System(std::io::Error::other(error)))
 }
 
 fn network(settings: &Settings, outside: Option<Arc<dyn Outside>>) -> Network {

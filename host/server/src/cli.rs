@@ -28,6 +28,11 @@ mod hosts;
 mod audit;
 mod token;
 mod serve;
+mod backup;
+mod lines;
+mod export;
+mod import;
+mod doctor;
 mod demo;
 mod test;
 mod replay;
@@ -108,6 +113,16 @@ pub enum Command {
     /// Make, list and revoke tokens: by what a host on the embedded store knows people.
     #[command(subcommand)]
     Token(token::Token),
+    /// Copy the embedded store of a host, which may go on running, into a new folder.
+    Backup(backup::Backup),
+    /// Put a backup in the place of the store in a data folder whose host is stopped.
+    Restore(backup::Restore),
+    /// Write tasks, collections and the settings of streams to a file, as JSON lines.
+    Export(export::Export),
+    /// Read what `export` wrote into another store.
+    Import(import::Import),
+    /// Look whether a host and what it needs is well, and say what to do where it is not.
+    Doctor(doctor::Doctor),
     /// Compile a component from standard input into a cache; the host calls it.
     #[command(hide = true)]
     CompileComponent {
@@ -170,6 +185,11 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Hosts(command) => hosts::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::Token(command) => token::run(&command).await,
+        Command::Backup(command) => backup::back_up(&command),
+        Command::Restore(command) => backup::restore(&command).await,
+        Command::Export(command) => export::run(&command).await,
+        Command::Import(command) => import::run(&command).await,
+        Command::Doctor(command) => doctor::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }
 }

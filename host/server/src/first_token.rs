@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use taskhost_model::audit::{Act, Entry, Outcome};
+use taskhost_model::audit::Act;
 use taskhost_model::requester::Requester;
 use taskhost_model::rights::Rights;
 use taskhost_model::time::{Clock, Timestamp};
@@ -11,6 +11,8 @@ use taskhost_store::error::StoreError;
 use taskhost_store::limits::Limits;
 use taskhost_store::open::{OpenError, Settings, Stores, open_with_people};
 use taskhost_store::tokens::{Created, NewToken, TokenStore};
+
+use crate::by_owner;
 
 /// Whose the first token is.
 const FIRST_NAME: &str = "admin";
@@ -40,24 +42,14 @@ pub(crate) async fn create(
     rights: Rights,
     expires_at: Option<Timestamp>,
 ) -> Result<Created, StoreError> {
-    let by = Requester::host();
     let act = Act::everywhere("token.create", name).with("by the owner of the data folder");
-    let mut entry = Entry::begun(&by, act, clock.now());
-    stores.audit.note(entry.clone());
     let new = NewToken {
         name: name.to_owned(),
         rights,
         expires_at,
-        created_by: by.name,
+        created_by: Requester::host().name,
     };
-    let created = tokens.create(new, None).await;
-    entry.outcome = Some(match &created {
-        Ok(_) => Outcome::Done,
-        Err(_) => Outcome::Failed,
-    });
-    stores.audit.note(entry);
-    stores.audit.flush().await?;
-    created
+    by_owner::kept(stores, clock, act, tokens.create(new, None)).await
 }
 
 /// Opens a data folder that no host uses now.

@@ -10,6 +10,8 @@ mod patient;
 mod shares;
 mod request;
 mod state;
+mod described;
+mod traced;
 mod asked;
 mod tasks;
 mod events;
@@ -25,37 +27,45 @@ mod tokens;
 mod health;
 mod page;
 mod login;
+mod docs;
 mod serve;
 
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::HttpSettings;
 
+use self::described::Routes;
 pub use serve::Answers;
 pub use state::{About, Hearing, State};
 pub(crate) use types::SIGNATURE;
 
 /// Every route.
+fn routes() -> Routes {
+    tasks::routes()
+        .and(events::routes())
+        .and(types::routes())
+        .and(streams::routes())
+        .and(collections::routes())
+        .and(features::routes())
+        .and(space_collections::routes())
+        .and(kibana::routes())
+        .and(hosts::routes())
+        .and(audit::routes())
+        .and(tokens::routes())
+        .and(login::routes())
+        .and(health::routes())
+        .and(docs::routes())
+        .and(page::routes())
+}
+
 fn router(state: State) -> Router {
-    Router::new()
-        .merge(tasks::routes())
-        .merge(events::routes())
-        .merge(types::routes())
-        .merge(streams::routes())
-        .merge(collections::routes())
-        .merge(features::routes())
-        .merge(space_collections::routes())
-        .merge(kibana::routes())
-        .merge(hosts::routes())
-        .merge(audit::routes())
-        .merge(tokens::routes())
-        .merge(login::routes())
-        .merge(health::routes())
-        .merge(page::routes())
+    let (router, operations) = routes().into_parts();
+    router
+        .layer(Extension(docs::Docs::of(operations)))
         .with_state(state)
 }
 

@@ -7,6 +7,7 @@ mod reader;
 mod connectors;
 mod outbound;
 mod hosts;
+mod telemetry;
 mod policy;
 mod credentials;
 mod store;
@@ -37,6 +38,7 @@ pub use reader::{Environment, File, Mistake};
 pub use runs::{LimitSettings, RunSettings};
 pub(crate) use store::is_here;
 pub use store::{ClusterSettings, StoreSettings};
+pub use telemetry::TelemetrySettings;
 pub use tls::TlsSettings;
 
 /// Everything that can be set.
@@ -74,6 +76,8 @@ pub struct Settings {
     pub hosts: HostSettings,
     /// How long the audit log is kept.
     pub audit: AuditBounds,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
     /// The key that they share; never none where the store has people.
     pub keys: Option<KeyRing>,
 }
@@ -109,7 +113,7 @@ pub struct Flags {
 }
 
 /// Variables that are no keys of the file.
-const OTHER_VARIABLES: [&str; 11] = [
+const OTHER_VARIABLES: [&str; 12] = [
     keys::KEY_VARIABLE,
     credentials::API_KEY_VARIABLE,
     credentials::PASSWORD_VARIABLE,
@@ -117,6 +121,7 @@ const OTHER_VARIABLES: [&str; 11] = [
     "TASKHOST_CONFIG",
     "TASKHOST_CRASH_AT",
     "TASKHOST_LOG",
+    "TASKHOST_LOG_FORMAT",
     "TASKHOST_PASSWORD",
     "TASKHOST_TOKEN",
     "TASKHOST_URL",
@@ -193,6 +198,7 @@ impl Settings {
             outbound: outbound::outbound(reader),
             audit: audit::audit(reader),
             hosts,
+            telemetry: telemetry::telemetry(reader),
         }
     }
 }

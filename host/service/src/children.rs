@@ -348,6 +348,7 @@ impl ChildRuns for RunChildren {
             timeout_ms: wish.timeout_ms,
             // What it does is not what its parent was asked to keep.
             record: false,
+            trace: self.task.run.trace,
             condition: Some(WriteCondition::Absent),
         };
         let parent = Parent {

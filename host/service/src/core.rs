@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::audit::Audit;
+use crate::backlog::Backlog;
 use crate::changes::{ChangeKind, Changes};
 use crate::error::ServiceError;
 use crate::host_key::HostKey;
@@ -33,6 +34,7 @@ use crate::live::Live;
 use crate::peers::Peers;
 use crate::run_keys::RunKeys;
 use crate::settings::Settings;
+use crate::spans::SpanSink;
 use crate::telemetry;
 use crate::types::TaskTypes;
 use crate::wake::Wake;
@@ -88,10 +90,16 @@ pub(crate) struct Core {
     pub(crate) parked: Arc<Semaphore>,
     /// One child with a concurrency key is spawned at a time.
     pub(crate) keyed_children: Mutex<()>,
+    /// What waited when it was last counted.
+    pub(crate) backlog: Backlog,
+    /// Takes what goes on, where somebody collects traces.
+    pub(crate) spans: Option<Arc<dyn SpanSink>>,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     /// Wakes the scheduler: something became claimable, or a slot became free.
     pub(crate) wake: Arc<Wake>,
+    /// Canceled when claiming may begin.
+    pub(crate) begun: CancellationToken,
     /// Set when the host stops: nothing new is taken.
     pub(crate) stopping: CancellationToken,
 }
@@ -101,6 +109,23 @@ impl Core {
     pub(crate) fn time(&self) -> Time {
         let time = self.script.as_ref().map(|script| script.time());
         time.unwrap_or_default()
+    }
+
+    /// Why this host claims nothing now, for people.
+    pub(crate) fn not_claiming(&self) -> Option<&'static str> {
+        if self.stopping.is_cancelled() {
+            Some("it is stopping")
+        } else if !self.begun.is_cancelled() {
+            Some("its watched folder is still being looked through")
+        } else if !self.lease.is_safe() {
+            Some("it cannot tell others that it is alive: the store is not reached")
+        } else if self.types.claimable().is_empty() {
+            Some("no task type is active and not paused")
+        } else if self.slots.available_permits() == 0 {
+            Some("all its slots are taken")
+        } else {
+            None
+        }
     }
 
     /// Applies an event and tells whoever watches.

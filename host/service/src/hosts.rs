@@ -14,6 +14,7 @@
 //! `Watching` reads everybody's, and whether task types have changed. What a lost life held the
 //! sweeper gives back.
 
+pub mod resident;
 mod beating;
 mod observer;
 mod watching;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use taskhost_model::ids::{Incarnation, TypeId};
 use taskhost_store::hosts::{Host, HostStore};
@@ -54,7 +56,7 @@ pub(crate) struct Roster {
 }
 
 /// One life of one host, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HostView {
     /// The host's name.
     pub host: String,
@@ -73,6 +75,14 @@ pub struct HostView {
     pub slots: u64,
     /// Runs at work.
     pub running: u64,
+    /// It stops: its runs end, and it claims no more.
+    pub draining: bool,
+    /// Why it claims nothing now, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_claiming: Option<String>,
+    /// Bytes that it has in memory, where its system says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// The program's version.
     pub version: String,
     /// The task types that it claims, with the active versions.
@@ -126,6 +136,9 @@ impl Roster {
             address: self.card.address.clone(),
             slots: core.settings.slots as u64,
             running: core.live.count() as u64,
+            draining: core.stopping.is_cancelled(),
+            not_claiming: core.not_claiming().map(str::to_owned),
+            memory_bytes: resident::bytes(),
             version: self.card.version.clone(),
             types: types.into_iter().collect(),
             is_lost: false,
@@ -147,6 +160,9 @@ fn view(host: &Host, age: Duration, this: bool) -> HostView {
         address: host.address.clone(),
         slots: host.slots,
         running: host.running,
+        draining: host.draining,
+        not_claiming: host.not_claiming.clone(),
+        memory_bytes: host.memory_bytes,
         version: host.version.clone(),
         task_types: host.types.clone(),
     }

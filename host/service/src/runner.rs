@@ -31,6 +31,7 @@ use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, r
 use crate::recording::RunRecording;
 use crate::report::Reporter;
 use crate::slot::Slot;
+use crate::spans::RunSpan;
 use crate::sync::Mutex;
 use crate::trouble::Trouble;
 use crate::types::LoadedVersion;
@@ -59,7 +60,11 @@ pub(crate) async fn run_claimed(
     let _work = core.time().work();
     let stop = &registered.stop;
     let children = Arc::new(RunChildren::new(core, &claimed.task, stop, slot));
-    let event = run(core, runtime, &claimed, stop, &children).await;
+    let span = RunSpan::begin(core.spans.as_ref(), &claimed.task);
+    let event = run(core, runtime, (&claimed, span.as_ref()), stop, &children).await;
+    if let Some(span) = &span {
+        span.end(&claimed.task, event.as_ref());
+    }
     log_failure(&claimed.task, event.as_ref());
     if let Some(end) = write_end(core, &claimed.task, event).await {
         // Its guest is gone: nobody has to wait for what follows.
@@ -72,7 +77,7 @@ pub(crate) async fn run_claimed(
 async fn run(
     core: &Arc<Core>,
     runtime: &Runtime,
-    claimed: &StoredTask,
+    (claimed, span): (&StoredTask, Option<&Arc<RunSpan>>),
     stop: &StopSignal,
     children: &Arc<RunChildren>,
 ) -> Option<RunEvent> {
@@ -114,6 +119,7 @@ async fn run(
         (runtime, component),
         (claimed, &version, by),
         (stop, &reporter, children),
+        span,
     )
     .await;
     let report = reporter.take(core, &claimed.task);
@@ -144,6 +150,7 @@ async fn driven(
     (runtime, component): (&Runtime, &Component),
     (claimed, version, by): (&StoredTask, &LoadedVersion, Requester),
     (stop, reporter, children): (&StopSignal, &Arc<Reporter>, &Arc<RunChildren>),
+    span: Option<&Arc<RunSpan>>,
 ) -> (RunExit, bool) {
     let days = core.settings.features_keep_days;
     let claimed = &StoredTask {
@@ -151,6 +158,7 @@ async fn driven(
         ..claimed.clone()
     };
     let clients = clients(core, (claimed, by), version, (stop, reporter, children));
+    let clients = clients.traced(span.map(|span| Arc::clone(span) as _));
     let limits = limits(core, &claimed.task, version);
     let recording = RunRecording::begin(core, claimed, version, &limits).await;
     let request = RunRequest {

@@ -10,6 +10,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Parent, Task};
 use taskhost_model::time::Timestamp;
+use taskhost_model::trace::TraceParent;
 use taskhost_store::event::{Applied, Event, NewRun, Outcome, WriteCondition};
 
 use crate::access::Caller;
@@ -45,6 +46,8 @@ pub struct ScheduleRequest {
     pub timeout_ms: Option<u64>,
     /// Whether what the run asks and is answered is to be kept.
     pub record: bool,
+    /// The span that schedules it, if any: what the run does stands in its trace.
+    pub trace: Option<TraceParent>,
     /// Only when the task is absent, or has a version.
     pub condition: Option<WriteCondition>,
 }
@@ -77,6 +80,7 @@ impl Wish {
             parent: None,
             concurrency_key: self.concurrency_key.clone(),
             record: request.record,
+            trace: request.trace,
             requested_by: by.name.clone(),
             key,
             priority: request.priority.unwrap_or(0),

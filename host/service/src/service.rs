@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::background::Background;
+use crate::backlog::Backlog;
 use crate::changes::Changes;
 use crate::claims::Claims;
 use crate::collections::Collections;
@@ -40,6 +41,7 @@ use crate::run_keys::{RunKeys, check_ring};
 use crate::scheduler::Scheduler;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
+use crate::spans::SpanSink;
 use crate::streams::Streams;
 use crate::sweeper::Sweeper;
 use crate::tokens::Tokens;
@@ -78,6 +80,8 @@ pub struct Parts {
     pub address: Option<String>,
     /// Carries hints to them.
     pub messenger: Option<Arc<dyn Messenger>>,
+    /// Takes what goes on, where somebody collects traces.
+    pub spans: Option<Arc<dyn SpanSink>>,
 }
 
 /// The running service. Cheap to clone.
@@ -141,7 +145,7 @@ impl Loops {
             executor: Handle::current(),
             turn: AtomicUsize::new(0),
         });
-        let begun = CancellationToken::new();
+        let begun = core.begun.clone();
         let may_claim = begun.clone();
         let claiming = |stop: CancellationToken| async move {
             tokio::select! {
@@ -207,6 +211,9 @@ impl Service {
             types: types.clone(),
             live: Arc::new(Live::default()),
             changes: Changes::default(),
+            backlog: Backlog::default(),
+            spans: parts.spans,
+            begun: CancellationToken::new(),
             parked: Arc::new(Semaphore::new(parts.settings.parked)),
             keyed_children: tokio::sync::Mutex::new(()),
             clock: parts.clock,
@@ -216,11 +223,7 @@ impl Service {
         });
         let hosts = Hosts::new(&core, card);
         let together = join(&core, &hosts).await?;
-        let mut sweeper = Sweeper::new(Arc::clone(&core));
-        let lost = sweeper.reclaim().await?;
-        if lost > 0 {
-            tracing::info!(lost, "runs of an earlier process go back to the queue");
-        }
+        let sweeper = reclaimed(&core).await?;
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
             tokens: Tokens::new(&core, tokens),
@@ -445,6 +448,16 @@ fn card(parts: &Parts) -> Card {
         address: parts.address.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// What sweeps, after it has given back what an earlier process was running.
+async fn reclaimed(core: &Arc<Core>) -> Result<Sweeper, ServiceError> {
+    let mut sweeper = Sweeper::new(Arc::clone(core));
+    let lost = sweeper.reclaim().await?;
+    if lost > 0 {
+        tracing::info!(lost, "runs of an earlier process go back to the queue");
+    }
+    Ok(sweeper)
 }
 
 /// The keys of a host on a store with people, when they are those of the other hosts.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde_json::Value;
 use taskhost_model::audit::Act;
 use taskhost_model::exact::{look_through, rounded_integer};
@@ -29,7 +30,7 @@ const DOCUMENTS_AT_A_TIME: usize = 10_000;
 pub struct Streams(pub(crate) Arc<Core>);
 
 /// What became of the lines of an ingest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, JsonSchema)]
 pub struct Ingested {
     /// Lines that are on disk now.
     pub accepted: u64,
@@ -41,7 +42,7 @@ pub struct Ingested {
 }
 
 /// A line that was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, JsonSchema)]
 pub struct RejectedLine {
     /// Counted from 1.
     pub line: u64,

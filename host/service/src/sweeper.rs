@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::settings::Settings;
+use crate::telemetry;
 
 /// Documents looked at in one go, beside one for each run that is at work or waits for children.
 const BATCH: usize = 1_000;
@@ -197,6 +198,7 @@ impl Sweeper {
             }
         }
         self.suspects = suspects;
+        telemetry::reclaimed(lost);
         Ok(lost)
     }
 

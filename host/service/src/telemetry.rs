@@ -23,75 +23,89 @@ use crate::sync::Mutex;
 pub const TYPES_MAX: usize = 100;
 
 /// What is counted: name, unit, and what it says.
-const COUNTERS: [(&str, Unit, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     (
         "taskhost_tasks_scheduled_total",
-        Unit::Count,
         "Tasks that somebody has scheduled",
     ),
-    (
-        "taskhost_runs_total",
-        Unit::Count,
-        "Runs that have ended, by outcome",
-    ),
+    ("taskhost_runs_total", "Runs that have ended, by outcome"),
     (
         "taskhost_run_failures_total",
-        Unit::Count,
         "Runs that have failed, by what was wrong",
     ),
     (
         "taskhost_run_retries_total",
-        Unit::Count,
         "Attempts that failed and are tried again",
     ),
     (
         "taskhost_run_pauses_total",
-        Unit::Count,
         "Times that a run waits since somebody whom it asks wants that: no attempt has failed",
     ),
     (
         "taskhost_run_tokens_total",
-        Unit::Count,
         "Tokens of language models that runs have used",
     ),
     (
         "taskhost_run_http_requests_total",
-        Unit::Count,
         "Requests that runs have sent outside",
     ),
+    ("taskhost_run_host_calls_total", "Calls of host functions"),
     (
-        "taskhost_run_host_calls_total",
-        Unit::Count,
-        "Calls of host functions",
+        LEASE_FAILURES,
+        "Beats that the store did not take: a host's lease was not renewed",
     ),
     (
-        "taskhost_run_cpu_milliseconds_total",
-        Unit::Count,
-        "CPU time of guests",
+        RECLAIMED,
+        "Runs that were taken from a host that was lost, or from an earlier process",
     ),
 ];
+const LEASE_FAILURES: &str = "taskhost_lease_renew_failures_total";
+const RECLAIMED: &str = "taskhost_runs_reclaimed_total";
 /// What is measured, and what it says.
-const HISTOGRAMS: [(&str, &str); 2] = [
+const HISTOGRAMS: [(&str, Unit, &str); 5] = [
     (
         "taskhost_run_seconds",
+        Unit::Seconds,
         "From the begin of a run's last attempt to its end",
     ),
     (
         "taskhost_run_wait_seconds",
+        Unit::Seconds,
         "From when a run was due to its begin",
     ),
+    (
+        "taskhost_run_cpu_seconds",
+        Unit::Seconds,
+        "CPU time of the guest of an attempt",
+    ),
+    (
+        MEMORY,
+        Unit::Bytes,
+        "The most memory that the guest of an attempt had, all its memories and tables together",
+    ),
+    (
+        "taskhost_cancel_seconds",
+        Unit::Seconds,
+        "From when a cancel was recorded to when the task was canceled",
+    ),
 ];
+
+/// The most memory of an attempt.
+pub const MEMORY: &str = "taskhost_run_peak_memory_bytes";
 
 static TYPES: LazyLock<Mutex<BTreeSet<TypeId>>> = LazyLock::new(Mutex::default);
 
 /// Says what the numbers mean. Whoever collects them calls it once.
 pub fn describe() {
-    for (name, unit, said) in COUNTERS {
-        describe_counter!(name, unit, said);
+    for (name, said) in COUNTERS {
+        describe_counter!(name, Unit::Count, said);
     }
-    for (name, said) in HISTOGRAMS {
-        describe_histogram!(name, Unit::Seconds, said);
+    for (name, unit, said) in HISTOGRAMS {
+        describe_histogram!(name, unit, said);
     }
+    // A rate of what has never happened is 0, and not missing.
+    counter!(LEASE_FAILURES).increment(0);
+    counter!(RECLAIMED).increment(0);
 }
 
 /// What an event may mean for what is counted.
@@ -139,7 +153,12 @@ pub(crate) fn count(event: Counted, applied: &Applied, now: Timestamp) {
         }
         (Counted::Nothing, _) => {}
         (_, Phase::Completed) => ended(task, "completed", now),
-        (_, Phase::Canceled) => ended(task, "canceled", now),
+        (_, Phase::Canceled) => {
+            ended(task, "canceled", now);
+            let asked_at = task.run.cancel_requested_at.unwrap_or(now);
+            let labels = [("type", label(&task.type_id))];
+            histogram!("taskhost_cancel_seconds", &labels).record(now.since(asked_at));
+        }
         (_, Phase::Failed) => {
             ended(task, "failed", now);
             let kind = task
@@ -185,13 +204,27 @@ fn used(task: &Task, attempt: u32) {
     for (name, number) in [
         ("taskhost_run_http_requests_total", usage.http_requests),
         ("taskhost_run_host_calls_total", usage.host_calls),
-        ("taskhost_run_cpu_milliseconds_total", usage.cpu_ms),
     ] {
         counter!(name, "type" => type_id.clone()).increment(number);
     }
+    let labels = [("type", type_id)];
+    histogram!("taskhost_run_cpu_seconds", &labels).record(Duration::from_millis(usage.cpu_ms));
+    #[expect(clippy::cast_precision_loss, reason = "no run has so much memory")]
+    histogram!(MEMORY, &labels).record(usage.peak_memory_bytes as f64);
 }
 
-fn label(type_id: &TypeId) -> String {
+/// A beat was not written.
+pub(crate) fn lease_not_renewed() {
+    counter!(LEASE_FAILURES).increment(1);
+}
+
+/// So many runs were taken from a life that is over.
+pub(crate) fn reclaimed(runs: u64) {
+    counter!(RECLAIMED).increment(runs);
+}
+
+/// How a type is called in what is counted.
+pub(crate) fn label(type_id: &TypeId) -> String {
     let mut types = TYPES.lock().unwrap_or_else(PoisonError::into_inner);
     if types.len() < TYPES_MAX || types.contains(type_id) {
         types.insert(type_id.clone());
@@ -203,6 +236,19 @@ fn label(type_id: &TypeId) -> String {
 /// The bounds of the histograms, in seconds.
 pub const SECONDS: [f64; 12] = [
     0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0,
+];
+
+/// The bounds of [`MEMORY`], in bytes.
+pub const BYTES: [f64; 9] = [
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    134_217_728.0,
+    268_435_456.0,
+    536_870_912.0,
+    1_073_741_824.0,
+    4_294_967_296.0,
 ];
 
 /// How often what has been measured is to be put together where nobody asks for it.

@@ -245,6 +245,7 @@ fn run() -> Result<NewRun, Failure> {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

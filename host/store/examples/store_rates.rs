@@ -274,6 +274,7 @@ fn new_run() -> Result<NewRun, Failure> {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "local".to_owned(),
         key: None,
         priority: 0,

@@ -15,6 +15,7 @@
 //! task changes a handful of times in its life.
 
 mod due;
+mod import;
 #[cfg(test)]
 mod tests;
 
@@ -111,6 +112,10 @@ pub fn decide(key: &TaskKey, current: Option<&Task>, event: &Event, now: Timesta
         Event::Resume { run } => match current.and_then(|task| due::resumed(task, *run, now)) {
             Some(task) => write(task),
             None => Decision::Nothing(Outcome::Unchanged),
+        },
+        Event::Import(imported) => match current {
+            Some(_) => Decision::Nothing(Outcome::Unchanged),
+            None => import::import(key, imported, now),
         },
     }
 }

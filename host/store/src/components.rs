@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{Digest, TypeId};
@@ -92,7 +93,7 @@ pub struct Version {
 }
 
 /// What somebody has allowed a version beyond the operator's policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
     /// Who.
     pub by: String,
@@ -103,7 +104,7 @@ pub struct Approval {
 }
 
 /// Why nothing of a type is claimed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Paused {
     /// Who wanted it.
     pub by: String,
@@ -115,7 +116,7 @@ pub struct Paused {
 }
 
 /// Where a version is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionState {
     /// It wants more than the policy allows; nothing uses it until an operator approves.

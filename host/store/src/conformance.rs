@@ -22,6 +22,7 @@ mod recorded;
 mod stream_data;
 mod samples;
 mod retention;
+mod imported;
 mod versions;
 mod hosts;
 mod run_keys;
@@ -251,6 +252,10 @@ pub(crate) async fn of_tasks(make: &impl AsyncFn() -> Subject) {
             next_due_is_the_earliest_that_waits,
             held_are_those_that_a_host_may_run,
             unfinished_are_counted,
+        }
+        imported {
+            what_has_ended_is_imported_as_it_was,
+            what_has_not_ended_is_imported_as_canceled,
         }
         keys {
             as_many_of_a_key_are_given_as_it_allows,

@@ -68,6 +68,16 @@ pub const POINTS: [&str; 26] = [
     "after_ingest_commit",
 ];
 
+impl Step {
+    /// What is written, in a word.
+    pub(crate) fn name(self) -> &'static str {
+        let point = POINTS.get(self as usize * 2);
+        let name = point.and_then(|point| point.strip_prefix("before_"));
+        name.and_then(|name| name.strip_suffix("_commit"))
+            .unwrap_or("other")
+    }
+}
+
 /// One above the index of the armed point; 0: none is.
 static ARMED: AtomicUsize = AtomicUsize::new(0);
 /// How many passes of it are left, the deadly one included.

@@ -34,6 +34,7 @@ mod search;
 mod shared;
 mod tasks;
 mod texts;
+mod whole;
 mod query_fields;
 pub(crate) mod query;
 pub(crate) mod streams_reader;

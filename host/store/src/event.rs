@@ -7,6 +7,7 @@ use taskhost_model::ids::{Digest, Incarnation, RunId, RunKeyId, StreamName, Type
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Fence, Parent, Progress, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
+use taskhost_model::trace::TraceParent;
 
 /// Anything that may change a task.
 #[derive(Debug, Clone)]
@@ -64,6 +65,21 @@ pub enum Event {
         /// The suspended run.
         run: RunId,
     },
+    /// It comes from another store, where nobody runs it any more.
+    Import(Box<Imported>),
+}
+
+/// A task as it was in another store.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The document.
+    pub task: Task,
+    /// JSON text.
+    pub params: Arc<str>,
+    /// JSON text, of a completed or acknowledged task.
+    pub payload: Option<Arc<str>>,
+    /// What its latest run has logged.
+    pub log: Option<Arc<str>>,
 }
 
 /// A run as it is scheduled.
@@ -95,6 +111,8 @@ pub struct NewRun {
     pub timeout_ms: Option<u64>,
     /// Whether what it asks and is answered is kept.
     pub record: bool,
+    /// The span that schedules it.
+    pub trace: Option<TraceParent>,
     /// How many attempts the type allows.
     pub max_attempts: u32,
     /// Only when there is no task of this id, or only when it has this version.

@@ -83,6 +83,15 @@ pub struct Host {
     pub slots: u64,
     /// Runs at work when it last beat.
     pub running: u64,
+    /// It stops: its runs end, and it claims no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+    /// Why it claims nothing now, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_claiming: Option<String>,
+    /// Bytes that it has in memory, where its system says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// The program's version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,

@@ -11,6 +11,7 @@ use taskhost_model::time::Clock;
 
 use crate::audit::AuditStore;
 use crate::authority::Authority;
+use crate::backup;
 use crate::checkpoints::CheckpointStore;
 use crate::components::ComponentStore;
 use crate::documents::DocumentStore;
@@ -32,6 +33,7 @@ use crate::sqlite::peopled::Peopled;
 use crate::streams::{READS_AT_ONCE, StreamStore};
 use crate::tasks::TaskStore;
 use crate::tokens::TokenStore;
+use crate::whole::WholeStore;
 pub use error::OpenError;
 
 /// A cluster serves whoever asks; so many searches of one host are plenty, of which no credential
@@ -134,6 +136,9 @@ struct Embedded {
 pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
     let folder = || settings.folder.clone();
     let lock = take_lock(&settings.folder)?;
+    if settings.folder.join(backup::UNFINISHED).exists() {
+        return Err(OpenError::HalfRestored(folder()));
+    }
     let sqlite =
         Sqlite::open(&settings.folder, settings.limits, clock, &lock).map_err(|error| {
             OpenError::Store {
@@ -359,6 +364,16 @@ impl Stores {
         }
     }
 
+    /// Everything that is kept, where that can be told.
+    #[must_use]
+    pub fn whole(&self) -> Option<Arc<dyn WholeStore>> {
+        match &self.backend {
+            Backend::Embedded(embedded) => Some(Arc::clone(&embedded.sqlite) as _),
+            Backend::Elastic(elastic) => Some(Arc::clone(elastic) as _),
+            Backend::Plain => None,
+        }
+    }
+
     /// Gives memory back that is kept for speed, where little was written since the last call.
     ///
     /// # Errors
@@ -415,6 +430,20 @@ impl Stores {
             Backend::Elastic(elastic) => elastic.close(),
             Backend::Plain => {}
         }
+    }
+}
+
+/// The lock on a data folder, for whoever changes it without a host.
+#[derive(Debug)]
+pub struct HeldFolder(#[expect(dead_code, reason = "it is held")] Arc<FolderLock>);
+
+impl HeldFolder {
+    /// Takes it, until it is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a host uses the folder, or when it cannot be used.
+    pub fn take(folder: &Path) -> Result<Self, OpenError> {
+        take_lock(folder).map(Self)
     }
 }
 

@@ -30,6 +30,8 @@ mod search;
 mod ingest;
 mod retention;
 mod streams;
+pub(crate) mod backup;
+mod whole;
 mod run_keys;
 pub(crate) mod tokens;
 pub(crate) mod peopled;

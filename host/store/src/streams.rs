@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskhost_model::ids::{Space, StreamKey, StreamName};
@@ -94,13 +95,15 @@ pub trait StreamStore: Send + Sync + std::fmt::Debug {
 }
 
 /// What people set for a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StreamSettings {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4000))]
     pub description: Option<String>,
     /// Documents go so many days after they arrived, whatever their `@timestamp` says.
+    #[schemars(range(min = 1))]
     pub retention_days: u32,
     /// Beyond so many bytes of documents those that arrived first go.
     pub max_bytes: u64,
@@ -117,7 +120,7 @@ impl Default for StreamSettings {
 }
 
 /// What is known of a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// Its name.
     pub name: StreamName,

@@ -129,4 +129,18 @@ pub struct Unfinished {
     pub by_digest: Vec<(Digest, u64)>,
     /// Of a type.
     pub by_type: Vec<(TypeId, u64)>,
+    /// Those that are due and that nobody has claimed, by type.
+    pub waiting: Vec<Waiting>,
+}
+
+/// Runs of a type that are due and that nobody has claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The type.
+    pub type_id: TypeId,
+    /// How many; those among them that wait for others of their concurrency key.
+    pub runs: u64,
+    /// The longest of them: since when it is due. A backend may leave out those that wait for
+    /// others of their key; none: all do.
+    pub oldest_due_at: Option<Timestamp>,
 }

@@ -1,34 +1,28 @@
-//! Every path that the router has, as it stands in its source: a new one cannot be forgotten.
+//! Every path that asks who it is answering, as the description of the interface has it, which is
+//! held against the router: a new one cannot be forgotten.
 
-use std::path::Path;
+use serde_json::Value;
 
 use crate::places;
 
-/// The paths of the interface and of the pages, with their parameters in braces.
+/// The paths of the interface that are for somebody, with their parameters in braces. Pages are
+/// not among them, nor is what anybody may ask.
+///
+/// # Panics
+/// When the description is not there.
 #[must_use]
 pub fn all() -> Vec<String> {
-    let mut routes = Vec::new();
-    read(&places::top().join("host/server/src/http"), &mut routes);
-    routes.sort();
-    routes.dedup();
+    let file = places::top().join("host/server/openapi.json");
+    let text = std::fs::read_to_string(file).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let is_for_somebody = |operation: &Value| {
+        let refused = &operation["responses"]["401"]["content"];
+        operation.get("security").is_none() && refused.get("text/html").is_none()
+    };
+    let own =
+        paths.filter(|(_, methods)| methods.as_object().unwrap().values().any(is_for_somebody));
+    let routes: Vec<String> = own.map(|(path, _)| path.clone()).collect();
     assert!(routes.len() > 30, "{routes:?}");
     routes
-}
-
-fn read(folder: &Path, routes: &mut Vec<String>) {
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        if path.is_dir() {
-            read(&path, routes);
-            continue;
-        }
-        let Ok(text) = std::fs::read_to_string(path) else {
-            continue;
-        };
-        // What stands in a file's tests is no route.
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let quoted = code.split('"').skip(1).step_by(2);
-        let paths = quoted.filter(|it| it.starts_with("/v1/") || it.starts_with("/internal/"));
-        routes.extend(paths.filter(|it| !it.contains(' ')).map(str::to_owned));
-    }
 }

@@ -69,6 +69,7 @@ fn task() -> Task {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

@@ -147,8 +147,18 @@ mod changes;
 mod live;
 #[path = "../../../host/service/src/wake.rs"]
 mod wake;
+/// Nothing is measured here.
+mod backlog {
+    #[derive(Debug, Default)]
+    pub(crate) struct Backlog;
+}
+/// Nobody collects traces here.
+mod spans {
+    pub(crate) trait SpanSink: std::fmt::Debug + Send + Sync {}
+}
 /// Nothing is counted here.
 mod telemetry {
+
     use taskhost_model::time::Timestamp;
     use taskhost_store::event::{Applied, Event};
 
@@ -162,6 +172,8 @@ mod telemetry {
     }
 
     pub(crate) fn count(_: Counted, _: &Applied, _: Timestamp) {}
+
+    pub(crate) fn reclaimed(_: u64) {}
 }
 #[path = "../../../host/service/src/core.rs"]
 mod core;

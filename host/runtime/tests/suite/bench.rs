@@ -280,6 +280,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: requester.name.clone(),
         key: None,
         priority: 0,
@@ -288,11 +289,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         max_attempts: 3,
         condition: None,
     };
-    stores
-        .tasks
-        .apply(&key, Event::Schedule(Box::new(new)))
-        .await
-        .unwrap();
+    let event = Event::Schedule(Box::new(new));
+    stores.tasks.apply(&key, event).await.unwrap();
     let claim = Claim {
         host: "here".to_owned(),
         incarnation: Incarnation::new(),

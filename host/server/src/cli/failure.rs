@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use taskhost_store::error::StoreError;
 
 use super::text;
 
@@ -42,6 +43,12 @@ pub struct Failure {
     pub exit: Exit,
     /// For people; may have several lines.
     pub message: String,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::failed(error.to_string())
+    }
 }
 
 impl Failure {

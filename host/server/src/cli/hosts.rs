@@ -30,8 +30,10 @@ pub(crate) async fn run(command: &Hosts) -> Result<Exit, Failure> {
         "state",
         "heartbeat",
         "running",
+        "memory",
         "version",
         "address",
+        "claims nothing, since",
     ];
     say!("{}", table(Medium::of_stdout(), &header, &rows));
     Ok(Exit::Done)
@@ -50,7 +52,9 @@ fn row(host: &Value) -> Vec<String> {
         text("state"),
         format!("{age_s} s ago"),
         format!("{} of {}", number("running"), number("slots")),
+        format!("{} MiB", number("memory_bytes") / (1024 * 1024)),
         text("version"),
         text("address"),
+        text("not_claiming"),
     ]
 }

@@ -56,9 +56,28 @@ pub struct Serve {
     /// `tokens`, so that nobody comes in without one [default: none].
     #[arg(long, value_name = "WHO")]
     pub identity: Option<String>,
+    /// How the log on standard error is written: `text` for people, or `json`, an object a line.
+    #[arg(
+        long,
+        env = "TASKHOST_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
     /// Watched folder of task types [default: task-types in the data folder].
     #[arg(long, value_name = "FOLDER")]
     pub task_types: Option<String>,
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object a line, for programs.
+    Json,
 }
 
 /// Check a settings file, and tell every mistake at once.
@@ -94,7 +113,7 @@ pub(crate) fn check_config(command: &CheckConfig) -> Result<Exit, Failure> {
 }
 
 pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
-    log_to_stderr(LOG)?;
+    log_as(LOG, command.log_format)?;
     let flags = Flags {
         listen: command.listen,
         data: command.data,
@@ -104,8 +123,12 @@ pub(crate) async fn serve(command: Serve) -> Result<Exit, Failure> {
         key_file: command.key_file,
         identity: command.identity,
     };
-    let mut settings = read(command.config.as_deref(), flags)?;
-    warn_of_doubts(&settings);
+    let warn: &dyn Fn(&str) = match command.log_format {
+        LogFormat::Text => &warn_on_stderr,
+        LogFormat::Json => &|warning| tracing::warn!("{}", text::shown(warning)),
+    };
+    let mut settings = read_warning(command.config.as_deref(), flags, warn)?;
+    settings.doubts().iter().for_each(|doubt| warn(doubt));
     arm_crash_point()?;
     // Some files are left for the store, for compilers, and for what is asked beside.
     let connections_max = &mut settings.http.connections_max;
@@ -155,6 +178,10 @@ fn tell_first_token(token: &str) {
 
 /// Logs go to standard error; `TASKHOST_LOG` says which.
 pub(crate) fn log_to_stderr(default: &str) -> Result<(), Failure> {
+    log_as(default, LogFormat::Text)
+}
+
+pub(crate) fn log_as(default: &str, format: LogFormat) -> Result<(), Failure> {
     let wanted = std::env::var("TASKHOST_LOG").unwrap_or_else(|_| default.to_owned());
     let refused = |why: String| {
         let example = "debug, or info,taskhost_service=debug";
@@ -169,11 +196,13 @@ pub(crate) fn log_to_stderr(default: &str) -> Result<(), Failure> {
         return Err(refused(format!("`{word}` is no level")));
     }
     let filter = EnvFilter::try_new(&wanted).map_err(|error| refused(error.to_string()))?;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     Ok(())
 }
 
@@ -206,15 +235,27 @@ impl Signals {
 }
 
 pub(crate) fn read(file: Option<&Path>, flags: Flags) -> Result<Settings, Failure> {
+    read_warning(file, flags, &warn_on_stderr)
+}
+
+fn warn_on_stderr(warning: &str) {
+    eprintln!("warning: {}", text::shown(warning));
+}
+
+fn read_warning(
+    file: Option<&Path>,
+    flags: Flags,
+    warn: &dyn Fn(&str),
+) -> Result<Settings, Failure> {
     let file = file.map(|path| {
         let refused = |why| Failure::wrong_use(format!("the settings file {why}"));
         let text = files::read_text(path, SETTINGS_BYTES_MAX).map_err(refused)?;
         let name = files::shown(path);
-        Ok(File { name, text })
+        Ok::<_, Failure>(File { name, text })
     });
     for (name, _) in std::env::vars_os() {
         if let Some(warning) = settings::unknown_variable(&name.to_string_lossy()) {
-            eprintln!("warning: {}", text::shown(&warning));
+            warn(&warning);
         }
     }
     let environment = |name: &str| std::env::var(name).ok();
@@ -237,7 +278,7 @@ pub(crate) fn wrong_settings(mistakes: &[Mistake]) -> Failure {
 
 fn warn_of_doubts(settings: &Settings) {
     for doubt in settings.doubts() {
-        eprintln!("warning: {}", text::shown(&doubt));
+        warn_on_stderr(&doubt);
     }
 }
 

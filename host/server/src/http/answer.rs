@@ -3,12 +3,15 @@
 //! With `completed` and `acknowledged` the payload's keys also stand at the top level, as
 //! Kibana's clients expect them, unless a key of the answer has the same name.
 
+mod shape;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use schemars::JsonSchema;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -60,10 +63,11 @@ pub(crate) struct StatusAnswer<'a> {
 }
 
 /// A run with what is only known when it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ShownRun<'a> {
     #[serde(flatten)]
     run: &'a Run,
+    /// Why it waits although it may be due.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_for: Option<&'a str>,
 }
@@ -350,6 +354,7 @@ mod tests {
                 deadline_at: None,
                 timeout_ms: None,
                 wall_ms: None,
+                trace: None,
                 lease_number: 1,
                 host: None,
                 incarnation: None,

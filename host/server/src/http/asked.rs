@@ -12,12 +12,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request};
 use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::time::Timestamp;
+use taskhost_model::trace::TraceParent;
 
 use super::codes::Code;
 use super::guard;
 use super::problem::Problem;
 use super::rates::Who;
 use super::state::State;
+use super::traced::Within;
 use crate::post::PATH;
 
 /// What is answered to anybody: whether the host lives and is ready. It shows nothing that is
@@ -38,9 +40,15 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct Asked {
     state: State,
     by: Requester,
+    trace: Option<TraceParent>,
 }
 
 impl Asked {
+    /// The span that the request is, or belongs to.
+    pub(crate) fn trace(&self) -> Option<TraceParent> {
+        self.trace
+    }
+
     /// Whoever asks.
     pub(crate) fn by(&self) -> &Requester {
         &self.by
@@ -63,6 +71,7 @@ impl FromRequestParts<State> for Asked {
         Ok(Self {
             state: state.clone(),
             by: by.ok_or_else(|| nobody(state))?,
+            trace: parts.extensions.get::<Within>().map(|Within(place)| *place),
         })
     }
 }

@@ -1,9 +1,8 @@
 //! The routes for collections: documents that tasks have written.
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskhost_model::ids::{DocumentId, StreamKey};
@@ -11,35 +10,41 @@ use taskhost_store::documents::{Document, DocumentPage, Scope};
 
 use super::answer;
 use super::asked::Asked;
+use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::problem::Problem;
-use super::request::{PathIds, QueryParams};
-use super::state::State;
+use super::request::{PageSize, PathIds, QueryParams};
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route(
-            "/v1/spaces/{space}/streams/{stream}/collections/{label}",
-            get(list),
-        )
-        .route(
-            "/v1/spaces/{space}/streams/{stream}/collections/{label}/{id}",
-            get(read),
-        )
+pub(crate) fn routes() -> Routes {
+    let all = "/v1/spaces/{space}/streams/{stream}/collections/{label}";
+    Routes::of("Collections").get(all, list, about_list).get(
+        &format!("{all}/{{id}}"),
+        read,
+        about_read,
+    )
 }
 
 type Answer = Result<Response<Body>, Problem>;
 
 /// A document as it is written; its body stands as the task wrote it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Document")]
 pub(crate) struct Shown<'a> {
+    /// Its id in the collection.
     id: &'a DocumentId,
+    /// Changes with every write.
     version: &'a str,
+    /// What was written.
+    #[schemars(with = "serde_json::Value")]
     body: &'a RawValue,
 }
 
-#[derive(Serialize)]
-struct Page<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DocumentList")]
+pub(crate) struct Page<'a> {
+    /// By id.
     documents: Vec<Shown<'a>>,
+    /// The `cursor` of the next page; none at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
 }
@@ -76,6 +81,17 @@ async fn scope(state: &Asked, ids: &PathIds) -> Result<Scope, Problem> {
     })
 }
 
+fn about_list(it: Operation) -> Operation {
+    it.says(
+        "list_documents",
+        "List the documents that tasks have written of a stream",
+    )
+    .query::<String>("cursor", "The `next` of the page before.")
+    .query::<PageSize>("limit", "How many on a page; 100 when left out.")
+    .answers::<Page<'_>>(StatusCode::OK, "A page of documents.")
+    .refuses(&[Code::UnknownStream])
+}
+
 async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let mut query = QueryParams::of(request.uri())?;
     let cursor = query.take("cursor");
@@ -96,6 +112,17 @@ pub(crate) fn page(found: &DocumentPage) -> Answer {
         next: found.next.as_deref(),
     };
     Ok(answer::json(StatusCode::OK, &page))
+}
+
+fn about_read(it: Operation) -> Operation {
+    it.says(
+        "get_document",
+        "Get a document that a task has written of a stream",
+    )
+    .path::<DocumentId>("id", "The document's id.")
+    .answers::<Shown<'_>>(StatusCode::OK, "The document.")
+    .with_etag()
+    .refuses(&[Code::UnknownStream])
 }
 
 async fn read(state: Asked, ids: PathIds) -> Answer {

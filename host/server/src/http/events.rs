@@ -9,11 +9,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::routing::get;
 use futures_util::Stream;
 use serde::Serialize;
 use taskhost_model::ids::{RunId, TaskId};
@@ -24,6 +22,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{self, StatusAnswer};
 use super::asked::Asked;
+use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::problem::Problem;
 use super::request::PathIds;
 use super::state::State;
@@ -31,8 +31,23 @@ use super::state::State;
 /// A comment goes out so often, so that neither side takes silence for a broken connection.
 const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new().route("/v1/spaces/{space}/tasks/{id}/events", get(events))
+pub(crate) fn routes() -> Routes {
+    Routes::of("Tasks").get("/v1/spaces/{space}/tasks/{id}/events", events, about_events)
+}
+
+fn about_events(it: Operation) -> Operation {
+    it.says("follow_task", "Follow a task by server-sent events")
+        .details(
+            "Events are `status`, `progress`, `log`, `deleted`, and `reset` when some were missed \
+             and the task has to be read again. `id` is a cursor.",
+        )
+        .header::<String>("Last-Event-ID", "The `id` of the last event that was seen.")
+        .answers_other(
+            StatusCode::OK,
+            "text/event-stream",
+            "Events, until either side ends.",
+        )
+        .refuses(&[Code::Busy])
 }
 
 async fn events(

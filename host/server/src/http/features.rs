@@ -1,43 +1,41 @@
 //! The routes for features: what a run has found in a stream, and what people make of it. Kibana's
 //! paths and this host's own lead to the same handlers.
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
-use axum::routing::{get, post, put};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use taskhost_model::ids::{DocumentId, Space, StreamKey};
 use taskhost_service::features::{Deed, Done, Stored, Wanted};
 
 use super::answer;
 use super::asked::Asked;
 use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams};
-use super::state::State;
 
 /// The space of Kibana's routes, which name none.
 pub(crate) const KIBANAS_SPACE: &str = "default";
 /// Operations of one bulk.
 const OPERATIONS_MAX: usize = 1_000;
 
-pub(crate) fn routes() -> Router<State> {
-    let mut router = Router::new();
-    for stream in [
-        "/internal/streams/{name}",
-        "/v1/spaces/{space}/streams/{name}",
-    ] {
-        let features = format!("{stream}/features");
-        let one = format!("{features}/{{uuid}}");
-        router = router
-            .route(&features, get(list))
-            .route(&format!("{features}/_bulk"), post(bulk))
-            .route(&one, put(upsert).delete(delete).get(read))
-            .route(&format!("{one}/exclude"), post(exclude))
-            .route(&format!("{one}/restore"), post(restore));
-    }
-    router
+pub(crate) fn routes() -> Routes {
+    let of_stream = |routes: Routes, stream: &str| {
+        let features = &format!("{stream}/features");
+        let one = &format!("{features}/{{uuid}}");
+        routes
+            .get(features, list, about_list)
+            .post(&format!("{features}/_bulk"), bulk, about_bulk)
+            .get(one, read, about_read)
+            .put(one, upsert, about_upsert)
+            .delete(one, delete, about_delete)
+            .post(&format!("{one}/exclude"), exclude, about_exclude)
+            .post(&format!("{one}/restore"), restore, about_restore)
+    };
+    let kibanas = of_stream(Routes::of("Kibana's routes"), "/internal/streams/{name}");
+    of_stream(Routes::of("Features"), "/v1/spaces/{space}/streams/{name}").and(kibanas)
 }
 
 type Answer = Result<Response<Body>, Problem>;
@@ -54,9 +52,20 @@ pub(crate) fn stream_of(ids: &PathIds) -> Result<StreamKey, Problem> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FeatureList")]
 struct List<'a> {
+    /// Those that were found and those that somebody has added.
     features: Vec<&'a Map<String, Value>>,
+}
+
+fn about_list(it: Operation) -> Operation {
+    it.says("list_features", "List the features of a stream")
+        .query::<bool>("excluded", "Those as well that somebody has excluded.")
+        .query::<Value>("apiVersion", "Ignored.")
+        .query::<Value>("elasticInternalOrigin", "Ignored.")
+        .answers::<List<'_>>(StatusCode::OK, "All.")
+        .refuses(&[Code::UnknownStream])
 }
 
 async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -73,10 +82,30 @@ async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::json(StatusCode::OK, &List { features }))
 }
 
+/// A feature is an object whose fields its task type checks.
+type Feature = Map<String, Value>;
+
+fn about_read(it: Operation) -> Operation {
+    it.says("get_feature", "Get a feature")
+        .answers::<Feature>(StatusCode::OK, "The feature.")
+        .with_etag()
+        .refuses(&[Code::UnknownStream])
+}
+
 async fn read(state: Asked, ids: PathIds) -> Answer {
     let (key, id) = (stream_of(&ids)?, ids.id("uuid")?);
     let stored = state.service().features.get(state.by(), &key, &id).await?;
     Ok(shown(StatusCode::OK, &stored))
+}
+
+fn about_upsert(it: Operation) -> Operation {
+    it.says("put_feature", "Add a feature, or change one")
+        .if_match()
+        .takes::<Feature>()
+        .answers::<Feature>(StatusCode::CREATED, "It is added.")
+        .answers::<Feature>(StatusCode::OK, "It is changed.")
+        .with_etag()
+        .refuses(&[Code::UnknownStream])
 }
 
 async fn upsert(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -85,12 +114,38 @@ async fn upsert(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     done(&state, &ids, &headers, Deed::Put(Value::Object(given))).await
 }
 
+fn about_delete(it: Operation) -> Operation {
+    it.says("delete_feature", "Delete a feature; it may be found again")
+        .if_match()
+        .answers::<Acknowledged>(StatusCode::OK, "It is gone.")
+        .refuses(&[Code::UnknownStream])
+}
+
 async fn delete(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
     done(&state, &ids, &headers, Deed::Delete).await
 }
 
+fn about_exclude(it: Operation) -> Operation {
+    it.says(
+        "exclude_feature",
+        "Exclude a feature, also when it is found again",
+    )
+    .if_match()
+    .answers::<Feature>(StatusCode::OK, "The feature.")
+    .with_etag()
+    .refuses(&[Code::UnknownStream])
+}
+
 async fn exclude(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
     done(&state, &ids, &headers, Deed::Exclude).await
+}
+
+fn about_restore(it: Operation) -> Operation {
+    it.says("restore_feature", "Take back that a feature is excluded")
+        .if_match()
+        .answers::<Feature>(StatusCode::OK, "The feature.")
+        .with_etag()
+        .refuses(&[Code::UnknownStream])
 }
 
 async fn restore(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
@@ -106,7 +161,7 @@ async fn done(state: &Asked, ids: &PathIds, headers: &HeaderMap, deed: Deed) -> 
         match features.change(state.by(), &key, &id, &wanted).await? {
             Done::Made(stored) => shown(StatusCode::CREATED, &stored),
             Done::Changed(stored) => shown(StatusCode::OK, &stored),
-            Done::Deleted => answer::json(StatusCode::OK, &json!({"acknowledged": true})),
+            Done::Deleted => answer::json(StatusCode::OK, &Acknowledged::yes()),
         },
     )
 }
@@ -117,28 +172,69 @@ fn shown(status: StatusCode, stored: &Stored) -> Response<Body> {
     response
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BulkBody {
-    operations: Vec<Operation>,
+/// Something was done, as Kibana says it.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Acknowledged {
+    /// True.
+    acknowledged: bool,
 }
 
-#[derive(Deserialize)]
+impl Acknowledged {
+    pub(crate) fn yes() -> Self {
+        Self { acknowledged: true }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "FeatureChanges")]
+struct BulkBody {
+    /// Each stands alone.
+    #[schemars(length(max = 1000))]
+    operations: Vec<Change>,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Operation {
+#[schemars(rename = "FeatureChange")]
+enum Change {
+    /// Adds one, or changes the one of its `uuid`.
     Index { feature: Map<String, Value> },
+    /// Deletes one.
     Delete { id: String },
+    /// Excludes one.
     Exclude { id: String },
+    /// Takes that back.
     Restore { id: String },
 }
 
 /// What became of one operation of a bulk.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FeatureOutcome")]
 struct Outcome {
+    /// The feature.
     id: String,
+    /// `created`, `updated`, `deleted` or `refused`.
     outcome: &'static str,
+    /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Value>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FeatureOutcomes")]
+struct Outcomes {
+    /// Whether any was refused.
+    errors: bool,
+    /// In the order of the operations.
+    results: Vec<Outcome>,
+}
+
+fn about_bulk(it: Operation) -> Operation {
+    it.says("change_features", "Change many features")
+        .takes::<BulkBody>()
+        .answers::<Outcomes>(StatusCode::OK, "What became of each.")
+        .refuses(&[Code::UnknownStream])
 }
 
 async fn bulk(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -176,12 +272,11 @@ async fn bulk(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
             problem,
         });
     }
-    let has_problems = results.iter().any(|one| one.problem.is_some());
-    let answer = json!({"errors": has_problems, "results": results});
-    Ok(answer::json(StatusCode::OK, &answer))
+    let errors = results.iter().any(|one| one.problem.is_some());
+    Ok(answer::json(StatusCode::OK, &Outcomes { errors, results }))
 }
 
-impl Operation {
+impl Change {
     fn read(self) -> (String, Deed) {
         match self {
             Self::Index { feature } => {

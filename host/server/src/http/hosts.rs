@@ -1,10 +1,9 @@
 //! The hosts on the store: who they are, and what they tell each other.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract;
 use axum::http::{Request, Response, StatusCode};
-use axum::routing::{get, post};
+use schemars::JsonSchema;
 use serde::Serialize;
 use taskhost_service::hosts::HostView;
 use taskhost_service::nudge::{HINT_BYTES_MAX, NotHeard};
@@ -12,28 +11,49 @@ use taskhost_service::nudge::{HINT_BYTES_MAX, NotHeard};
 use super::answer;
 use super::asked::Asked;
 use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::problem::Problem;
 use super::request;
 use super::state::{Hearing, State};
 use crate::post::{PATH, SEAL};
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route("/v1/hosts", get(list))
-        .route(PATH, post(hear))
+pub(crate) fn routes() -> Routes {
+    Routes::of("Hosts")
+        .get("/v1/hosts", list, about_list)
+        .post(PATH, hear, about_hear)
 }
 
 type Answer = Result<Response<Body>, Problem>;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HostList")]
 struct List {
+    /// By name.
     hosts: Vec<HostView>,
+}
+
+fn about_list(it: Operation) -> Operation {
+    it.says("list_hosts", "List the hosts on the store")
+        .answers::<List>(StatusCode::OK, "All.")
 }
 
 async fn list(state: Asked) -> Answer {
     state.service().may_know_all(state.by()).await?;
     let hosts = state.service().hosts.list();
     Ok(answer::json(StatusCode::OK, &List { hosts }))
+}
+
+fn about_hear(it: Operation) -> Operation {
+    it.says(
+        "hear_hint",
+        "Hear what another host on the store has to say",
+    )
+    .details("For hosts alone, which know each other by their seals.")
+    .open()
+    .header::<String>(SEAL, "The seal.")
+    .takes_other("application/json", "The hint.")
+    .answers_nothing(StatusCode::NO_CONTENT, "It was heard.")
+    .refuses(&[Code::NotFound, Code::HintNotAllowed])
 }
 
 /// Whoever asks is known by the seal alone, so that the guard lets him through.

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use axum::routing::{delete, get, post};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use taskhost_model::ids::{Space, StreamKey, StreamName, TaskId, TaskKey, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
@@ -18,26 +17,25 @@ use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, KibanaStatus};
 use super::asked::Asked;
-use super::features::KIBANAS_SPACE;
+use super::codes::Code;
+use super::described::{Operation, Routes};
+use super::features::{Acknowledged, KIBANAS_SPACE};
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams};
-use super::state::State;
 
 const TYPE: &str = "streams_feature_identification";
 /// Documents of one page, and pages of one answer.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 100;
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route(
-            "/internal/streams/{name}/features/_identify",
-            post(identify),
-        )
-        .route("/internal/streams/{name}/features/_status", get(status))
-        .route("/internal/streams/{name}/features/_task", post(task))
-        .route("/internal/streams/_tasks", get(tasks))
-        .route("/internal/streams/_tasks/{id}", delete(remove))
+pub(crate) fn routes() -> Routes {
+    let of_stream = "/internal/streams/{name}/features";
+    Routes::of("Kibana's routes")
+        .post(&format!("{of_stream}/_identify"), identify, about_identify)
+        .get(&format!("{of_stream}/_status"), status, about_status)
+        .post(&format!("{of_stream}/_task"), task, about_task)
+        .get("/internal/streams/_tasks", tasks, about_tasks)
+        .delete("/internal/streams/_tasks/{id}", remove, about_remove)
 }
 
 type Answer = Result<Response<Body>, Problem>;
@@ -56,12 +54,16 @@ enum Action {
 }
 
 /// The body of both routes. A connector names a language model of the host's settings.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ActionBody {
+    /// `schedule`, `cancel` or `acknowledge`; in `_identify` the query says it.
     action: Option<String>,
+    /// To schedule: the first instant of the range.
     from: Option<Timestamp>,
+    /// To schedule: the first instant after the range.
     to: Option<Timestamp>,
+    /// To schedule: the language model that is asked.
     #[serde(rename = "connectorId", alias = "connector_id", alias = "connector")]
     connector: Option<String>,
 }
@@ -125,6 +127,33 @@ fn named(body: &ActionBody) -> Result<Action, Problem> {
     }
 }
 
+/// What the two routes that act may refuse.
+const OF_ACTIONS: [Code; 7] = [
+    Code::UnknownStream,
+    Code::UnknownTaskType,
+    Code::CancellationInProgress,
+    Code::NotCompleted,
+    Code::UnfitStream,
+    Code::IdNotAvailable,
+    Code::Stopping,
+];
+
+fn about_identify(it: Operation) -> Operation {
+    it.says(
+        "identify",
+        "Look for features, cancel that, or acknowledge its result",
+    )
+    .details("Without any of the three it answers the status.")
+    .query::<bool>("schedule", "Look for features.")
+    .query::<bool>("cancel", "Cancel that.")
+    .query::<bool>("acknowledge", "Acknowledge its result.")
+    .query::<Value>("apiVersion", "Ignored.")
+    .query::<Value>("elasticInternalOrigin", "Ignored.")
+    .may_take::<ActionBody>()
+    .answers::<KibanaStatus<'_>>(StatusCode::OK, "The status.")
+    .refuses(&OF_ACTIONS)
+}
+
 async fn identify(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let query = QueryParams::of(request.uri())?;
     let (_, bytes) = state.json_body(request).await?;
@@ -138,10 +167,26 @@ async fn identify(state: Asked, ids: PathIds, request: Request<Body>) -> Answer 
     act(&state, &ids, flagged(query, &body)?).await
 }
 
+fn about_task(it: Operation) -> Operation {
+    it.says(
+        "act",
+        "Look for features, cancel that, or acknowledge its result, by a body",
+    )
+    .takes::<ActionBody>()
+    .answers::<KibanaStatus<'_>>(StatusCode::OK, "The status.")
+    .refuses(&OF_ACTIONS)
+}
+
 async fn task(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let (_, bytes) = state.json_body(request).await?;
     let body: ActionBody = request::json_or_empty(&bytes)?;
     act(&state, &ids, named(&body)?).await
+}
+
+fn about_status(it: Operation) -> Operation {
+    it.says("status", "Get the status of looking for features")
+        .answers::<KibanaStatus<'_>>(StatusCode::OK, "The status.")
+        .refuses(&[Code::UnknownStream])
 }
 
 async fn status(state: Asked, ids: PathIds) -> Answer {
@@ -162,7 +207,10 @@ async fn act(state: &Asked, ids: &PathIds, action: Action) -> Answer {
             to,
             connector,
         } => {
-            let wish = wish(&stream.name, (from, to), connector)?;
+            let wish = ScheduleRequest {
+                trace: state.trace(),
+                ..wish(&stream.name, (from, to), connector)?
+            };
             return match tasks.schedule(by, key, wish).await? {
                 // What was written: the run may have ended since.
                 Scheduled::New(_) => Ok(shown(&KibanaStatus {
@@ -203,6 +251,7 @@ pub(crate) fn wish(
         run_at: None,
         timeout_ms: None,
         record: false,
+        trace: None,
         condition: None,
     })
 }
@@ -235,15 +284,24 @@ pub(crate) fn task_key(stream: &StreamKey) -> Result<TaskKey, Problem> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KibanaTaskList")]
 struct TaskList {
+    /// Newest first.
     tasks: Vec<ListedTask>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ListedTask {
+    /// The task.
     id: TaskId,
+    /// Time of its latest scheduling.
     created_at: Timestamp,
+}
+
+fn about_tasks(it: Operation) -> Operation {
+    it.says("list_tasks", "List the tasks of the space `default`")
+        .answers::<TaskList>(StatusCode::OK, "All.")
 }
 
 async fn tasks(state: Asked) -> Answer {
@@ -271,13 +329,18 @@ async fn tasks(state: Asked) -> Answer {
     Ok(answer::json(StatusCode::OK, &TaskList { tasks }))
 }
 
+fn about_remove(it: Operation) -> Operation {
+    it.says("delete_task", "Delete a task of the space `default`")
+        .answers::<Acknowledged>(StatusCode::OK, "It is gone.")
+}
+
 async fn remove(state: Asked, ids: PathIds) -> Answer {
     let key = TaskKey {
         space: space()?,
         id: ids.id("id")?,
     };
     state.service().tasks.delete(state.by(), &key, None).await?;
-    Ok(answer::json(StatusCode::OK, &json!({"acknowledged": true})))
+    Ok(answer::json(StatusCode::OK, &Acknowledged::yes()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! `/login` and `/logout`: a browser gets a session for a token, or for what Elasticsearch knows
 //! somebody by.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use taskhost_model::requester::Authorization;
 use url::form_urlencoded;
@@ -16,29 +15,47 @@ use url::form_urlencoded;
 use super::answer;
 use super::asked;
 use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::page;
 use super::problem::Problem;
 use super::request::{self, QueryParams};
 use super::state::State;
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route(asked::LOGIN, get(ask).post(login))
-        .route(asked::LOGOUT, post(logout))
+pub(crate) fn routes() -> Routes {
+    Routes::of("Sessions")
+        .get(asked::LOGIN, ask, about_ask)
+        .post(asked::LOGIN, login, about_login)
+        .post(asked::LOGOUT, logout, about_logout)
 }
 
 type Answer = Result<Response<Body>, Problem>;
 
 /// With what somebody comes: one of these, whole.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Credential")]
 struct Given {
+    /// A token of this host, or of Elasticsearch.
     token: Option<String>,
+    /// A key of Elasticsearch, as it encodes it.
     api_key: Option<String>,
+    /// As Elasticsearch knows somebody, without a colon.
     username: Option<String>,
+    /// And the password.
     password: Option<String>,
     /// The page that they wanted.
     next: Option<String>,
+}
+
+/// What may be refused where nobody has to be somebody yet.
+const REFUSED: [Code; 3] = [Code::NotFound, Code::Unauthorized, Code::TooManyRequests];
+
+fn about_ask(it: Operation) -> Operation {
+    it.says("page_of_login", "Say who you are, as a page")
+        .open()
+        .query::<String>("next", "The path of the page to go to.")
+        .answers_other(StatusCode::OK, "text/html", "The form.")
+        .refuses(&REFUSED)
 }
 
 /// The form.
@@ -48,6 +65,18 @@ async fn ask(extract::State(state): extract::State<State>, request: Request<Body
     let next = query.take("next");
     query.finish()?;
     Ok(page::login(&state, next.as_deref(), None))
+}
+
+fn about_login(it: Operation) -> Operation {
+    it.says("log_in", "Begin a session, which a cookie keeps")
+        .details(
+            "With one credential: in `Authorization`, or in the body. The page's own form is \
+             answered with the page that was wanted.",
+        )
+        .open()
+        .may_take::<Given>()
+        .answers_nothing(StatusCode::NO_CONTENT, "The cookie is set.")
+        .refuses(&REFUSED)
 }
 
 /// From a form, or as JSON; or as the `Authorization` of the request itself.
@@ -91,6 +120,13 @@ async fn begun(
     };
     asked::recognized(state, address, &own).await?;
     Ok(state.service().sessions.begin(&own)?)
+}
+
+fn about_logout(it: Operation) -> Operation {
+    it.says("log_out", "End a session")
+        .open()
+        .answers_nothing(StatusCode::NO_CONTENT, "The cookie is gone.")
+        .refuses(&REFUSED)
 }
 
 /// A change by a browser with a cookie: from a page of this host.

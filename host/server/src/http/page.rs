@@ -10,23 +10,22 @@ mod control;
 mod shell;
 mod login;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
-use axum::routing::get;
 use maud::{Markup, html};
 use taskhost_model::ids::{Space, StreamKey};
 use taskhost_model::query::Query;
 use taskhost_model::time::{Clock, Timestamp};
-use taskhost_service::Scheduled;
 use taskhost_service::features::{Deed, Stored};
+use taskhost_service::{ScheduleRequest, Scheduled};
 use taskhost_store::streams::Stream;
 
 use self::form::{Form, Reviewed};
 use self::view::{LookedAt, RunRange, View};
 use super::asked::Asked;
 use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::features::{KIBANAS_SPACE, stream_of};
 use super::kibana;
 use super::problem::Problem;
@@ -34,20 +33,23 @@ use super::request::{PathIds, QueryParams};
 use super::state::State;
 
 pub(crate) use self::login::login;
-pub(crate) use self::shell::{is_finished, is_page};
+pub(crate) use self::shell::{is_finished, is_page, reference};
 
-pub(crate) fn routes() -> Router<State> {
-    let mut router = Router::new()
-        .route("/", get(streams))
-        .route("/spaces/{space}", get(streams))
-        .route("/assets/{name}", get(shell::asset));
-    for stream in ["/streams/{name}", "/spaces/{space}/streams/{name}"] {
-        router = router.route(stream, get(read).post(act)).route(
-            &format!("{stream}/features/{{uuid}}"),
-            get(feature).post(change),
-        );
-    }
-    router
+pub(crate) fn routes() -> Routes {
+    let of_stream = |routes: Routes, stream: &str| {
+        let feature = &format!("{stream}/features/{{uuid}}");
+        routes
+            .get(stream, read, about_read)
+            .post(stream, act, about_act)
+            .get(feature, feature_page, about_feature)
+            .post(feature, change, about_change)
+    };
+    let pages = Routes::of("Pages")
+        .get("/", streams, about_streams)
+        .get("/spaces/{space}", streams, about_streams)
+        .get("/assets/{name}", shell::asset, about_asset);
+    let pages = of_stream(pages, "/streams/{name}");
+    of_stream(pages, "/spaces/{space}/streams/{name}")
 }
 
 type Answer = Result<Response<Body>, Problem>;
@@ -60,6 +62,23 @@ pub(crate) fn finish(state: &State, response: Response<Body>, uri: &Uri) -> Resp
         .has_people()
         .then(|| login::form(state.has_tokens(), next));
     shell::finish(response, uri.path(), ask.as_ref())
+}
+
+/// What every page answers.
+const PAGE: &str = "text/html";
+
+fn about_streams(it: Operation) -> Operation {
+    it.says("page_of_streams", "The streams, as a page")
+        .page()
+        .answers_other(StatusCode::OK, PAGE, "The page.")
+}
+
+fn about_asset(it: Operation) -> Operation {
+    it.says("get_asset", "A file of the pages")
+        .path::<String>("name", "The file's name.")
+        .open()
+        .answers_other(StatusCode::OK, "*/*", "The file.")
+        .refuses(&[Code::NotFound])
 }
 
 async fn streams(state: Asked, ids: PathIds) -> Answer {
@@ -218,8 +237,30 @@ fn now() -> Timestamp {
     Clock::System.now()
 }
 
+fn about_read(it: Operation) -> Operation {
+    it.says("page_of_stream", "A stream with its features, as a page")
+        .page()
+        .answers_other(StatusCode::OK, PAGE, "The page.")
+        .refuses(&[Code::UnknownStream])
+}
+
 async fn read(state: Asked, ids: PathIds) -> Answer {
     Ok(Seen::of(&state, &ids).await?.show(StatusCode::OK, None))
+}
+
+fn about_act(it: Operation) -> Operation {
+    it.says(
+        "act_on_page_of_stream",
+        "Do what a form of the stream's page says",
+    )
+    .page()
+    .takes_other(form::FORM[0], "The form, from a page of this host alone.")
+    .answers_nothing(StatusCode::SEE_OTHER, "It was done; the page shows it.")
+    .refuses(&[
+        Code::UnknownStream,
+        Code::NotCompleted,
+        Code::CancellationInProgress,
+    ])
 }
 
 /// Does what a form of the page says, and shows the page again: with what went wrong, or as it is
@@ -267,7 +308,10 @@ fn see(path: &str) -> Response<Body> {
 async fn schedule(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
     let range = form.range(&seen.stream, now())?;
     let connector = Some(form.get("connector")).filter(|name| !name.is_empty());
-    let wish = kibana::wish(&seen.key.name, range, connector.map(str::to_owned))?;
+    let wish = ScheduleRequest {
+        trace: state.trace(),
+        ..kibana::wish(&seen.key.name, range, connector.map(str::to_owned))?
+    };
     let key = seen.task.key.clone();
     match state
         .service()
@@ -307,8 +351,16 @@ async fn save(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
     acknowledge(state, seen).await
 }
 
+fn about_feature(it: Operation) -> Operation {
+    it.says("page_of_feature", "A feature, as a page")
+        .query::<String>("part", "Only this part of it.")
+        .page()
+        .answers_other(StatusCode::OK, PAGE, "The page.")
+        .refuses(&[Code::UnknownStream])
+}
+
 /// One feature: a page of its own, or the part of it that the script asks for.
-async fn feature(state: Asked, ids: PathIds, uri: Uri) -> Answer {
+async fn feature_page(state: Asked, ids: PathIds, uri: Uri) -> Answer {
     let mut query = QueryParams::of(&uri)?;
     let asked = query.take("part");
     query.finish()?;
@@ -327,6 +379,17 @@ async fn feature(state: Asked, ids: PathIds, uri: Uri) -> Answer {
         (part)
     };
     Ok(shell::page(StatusCode::OK, name, &main, None))
+}
+
+fn about_change(it: Operation) -> Operation {
+    it.says(
+        "act_on_page_of_feature",
+        "Do what a form of the feature's page says",
+    )
+    .page()
+    .takes_other(form::FORM[0], "The form, from a page of this host alone.")
+    .answers_nothing(StatusCode::SEE_OTHER, "It was done; the page shows it.")
+    .refuses(&[Code::UnknownStream, Code::VersionMismatch])
 }
 
 async fn change(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {

@@ -11,6 +11,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::response::Parts;
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskhost_model::ids::InvalidId;
@@ -36,30 +37,45 @@ pub(crate) struct Problem {
     retry_after_s: Option<NonZeroU16>,
 }
 
-/// As it is written.
-#[derive(Serialize)]
-struct Document<'a> {
+/// Why a request was not fulfilled, as it is written (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Document<'a> {
+    /// A URN with the code.
     r#type: String,
+    /// What kind of problem it is, in a few words.
     title: &'a str,
+    /// The status of the answer.
     status: u16,
+    /// What happened, why, and what to do.
     detail: &'a str,
+    /// The path that was asked for.
     #[serde(skip_serializing_if = "str::is_empty")]
     instance: &'a str,
+    /// What kind of problem it is, for programs.
     code: &'a str,
+    /// The task that stands against the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     task_id: Option<&'a str>,
+    /// Its run.
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<&'a str>,
+    /// The params of that run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     params: Option<&'a RawValue>,
+    /// Whether the same request may succeed later.
     retryable: bool,
+    /// Each mistake of a request that is not valid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Mistake<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Mistake<'a> {
+    /// The path of the field: `params.name`.
     field: &'a str,
+    /// What is wrong with it.
     problem: &'a str,
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::metrics::{Label, SharedString, counter, histogram};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::http::header::WWW_AUTHENTICATE;
@@ -28,11 +29,14 @@ use tokio_util::task::TaskTracker;
 
 use super::asked::{Peer, SessionUntil};
 use super::codes::Code;
+use super::described::Route;
 use super::patient::Patient;
 use super::problem::Problem;
 use super::shares::Shares;
 use super::state::State;
+use super::traced::Traced;
 use super::{asked, page, problem};
+use crate::metrics;
 use crate::settings::HttpSettings;
 
 /// The pause after the system refused to accept a connection, mostly for want of file handles.
@@ -60,12 +64,15 @@ impl Answers {
 
     /// Answers one request. Dropped before, it is as if the client had hung up.
     pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+        let begun = Instant::now();
         let uri = request.uri().clone();
         let asks_for_page = is_asked_by_page(request.headers());
-        let response = match asked::admit(&self.state, &mut request).await {
+        let traced = Traced::begin(&self.state, &mut request);
+        let mut response = match asked::admit(&self.state, &mut request).await {
             Ok(()) => self.routed(request).await,
             Err(problem) => problem.into_response(),
         };
+        let route = response.extensions_mut().remove::<Route>();
         let is_page = page::is_page(uri.path()) || page::is_finished(&response);
         let mut response = match is_page {
             true => page::finish(&self.state, response, &uri),
@@ -77,6 +84,10 @@ impl Answers {
             let headers = response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
+        if let Some(traced) = traced {
+            traced.end(&self.state, route.as_ref(), response.status());
+        }
+        count(route, response.status(), begun.elapsed());
         response
     }
 
@@ -127,6 +138,26 @@ async fn over(state: State, by: Arc<Requester>, until: Option<SessionUntil>) {
         () = state.service().until_refused(&by) => {}
         () = session => {}
     }
+}
+
+/// Whatever comes of what comes after the head. What is refused before a route is looked for, or
+/// has none, is counted together.
+fn count(route: Option<Route>, status: StatusCode, took: Duration) {
+    let class = match status.as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    let (method, path) = match route {
+        Some(route) => (route.method.into(), route.path.into()),
+        None => (SharedString::from("none"), SharedString::from("none")),
+    };
+    let mut labels = vec![Label::new("method", method), Label::new("route", path)];
+    histogram!(metrics::REQUEST_SECONDS, labels.clone()).record(took);
+    labels.push(Label::new("status", class));
+    counter!(metrics::REQUESTS, labels).increment(1);
 }
 
 /// Whether a page of this host asks, as browsers say and no script can.

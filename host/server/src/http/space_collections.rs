@@ -1,33 +1,43 @@
 //! The routes for a space's own collections: documents that people keep and task types read.
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
-use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use taskhost_model::ids::{DocumentId, Label, Space};
 
 use super::answer;
 use super::asked::Asked;
-use super::collections::{page, shown};
+use super::collections::{Page, Shown, page, shown};
+use super::described::{Operation, Routes};
 use super::problem::Problem;
-use super::request::{self, PathIds, QueryParams};
-use super::state::State;
+use super::request::{self, PageSize, PathIds, QueryParams};
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route("/v1/spaces/{space}/collections/{label}", get(list))
-        .route(
-            "/v1/spaces/{space}/collections/{label}/{id}",
-            get(read).put(write).delete(delete),
-        )
+pub(crate) fn routes() -> Routes {
+    let all = "/v1/spaces/{space}/collections/{label}";
+    let one = &format!("{all}/{{id}}");
+    Routes::of("Collections")
+        .get(all, list, about_list)
+        .get(one, read, about_read)
+        .put(one, write, about_write)
+        .delete(one, delete, about_delete)
 }
 
 type Answer = Result<Response<Body>, Problem>;
 
 fn place(ids: &PathIds) -> Result<(Space, Label), Problem> {
     Ok((ids.id("space")?, ids.id("label")?))
+}
+
+fn about_list(it: Operation) -> Operation {
+    it.says(
+        "list_documents_of_space",
+        "List the documents that people keep for task types",
+    )
+    .query::<String>("cursor", "The `next` of the page before.")
+    .query::<PageSize>("limit", "How many on a page; 100 when left out.")
+    .answers::<Page<'_>>(StatusCode::OK, "A page of documents.")
 }
 
 async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -43,6 +53,16 @@ async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     page(&found)
 }
 
+fn about_read(it: Operation) -> Operation {
+    it.says(
+        "get_document_of_space",
+        "Get a document that people keep for task types",
+    )
+    .path::<DocumentId>("id", "The document's id.")
+    .answers::<Shown<'_>>(StatusCode::OK, "The document.")
+    .with_etag()
+}
+
 async fn read(state: Asked, ids: PathIds) -> Answer {
     let ((space, label), id) = (place(&ids)?, ids.id("id")?);
     let collections = &state.service().collections;
@@ -54,10 +74,20 @@ async fn read(state: Asked, ids: PathIds) -> Answer {
     Ok(response)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Kept<'a> {
+    /// The document.
     id: &'a DocumentId,
+    /// Its version from now on.
     version: &'a str,
+}
+
+fn about_write(it: Operation) -> Operation {
+    it.says("put_document_of_space", "Keep a document for task types")
+        .path::<DocumentId>("id", "The document's id.")
+        .takes::<serde_json::Map<String, serde_json::Value>>()
+        .if_match()
+        .answers::<Kept<'_>>(StatusCode::OK, "It is kept.")
 }
 
 async fn write(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -74,6 +104,16 @@ async fn write(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         version: &version,
     };
     Ok(answer::json(StatusCode::OK, &kept))
+}
+
+fn about_delete(it: Operation) -> Operation {
+    it.says(
+        "delete_document_of_space",
+        "Delete a document that people keep for task types",
+    )
+    .path::<DocumentId>("id", "The document's id.")
+    .if_match()
+    .answers_nothing(StatusCode::NO_CONTENT, "It is gone.")
 }
 
 async fn delete(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Request};
 use taskhost_model::time::Timestamp;
 use taskhost_service::Service;
 use taskhost_service::nudge::Seals;
+use taskhost_service::spans::SpanSink;
 use taskhost_store::error::StoreError;
 use taskhost_store::open::Stores;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -43,6 +44,7 @@ struct Inner {
     about: About,
     folder_judged: AtomicBool,
     hearing: OnceLock<Hearing>,
+    spans: OnceLock<Arc<dyn SpanSink>>,
     stopping: CancellationToken,
     body_timeout: Duration,
     is_behind_proxy: bool,
@@ -53,6 +55,7 @@ struct Inner {
     pushes: Semaphore,
     large_json: Semaphore,
     watchers: Arc<Semaphore>,
+    watchers_max: usize,
 }
 
 /// What `/v1/info` says of this host.
@@ -98,6 +101,7 @@ impl State {
             about,
             folder_judged: AtomicBool::new(false),
             hearing: OnceLock::new(),
+            spans: OnceLock::new(),
             stopping: CancellationToken::new(),
             body_timeout: http.body_timeout,
             is_behind_proxy: http.behind_proxy,
@@ -108,6 +112,7 @@ impl State {
             pushes: Semaphore::new(UPLOADS_AT_ONCE),
             large_json: Semaphore::new(LARGE_JSON_AT_ONCE),
             watchers: Arc::new(Semaphore::new(watchers_max)),
+            watchers_max,
         }))
     }
 
@@ -126,6 +131,16 @@ impl State {
     pub fn hear_hints(&self, hearing: Hearing) {
         // Whoever puts the host together says it once.
         let _ = self.0.hearing.set(hearing);
+    }
+
+    /// From now on what is answered is told to whoever collects traces.
+    pub fn trace_to(&self, spans: Arc<dyn SpanSink>) {
+        // Whoever puts the host together says it once.
+        let _ = self.0.spans.set(spans);
+    }
+
+    pub(crate) fn spans(&self) -> Option<&Arc<dyn SpanSink>> {
+        self.0.spans.get()
     }
 
     pub(crate) fn hearing(&self) -> Option<&Hearing> {
@@ -214,6 +229,11 @@ impl State {
     pub(crate) fn watcher(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let place = Arc::clone(&self.0.watchers).try_acquire_owned();
         place.map_err(|_| Problem::new(Code::Busy, "too many requests wait for changes already"))
+    }
+
+    /// How many such requests there are.
+    pub(crate) fn watchers(&self) -> usize {
+        self.0.watchers_max - self.0.watchers.available_permits()
     }
 
     /// A large body, handed to `then` while few others are held in memory.

@@ -4,13 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use axum::routing::{get, post, put};
 use futures_util::{StreamExt as _, stream};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use taskhost_model::ids::{RunId, StreamName, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
@@ -20,47 +19,84 @@ use taskhost_store::tasks::ListRequest;
 use super::answer::{self, StatusAnswer};
 use super::asked::Asked;
 use super::codes::Code;
+use super::described::{Anything, Operation, Routes};
 use super::problem::Problem;
-use super::request::{self, PathIds, QueryParams, Span};
-use super::state::State;
+use super::request::{self, PageSize, PathIds, QueryParams, Span};
+use super::traced::HEADER;
 
 /// The longest that a read waits; a longer wish is cut.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route("/v1/spaces/{space}/tasks", get(list))
-        .route(
-            "/v1/spaces/{space}/tasks/{id}",
-            put(schedule).get(read).delete(delete),
-        )
-        .route("/v1/spaces/{space}/tasks/{id}/cancel", post(cancel))
-        .route(
-            "/v1/spaces/{space}/tasks/{id}/acknowledge",
-            post(acknowledge),
-        )
-        .route("/v1/spaces/{space}/tasks/{id}/runs/{run}/log", get(log))
-        .route("/v1/spaces/{space}/tasks/{id}/recording", get(recording))
+pub(crate) fn routes() -> Routes {
+    let one = "/v1/spaces/{space}/tasks/{id}";
+    let of_one = |rest: &str| format!("{one}/{rest}");
+    Routes::of("Tasks")
+        .get("/v1/spaces/{space}/tasks", list, about_list)
+        .put(one, schedule, about_schedule)
+        .get(one, read, about_read)
+        .delete(one, delete, about_delete)
+        .post(&of_one("cancel"), cancel, about_cancel)
+        .post(&of_one("acknowledge"), acknowledge, about_acknowledge)
+        .get(&of_one("runs/{run}/log"), log, about_log)
+        .get(&of_one("recording"), recording, about_recording)
 }
 
 type Answer = Result<Response<Body>, Problem>;
 
-#[derive(Debug, Deserialize)]
+/// What is to be run.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ScheduleBody {
+    /// The task type.
     r#type: TypeId,
+    /// The stream that it works on, where its type works on one.
     stream: Option<StreamName>,
+    /// As the type's `params_schema` wants them.
     #[serde(default = "no_params", deserialize_with = "request::text")]
+    #[schemars(with = "Value", extend("default" = json!({})))]
     params: Arc<str>,
+    /// Higher goes first; 0 when left out. One more is worth a minute of waiting.
+    #[schemars(range(min = -100, max = 100))]
     priority: Option<i32>,
+    /// Not before; at once when left out.
     run_at: Option<Timestamp>,
+    /// Shortens the type's limit for one attempt.
+    #[schemars(range(min = 1))]
     timeout_ms: Option<u64>,
+    /// Whether what the run asks and is answered is kept, so that it can be run again.
     #[serde(default)]
     record: bool,
 }
 
 fn no_params() -> Arc<str> {
     Arc::from("{}")
+}
+
+fn about_schedule(it: Operation) -> Operation {
+    it.says("schedule_task", "Schedule a task under an id of your own")
+        .details(
+            "A task that has ended runs again. While it runs, the same params change nothing, and \
+             others are refused.",
+        )
+        .if_match()
+        .header::<Anything>("If-None-Match", "`*`: only if there is no task of this id.")
+        .header::<String>(HEADER, "The span that it is part of: its run will be too.")
+        .takes::<ScheduleBody>()
+        .answers::<StatusAnswer<'_>>(StatusCode::CREATED, "It is scheduled.")
+        .answers::<StatusAnswer<'_>>(
+            StatusCode::OK,
+            "It runs already with the same params: `outcome` is `already_running`.",
+        )
+        .with_etag()
+        .refuses(&[
+            Code::UnknownTaskType,
+            Code::UnknownStream,
+            Code::AlreadyRunning,
+            Code::CancellationInProgress,
+            Code::UnfitStream,
+            Code::IdNotAvailable,
+            Code::Stopping,
+        ])
 }
 
 async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -77,6 +113,7 @@ async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer 
         run_at: body.run_at,
         timeout_ms: body.timeout_ms,
         record: body.record,
+        trace: state.trace(),
         condition: request::write_condition(&headers)?,
     };
     let (id, wanted) = (key.id.clone(), wish.type_id.clone());
@@ -115,6 +152,25 @@ fn already_running(running: &RunningTask, wanted: &TypeId) -> Problem {
         .of_params(&running.params)
 }
 
+fn about_read(it: Operation) -> Operation {
+    it.says("get_task", "Get a task, or wait until it changes")
+        .query::<Span>(
+            "wait",
+            "Answers at once with a later revision, or when this is over.",
+        )
+        .query::<u64>("since", "The revision that is known; 0 when left out.")
+        .answers::<StatusAnswer<'_>>(
+            StatusCode::OK,
+            "The task; of an id that is not known, `status` alone: `not_started`.",
+        )
+        .with_etag()
+        .answers_nothing(
+            StatusCode::NOT_MODIFIED,
+            "The wait is over and nothing has changed.",
+        )
+        .refuses(&[Code::Busy])
+}
+
 async fn read(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let mut query = QueryParams::of(request.uri())?;
@@ -137,11 +193,27 @@ async fn read(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TaskList")]
 struct Page<'a> {
+    /// Newest first.
     tasks: Vec<StatusAnswer<'a>>,
+    /// The `cursor` of the next page; none at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
+}
+
+fn about_list(it: Operation) -> Operation {
+    it.says("list_tasks", "List the tasks of a space, newest first")
+        .query::<Vec<Status>>("status", "Of any of these statuses.")
+        .query::<TypeId>("type", "Of this type.")
+        .query::<StreamName>("stream", "On this stream.")
+        .query::<String>("requested_by", "Scheduled by this person.")
+        .query::<Timestamp>("created_after", "Scheduled after this time.")
+        .query::<String>("q", "With this text in the id.")
+        .query::<String>("cursor", "The `next` of the page before.")
+        .query::<PageSize>("limit", "How many on a page; 100 when left out.")
+        .answers::<Page<'_>>(StatusCode::OK, "A page of tasks.")
 }
 
 async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -206,10 +278,20 @@ fn time(text: &str) -> Result<Timestamp, Problem> {
     parsed.map_err(|problem| Problem::invalid("created_after", problem))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CancelBody {
+    /// For people.
     reason: Option<String>,
+}
+
+fn about_cancel(it: Operation) -> Operation {
+    it.says("cancel_task", "Cancel a task")
+        .details("One that has ended stays as it ended.")
+        .if_match()
+        .may_take::<CancelBody>()
+        .answers::<StatusAnswer<'_>>(StatusCode::OK, "The task as it is then.")
+        .with_etag()
 }
 
 async fn cancel(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -225,9 +307,21 @@ async fn cancel(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::task(StatusCode::OK, &view))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NoBody {}
+
+fn about_acknowledge(it: Operation) -> Operation {
+    it.says(
+        "acknowledge_task",
+        "Say that a task's result has been acted on",
+    )
+    .if_match()
+    .may_take::<NoBody>()
+    .answers::<StatusAnswer<'_>>(StatusCode::OK, "The task with its result.")
+    .with_etag()
+    .refuses(&[Code::NotCompleted])
+}
 
 async fn acknowledge(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
@@ -243,6 +337,13 @@ async fn acknowledge(state: Asked, ids: PathIds, request: Request<Body>) -> Answ
     Ok(answer::task(StatusCode::OK, &view))
 }
 
+fn about_delete(it: Operation) -> Operation {
+    it.says("delete_task", "Delete a task, whatever its status")
+        .details("A live run is interrupted, and writes nothing any more.")
+        .if_match()
+        .answers_nothing(StatusCode::NO_CONTENT, "It is gone.")
+}
+
 async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let version = request::if_version(request.headers())?;
@@ -254,6 +355,14 @@ async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
+fn about_log(it: Operation) -> Operation {
+    it.says("get_log", "Get the log of a run").answers_other(
+        StatusCode::OK,
+        "application/x-ndjson",
+        "A `LogLine` a line.",
+    )
+}
+
 async fn log(state: Asked, ids: PathIds) -> Answer {
     let key = ids.task()?;
     let run = RunId::parse(ids.text("run")).map_err(|error| Problem::invalid_id("run", &error))?;
@@ -263,6 +372,16 @@ async fn log(state: Asked, ids: PathIds) -> Answer {
         StatusCode::OK,
         lines,
     ))
+}
+
+fn about_recording(it: Operation) -> Operation {
+    it.says(
+        "get_recording",
+        "Get what a recorded run asked and was answered",
+    )
+    .details("For whoever has requested the run alone; `taskhost replay` runs it again.")
+    .query::<u32>("attempt", "The attempt; the last one when left out.")
+    .answers_other(StatusCode::OK, "application/x-ndjson", "A call a line.")
 }
 
 /// The head is read before it is answered, so that whoever may not read it, or cannot, is told.

@@ -2,44 +2,39 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
-use axum::routing::{delete, get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 use taskhost_service::signatures::SIGNATURE_BYTES_MAX;
-use taskhost_service::types::{Rejected, TypeView};
+use taskhost_service::types::{Pushed, Rejected, TypeView};
 use taskhost_store::components::COMPONENT_BYTES_MAX;
 
 use super::answer;
 use super::asked::Asked;
+use super::codes::Code;
+use super::described::{Operation, Routes};
 use super::problem::Problem;
 use super::request::{self, PathIds};
-use super::state::{State, WASM};
+use super::state::WASM;
 
-pub(crate) fn routes() -> Router<State> {
-    Router::new()
-        .route("/v1/task-types", get(list).post(push))
-        .route("/v1/task-types/{type}", get(read))
-        .route("/v1/task-types/{type}/pause", post(pause))
-        .route("/v1/task-types/{type}/resume", post(resume))
-        .route("/v1/task-types/{type}/versions/{digest}", delete(forget))
-        .route(
-            "/v1/task-types/{type}/versions/{digest}/component",
-            get(component),
-        )
-        .route(
-            "/v1/task-types/{type}/versions/{digest}/approve",
-            post(approve),
-        )
-        .route(
-            "/v1/task-types/{type}/versions/{digest}/activate",
-            post(activate),
-        )
+pub(crate) fn routes() -> Routes {
+    let one = "/v1/task-types/{type}";
+    let version = &format!("{one}/versions/{{digest}}");
+    Routes::of("Task types")
+        .get("/v1/task-types", list, about_list)
+        .post("/v1/task-types", push, about_push)
+        .get(one, read, about_read)
+        .post(&format!("{one}/pause"), pause, about_pause)
+        .post(&format!("{one}/resume"), resume, about_resume)
+        .delete(version, forget, about_forget)
+        .get(&format!("{version}/component"), component, about_component)
+        .post(&format!("{version}/approve"), approve, about_approve)
+        .post(&format!("{version}/activate"), activate, about_activate)
 }
 
 /// Carries the text of a component's `.minisig` file, in base64: it has several lines.
@@ -47,19 +42,26 @@ pub(crate) const SIGNATURE: &str = "taskhost-signature";
 
 type Answer = Result<Response<Body>, Problem>;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TaskTypeList")]
 struct List {
+    /// By id.
     task_types: Vec<TypeView>,
+    /// Files of the watched folder that are none, for those who manage task types.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<RejectedFile>,
 }
 
 /// A file of the watched folder that was refused.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RejectedFile {
+    /// `rejected`.
     state: &'static str,
+    /// Its name.
     file: String,
+    /// Why.
     reason: String,
+    /// When it was looked at.
     at: Timestamp,
 }
 
@@ -72,6 +74,11 @@ impl From<Rejected> for RejectedFile {
             at,
         }
     }
+}
+
+fn about_list(it: Operation) -> Operation {
+    it.says("list_task_types", "List the task types")
+        .answers::<List>(StatusCode::OK, "All.")
 }
 
 async fn list(state: Asked) -> Answer {
@@ -92,6 +99,12 @@ async fn list(state: Asked) -> Answer {
     ))
 }
 
+fn about_read(it: Operation) -> Operation {
+    it.says("get_task_type", "Get a task type")
+        .answers::<TypeView>(StatusCode::OK, "The task type with its versions.")
+        .refuses(&[Code::UnknownTaskType])
+}
+
 async fn read(state: Asked, ids: PathIds) -> Answer {
     let view = state
         .service()
@@ -99,6 +112,22 @@ async fn read(state: Asked, ids: PathIds) -> Answer {
         .get(state.by(), &ids.id("type")?)
         .await?;
     Ok(answer::json(StatusCode::OK, &view))
+}
+
+fn about_push(it: Operation) -> Operation {
+    it.says(
+        "push_component",
+        "Push a component: a version of a task type",
+    )
+    .details("It is active at once if it wants nothing that nobody has allowed it.")
+    .header::<String>(
+        "Taskhost-Signature",
+        "The whole `.minisig` file, in base64.",
+    )
+    .takes_other(WASM, "A WebAssembly component.")
+    .answers::<Pushed>(StatusCode::CREATED, "It is accepted.")
+    .answers::<Pushed>(StatusCode::OK, "This very component was known already.")
+    .refuses(&[Code::InvalidComponent])
 }
 
 async fn push(state: Asked, request: Request<Body>) -> Answer {
@@ -144,6 +173,12 @@ fn version(ids: &PathIds) -> Result<(TypeId, Digest), Problem> {
     Ok((ids.id("type")?, ids.id("digest")?))
 }
 
+fn about_component(it: Operation) -> Operation {
+    it.says("get_component", "Get the component of a version")
+        .answers_other(StatusCode::OK, WASM, "The component.")
+        .refuses(&[Code::UnknownTaskType])
+}
+
 async fn component(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let bytes = state
@@ -154,6 +189,15 @@ async fn component(state: Asked, ids: PathIds) -> Answer {
     Ok(answer::bytes_of(WASM, StatusCode::OK, bytes.to_vec()))
 }
 
+fn about_approve(it: Operation) -> Operation {
+    it.says(
+        "approve_version",
+        "Allow a version what it wants, and activate it",
+    )
+    .answers::<Pushed>(StatusCode::OK, "It is approved.")
+    .refuses(&[Code::UnknownTaskType])
+}
+
 async fn approve(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let types = &state.service().types;
@@ -161,11 +205,27 @@ async fn approve(state: Asked, ids: PathIds) -> Answer {
     Ok(answer::json(StatusCode::OK, &approved))
 }
 
+fn about_activate(it: Operation) -> Operation {
+    it.says("activate_version", "Have new runs use this version")
+        .answers::<Pushed>(StatusCode::OK, "It is active.")
+        .refuses(&[
+            Code::UnknownTaskType,
+            Code::NeedsApproval,
+            Code::InvalidComponent,
+        ])
+}
+
 async fn activate(state: Asked, ids: PathIds) -> Answer {
     let (type_id, digest) = version(&ids)?;
     let types = &state.service().types;
     let activated = types.activate(state.by(), &type_id, &digest).await?;
     Ok(answer::json(StatusCode::OK, &activated))
+}
+
+fn about_forget(it: Operation) -> Operation {
+    it.says("delete_version", "Delete a version that no run needs")
+        .answers_nothing(StatusCode::NO_CONTENT, "It is gone.")
+        .refuses(&[Code::UnknownTaskType, Code::VersionInUse])
 }
 
 async fn forget(state: Asked, ids: PathIds) -> Answer {
@@ -179,10 +239,21 @@ async fn forget(state: Asked, ids: PathIds) -> Answer {
 }
 
 /// The body of a pause; it may be left out.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Pause {
+    /// For people.
     reason: Option<String>,
+}
+
+fn about_pause(it: Operation) -> Operation {
+    it.says(
+        "pause_task_type",
+        "Have no run of a type begin until it is resumed",
+    )
+    .may_take::<Pause>()
+    .answers::<TypeView>(StatusCode::OK, "The task type.")
+    .refuses(&[Code::UnknownTaskType])
 }
 
 async fn pause(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -192,6 +263,12 @@ async fn pause(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let types = &state.service().types;
     let view = types.pause(state.by(), &type_id, reason).await?;
     Ok(answer::json(StatusCode::OK, &view))
+}
+
+fn about_resume(it: Operation) -> Operation {
+    it.says("resume_task_type", "Have runs of a type begin again")
+        .answers::<TypeView>(StatusCode::OK, "The task type.")
+        .refuses(&[Code::UnknownTaskType])
 }
 
 async fn resume(state: Asked, ids: PathIds) -> Answer {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Roster;
+use crate::telemetry;
 use crate::trouble::Trouble;
 
 /// Between two tries, while the store is away.
@@ -49,6 +50,7 @@ impl Beating {
                     self.roster.core.settings.hosts.beat_interval
                 }
                 Err(error) => {
+                    telemetry::lease_not_renewed();
                     if self.trouble.is_new() {
                         tracing::warn!(
                             %error,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use taskhost_model::audit::Act;
@@ -27,7 +28,7 @@ use crate::signatures::Signed;
 const PUSHES_AT_ONCE: usize = 4;
 
 /// An accepted component.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Pushed {
     /// The component's sha256.
     pub digest: Digest,

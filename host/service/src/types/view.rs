@@ -1,5 +1,6 @@
 //! What people are shown of task types.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use taskhost_model::capabilities::Capabilities;
@@ -19,7 +20,7 @@ use crate::error::ServiceError;
 use crate::signatures::key_id;
 
 /// A task type.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TypeView {
     /// Its id.
     pub id: TypeId,
@@ -90,7 +91,7 @@ pub struct TypeView {
 }
 
 /// A version of a task type.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VersionView {
     /// The component's sha256.
     pub digest: Digest,
@@ -122,7 +123,7 @@ pub struct VersionView {
 }
 
 /// Where a version is in its life, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShownState {
     /// It wants more than the policy allows.

@@ -222,6 +222,7 @@ pub(crate) fn parts(stores: &Stores, clock: &Clock) -> Parts {
         key_ring: None,
         address: None,
         messenger: None,
+        spans: None,
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) async fn start(count: usize, hints: bool) -> Result<Vec<Host>, Failur
             key_ring: Some(KeyRing::new([7; 32], Vec::new())),
             address: Some(address.clone()),
             messenger: hints.then(|| Arc::clone(&post) as _),
+            spans: None,
         })
         .await?;
         if number == 0 {
@@ -179,6 +180,7 @@ pub(crate) fn wish() -> Result<ScheduleRequest, Failure> {
         run_at: None,
         timeout_ms: None,
         record: false,
+        trace: None,
         condition: None,
     })
 }

@@ -48,6 +48,7 @@ async fn schedule(service: &Service, id: &str, kind: u8) -> TaskView {
         run_at: None,
         timeout_ms: None,
         record: false,
+        trace: None,
         condition: None,
     };
     let by = somebody();

@@ -52,6 +52,7 @@ async fn a_run_that_never_gets_its_code_says_what_was_lacking() {
         run_at: None,
         timeout_ms: Some(1_000),
         record: false,
+        trace: None,
         condition: None,
     };
     let (tasks, by, key) = (&service.tasks, somebody(), key("t"));

@@ -48,6 +48,7 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
         }),
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

@@ -77,6 +77,7 @@ pub(crate) async fn say(
                 run_at: None,
                 timeout_ms: None,
                 record: false,
+                trace: None,
                 condition: None,
             };
             if let Scheduled::New(view) = tasks.schedule(&by, key, request).await? {

@@ -227,6 +227,7 @@ pub(crate) fn request(kind: u8, stream: Option<&str>) -> ScheduleRequest {
         run_at: None,
         timeout_ms: None,
         record: false,
+        trace: None,
         condition: None,
     }
 }

@@ -27,6 +27,7 @@ async fn schedule(service: &Service, id: &str, stream: &StreamName) {
         run_at: None,
         timeout_ms: None,
         record: false,
+        trace: None,
         condition: None,
     };
     let (tasks, by) = (&service.tasks, somebody());

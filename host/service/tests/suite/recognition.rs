@@ -190,6 +190,7 @@ async fn as_much_is_asked_where_a_task_is_hidden_as_where_there_is_none() {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "ann".to_owned(),
         key: None,
         priority: 0,

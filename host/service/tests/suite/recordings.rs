@@ -112,6 +112,7 @@ impl Host {
             run_at: None,
             timeout_ms: None,
             record,
+            trace: None,
             condition: None,
         };
         let tasks = &self.service.tasks;

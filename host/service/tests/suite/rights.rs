@@ -40,6 +40,7 @@ async fn what_a_run_has_handed_down_is_seen_with_the_right_to_its_stream() {
         parent: Some(parent),
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "ann".to_owned(),
         key: None,
         priority: 0,

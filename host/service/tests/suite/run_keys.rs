@@ -177,6 +177,7 @@ async fn no_key_no_run() {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "ann".to_owned(),
         key,
         priority: 0,

@@ -73,6 +73,7 @@ impl Host {
             params: guest::COMPLETES.to_string().into(),
             parent,
             record: false,
+            trace: None,
             requested_by: somebody().name,
             key: None,
             priority: 0,

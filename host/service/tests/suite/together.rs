@@ -221,6 +221,7 @@ impl Together {
             host: format!("host-{host}"),
             address: Some(address.clone()),
             messenger,
+            spans: None,
             settings,
             ..common
         });

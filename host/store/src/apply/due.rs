@@ -25,6 +25,7 @@ pub(super) fn queued_run(new: &NewRun, lease_number: u64) -> Run {
         incarnation: None,
         digest: None,
         key: new.key,
+        trace: new.trace,
         cancel_requested_at: None,
         cancel_reason: None,
         crashes: 0,

@@ -34,6 +34,7 @@ fn schedule() -> Event {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

@@ -10,6 +10,7 @@ use crate::conformance::given::no_report;
 use crate::error::StoreError;
 use crate::event::{Event, Outcome, RunEvent};
 use crate::queue::StoredTask;
+use crate::tasks::Waiting;
 
 fn ids(claimed: &[StoredTask]) -> Vec<&str> {
     claimed
@@ -273,6 +274,14 @@ pub(super) async fn unfinished_are_counted(s: &Subject) -> Result<(), StoreError
         [(type_id("hello"), 2), (type_id("other"), 2)]
     );
     assert_eq!(unfinished.by_digest, [(digest('a'), 2)]);
+    // What is due later waits for its time alone.
+    let waiting = |type_id, runs| Waiting {
+        type_id,
+        runs,
+        oldest_due_at: Some(s.clock.now()),
+    };
+    let due = [waiting(type_id("hello"), 1), waiting(type_id("other"), 1)];
+    assert_eq!(unfinished.waiting, due);
     s.completed("running", running, "{}").await?;
     s.apply("deleted", Event::PreviousEnded { fence: deleted })
         .await?;

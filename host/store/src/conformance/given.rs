@@ -238,6 +238,7 @@ impl Subject {
             parent: None,
             concurrency_key: None,
             record: false,
+            trace: None,
             requested_by: "somebody".to_owned(),
             key: None,
             priority: 0,

@@ -27,6 +27,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
+use crate::telemetry;
 pub(crate) use request::{Answer, Authorization, Cause, Request};
 
 /// The first pause before a request is repeated; each further one is twice as long.
@@ -217,6 +218,10 @@ impl Client {
     }
 
     async fn send_once(&self, request: &Request) -> Result<Answer, StoreError> {
+        telemetry::measured(request.kind(), self.exchange(request)).await
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Answer, StoreError> {
         *self.counts().entry(request.kind()).or_default() += 1;
         let headers: HeaderMap = request.headers();
         let timeout = request.timeout.unwrap_or(self.request_timeout);

@@ -16,7 +16,7 @@ use super::names::Index;
 use super::search::{HITS_MAX, Hit, PAGE};
 use crate::error::StoreError;
 use crate::place::Place;
-use crate::tasks::{ListRequest, TaskPage, Unfinished};
+use crate::tasks::{ListRequest, TaskPage, Unfinished, Waiting};
 
 /// So many kinds are counted apart.
 const KINDS_MAX: usize = 10_000;
@@ -161,6 +161,11 @@ impl Elastic {
         struct Kinds {
             types: Buckets<TypeId>,
             digests: Buckets<Digest>,
+            waiting: Due,
+        }
+        #[derive(Deserialize)]
+        struct Due {
+            types: Buckets<TypeId>,
         }
         self.refresh(Index::Tasks).await?;
         let body = json!({
@@ -168,12 +173,23 @@ impl Elastic {
             "aggs": {
                 "types": { "terms": { "field": "type", "size": KINDS_MAX } },
                 "digests": { "terms": { "field": "run.digest", "size": KINDS_MAX } },
+                "waiting": {
+                    "filter": { "bool": { "filter": [
+                        { "terms": { "place": ["ready", "waiting"] } },
+                        { "range": { "run.due_at": { "lte": self.clock.now() } } },
+                    ] } },
+                    "aggs": { "types": {
+                        "terms": { "field": "type", "size": KINDS_MAX },
+                        "aggs": { "oldest": { "min": { "field": "run.due_at" } } },
+                    } },
+                },
             },
         });
         let answered: Answered = self.ask(Index::Tasks, &body).await?.json()?;
         Ok(Unfinished {
             by_digest: answered.aggregations.digests.sorted(),
             by_type: answered.aggregations.types.sorted(),
+            waiting: answered.aggregations.waiting.types.waiting(),
         })
     }
 
@@ -231,6 +247,29 @@ struct Buckets<T> {
 struct Bucket<T> {
     key: T,
     doc_count: u64,
+    #[serde(default)]
+    oldest: Option<Oldest>,
+}
+
+/// In milliseconds since the epoch.
+#[derive(Deserialize)]
+struct Oldest {
+    value: Option<f64>,
+}
+
+impl Buckets<TypeId> {
+    fn waiting(self) -> Vec<Waiting> {
+        #[expect(clippy::cast_possible_truncation, reason = "it is a whole number")]
+        let time = |ms: f64| Timestamp::from_ms(ms as i64);
+        let each = self.buckets.into_iter().map(|it| Waiting {
+            type_id: it.key,
+            runs: it.doc_count,
+            oldest_due_at: it.oldest.and_then(|it| it.value).map(time),
+        });
+        let mut all: Vec<Waiting> = each.collect();
+        all.sort_unstable_by(|a, b| a.type_id.cmp(&b.type_id));
+        all
+    }
 }
 
 impl<T: Ord> Buckets<T> {

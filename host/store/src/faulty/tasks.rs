@@ -191,7 +191,8 @@ fn names_a_version(event: &Event) -> bool {
         | Event::Run { .. }
         | Event::HostLost { .. }
         | Event::PreviousEnded { .. }
-        | Event::Resume { .. } => false,
+        | Event::Resume { .. }
+        | Event::Import(_) => false,
     }
 }
 

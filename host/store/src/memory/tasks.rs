@@ -17,7 +17,7 @@ use crate::event::{Applied, Claim, Event, Outcome};
 use crate::limits::Limits;
 use crate::place::{self, Place};
 use crate::queue::{ClaimRequest, Claimer, Reservation, RunQueue, StoredTask};
-use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished, Waiting};
 
 #[async_trait]
 impl RunQueue for Memory {
@@ -162,9 +162,23 @@ impl TaskStore for Memory {
                 *by_digest.entry(digest.clone()).or_default() += 1;
             }
         }
+        let mut waiting: BTreeMap<TypeId, (u64, Timestamp)> = BTreeMap::new();
+        for entry in content.at(Place::Ready).chain(content.at(Place::Behind)) {
+            let (task, due_at) = (&entry.task, entry.task.run.due_at);
+            let of_type = waiting.entry(task.type_id.clone()).or_insert((0, due_at));
+            *of_type = (of_type.0 + 1, of_type.1.min(due_at));
+        }
+        let waiting = waiting
+            .into_iter()
+            .map(|(type_id, (runs, due_at))| Waiting {
+                type_id,
+                runs,
+                oldest_due_at: Some(due_at),
+            });
         Ok(Unfinished {
             by_digest: by_digest.into_iter().collect(),
             by_type: by_type.into_iter().collect(),
+            waiting: waiting.collect(),
         })
     }
 }

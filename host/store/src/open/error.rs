@@ -34,6 +34,12 @@ pub enum OpenError {
         /// What the system says.
         error: io::Error,
     },
+    /// A restore was broken off.
+    #[error(
+        "a backup was being restored into {} when that was broken off, and its store is of two \
+         times: run `taskhost restore` again, with --replace", .0.display()
+    )]
+    HalfRestored(PathBuf),
     /// Elasticsearch cannot be used.
     #[error("the store in Elasticsearch does not open: {0}")]
     Elastic(StoreError),

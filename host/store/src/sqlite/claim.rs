@@ -18,7 +18,7 @@ use crate::queue::{ClaimRequest, ClaimableType, StoredTask};
 /// What of a type can be claimed, in order.
 pub(super) const SELECT_READY: &str = "\
     SELECT number FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1 ORDER BY rank, \
-    created_ms, number LIMIT ?2";
+    created_ms, due_ms, number LIMIT ?2";
 /// Whether a type's component was deleted since somebody wanted it.
 pub(super) const IS_GONE: &str = "SELECT NOT EXISTS (SELECT 1 FROM components WHERE digest = ?1)";
 /// What cannot be claimed leaves the queue.

@@ -104,7 +104,7 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Refuses files that are not ours, or of a newer version, before anything is written.
-fn check_format(connection: &Connection, format: &Format) -> Result<(), StoreError> {
+pub(super) fn check_format(connection: &Connection, format: &Format) -> Result<(), StoreError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let file = format.file;
     let foreign = number("PRAGMA application_id")? != APPLICATION_ID

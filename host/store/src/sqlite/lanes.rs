@@ -30,7 +30,7 @@ use crate::queue::ClaimableType;
 /// What can be claimed of a type with a bound, in order, and the lane of what needs room in one.
 pub(super) const SELECT_READY: &str = "\
     SELECT number, space, iif(holds_key, NULL, concurrency_key) FROM tasks INDEXED BY tasks_ready \
-    WHERE type = ?1 AND place = 1 ORDER BY rank, created_ms, number LIMIT ?2";
+    WHERE type = ?1 AND place = 1 ORDER BY rank, created_ms, due_ms, number LIMIT ?2";
 /// Those that hold a key.
 pub(super) const COUNT_HOLDING: &str = "\
     SELECT count(*) FROM tasks INDEXED BY tasks_holding WHERE type = ?1 AND space = ?2 \

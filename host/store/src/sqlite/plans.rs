@@ -109,6 +109,13 @@ fn tasks_are_found_and_claimed_by_one_seek() {
 #[test]
 fn unfinished_runs_are_counted_over_small_indexes() {
     let connection = connection(&schema::TASKS);
+    for sql in tasks::WAITING_BY_TYPE {
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let plan: String = statement.query_row([], |row| row.get(3)).unwrap();
+        assert!(plan.contains("USING COVERING INDEX"), "{sql}: {plan}");
+    }
     for sql in tasks::UNFINISHED_BY_TYPE
         .iter()
         .chain(&tasks::UNFINISHED_BY_DIGEST)

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::connection::{Format, begin_log_anew, for_reading, is_log_too_long};
 use crate::error::StoreError;
 use crate::streams::READS_AT_ONCE;
+use crate::telemetry::{measured, note};
 
 /// How many reads go on at a time: the long ones and one that is short.
 const READERS: u32 = READS_AT_ONCE + 1;
@@ -68,6 +70,14 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        measured("read", self.read_elsewhere(work)).await
+    }
+
+    async fn read_elsewhere<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.map_err(|_| closed())?;
         let idle = Arc::clone(&self.idle);
@@ -117,7 +127,7 @@ impl Readers {
             let _turn = turn;
             work(connection)
         };
-        self.read(work).await
+        measured("read_long", self.read_elsewhere(work)).await
     }
 
     /// Long reads that overlap keep SQLite's log from ever beginning anew, and it grows with all
@@ -151,10 +161,12 @@ impl Readers {
             drop(permit);
             return self.read(work).await;
         };
-        let result = work(&connection);
+        let begun = Instant::now();
+        let found = work(&connection);
+        note("find", begun, &found);
         lock(&self.idle).push(connection);
         drop(permit);
-        result
+        found
     }
 
     /// Closes the connections that nobody uses, with what they keep in memory.

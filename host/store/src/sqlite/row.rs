@@ -11,6 +11,7 @@ use taskhost_model::ids::{
 use taskhost_model::status::{RunState, Status};
 use taskhost_model::task::{Lease, Parent, Progress, Run, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
+use taskhost_model::trace::TraceParent;
 
 use crate::error::StoreError;
 
@@ -185,6 +186,7 @@ struct RunBody<'a> {
     incarnation: Option<Incarnation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<RunKeyId>,
+    trace: Option<TraceParent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_requested_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +218,7 @@ impl<'a> RunBody<'a> {
             lease_number,
             host,
             incarnation,
+            trace,
             cancel_requested_at,
             cancel_reason,
             crashes,
@@ -236,6 +239,7 @@ impl<'a> RunBody<'a> {
             host: host.as_deref().map(Cow::Borrowed),
             incarnation: *incarnation,
             key: *key,
+            trace: *trace,
             cancel_requested_ms: cancel_requested_at.map(Timestamp::as_ms),
             cancel_reason: cancel_reason.as_deref().map(Cow::Borrowed),
             crashes: *crashes,
@@ -263,6 +267,7 @@ impl<'a> RunBody<'a> {
             lease_number: self.lease_number,
             host: self.host.map(Cow::into_owned),
             incarnation: self.incarnation,
+            trace: self.trace,
             cancel_requested_at: self.cancel_requested_ms.map(Timestamp::from_ms),
             cancel_reason: self.cancel_reason.map(Cow::into_owned),
             crashes: self.crashes,

@@ -6,7 +6,7 @@ use super::connection::Format;
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2, IDENTITY_SCHEMA],
+    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2, IDENTITY_SCHEMA, SEEING_SCHEMA],
 };
 
 /// Stream data.
@@ -174,6 +174,13 @@ const IDENTITY_SCHEMA: &str = "
         PRIMARY KEY (key, task)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE identity (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// The index of what can be claimed tells as well since when it is due, so that the longest wait is
+/// found without the tasks.
+const SEEING_SCHEMA: &str = "
+    DROP INDEX tasks_ready;
+    CREATE INDEX tasks_ready ON tasks (type, rank, created_ms, due_ms) WHERE place = 1;
 ";
 
 /// A document's `number` is its stream's number and its own, the order of arrival within the

@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
 use crate::place::is_made_ready;
 use crate::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
-use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
+use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished, Waiting};
 
 /// What a guest may be alive for. It is read as far as it is wanted.
 pub(super) const SELECT_HELD: &str =
@@ -29,12 +29,16 @@ pub(super) const SELECT_HELD: &str =
 pub(super) const SELECT_TOMBSTONES: &str =
     "SELECT number FROM tasks INDEXED BY tasks_tombstones WHERE place = 4 LIMIT ?1";
 
-/// Counts of unfinished runs by type: what is ready, what waits, for its time or for a key, what is
-/// held.
-pub(super) const UNFINISHED_BY_TYPE: [&str; 4] = [
-    "SELECT type, count(*) FROM tasks INDEXED BY tasks_ready WHERE place = 1 GROUP BY type",
+/// Counts of what could be claimed by type, since when the longest of it is due, and of what waits
+/// for a key.
+pub(super) const WAITING_BY_TYPE: [&str; 2] = [
+    "SELECT type, count(*), min(due_ms) FROM tasks INDEXED BY tasks_ready WHERE place = 1 \
+     GROUP BY type",
+    "SELECT type, count(*), NULL FROM tasks INDEXED BY tasks_behind WHERE place = 5 GROUP BY type",
+];
+/// Counts of other unfinished runs by type: what waits for its time, what is held.
+pub(super) const UNFINISHED_BY_TYPE: [&str; 2] = [
     "SELECT type, count(*) FROM tasks INDEXED BY tasks_waiting WHERE place = 2 GROUP BY type",
-    "SELECT type, count(*) FROM tasks INDEXED BY tasks_behind WHERE place = 5 GROUP BY type",
     "SELECT type, count(*) FROM tasks INDEXED BY tasks_held WHERE place = 3 \
      AND deleted_ms IS NULL AND status IN ('in_progress', 'being_canceled') GROUP BY type",
 ];
@@ -202,7 +206,12 @@ impl TaskStore for Sqlite {
     async fn unfinished(&self) -> Result<Unfinished, StoreError> {
         let read = |connection: &Connection| {
             let snapshot = connection.unchecked_transaction()?;
-            let by_type = counts(&snapshot, &UNFINISHED_BY_TYPE)?.into_iter();
+            let waiting = waiting(&snapshot)?;
+            let mut by_type = counts(&snapshot, &UNFINISHED_BY_TYPE)?;
+            for of_type in &waiting {
+                *by_type.entry(of_type.type_id.to_string()).or_default() += of_type.runs;
+            }
+            let by_type = by_type.into_iter();
             let by_digest = counts(&snapshot, &UNFINISHED_BY_DIGEST)?.into_iter();
             Ok(Unfinished {
                 by_type: by_type
@@ -211,6 +220,7 @@ impl TaskStore for Sqlite {
                 by_digest: by_digest
                     .map(|(name, count)| Ok((Digest::parse(&name).map_err(damaged)?, count)))
                     .collect::<Result<_, StoreError>>()?,
+                waiting,
             })
         };
         self.tasks.readers.read(read).await
@@ -272,6 +282,27 @@ fn remove_some_tombstones(connection: &Connection) -> Result<u64, StoreError> {
     Ok(numbers.len() as u64)
 }
 
+fn waiting(connection: &Connection) -> Result<Vec<Waiting>, StoreError> {
+    let mut types: BTreeMap<String, (u64, Option<i64>)> = BTreeMap::new();
+    for query in WAITING_BY_TYPE {
+        let mut statement = connection.prepare_cached(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (runs, oldest) = types.entry(row.get(0)?).or_default();
+            *runs += row.get::<_, i64>(1)?.cast_unsigned();
+            *oldest = oldest.or(row.get(2)?);
+        }
+    }
+    let each = types.into_iter().map(|(name, (runs, oldest_ms))| {
+        Ok(Waiting {
+            type_id: TypeId::parse(&name).map_err(damaged)?,
+            runs,
+            oldest_due_at: oldest_ms.map(Timestamp::from_ms),
+        })
+    });
+    each.collect()
+}
+
 fn counts(
     connection: &Connection,
     queries: &[&'static str],
@@ -295,7 +326,7 @@ fn step(event: &Event) -> Step {
         Event::Acknowledge { .. } => Step::Acknowledge,
         Event::Delete { .. } => Step::Delete,
         Event::HostLost { .. } | Event::PreviousEnded { .. } => Step::HostLost,
-        Event::Resume { .. } => Step::Other,
+        Event::Resume { .. } | Event::Import(_) => Step::Other,
         Event::Run { event, .. } => match event {
             RunEvent::Progress(_) => Step::Progress,
             RunEvent::Completed { .. }

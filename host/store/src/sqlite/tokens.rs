@@ -225,9 +225,10 @@ impl Tokens {
 
     fn admins(&self) -> usize {
         let (known, now) = (self.read(), self.clock.now());
-        let is_admin = |token: &Token| token.rights.everywhere == Some(Role::Admin);
         let tokens = known.tokens.values().map(|it| &it.token);
-        tokens.filter(|it| is_admin(it) && it.is_alive(now)).count()
+        tokens
+            .filter(|it| it.is_admins() && it.is_alive(now))
+            .count()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {

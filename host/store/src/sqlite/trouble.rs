@@ -62,6 +62,7 @@ fn new_run(params: &str) -> NewRun {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: "somebody".to_owned(),
         key: None,
         priority: 0,

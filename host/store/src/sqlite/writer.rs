@@ -35,6 +35,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::crash::{self, Step};
 use crate::error::StoreError;
+use crate::telemetry;
 
 /// So many operations share a commit at most.
 pub(super) const OPERATIONS_MAX: usize = 256;
@@ -182,9 +183,12 @@ impl Writer {
             wants_company,
             caller,
         });
-        let sent = self.queue.send(Message::Write(submitted)).await;
-        sent.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let written = async {
+            let sent = self.queue.send(Message::Write(submitted)).await;
+            sent.map_err(|_| stopped())?;
+            answer.await.map_err(|_| stopped())?
+        };
+        telemetry::measured(step.name(), written).await
     }
 
     /// How many operations were ever submitted.

@@ -169,6 +169,46 @@ async fn behind_a_wall_there_is_nothing_on_any_route() {
 }
 
 #[tokio::test]
+async fn without_a_token_nothing_is_answered_on_any_route() {
+    let home = Home::new();
+    let (host, _) = home.start_for_people().await;
+    let wanted = json!({"name": "vera", "roles": {"elsewhere": "viewer"}});
+    let vera = host.holder(&wanted).await;
+    let plain = reqwest::Client::new();
+    for route in routes::all() {
+        let route = route.replace(['{', '}'], "");
+        for method in [Method::GET, Method::PUT, Method::POST, Method::DELETE] {
+            let forged = format!("Bearer tkh_{}_{}", vera.id, "0".repeat(64));
+            for authorization in [None, Some(forged.as_str()), Some("nonsense")] {
+                let mut request = plain.request(method.clone(), format!("{}{route}", host.url));
+                if let Some(authorization) = authorization {
+                    request = request.header("authorization", authorization);
+                }
+                let answer = host.send(request).await;
+                let problem = answer.problem(401, "unauthorized");
+                assert!(!problem.to_string().contains("0000000000"), "{problem}");
+            }
+        }
+    }
+    // Whoever is somebody may know how the host is asked; what it counts is for admins.
+    let docs = plain.get(format!("{}/docs", host.url));
+    let asked = host.send(docs).await;
+    assert_eq!(asked.status, 401, "{asked:?}");
+    assert!(asked.text.contains("action=\"/login\""), "{asked:?}");
+    assert!(!asked.text.contains("/v1/"), "{asked:?}");
+    for path in ["/docs", "/openapi.json"] {
+        let answer = host.get_for(&vera, path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text.contains("/v1/tokens"), "{path}");
+    }
+    for path in ["/metrics", "/v1/hosts", "/v1/tokens", "/v1/audit"] {
+        host.get_for(&vera, path).await.problem(403, "forbidden");
+        assert_eq!(host.get(path).await.status, 200, "{path}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn lists_counts_and_pages_tell_of_nothing_behind_a_wall() {
     let (host, people) = peopled().await;
     for (who, by) in &people {

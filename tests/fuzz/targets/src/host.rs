@@ -54,6 +54,7 @@ impl Host {
             key_ring: None,
             address: None,
             messenger: None,
+            spans: None,
         });
         let service = service.await.unwrap();
         let about = About {

@@ -20,7 +20,7 @@ use super::view::RANGES;
 
 /// What the field of a decision begins with; the rest names the row of the review.
 const ROW: &str = "what.";
-const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
+pub(super) const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
 
 /// More rows of a review are none of ours.
 const ROWS_MAX: usize = 1_000;

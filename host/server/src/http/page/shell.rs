@@ -18,6 +18,7 @@ use super::super::request::PathIds;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+const DOCS_SCRIPT: &str = include_str!("docs.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// Inline script and style are refused as well: what stands in a stream can become neither.
@@ -28,7 +29,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Changes with the files, so that a browser may keep them for ever.
 static EDITION: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = DefaultHasher::new();
-    [STYLE, SCRIPT, ICON]
+    [STYLE, SCRIPT, DOCS_SCRIPT, ICON]
         .iter()
         .for_each(|file| hasher.write(file.as_bytes()));
     format!("{:016x}", hasher.finish())
@@ -48,7 +49,7 @@ struct Finished;
 
 /// Whether there is a page at this path, for people with a browser.
 pub(crate) fn is_page(path: &str) -> bool {
-    path == "/" || path.starts_with("/streams/") || path.starts_with("/spaces/")
+    matches!(path, "/" | "/docs") || path.starts_with("/streams/") || path.starts_with("/spaces/")
 }
 
 /// Whether a response is a page, and as it is to be.
@@ -63,6 +64,27 @@ pub(super) fn page(
     main: &Markup,
     live: Option<&Live>,
 ) -> Response<Body> {
+    with_script(status, title, main, live, live.map(|_| "page.js"))
+}
+
+/// The page of the interface's description.
+pub(crate) fn reference(main: &Markup) -> Response<Body> {
+    with_script(
+        StatusCode::OK,
+        "HTTP interface",
+        main,
+        None,
+        Some("docs.js"),
+    )
+}
+
+fn with_script(
+    status: StatusCode,
+    title: &str,
+    main: &Markup,
+    live: Option<&Live>,
+    script: Option<&str>,
+) -> Response<Body> {
     let file = |name: &str| format!("{ASSETS}{name}?{}", *EDITION);
     let task = live.map(|live| live.task.as_str());
     let count = live.map(|live| live.count.as_str());
@@ -76,7 +98,7 @@ pub(super) fn page(
                 title { (title) " · taskhost" }
                 link rel="icon" href=(file("icon.svg")) type="image/svg+xml";
                 link rel="stylesheet" href=(file("page.css"));
-                @if live.is_some() { script src=(file("page.js")) defer {} }
+                @if let Some(name) = script { script src=(file(name)) defer {} }
             }
             body {
                 a.skip href="#main" { "Skip to the page" }
@@ -162,6 +184,7 @@ pub(super) async fn asset(ids: PathIds) -> Result<Response<Body>, Problem> {
     let (kind, text) = match ids.text("name") {
         "page.css" => ("text/css; charset=utf-8", STYLE),
         "page.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "docs.js" => ("text/javascript; charset=utf-8", DOCS_SCRIPT),
         "icon.svg" => ("image/svg+xml", ICON),
         name => {
             let detail = format!("there is no file `{name}`");

@@ -126,6 +126,7 @@ mod tests {
                 "priority": -5, "due_at": at, "rank": 7, "started_at": at, "deadline_at": at,
                 "timeout_ms": u64::MAX, "wall_ms": 5, "lease_number": 4, "host": "h",
                 "incarnation": Incarnation::new(), "digest": "a".repeat(64),
+                "trace": taskhost_model::trace::TraceParent::root(),
                 "cancel_requested_at": at, "cancel_reason": "r", "crashes": 1, "pauses": 2,
                 "suspension": {"wait": "w", "until": at, "times": 1, "ids": ["x"]},
         });

@@ -40,7 +40,7 @@ const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canc
 const KEPT: &str = "record version revision previous progress usage task written parent.depth \
     parent.stream parent.also_reads \
     run.attempt run.max_attempts run.priority run.timeout_ms run.wall_ms run.lease_number \
-    run.cancel_reason run.crashes run.pauses run.suspension";
+    run.cancel_reason run.trace run.crashes run.pauses run.suspension";
 
 fn tasks() -> Value {
     let mut found = json!({

@@ -121,6 +121,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         parent: None,
         concurrency_key: None,
         record: false,
+        trace: None,
         requested_by: requester.name.clone(),
         key: None,
         priority: 0,
