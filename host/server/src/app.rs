@@ -168,19 +168,16 @@ impl App {
             messenger: messenger(hearing.as_ref())?,
         })
         .await?;
+        let (params_bytes_max, http) = (settings.limits.params_bytes_max, &settings.http);
         let state = State::new(
             service.clone(),
             stores.clone(),
             about,
-            settings.limits.params_bytes_max,
-            &settings.http,
+            params_bytes_max,
+            http,
         );
-        if let Some(hearing) = hearing {
-            state.hear_hints(hearing);
-        }
-        if let Some(spans) = spans {
-            state.trace_to(spans);
-        }
+        hearing.into_iter().for_each(|it| state.hear_hints(it));
+        spans.into_iter().for_each(|it| state.trace_to(it));
         let (stop, grace) = (CancellationToken::new(), settings.shutdown_grace);
         let http = tokio::spawn(serve(
             listener,

@@ -23,7 +23,7 @@ use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use taskhost_model::requester::{Authorization, Credential, Requester};
-use taskhost_model::rights::{Right, Rights, Role};
+use taskhost_model::rights::{Right, Rights};
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_model::token::{Token, TokenId, TokenSecret, taken_apart, whole};
 
