@@ -179,11 +179,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         at: Timestamp::from_ms(n),
         body: format!(r#"{{"@timestamp":{n},"message":"line {n}"}}"#).into(),
     };
-    stores
-        .streams
-        .ingest(&stream, (0..10).map(document).collect())
-        .await
-        .unwrap();
+    let documents = (0..10).map(document).collect();
+    stores.streams.ingest(&stream, documents).await.unwrap();
     let key = TaskKey {
         space,
         id: TaskId::parse("a-task").unwrap(),

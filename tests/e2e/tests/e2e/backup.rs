@@ -129,6 +129,42 @@ async fn what_was_in_flight_is_canceled_with_a_reason_unless_it_is_to_run() {
 }
 
 #[tokio::test]
+async fn a_restore_brings_back_the_tokens_and_is_in_the_audit_log() {
+    let home = Home::with(&["hello-task"]);
+    let (mut host, admin) = home.start_for_people().await;
+    let wanted = json!({"name": "vera", "roles": {"default": "operator"}});
+    let vera = host.holder(&wanted).await;
+    host.run("one", "hello", json!({"name": "x"})).await;
+    back_up(&home, &to(&home)).await.done();
+    let path = format!("/v1/tokens/{}", vera.id);
+    let request = host.request(reqwest::Method::DELETE, &path);
+    host.send(request).await.expect(200);
+    host.get_for(&vera, "/v1/info")
+        .await
+        .problem(401, "unauthorized");
+    host.stop().await;
+
+    let said = restore(&home, &to(&home), &["--replace"]).await.done();
+    assert!(
+        said.contains("what was revoked since is accepted again"),
+        "{said}"
+    );
+    host = home.start().await;
+    host.http = admin.client();
+    host.get_for(&vera, "/v1/info").await.expect(200);
+    assert_eq!(host.task("one").await["status"], "completed");
+    let log = host.get("/v1/audit?deed=store").await.expect(200);
+    let entry = &log["entries"][0];
+    assert_eq!(entry["deed"], "store.restore", "{log:#}");
+    assert_eq!(entry["outcome"], "done", "{log:#}");
+    assert_eq!(
+        entry["detail"], "0 unfinished tasks are canceled",
+        "{log:#}"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_is_written_over_a_living_host_an_old_store_or_a_folder_in_use() {
     let home = Home::with(&["hello-task"]);
     let host = home.start().await;

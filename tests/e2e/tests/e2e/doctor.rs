@@ -114,6 +114,47 @@ async fn what_is_wrong_is_told_with_what_to_do_and_exit_code_1() {
 }
 
 #[tokio::test]
+async fn it_knows_tokens_and_tells_no_secret() {
+    let home = Home::with(&["hello-task"]);
+    let (host, admin) = home.start_for_people().await;
+    let wanted = json!({"name": "vera", "roles": {"default": "viewer"}});
+    let vera = host.holder(&wanted).await;
+    let (code, found) = findings(&home).await;
+    check(&found);
+    assert_eq!(code, Some(0), "{found:#?}");
+    find(&found, "tokens", "2 are accepted, 1 of them an admin's");
+    // Without a token the host itself does not tell more than that it is ready.
+    find(&found, "host", "ready at http://127.0.0.1:");
+    let refused = find(&found, "hosts", "the host does not tell");
+    assert_eq!(refused["state"], "warning", "{refused}");
+    // With an admin's everything is told, and the token is not.
+    let mut command = program();
+    command
+        .arg("doctor")
+        .arg("--config")
+        .arg(home.settings_file());
+    command.arg("--data").arg(home.data()).arg("--json");
+    command.env("TASKHOST_TOKEN", &admin.token);
+    let said = Cli::of(command).await.done();
+    assert!(said.contains("1 active"), "{said}");
+    for token in [&admin.token, &vera.token] {
+        let secret = token.rsplit('_').next().unwrap();
+        assert!(!said.contains(secret), "{said}");
+    }
+    let path = format!("/v1/tokens/{}", admin.id);
+    let request = host.request(reqwest::Method::DELETE, &path);
+    host.send(request).await.expect(200);
+    let (_, found) = findings(&home).await;
+    let none = find(&found, "tokens", "1 are accepted, and none is an admin's");
+    assert_eq!(none["state"], "warning", "{none}");
+    host.stop().await;
+    home.settings("identity = \"none\"\n");
+    let (_, found) = findings(&home).await;
+    let open = find(&found, "tokens", "nobody is asked for one");
+    assert_eq!(open["state"], "warning", "{open}");
+}
+
+#[tokio::test]
 async fn the_log_is_an_object_a_line_where_that_is_wanted() {
     let home = Home::with(&["fails"]);
     let mut command = home.serve();

@@ -87,6 +87,11 @@ async fn a_store_becomes_another_one_with_every_result() {
             .expect(200),
         mine
     );
+    let log = copy.get("/v1/audit?deed=store.import").await.expect(200);
+    let entries = log["entries"].as_array().unwrap();
+    let is_done = |entry: &Value| entry["outcome"] == "done" && entry["target"] != "";
+    assert_eq!(entries.len(), 2, "{log:#}");
+    assert!(entries.iter().all(is_done), "{log:#}");
     // And work goes on, with the same ids.
     copy.run("done", "hello", json!({"name": "again"})).await;
 }
