@@ -100,7 +100,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "2c5ac6fda8bc765f16b7468f02443bc1322bcf9a"),
+            (3, "592d5266604211c4c124da6a2f07ae3b0065fa86"),
             "{names:#?}"
         );
     }
