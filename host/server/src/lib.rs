@@ -15,6 +15,7 @@ mod post;
 mod metrics;
 mod traces;
 pub mod settings;
+mod store_of;
 pub mod http;
 pub mod folder;
 mod by_owner;

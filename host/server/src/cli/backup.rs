@@ -13,9 +13,9 @@ use taskhost_store::open::{HeldFolder, Stores};
 use super::failure::{Exit, Failure};
 use super::serve::{LogFormat, log_as, read};
 use super::{files, text};
-use crate::app::limits;
 use crate::by_owner;
 use crate::settings::{Flags, Settings, StoreSettings};
+use crate::store_of::limits;
 
 /// Tasks that are canceled at once.
 const AT_ONCE: usize = 256;

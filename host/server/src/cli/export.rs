@@ -15,8 +15,8 @@ use super::failure::{Exit, Failure};
 use super::files;
 use super::lines::{Counts, FORMAT, Line};
 use super::serve::{LogFormat, log_as};
-use crate::app::{limits, open_stores};
 use crate::settings::{Settings, StoreSettings};
+use crate::store_of::{limits, open_stores};
 
 /// Tasks, and documents, that are read together.
 const PAGE: usize = 500;

@@ -21,8 +21,8 @@ use super::failure::{Exit, Failure};
 use super::files;
 use super::lines::{Counts, FORMAT, Line};
 use super::serve::{LogFormat, log_as};
-use crate::app::{limits, open_stores};
 use crate::by_owner;
+use crate::store_of::{limits, open_stores};
 
 /// No line that was exported is longer.
 const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;

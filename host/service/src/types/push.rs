@@ -96,9 +96,8 @@ impl Default for Pushes {
 
 impl TaskTypes {
     /// Takes in a component and makes it the active version of its type, also when it was taken
-    /// in before and another one has taken its place. Of two of a type the later one is active,
-    /// however long each takes. One that wants too much waits for approval. `signature`: the text
-    /// of its `.minisig` file.
+    /// in before and another one has taken its place. Of two of a type the later one is active.
+    /// One that wants too much waits for approval. `signature`: the text of its `.minisig` file.
     /// # Errors
     /// [`ServiceError::InvalidComponent`] with every mistake, or what it says.
     pub async fn push(

@@ -40,9 +40,8 @@ async fn filled() -> (Home, taskhost_e2e::host::Host) {
 
 fn without_times(mut task: Value) -> Value {
     // Where its run was is of the other store.
-    for key in ["incarnation"] {
-        task["run"].as_object_mut().unwrap().remove(key);
-    }
+    let run = task["run"].as_object_mut().unwrap();
+    run.remove("incarnation");
     task
 }
 
@@ -96,6 +95,49 @@ async fn a_store_becomes_another_one_with_every_result() {
     copy.run("done", "hello", json!({"name": "again"})).await;
 }
 
+/// What becomes of an export in bad hands: how, the file, and the line that is wrong.
+fn spoiled(text: &str) -> Vec<(&'static str, String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.len();
+    let joined = |lines: &[&str]| {
+        let ended = lines.iter().map(|line| format!("{line}\n"));
+        ended.collect::<String>()
+    };
+    // In the place of the third line, which is of a task.
+    let with = |line: &str| {
+        let mut changed: Vec<&str> = lines.clone();
+        changed[2] = line;
+        joined(&changed)
+    };
+    let task = lines[2];
+    let in_params = |given: &str| {
+        let begun = format!("\"params\":{{{given},");
+        task.replace("\"params\":{", &begun)
+    };
+    let (open, close) = ("[".repeat(9_999), "]".repeat(9_999));
+    let deep = format!("{{\"document\":{open}1{close}}}");
+    let large = in_params(&format!("\"x\":\"{}\"", "y".repeat(2 << 20)));
+    let bad_id = task.replace("\"space\":\"default\"", "\"space\":\"../x\"");
+    let cut = text[..text.len() - 20].to_owned();
+    let missing = joined(&[&lines[..2], &lines[3..]].concat());
+    let format = text.replacen("\"format\":1", "\"format\":99", 1);
+    vec![
+        ("empty", String::new(), 1),
+        ("another file", "{\"message\":\"a log\"}\n".to_owned(), 1),
+        ("cut between lines", joined(&lines[..last - 1]), last),
+        ("cut within a line", cut, last),
+        ("a line is missing", missing, last - 1),
+        ("no JSON", with("{\"task\":"), 3),
+        ("a bad id", with(&bad_id), 3),
+        ("nested for ever", with(&deep), 3),
+        ("large", with(&large), 3),
+        ("half of a pair", with(&in_params("\"a\":\"\\ud800\"")), 3),
+        ("a terminal's words", with("\u{1b}[2J"), 3),
+        ("more behind", format!("{text}{{}}\n"), last + 1),
+        ("another format", format, 1),
+    ]
+}
+
 /// T18: whatever the file is, it is refused with the line, and nothing of it is written.
 #[tokio::test]
 async fn what_is_no_whole_export_is_refused_with_its_line() {
@@ -104,91 +146,23 @@ async fn what_is_no_whole_export_is_refused_with_its_line() {
     command("export", &home, &file).await.done();
     drop(host);
     let text = std::fs::read_to_string(&file).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines.len();
-    let joined = |lines: &[&str]| {
-        lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
-    };
-    let with = |at: usize, line: &str| {
-        let mut changed: Vec<&str> = lines.clone();
-        changed[at - 1] = line;
-        joined(&changed)
-    };
-    let deep = format!(
-        "{{\"document\":{}1{}}}",
-        "[".repeat(9_999),
-        "]".repeat(9_999)
-    );
-    let big = lines[2].replace(
-        "\"params\":{",
-        &format!("\"params\":{{\"x\":\"{}\",", "y".repeat(2 << 20)),
-    );
     let other = Home::with(&["hello-task"]);
-    let spoiled = other.path().join("spoiled");
-    for (name, text, line) in [
-        ("empty", String::new(), 1),
-        ("another file", "{\"message\":\"a log\"}\n".to_owned(), 1),
-        ("cut between lines", joined(&lines[..last - 1]), last),
-        (
-            "cut within a line",
-            text[..text.len() - 20].to_owned(),
-            last,
-        ),
-        (
-            "a line is missing",
-            joined(&[&lines[..2], &lines[3..]].concat()),
-            last - 1,
-        ),
-        ("no JSON", with(3, "{\"task\":"), 3),
-        (
-            "a bad id",
-            with(
-                3,
-                &lines[2].replace("\"space\":\"default\"", "\"space\":\"../x\""),
-            ),
-            3,
-        ),
-        ("nested for ever", with(3, &deep), 3),
-        ("large", with(3, &big), 3),
-        (
-            "half of a pair",
-            with(
-                3,
-                &lines[2].replace("\"params\":{", "\"params\":{\"a\":\"\\ud800\","),
-            ),
-            3,
-        ),
-        ("a terminal's words", with(3, "\u{1b}[2J"), 3),
-        ("more behind", format!("{text}{{}}\n"), last + 1),
-        (
-            "another format",
-            text.replacen("\"format\":1", "\"format\":99", 1),
-            1,
-        ),
-    ] {
-        std::fs::write(&spoiled, text).unwrap();
-        let refused = command("import", &other, &spoiled).await;
+    let path = other.path().join("spoiled");
+    for (name, text, line) in spoiled(&text) {
+        std::fs::write(&path, text).unwrap();
+        let refused = command("import", &other, &path).await;
         assert_eq!(refused.code, Some(1), "{name}: {refused:?}");
         let place = format!("spoiled:{line}: ");
-        assert!(
-            refused.err.contains(&place),
-            "{name}: {place} in {refused:?}"
-        );
+        let is_told = refused.err.contains(&place);
+        assert!(is_told, "{name}: {place} in {refused:?}");
         assert!(!refused.err.contains('\u{1b}'), "{name}: {refused:?}");
     }
-    assert!(
-        !other.data().join("tasks.sqlite").exists(),
-        "nothing was written"
-    );
-    std::fs::write(&spoiled, b"\xff\n").unwrap();
-    let refused = command("import", &other, &spoiled).await;
-    assert!(
-        refused.err.contains("spoiled:1: is not UTF-8"),
-        "{refused:?}"
-    );
+    let is_written = other.data().join("tasks.sqlite").exists();
+    assert!(!is_written, "nothing was written");
+    std::fs::write(&path, b"\xff\n").unwrap();
+    let refused = command("import", &other, &path).await;
+    let is_told = refused.err.contains("spoiled:1: is not UTF-8");
+    assert!(is_told, "{refused:?}");
 }
 
 #[tokio::test]
