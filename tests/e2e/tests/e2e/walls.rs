@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use taskhost_e2e::holder::Holder;
+use taskhost_e2e::holder::{Holder, sent};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::routes;
@@ -184,7 +184,7 @@ async fn without_a_token_nothing_is_answered_on_any_route() {
                 if let Some(authorization) = authorization {
                     request = request.header("authorization", authorization);
                 }
-                let answer = host.send(request).await;
+                let answer = sent(request).await;
                 let problem = answer.problem(401, "unauthorized");
                 assert!(!problem.to_string().contains("0000000000"), "{problem}");
             }
@@ -192,7 +192,7 @@ async fn without_a_token_nothing_is_answered_on_any_route() {
     }
     // Whoever is somebody may know how the host is asked; what it counts is for admins.
     let docs = plain.get(format!("{}/docs", host.url));
-    let asked = host.send(docs).await;
+    let asked = sent(docs).await;
     assert_eq!(asked.status, 401, "{asked:?}");
     assert!(asked.text.contains("action=\"/login\""), "{asked:?}");
     assert!(!asked.text.contains("/v1/"), "{asked:?}");
