@@ -22,11 +22,11 @@ const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Kept from one instance to the next in the same slot: it is zeroed instead of mapped anew,
 /// which makes a fresh instance four times as fast (measured on small Rust components). A small
 /// component writes to less; hostile ones leave so much behind in each slot that they were in.
-const MEMORY_KEPT_BYTES: usize = 32 * 1024;
-const TABLE_KEPT_BYTES: usize = 8 * 1024;
+const MEMORY_KEPT_BYTES: usize = 16 * 1024;
+const TABLE_KEPT_BYTES: usize = 4 * 1024;
 /// Of a stack so much is kept, and the rest is given back: a run that recurses deeply would leave
 /// 1 MiB behind on each stack that it is the first to use so, until the process ends.
-const STACK_KEPT_BYTES: usize = 16 * 1024;
+const STACK_KEPT_BYTES: usize = 8 * 1024;
 
 /// Memory maps of the process that one instance takes at most, in the pool or outside of it; the
 /// end-to-end tests `many_parked` see to it.
