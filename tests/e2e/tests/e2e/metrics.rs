@@ -7,6 +7,13 @@ use taskhost_e2e::tasks::task;
 
 /// The value of a line, by its name and labels.
 async fn number(host: &Host, name: &str) -> Option<f64> {
+    // It is measured twice a second.
+    let lag = async || {
+        let text = host.get("/metrics").await.text;
+        text.contains("taskhost_loop_lag_seconds_count")
+            .then_some(())
+    };
+    host.see("the lag of the executor", lag).await;
     let text = host.get("/metrics").await.text;
     let line = text
         .lines()
