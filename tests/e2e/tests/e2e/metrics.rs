@@ -7,13 +7,6 @@ use taskhost_e2e::tasks::task;
 
 /// The value of a line, by its name and labels.
 async fn number(host: &Host, name: &str) -> Option<f64> {
-    // It is measured twice a second.
-    let lag = async || {
-        let text = host.get("/metrics").await.text;
-        text.contains("taskhost_loop_lag_seconds_count")
-            .then_some(())
-    };
-    host.see("the lag of the executor", lag).await;
     let text = host.get("/metrics").await.text;
     let line = text
         .lines()
@@ -66,6 +59,13 @@ async fn the_whole_set_is_there() {
         .problem(400, "invalid");
     host.get("/nowhere").await.problem(404, "not-found");
     let watched = host.events(&task_events("one"), None).await;
+    // It is measured twice a second.
+    let lag = async || {
+        let text = host.get("/metrics").await.text;
+        text.contains("taskhost_loop_lag_seconds_count")
+            .then_some(())
+    };
+    host.see("the lag of the executor", lag).await;
     let text = host.get("/metrics").await.text;
     let line = |wanted: &str| {
         assert!(text.lines().any(|one| one == wanted), "{wanted} in\n{text}");
