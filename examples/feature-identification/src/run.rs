@@ -323,8 +323,8 @@ impl<'a> Saving<'a> {
         let found = talked.map_err(|ended| watch.reason_of(ended))?;
         if let Some(problem) = &heard.problem {
             taskhost_sdk::warn!(
-                "not all went well with the model `{connector}`: {problem}. What the arithmetic has \
-                 found stands"
+                "not all went well with the model `{connector}`: {problem}. What the arithmetic \
+                 has found stands"
             );
         }
         Ok(found)

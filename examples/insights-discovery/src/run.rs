@@ -67,8 +67,8 @@ impl Task for InsightsDiscovery {
             .description(
                 "Looks for significant events in each of the streams that are named, and says what \
                  they tell together: written by a language model where one is named, of whose \
-                 insights those are kept that cite events which were counted; what it leaves out is \
-                 said by counting.",
+                 insights those are kept that cite events which were counted; what it leaves out \
+                 is said by counting.",
             )
             .streams_from("/streams")
             .cpu_ms(60_000)

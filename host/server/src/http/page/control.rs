@@ -338,7 +338,8 @@ fn completed(view: View<'_>, task: &Task) -> Markup {
                     @if nothing && payload.documents_sampled == Some(0) {
                         b { "Nothing found." }
                         " The range holds no documents."
-                        @if let Some((first, last)) = view.stream.first_at.zip(view.stream.last_at) {
+                        @let ends = view.stream.first_at.zip(view.stream.last_at);
+                        @if let Some((first, last)) = ends {
                             " The stream's are from " (time(first)) " to " (time(last)) "."
                         }
                     } @else if nothing {
