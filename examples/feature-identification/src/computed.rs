@@ -199,6 +199,7 @@ impl Computing<'_> {
             precision: 1.0,
             recall: 1.0,
             count: self.documents.len() as u64,
+            count_of: None,
             properties: properties.collect(),
             tags: Vec::new(),
             meta: Map::new(),

@@ -49,7 +49,6 @@ pub struct Payload {
     pub duration_ms: u64,
     /// What came of asking a language model; none where no connector was given, and what was found
     /// is arithmetic alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Asked>,
     /// Types of the computed features that were saved.
     pub computed: Vec<String>,
@@ -68,8 +67,8 @@ pub struct Asked {
     pub proposed: u32,
     /// Of these, those that nothing spoke for.
     pub dropped: u32,
-    /// Why it was not asked to the end, in words: what stands is what the arithmetic has found,
-    /// with what the model had said by then.
+    /// What went wrong with it, in words: what stands is what the arithmetic has found, with what
+    /// the model had said by then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -111,6 +110,9 @@ pub struct Feature {
     /// How many documents of the whole range satisfy the filter.
     #[serde(default)]
     pub count: u64,
+    /// How many documents the range has; none where a run has not counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count_of: Option<u64>,
     /// What identifies it, or what was computed.
     #[serde(default)]
     pub properties: Map<String, Value>,

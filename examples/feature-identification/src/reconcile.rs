@@ -174,6 +174,7 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
         precision: found.precision,
         recall: found.recall,
         count,
+        count_of: None,
         subtype,
         properties,
         tags,

@@ -213,6 +213,7 @@ impl<'a> Saving<'a> {
             progress.report(done, Some(total), &one.story.name)?;
             counts.push(self.count(&one.filter)?);
         }
+        let whole = self.count(&Condition::always())?;
         let known = self.shelf.known(&self.times.last_seen);
         let affordable = affordable(&known, self.documents.len());
         let costly = affordable.iter().filter(|it| !**it).count();
@@ -239,6 +240,7 @@ impl<'a> Saving<'a> {
             if feature.filter != found {
                 feature.count = self.count(&feature.filter)?;
             }
+            feature.count_of = Some(whole);
         }
         self.clients.progress.phase("save")?;
         self.shelf.save(&features)
@@ -321,7 +323,7 @@ impl<'a> Saving<'a> {
         let found = talked.map_err(|ended| watch.reason_of(ended))?;
         if let Some(problem) = &heard.problem {
             taskhost_sdk::warn!(
-                "the model `{connector}` was not asked to the end: {problem}. What the arithmetic \
+                "not all went well with the model `{connector}`: {problem}. What the arithmetic \
                  has found stands"
             );
         }

@@ -136,8 +136,20 @@ pub(crate) fn checked(written: Written, events: &[StreamEvent]) -> (Vec<Insight>
     (insights, dropped)
 }
 
+/// Adds what is counted and stands in none of the insights, while there is room.
+pub(crate) fn add_counted(insights: &mut Vec<Insight>, events: &[StreamEvent]) {
+    let said = |one: &Evidence| {
+        let mut all = insights.iter().flat_map(|it| &it.evidence);
+        all.any(|it| it == one)
+    };
+    let is_new = |it: &Insight| !it.evidence.iter().all(said);
+    let new: Vec<Insight> = counted(events).into_iter().filter(is_new).collect();
+    let room = INSIGHTS_MAX.saturating_sub(insights.len());
+    insights.extend(new.into_iter().take(room));
+}
+
 /// By counting alone: what several streams have in common first, then what is worst in each.
-pub(crate) fn counted(events: &[StreamEvent]) -> Vec<Insight> {
+fn counted(events: &[StreamEvent]) -> Vec<Insight> {
     let mut by_test: BTreeMap<String, Vec<&StreamEvent>> = BTreeMap::new();
     for event in events {
         let test = event.query.test.to_json().to_string();
@@ -284,9 +296,15 @@ mod tests {
         ]});
         let written: Written = serde_json::from_value(written).unwrap();
         let (insights, dropped) = checked(written, &events());
-        let titles: Vec<&str> = insights.iter().map(|it| it.title.as_str()).collect();
-        assert_eq!(titles, ["Refused"]);
+        let titles = |insights: &[Insight]| -> Vec<String> {
+            insights.iter().map(|it| it.title.clone()).collect()
+        };
+        assert_eq!(titles(&insights), ["Refused"]);
         assert_eq!(insights[0].evidence.len(), 2);
+        // What it says nothing of is counted all the same.
+        let mut all = insights;
+        add_counted(&mut all, &events());
+        assert_eq!(titles(&all), ["Refused", "“panic” in shop"]);
         let titles: Vec<&str> = dropped.iter().map(|it| it.title.as_str()).collect();
         assert_eq!(titles, ["Made up", "Half"]);
     }

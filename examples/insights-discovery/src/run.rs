@@ -8,7 +8,7 @@ use stream_reading::prompts::{self, Prompt};
 use stream_reading::range::Range;
 use taskhost_sdk::{Chat, Clients, Descriptor, Error, Task};
 
-use crate::insights::{Dropped, Insight, PROMPT, Written, asked, checked, counted};
+use crate::insights::{Dropped, Insight, PROMPT, Written, add_counted, asked, checked};
 use crate::streams::{Looked, looked_at};
 
 /// How many documents of each stream are looked at where the params do not say.
@@ -67,7 +67,8 @@ impl Task for InsightsDiscovery {
             .description(
                 "Looks for significant events in each of the streams that are named, and says what \
                  they tell together: written by a language model where one is named, of whose \
-                 insights those are kept that cite events which were counted, else by counting.",
+                 insights those are kept that cite events which were counted; what it leaves out \
+                 is said by counting.",
             )
             .streams_from("/streams")
             .cpu_ms(60_000)
@@ -113,9 +114,8 @@ impl Task for InsightsDiscovery {
             }
             discovered.tokens_used = Some(tokens);
         }
-        if discovered.insights.is_empty() {
-            discovered.insights = counted(&events);
-        }
+        // What a model says nothing of is no less true.
+        add_counted(&mut discovered.insights, &events);
         Ok(discovered)
     }
 }

@@ -433,8 +433,8 @@ impl Connector {
 fn paused(name: &Label, pause: Duration) -> ClientError {
     let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     let message = format!(
-        "the model `{name}` wants a pause of {ms} ms: return this error, and the run is queued \
-         again after it"
+        "the model `{name}` wants a pause of {ms} ms; a run that ends with this error goes on \
+         after it"
     );
     ClientError {
         retryable: true,

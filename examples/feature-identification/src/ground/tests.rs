@@ -41,21 +41,21 @@ pub(crate) fn found(documents: &[Value]) -> Vec<Found> {
     ]
 }
 
-pub(crate) fn proposal(system: Value) -> Proposal {
-    Proposal::read(&system).unwrap()
+pub(crate) fn proposal(system: &Value) -> Proposal {
+    Proposal::read(system).unwrap()
 }
 
-fn judged(systems: Vec<Value>, found: &[Found], excluded: &[&str]) -> Judged {
+fn judged(systems: &[Value], found: &[Found], excluded: &[&str]) -> Judged {
     let documents = documents();
     let excluded: Vec<String> = excluded.iter().map(|name| folded(name)).collect();
-    let systems: Vec<Proposal> = systems.into_iter().map(proposal).collect();
+    let systems: Vec<Proposal> = systems.iter().map(proposal).collect();
     let ground = Ground::new(&documents, found, &excluded);
     ground.judge(&systems, &mut Unwatched).unwrap()
 }
 
 fn why(system: Value, excluded: &[&str]) -> String {
     let found = found(&documents());
-    let judged = judged(vec![system], &found, excluded);
+    let judged = judged(&[system], &found, excluded);
     assert_eq!(judged.found.len(), 2);
     for (now, before) in judged.found.iter().zip(&found) {
         assert_eq!((&now.story, &now.filter), (&before.story, &before.filter));
@@ -70,7 +70,7 @@ fn why(system: Value, excluded: &[&str]) -> String {
 fn what_has_evidence_names_a_cluster_or_adds_what_no_cluster_has() {
     let found = found(&documents());
     let judged = judged(
-        vec![
+        &[
             json!({"name": " nginx\n", "cluster": "c1", "evidence": ["nginx/1."],
                 "subtype": "web server", "tags": ["http"], "properties": {"a": 1, "b": [2]}}),
             json!({"name": "Redis", "filter": {"field": "message", "contains": "redis saved"},
@@ -168,7 +168,7 @@ fn a_filter_is_taken_only_where_it_is_better_and_costs_nobody_anything() {
     assert!(found[1].recall < 1.0);
     let whole = json!({"name": "Redis", "cluster": "c2", "evidence": ["Redis saved"],
         "filter": {"field": "message", "contains": "redis saved"}});
-    let better = judged(vec![whole], &found, &[]);
+    let better = judged(&[whole], &found, &[]);
     assert_eq!(better.verdicts, [Verdict::Improves(1)]);
     assert_eq!(better.found[1].matched, found[1].own);
     assert_eq!(
@@ -178,7 +178,7 @@ fn a_filter_is_taken_only_where_it_is_better_and_costs_nobody_anything() {
     let worse = json!({"name": "nginx", "cluster": "c1", "evidence": ["nginx"],
         "filter": {"or": [{"field": "message", "contains": "GET"},
             {"field": "message", "contains": "mosquitto"}]}});
-    let kept = judged(vec![worse], &self::found(&documents), &[]);
+    let kept = judged(&[worse], &self::found(&documents), &[]);
     assert_eq!(kept.verdicts, [Verdict::Names(0)]);
     assert_eq!(kept.found[0].filter, Condition::contains("message", "GET"));
 }
@@ -186,7 +186,7 @@ fn a_filter_is_taken_only_where_it_is_better_and_costs_nobody_anything() {
 #[test]
 fn of_two_for_one_cluster_the_first_counts() {
     let one = |name: &str| json!({"name": name, "cluster": "c1", "evidence": ["nginx"]});
-    let judged = judged(vec![one("nginx"), one("Apache")], &found(&documents()), &[]);
+    let judged = judged(&[one("nginx"), one("Apache")], &found(&documents()), &[]);
     assert_eq!(judged.verdicts[0], Verdict::Names(0));
     assert!(matches!(&judged.verdicts[1], Verdict::Dropped(_)));
     assert_eq!(judged.found[0].story.name, "nginx");
@@ -211,7 +211,7 @@ fn lines_that_name_themselves_keep_their_name_unless_a_word_of_another_stands_th
         let mut all = found.clone();
         let cluster = format!("c{}", at + 1);
         let system = json!({"name": name, "cluster": cluster, "evidence": [quote]});
-        let judged = judged(vec![system], &all, &[]);
+        let judged = judged(&[system], &all, &[]);
         all = judged.found;
         let computed = all[at].said.as_ref().unwrap().computed_name.clone();
         let story = &all[at].story;
@@ -242,7 +242,7 @@ fn a_filter_is_run_once_and_one_of_many_tests_not_at_all() {
     let test = |at: usize| json!({"field": "message", "contains": format!("saved {at}")});
     let with = |tests: usize, name: &str, quote: &str| {
         let tests: Vec<Value> = (0..tests).map(test).collect();
-        proposal(json!({"name": name, "filter": {"or": tests}, "evidence": [quote]}))
+        proposal(&json!({"name": name, "filter": {"or": tests}, "evidence": [quote]}))
     };
     let judge = |system: Proposal| {
         let judged = ground.judge(&[system], &mut Unwatched).unwrap();

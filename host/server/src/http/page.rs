@@ -15,14 +15,13 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
 use maud::{Markup, html};
 use taskhost_model::ids::{Space, StreamKey};
-use taskhost_model::query::Query;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::features::{Deed, Stored};
 use taskhost_service::{ScheduleRequest, Scheduled};
 use taskhost_store::streams::Stream;
 
 use self::form::{Form, Reviewed};
-use self::view::{LookedAt, RunRange, View};
+use self::view::View;
 use super::asked::Asked;
 use super::codes::Code;
 use super::described::{Operation, Routes};
@@ -135,7 +134,6 @@ struct Seen {
     features: Vec<Stored>,
     connectors: Vec<taskhost_model::ids::Label>,
     may_operate: bool,
-    looked_at: Option<LookedAt>,
 }
 
 impl Seen {
@@ -149,9 +147,7 @@ impl Seen {
             Err(taskhost_service::error::ServiceError::NotFound { .. }) => Vec::new(),
             listed => listed?,
         };
-        let looked_at = looked_at(state, &key, &stream, &task, &features).await?;
         Ok(Self {
-            looked_at,
             path: path_of(&key.space, key.name.as_str()),
             may_operate: service.may_operate(by, &key.space).await?,
             connectors: service.connectors(&kibana::type_id()?),
@@ -170,7 +166,6 @@ impl Seen {
             features: &self.features,
             connectors: &self.connectors,
             may_operate: self.may_operate,
-            looked_at: self.looked_at.as_ref(),
             now: now(),
         }
     }
@@ -192,45 +187,6 @@ impl Seen {
         let live = shell::Live { task, count };
         shell::page(status, name.as_str(), &main, Some(&live))
     }
-}
-
-/// What the features of the last run were counted in, where there are such.
-async fn looked_at(
-    state: &Asked,
-    key: &StreamKey,
-    stream: &Stream,
-    view: &taskhost_service::view::TaskView,
-    features: &[Stored],
-) -> Result<Option<LookedAt>, Problem> {
-    let run = view.task.as_ref().map(|task| task.run.id.to_string());
-    let range = view
-        .params
-        .as_deref()
-        .and_then(|params| serde_json::from_str::<RunRange>(params).ok());
-    let Some((run, range)) = run.zip(range) else {
-        return Ok(None);
-    };
-    let is_its = |one: &Stored| {
-        let is_counted = one.feature.number("count_of").is_some();
-        !is_counted && one.feature.text("run_id") == run
-    };
-    if !features.iter().any(is_its) {
-        return Ok(None);
-    }
-    let (from, to) = (
-        Timestamp::from_ms(range.start),
-        Timestamp::from_ms(range.end),
-    );
-    let whole = stream.first_at.zip(stream.last_at);
-    let documents = match whole {
-        Some((first, last)) if from <= first && last < to => stream.documents,
-        _ => {
-            let query = Query::range(from, to);
-            let streams = &state.service().streams;
-            streams.count(state.by(), key, &query).await?.value
-        }
-    };
-    Ok(Some(LookedAt { run, documents }))
 }
 
 fn now() -> Timestamp {

@@ -291,7 +291,7 @@ async fn as_alone(script: impl Fn(&Seen, usize) -> Said + Send + Sync + 'static,
         all.map(keys).collect()
     };
     let alone = identified(&host, "alone", None).await;
-    assert!(alone["payload"].get("model").is_none());
+    assert!(alone["payload"]["model"].is_null());
     assert!(server.seen().is_empty());
     let with = identified(&host, "with", Some("small")).await;
     assert_eq!(found(&with), found(&alone), "{with:#}");

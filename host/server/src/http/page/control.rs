@@ -222,7 +222,8 @@ fn reason(view: View<'_>, task: &Task) -> Markup {
     let is_later = task.run.due_at > view.now;
     html! {
         @if let Some(error) = task.error.as_ref().filter(|_| is_later) {
-            "The last attempt failed: " (error.message) " "
+            @if error.code == "rate-limited" { "It pauses: " } @else { "The last attempt failed: " }
+            (error.message) ". "
         }
         @if is_later {
             "It runs at " (time(task.run.due_at)) "."
@@ -315,7 +316,7 @@ fn summary(view: View<'_>) -> Markup {
                 @if let Some(tokens) = model.tokens_used { ", " (counted(tokens, "token")) }
                 "."
                 @if let Some(problem) = model.problem {
-                    " It was not asked to the end: " (problem)
+                    " " b { "Not all went well with it: " } (problem) "."
                 }
             }
             None => "By arithmetic alone.",
@@ -334,7 +335,14 @@ fn completed(view: View<'_>, task: &Task) -> Markup {
         return html! {
             div.callout.info {
                 p {
-                    @if nothing {
+                    @if nothing && payload.documents_sampled == Some(0) {
+                        b { "Nothing found." }
+                        " The range holds no documents."
+                        @let ends = view.stream.first_at.zip(view.stream.last_at);
+                        @if let Some((first, last)) = ends {
+                            " The stream's are from " (time(first)) " to " (time(last)) "."
+                        }
+                    } @else if nothing {
                         b { "Nothing found." }
                         " No system writes enough into this range to be told from the rest. \
                          A longer range shows more."
@@ -394,7 +402,6 @@ mod tests {
             features: &[],
             connectors: &[],
             may_operate: true,
-            looked_at: None,
             now: Timestamp::from_ms(65_001),
         };
         control(view).into_string()

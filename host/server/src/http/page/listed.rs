@@ -198,7 +198,7 @@ fn marks(feature: &Feature) -> Markup {
 /// where the script writes another number, which is one of the stream.
 pub(super) fn share(view: View<'_>, feature: &Feature, note: Option<&str>) -> Markup {
     let count = feature.number("count").unwrap_or(0);
-    let of = counted_in(view, feature);
+    let of = feature.number("count_of");
     let share = of.map(|of| words::permille(count, of));
     html! {
         div.share {
@@ -215,19 +215,9 @@ pub(super) fn share(view: View<'_>, feature: &Feature, note: Option<&str>) -> Ma
                     @else { " of the " (words::counted(of, "document")) " looked at, " }
                 }
                 (words::counted(count, "document"))
-                @if of.is_none() { " in the range of an earlier run" }
             }
         }
     }
-}
-
-/// Among how many documents its own were counted, where that is known.
-fn counted_in(view: View<'_>, feature: &Feature) -> Option<u64> {
-    let of_run = view
-        .looked_at
-        .filter(|it| it.run == feature.text("run_id"))
-        .map(|it| it.documents);
-    feature.number("count_of").or(of_run)
 }
 
 /// What is fetched of one feature.

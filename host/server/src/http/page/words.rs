@@ -169,7 +169,7 @@ pub(super) fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Task => {
             "The task gave up by itself. If the range or the model is at fault, choose another \
-             and start again; the log of the run says more."
+             and start again. The log of the run may say more."
         }
         ErrorKind::Trap | ErrorKind::InvalidResult => {
             "The component of this task type is broken: starting again seldom helps. Tell its \
