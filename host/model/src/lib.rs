@@ -15,6 +15,7 @@ pub mod rights;
 pub mod error;
 pub mod status;
 pub mod task;
+pub mod former;
 pub mod stale;
 pub mod capabilities;
 pub mod contract;

@@ -2,6 +2,8 @@
 //!
 //! Params, payload and log are not here: they lie apart from the hot row, written once each.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
@@ -74,6 +76,12 @@ pub struct Task {
     pub previous: Vec<Lease>,
     /// The latest run; stays after its end.
     pub run: Run,
+    /// When the task goes by itself; only where it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What the host has promised whoever sent it with a key that may be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     /// What the run last said of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -83,6 +91,22 @@ pub struct Task {
     /// Why it failed; of the last attempt while waiting to be tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+}
+
+/// A request with a key by which it may be repeated, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// A digest of what was asked for: whoever asks for something else by the same key is told so.
+    pub body: String,
+    /// The run that the request has made; the task may have had others since.
+    pub run: RunId,
+    /// When it was accepted.
+    pub at: Timestamp,
+}
+
+impl Receipt {
+    /// A key counts for so long.
+    pub const COUNTS_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 }
 
 /// The run that has spawned a task, in the same space.
@@ -176,6 +200,18 @@ pub struct Run {
     /// The wait in which the attempt was last suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<Suspension>,
+    /// The run under whose name the checkpoints are kept that this one goes on with, where that is
+    /// another one: the task was tried again by somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints_of: Option<RunId>,
+}
+
+impl Run {
+    /// The run under whose name its checkpoints are kept.
+    #[must_use]
+    pub fn keeper(&self) -> RunId {
+        self.checkpoints_of.unwrap_or(self.id)
+    }
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.
@@ -296,6 +332,18 @@ impl Task {
             attempt,
             tokens: usage.tokens,
             ..Usage::default()
+        }
+    }
+
+    /// When its latest run has ended, or its result was acknowledged; none while it is to run.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self.phase() {
+            Phase::Completed => self.last_completed_at,
+            Phase::Acknowledged => self.last_acknowledged_at,
+            Phase::Failed => self.last_failed_at,
+            Phase::Canceled => self.last_canceled_at,
+            _ => None,
         }
     }
 

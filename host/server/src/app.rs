@@ -274,6 +274,8 @@ async fn open_stores(settings: &Settings, clock: Clock) -> Result<Stores, AppErr
         log_bytes_max: settings.limits.log_bytes_max,
         checkpoints_bytes_max: settings.limits.checkpoints_bytes_max,
         stream_document_bytes_max: settings.limits.document_bytes_max,
+        runs_kept: settings.runs.runs_kept,
+        retention: settings.runs.retention,
     };
     if let StoreSettings::Elasticsearch(cluster) = &settings.store {
         let mut stores = open_cluster(cluster, limits, &clock).await?;
@@ -374,6 +376,8 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
         retry_backoff: settings.runs.retry_backoff,
         retry_backoff_max: settings.runs.retry_backoff_max,
+        types: settings.types.clone(),
+        retention: settings.runs.retention,
         crashes_max: settings.runs.crashes_max,
         document_bytes_max: settings.limits.document_bytes_max,
         log_bytes_max: settings.limits.log_bytes_max,

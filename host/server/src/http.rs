@@ -7,10 +7,16 @@ mod guard;
 mod request;
 mod state;
 mod asked;
+mod wish;
+mod list;
 mod tasks;
 mod events;
 mod types;
 mod streams;
+mod lines;
+mod submit;
+mod runs;
+mod bulk;
 mod collections;
 mod features;
 mod space_collections;
@@ -36,6 +42,9 @@ pub(crate) use types::SIGNATURE;
 fn router(state: State) -> Router {
     Router::new()
         .merge(tasks::routes())
+        .merge(submit::routes())
+        .merge(runs::routes())
+        .merge(bulk::routes())
         .merge(events::routes())
         .merge(types::routes())
         .merge(streams::routes())

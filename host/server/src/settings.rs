@@ -13,15 +13,19 @@ mod store;
 mod keys;
 mod http;
 mod runs;
+mod types;
 mod doubts;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
+use taskhost_model::ids::TypeId;
 use taskhost_service::key_ring::KeyRing;
 use taskhost_service::policy::Policy;
+use taskhost_service::settings::TypeSettings;
 
 pub use connectors::ConnectorSettings;
 pub use hosts::HostSettings;
@@ -55,6 +59,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The most that a task type's descriptor may ask for.
     pub bounds: Bounds,
+    /// What is decided of single task types.
+    pub types: BTreeMap<TypeId, TypeSettings>,
     /// What task types may reach, and whose are taken in.
     pub policy: Policy,
     /// Language models that they may ask.
@@ -157,6 +163,7 @@ impl Settings {
         let store = store::store(reader);
         let hosts = hosts::hosts(reader);
         store::check_times(reader, &store, hosts.lease);
+        let bounds = runs::bounds(reader);
         Self {
             http: http::http(reader, store.has_people()),
             keys: keys::key_ring(reader, store.has_people()),
@@ -167,7 +174,8 @@ impl Settings {
             shutdown_grace: seconds(reader, "shutdown_grace_s", 10, 3600),
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
-            bounds: runs::bounds(reader),
+            types: types::types(reader, &bounds),
+            bounds,
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),

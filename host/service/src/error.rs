@@ -39,6 +39,15 @@ pub enum ServiceError {
         /// What was looked for.
         what: String,
     },
+    /// A task of the same id is at work, with other params.
+    #[error("the task runs already, with other params: wait until it has ended, or cancel it")]
+    AlreadyRunning,
+    /// A key by which a request may be repeated came with another request.
+    #[error(
+        "the `Idempotency-Key` came with another request before: use a new key for a new request, \
+         and the same one only to repeat the very same request"
+    )]
+    KeyReused,
     /// Scheduling while a cancel is under way.
     #[error("the task is still being canceled: wait until its status is `canceled`, then schedule")]
     CancellationInProgress,

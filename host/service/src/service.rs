@@ -198,6 +198,7 @@ impl Service {
             live: Arc::new(Live::default()),
             changes: Changes::default(),
             parked: Arc::new(Semaphore::new(parts.settings.parked)),
+            repeatable: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             keyed_children: tokio::sync::Mutex::new(()),
             clock: parts.clock,
             settings: parts.settings,

@@ -1,8 +1,10 @@
 //! The service's own settings, checked by whoever reads them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use taskhost_model::descriptor::Bounds;
+use taskhost_model::ids::TypeId;
 
 use crate::policy::Policy;
 
@@ -27,6 +29,10 @@ pub struct Settings {
     pub retry_backoff: Duration,
     /// The longest wait between two attempts.
     pub retry_backoff_max: Duration,
+    /// What an operator has decided of task types, beside what they may reach.
+    pub types: BTreeMap<TypeId, TypeSettings>,
+    /// What has ended is kept for so long; of what does not say when it goes, too.
+    pub retention: Duration,
     /// A task whose hosts were lost so often fails.
     pub crashes_max: u32,
     /// How often the sweeper looks for what was left behind.
@@ -35,6 +41,14 @@ pub struct Settings {
     pub hosts: HostSettings,
     /// Of a type's retired versions that nothing is pinned to, so many newest are kept.
     pub retired_versions_kept: usize,
+}
+
+impl Settings {
+    /// What an operator has decided of a type.
+    #[must_use]
+    pub fn of_type(&self, type_id: &TypeId) -> TypeSettings {
+        self.types.get(type_id).copied().unwrap_or_default()
+    }
 }
 
 impl Default for Settings {
@@ -49,12 +63,27 @@ impl Default for Settings {
             log_bytes_max: 1024 * 1024,
             retry_backoff: Duration::from_secs(1),
             retry_backoff_max: Duration::from_secs(300),
+            types: BTreeMap::new(),
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
             crashes_max: 5,
             sweep_interval: Duration::from_secs(10),
             hosts: HostSettings::default(),
             retired_versions_kept: 5,
         }
     }
+}
+
+/// What an operator has decided of a task type, in place of what its descriptor or the host says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TypeSettings {
+    /// Attempts in all, the first one included.
+    pub attempts: Option<u32>,
+    /// The wait before the second attempt.
+    pub retry_backoff: Option<Duration>,
+    /// The longest wait between two attempts.
+    pub retry_backoff_max: Option<Duration>,
+    /// What is due and has not begun for so long fails.
+    pub queue_timeout: Option<Duration>,
 }
 
 /// How a host lives with others on one store. All of them have to have the same lease.

@@ -36,6 +36,8 @@ pub(crate) struct Swept {
     pub(crate) stream_documents: u64,
     pub(crate) orphans: u64,
     pub(crate) recordings: u64,
+    pub(crate) expired: u64,
+    pub(crate) overdue: u64,
 }
 
 /// What a held document needs.
@@ -124,6 +126,8 @@ impl Sweeper {
             };
         }
         let core = &self.core;
+        let overdue = done("tasks that wait for too long", core.end_overdue().await);
+        let expired = done("tasks whose time is up", core.expire_ended().await);
         let tombstones = core.tasks.remove_tombstones().await;
         let orphans = core.cancel_orphans().await;
         let stream_documents = match core.streams.enforce_retention(core.clock.now()).await {
@@ -142,6 +146,8 @@ impl Sweeper {
             stream_documents: done("old documents of streams", stream_documents),
             orphans: done("children without a parent", orphans),
             recordings: done("old recordings", recordings),
+            expired,
+            overdue,
         }
     }
 

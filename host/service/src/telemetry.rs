@@ -111,7 +111,7 @@ impl Counted {
                 ..
             } => Self::Nothing,
             Event::Run { .. } => Self::Run,
-            Event::Cancel { .. } | Event::HostLost { .. } => Self::End,
+            Event::Cancel { .. } | Event::HostLost { .. } | Event::Overdue { .. } => Self::End,
             _ => Self::Nothing,
         }
     }

@@ -15,6 +15,7 @@ pub(crate) mod along;
 mod runs;
 mod children;
 mod lists;
+mod histories;
 mod texts;
 mod collections;
 mod kept;
@@ -216,6 +217,16 @@ pub(crate) async fn of_tasks(make: &impl AsyncFn() -> Subject) {
             lists_are_complete_over_a_cursor,
             a_foreign_cursor_is_refused,
             no_tombstone_is_shown_and_none_stays,
+        }
+        histories {
+            a_run_that_another_one_follows_is_kept_with_its_log,
+            so_many_runs_are_kept_and_the_oldest_go,
+            a_run_goes_on_with_what_the_former_one_has_kept_where_it_is_wanted,
+            what_has_ended_goes_when_its_time_is_up,
+            a_promise_outlives_its_task_for_a_day,
+            what_waits_for_too_long_is_found_and_ended,
+            a_batch_does_to_each_what_is_done_to_one,
+            tasks_are_counted_by_status_as_they_are_listed,
         }
         texts {
             texts_are_stored_exactly,

@@ -64,6 +64,18 @@ pub enum Event {
         /// The suspended run.
         run: RunId,
     },
+    /// The run has been due for longer than it may wait in the queue.
+    Overdue {
+        /// Only what has been due since before that.
+        due_before: Timestamp,
+        /// For people: how long it may wait, and who says so.
+        limit: String,
+    },
+    /// What has ended goes when its time is up.
+    Expire {
+        /// What says nothing of its time goes if it has ended before that.
+        unmarked_before: Timestamp,
+    },
 }
 
 /// A run as it is scheduled.
@@ -97,6 +109,11 @@ pub struct NewRun {
     pub max_attempts: u32,
     /// Only when there is no task of this id, or only when it has this version.
     pub condition: Option<WriteCondition>,
+    /// Whether it goes on with what the task's former run has kept, unless that has completed.
+    pub keeps_checkpoints: bool,
+    /// A digest of the request, where it may be repeated by a key: see
+    /// [`taskhost_model::task::Receipt`].
+    pub receipt: Option<String>,
 }
 
 /// A precondition on the stored version (`If-Match`, `If-None-Match`).

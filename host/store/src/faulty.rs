@@ -8,6 +8,7 @@
 //!    only say that it is not available, and so does this one.
 
 mod tasks;
+mod many;
 mod documents;
 mod checkpoints;
 mod recordings;

@@ -5,6 +5,7 @@ mod checkpoints;
 mod components;
 mod documents;
 mod hosts;
+mod many;
 pub mod people;
 mod recordings;
 mod run_keys;
@@ -14,6 +15,7 @@ mod tasks;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
@@ -68,6 +70,8 @@ struct Entry {
     log: String,
     checkpoints: BTreeMap<String, Checkpoint>,
     recordings: Vec<recordings::Recording>,
+    /// Former runs with their logs, newest first.
+    former: Vec<(FormerRun, String)>,
 }
 
 #[derive(Debug)]

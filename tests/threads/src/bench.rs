@@ -134,6 +134,8 @@ pub(crate) async fn schedule(
         timeout_ms: None,
         max_attempts: 2,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     core.apply_wish(&key(id), Event::Schedule(Box::new(run)))
         .await

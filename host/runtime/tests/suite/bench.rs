@@ -286,6 +286,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     stores
         .tasks

@@ -18,6 +18,7 @@ pub(crate) enum Code {
     MethodNotAllowed,
     RequestTimeout,
     AlreadyRunning,
+    KeyReused,
     CancellationInProgress,
     NotCompleted,
     VersionMismatch,
@@ -49,7 +50,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -61,6 +62,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::AlreadyRunning,
+        Self::KeyReused,
         Self::CancellationInProgress,
         Self::NotCompleted,
         Self::VersionMismatch,
@@ -97,6 +99,7 @@ impl Code {
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", None),
             Self::RequestTimeout => (S::REQUEST_TIMEOUT, "request-timeout", Some(1)),
             Self::AlreadyRunning => (S::CONFLICT, "already-running", None),
+            Self::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused", None),
             Self::CancellationInProgress => (S::CONFLICT, "cancellation-in-progress", Some(1)),
             Self::NotCompleted => (S::CONFLICT, "not-completed", None),
             Self::VersionMismatch => (S::PRECONDITION_FAILED, "version-mismatch", None),
@@ -133,6 +136,7 @@ impl Code {
             Self::MethodNotAllowed => "Method not allowed",
             Self::RequestTimeout => "The body did not arrive",
             Self::AlreadyRunning => "A run with other params is live",
+            Self::KeyReused => "The key was used for another request",
             Self::CancellationInProgress => "The task is being canceled",
             Self::NotCompleted => "The task is not completed",
             Self::VersionMismatch => "It has changed",
@@ -161,6 +165,8 @@ impl Code {
             ServiceError::UnknownTaskType { .. } => Self::UnknownTaskType,
             ServiceError::UnknownStream { .. } => Self::UnknownStream,
             ServiceError::NotFound { .. } => Self::NotFound,
+            ServiceError::AlreadyRunning => Self::AlreadyRunning,
+            ServiceError::KeyReused => Self::KeyReused,
             ServiceError::CancellationInProgress => Self::CancellationInProgress,
             ServiceError::NotCompleted { .. } => Self::NotCompleted,
             ServiceError::VersionMismatch => Self::VersionMismatch,

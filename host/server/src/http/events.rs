@@ -56,10 +56,15 @@ async fn events(
         state: State::clone(&state),
         _place: place,
     };
-    let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::new().interval(COMMENT_INTERVAL));
+    let sse = Sse::new(feed.into_stream()).keep_alive(keep_alive());
     let mut response = sse.into_response();
     answer::no_store(response.headers_mut());
     Ok(response)
+}
+
+/// How a stream says that it is there.
+pub(crate) fn keep_alive() -> KeepAlive {
+    KeepAlive::new().interval(COMMENT_INTERVAL)
 }
 
 struct Feed {

@@ -185,6 +185,16 @@ impl State {
         place.map_err(|_| Problem::new(Code::Busy, "too many requests wait for changes already"))
     }
 
+    /// A place for a large body that is read and dealt with piece by piece.
+    pub(crate) async fn upload_place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        place(&self.0.uploads).await
+    }
+
+    /// The largest body with the params of one task.
+    pub(crate) fn json_bytes_max(&self) -> u64 {
+        self.0.json_bytes_max
+    }
+
     /// A large body, handed to `then` while few others are held in memory.
     pub(crate) async fn upload<T, F>(
         &self,

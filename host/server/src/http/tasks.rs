@@ -1,7 +1,6 @@
-//! The routes for one task, and the list.
+//! The routes for one task.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,20 +8,19 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{get, post, put};
 use futures_util::{StreamExt as _, stream};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use taskhost_model::ids::{RunId, StreamName, TypeId};
-use taskhost_model::status::Status;
-use taskhost_model::time::Timestamp;
+use serde::Deserialize;
+use taskhost_model::ids::{TaskId, TypeId};
+use taskhost_service::error::ServiceError;
 use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
-use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, StatusAnswer};
 use super::asked::Asked;
 use super::codes::Code;
+use super::list::list;
 use super::problem::Problem;
 use super::request::{self, PathIds, QueryParams, Span};
 use super::state::State;
+use super::wish::ScheduleBody;
 
 /// The longest that a read waits; a longer wish is cut.
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -30,6 +28,7 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 pub(crate) fn routes() -> Router<State> {
     Router::new()
         .route("/v1/spaces/{space}/tasks", get(list))
+        .route("/v1/spaces/{space}/tasks/{id}/retry", post(retry))
         .route(
             "/v1/spaces/{space}/tasks/{id}",
             put(schedule).get(read).delete(delete),
@@ -39,29 +38,10 @@ pub(crate) fn routes() -> Router<State> {
             "/v1/spaces/{space}/tasks/{id}/acknowledge",
             post(acknowledge),
         )
-        .route("/v1/spaces/{space}/tasks/{id}/runs/{run}/log", get(log))
         .route("/v1/spaces/{space}/tasks/{id}/recording", get(recording))
 }
 
 type Answer = Result<Response<Body>, Problem>;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ScheduleBody {
-    r#type: TypeId,
-    stream: Option<StreamName>,
-    #[serde(default = "no_params", deserialize_with = "request::text")]
-    params: Arc<str>,
-    priority: Option<i32>,
-    run_at: Option<Timestamp>,
-    timeout_ms: Option<u64>,
-    #[serde(default)]
-    record: bool,
-}
-
-fn no_params() -> Arc<str> {
-    Arc::from("{}")
-}
 
 async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
@@ -70,17 +50,19 @@ async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer 
     // Its checks and its write may wait: by then its params are there once, and as text.
     drop(bytes);
     let wish = ScheduleRequest {
-        type_id: body.r#type,
-        stream: body.stream,
-        params: body.params,
-        priority: body.priority,
-        run_at: body.run_at,
-        timeout_ms: body.timeout_ms,
-        record: body.record,
         condition: request::write_condition(&headers)?,
+        ..body.without_id("the path has it")?
     };
     let (id, wanted) = (key.id.clone(), wish.type_id.clone());
     let scheduled = state.service().tasks.schedule(state.by(), key, wish).await;
+    scheduled_answer(scheduled, &id, Some(&wanted))
+}
+
+fn scheduled_answer(
+    scheduled: Result<Scheduled, ServiceError>,
+    id: &TaskId,
+    wanted: Option<&TypeId>,
+) -> Answer {
     match scheduled.map_err(|error| Problem::from(error).of_task(id.as_str(), None))? {
         Scheduled::New(view) => Ok(answer::task(StatusCode::CREATED, &view)),
         Scheduled::AlreadyRunning(running) if running.is_same => {
@@ -93,14 +75,31 @@ async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer 
                 &running.view,
             ))
         }
-        Scheduled::AlreadyRunning(running) => Err(already_running(&running, &wanted)),
+        Scheduled::AlreadyRunning(running) => Err(already_running(&running, wanted)),
     }
 }
 
-fn already_running(running: &RunningTask, wanted: &TypeId) -> Problem {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryBody {
+    #[serde(default)]
+    fresh: bool,
+}
+
+async fn retry(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
+    let key = ids.task()?;
+    let (headers, bytes) = state.json_body(request).await?;
+    let RetryBody { fresh } = request::json_or_empty(&bytes)?;
+    let version = request::if_version(&headers)?;
+    let tasks = &state.service().tasks;
+    let scheduled = tasks.retry(state.by(), &key, fresh, version).await;
+    scheduled_answer(scheduled, &key.id, None)
+}
+
+fn already_running(running: &RunningTask, wanted: Option<&TypeId>) -> Problem {
     let task = running.view.task.as_ref();
     let run = task.map(|task| task.run.id);
-    let other = task.filter(|task| task.type_id != *wanted);
+    let other = task.filter(|task| wanted.is_some_and(|wanted| task.type_id != *wanted));
     let detail = match other {
         Some(task) => format!(
             "a task of this id runs already, of the type `{}`: take another id, or wait until it \
@@ -135,75 +134,6 @@ async fn read(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         Some(view) => answer::task(StatusCode::OK, &view),
         None => answer::empty(StatusCode::NOT_MODIFIED),
     })
-}
-
-#[derive(Serialize)]
-struct Page<'a> {
-    tasks: Vec<StatusAnswer<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a str>,
-}
-
-async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
-    let mut query = QueryParams::of(request.uri())?;
-    let wish = ListRequest {
-        statuses: statuses(&query.take_all("status"))?,
-        type_id: query.parse("type")?,
-        stream: query.parse("stream")?,
-        requested_by: query.take("requested_by"),
-        created_after: query
-            .take("created_after")
-            .map(|text| time(&text))
-            .transpose()?,
-        id_contains: query.take("q"),
-        cursor: query.take("cursor"),
-        limit: query
-            .number("limit")?
-            .map_or(100, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-        ..ListRequest::all(ids.id("space")?)
-    };
-    query.finish()?;
-    let service = &state.service().tasks;
-    let page = service.list(state.by(), wish).await?;
-    let mut tasks = Vec::with_capacity(page.tasks.len());
-    let waiting_for = service.each_waiting_for(state.by(), &page.tasks).await?;
-    for (task, waiting_for) in page.tasks.iter().zip(waiting_for) {
-        tasks.push(StatusAnswer {
-            status: service.status(task),
-            waiting_for,
-            ..StatusAnswer::of_task(task)
-        });
-    }
-    Ok(answer::json(
-        StatusCode::OK,
-        &Page {
-            tasks,
-            next: page.next.as_deref(),
-        },
-    ))
-}
-
-/// `status=failed&status=canceled` and `status=failed,canceled` say the same.
-fn statuses(given: &[String]) -> Result<Vec<Status>, Problem> {
-    let words = given
-        .iter()
-        .flat_map(|text| text.split(','))
-        .filter(|word| !word.is_empty());
-    let status = |word: &str| {
-        let known = || Status::ALL.map(Status::as_str).join(", ");
-        Status::parse(word)
-            .ok_or_else(|| Problem::invalid("status", format!("has to be one of {}", known())))
-    };
-    words.map(status).collect()
-}
-
-/// A time in a query: RFC 3339 or epoch milliseconds.
-fn time(text: &str) -> Result<Timestamp, Problem> {
-    let parsed = match text.parse::<i64>() {
-        Ok(ms) => serde_json::from_value(Value::from(ms)).map_err(|error| error.to_string()),
-        Err(_) => Timestamp::parse(text),
-    };
-    parsed.map_err(|problem| Problem::invalid("created_after", problem))
 }
 
 #[derive(Debug, Deserialize)]
@@ -254,17 +184,6 @@ async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-async fn log(state: Asked, ids: PathIds) -> Answer {
-    let key = ids.task()?;
-    let run = RunId::parse(ids.text("run")).map_err(|error| Problem::invalid_id("run", &error))?;
-    let lines = state.service().tasks.log(state.by(), &key, run).await?;
-    Ok(answer::bytes_of(
-        "application/x-ndjson",
-        StatusCode::OK,
-        lines,
-    ))
-}
-
 /// The head is read before it is answered, so that whoever may not read it, or cannot, is told.
 /// Where it breaks off later its last line says why.
 async fn recording(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -286,27 +205,4 @@ async fn recording(state: Asked, ids: PathIds, request: Request<Body>) -> Answer
         StatusCode::OK,
         Body::from_stream(pieces),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_read_from_lists_and_repetitions() {
-        let given = [
-            "failed,canceled".to_owned(),
-            "completed".to_owned(),
-            String::new(),
-        ];
-        let read = statuses(&given).unwrap();
-        assert_eq!(read, [Status::Failed, Status::Canceled, Status::Completed]);
-        assert!(statuses(&["cancelled".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn times_are_read_in_both_forms() {
-        assert_eq!(time("1000").unwrap(), time("1970-01-01T00:00:01Z").unwrap());
-        assert!(time("yesterday").is_err());
-    }
 }

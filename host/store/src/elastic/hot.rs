@@ -6,7 +6,7 @@ mod form;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use taskhost_model::ids::TaskKey;
+use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
@@ -31,6 +31,8 @@ pub(super) struct Hot {
     pub(super) texts: Texts,
     /// Where it stood when it was written.
     pub(super) place: Place,
+    /// When it was written, so that whoever follows a space finds what has changed.
+    pub(super) changed_at: Timestamp,
     /// A name of the write; whoever is told of a conflict sees by it whether it was his own write.
     pub(super) written: String,
 }
@@ -44,6 +46,18 @@ pub(super) struct Texts {
     pub(super) payload: Option<Text>,
     #[serde(default, skip_serializing_if = "Log::is_empty")]
     pub(super) log: Log,
+    /// Former runs, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) former: Vec<Former>,
+}
+
+/// Where a former run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Former {
+    /// The run.
+    pub(super) run: RunId,
+    /// Its document among the texts.
+    pub(super) id: String,
 }
 
 /// Where a text is.
@@ -82,6 +96,7 @@ impl Hot {
             task,
             texts,
             place,
+            changed_at: now,
             written: written.to_owned(),
         }
     }

@@ -16,7 +16,7 @@ use taskhost_model::time::Timestamp;
 use super::Elastic;
 use super::client::unavailable;
 use super::group::{Op, Write, Written};
-use super::hot::{HERE_BYTES_MAX, Hot, Log, Text, Texts};
+use super::hot::{Former, HERE_BYTES_MAX, Hot, Log, Text, Texts};
 use super::names::{Index, task_id};
 use crate::apply::{self, TextChange};
 use crate::error::StoreError;
@@ -28,6 +28,7 @@ use taskhost_model::status::Status;
 pub(super) struct PutApart {
     params: Option<Text>,
     payload: Option<Text>,
+    pub(super) former: Option<Former>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +70,7 @@ impl Elastic {
                 put_apart.payload.clone()
             }
         };
+        let runs = self.former_after(key, &former, write, written, put_apart).await?;
         let mut log = former.log;
         match &write.log {
             TextChange::Keep => {}
@@ -81,6 +83,7 @@ impl Elastic {
             params,
             payload,
             log,
+            former: runs,
         })
     }
 

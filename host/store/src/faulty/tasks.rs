@@ -191,7 +191,9 @@ fn names_a_version(event: &Event) -> bool {
         | Event::Run { .. }
         | Event::HostLost { .. }
         | Event::PreviousEnded { .. }
-        | Event::Resume { .. } => false,
+        | Event::Resume { .. }
+        | Event::Overdue { .. }
+        | Event::Expire { .. } => false,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use taskhost_model::error::TaskError;
+use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
 
 use super::{Hot, Texts};
 use crate::error::StoreError;
@@ -16,6 +17,10 @@ struct Beside {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lane: Option<String>,
     holds_key: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_kind: Option<ErrorKind>,
+    #[serde(default = "never")]
+    changed_at: Timestamp,
     written: String,
     task: Opaque,
 }
@@ -28,6 +33,11 @@ struct Opaque {
     error: Option<TaskError>,
 }
 
+/// Hosts of an older version do not say.
+fn never() -> Timestamp {
+    Timestamp::from_ms(0)
+}
+
 impl Hot {
     /// The document.
     pub(in crate::elastic) fn to_json(&self) -> Result<Bytes, StoreError> {
@@ -36,6 +46,8 @@ impl Hot {
             place: name(self.place).to_owned(),
             lane: self.lane(),
             holds_key: task.holds_key(),
+            error_kind: task.error.as_ref().map(|error| error.kind),
+            changed_at: self.changed_at,
             written: self.written.clone(),
             task: Opaque {
                 texts: self.texts.clone(),
@@ -70,6 +82,7 @@ impl Hot {
                 task,
                 texts: beside.task.texts,
                 place: place(&beside.place),
+                changed_at: beside.changed_at,
                 written: beside.written,
             })
         };
@@ -109,11 +122,9 @@ mod tests {
     use std::sync::Arc;
 
     use serde_json::{Value, json};
-    use taskhost_model::error::ErrorKind;
     use taskhost_model::ids::{Incarnation, RunId};
-    use taskhost_model::time::Timestamp;
 
-    use super::super::{Log, Text};
+    use super::super::{Former, Log, Text};
     use super::*;
     use crate::elastic::names::Index;
 
@@ -128,6 +139,7 @@ mod tests {
                 "incarnation": Incarnation::new(), "digest": "a".repeat(64),
                 "cancel_requested_at": at, "cancel_reason": "r", "crashes": 1, "pauses": 2,
                 "suspension": {"wait": "w", "until": at, "times": 1, "ids": ["x"]},
+                "checkpoints_of": RunId::new(),
         });
         serde_json::from_value(json!({
             "id": "t", "type": "hello", "space": "default", "stream": "logs",
@@ -138,7 +150,8 @@ mod tests {
             "acknowledged_by": "c", "version": 1, "revision": 2, "deleted_at": at,
             "previous": [{"run": RunId::new(), "lease_number": 1,
                 "incarnation": Incarnation::new()}],
-            "run": run,
+            "run": run, "expires_at": at,
+            "receipt": {"body": "b", "run": RunId::new(), "at": at},
             "progress": {"done": 1, "total": 2, "message": "m", "phase": "p", "updated_at": at},
             "usage": {"attempt": 1, "cpu_ms": 1, "host_wait_ms": 2, "peak_memory_bytes": 3,
                 "host_calls": 4},
@@ -156,6 +169,10 @@ mod tests {
                 apart: vec!["first".to_owned()],
                 here: "last\n".to_owned(),
             },
+            former: vec![Former {
+                run: RunId::new(),
+                id: "former".to_owned(),
+            }],
         };
         Hot::new(full(), texts, Timestamp::from_ms(0), "w")
     }
