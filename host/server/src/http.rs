@@ -11,6 +11,7 @@ mod wish;
 mod list;
 mod tasks;
 mod events;
+mod space_events;
 mod types;
 mod streams;
 mod lines;
@@ -46,6 +47,7 @@ fn router(state: State) -> Router {
         .merge(runs::routes())
         .merge(bulk::routes())
         .merge(events::routes())
+        .merge(space_events::routes())
         .merge(types::routes())
         .merge(streams::routes())
         .merge(collections::routes())

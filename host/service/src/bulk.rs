@@ -5,7 +5,8 @@
 //!    at again, and left alone where the filter does not find it any more.
 //! 2. What is scheduled after the call has begun is not meant.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use taskhost_model::ids::TaskId;
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
@@ -17,7 +18,7 @@ use crate::error::ServiceError;
 use crate::schedule::Scheduled;
 
 /// Tasks that one call does something to.
-pub const TASKS_MAX: usize = 10_000;
+pub(crate) const TASKS_MAX: usize = 10_000;
 /// Of a page of the list.
 const PAGE: usize = 500;
 /// Tasks that are under way at once.
@@ -104,7 +105,10 @@ impl Tasks {
             let problem = format!("has to be between 1 and {TASKS_MAX}");
             return Err(ServiceError::invalid("limit", problem));
         }
-        self.0.caller(by).must_operate(&request.filter.space).await?;
+        self.0
+            .caller(by)
+            .must_operate(&request.filter.space)
+            .await?;
         let mut filter = request.filter.clone();
         let now = self.0.clock.now();
         // Also what is run again here would be found once more.
@@ -120,13 +124,9 @@ impl Tasks {
         loop {
             filter.limit = PAGE.min(limit - answer.results.len());
             let page = self.list(by, filter.clone()).await?;
-            let each = page.tasks.iter().map(|task| async {
-                BulkResult {
-                    id: task.id.clone(),
-                    found: self.status(task),
-                    outcome: self.bulk_one(by, &request, &filter, task).await,
-                }
-            });
+            let tasks = page.tasks.into_iter();
+            let one = |task| self.bulk_result(by, &request, &filter, task).boxed();
+            let each: Vec<BoxFuture<'_, BulkResult>> = tasks.map(one).collect();
             let results: Vec<BulkResult> = stream::iter(each).buffered(AT_ONCE).collect().await;
             answer.results.extend(results);
             answer.next = page.next;
@@ -134,6 +134,20 @@ impl Tasks {
                 return Ok(answer);
             }
             filter.cursor.clone_from(&answer.next);
+        }
+    }
+
+    async fn bulk_result(
+        &self,
+        by: &Requester,
+        request: &BulkRequest,
+        filter: &ListRequest,
+        task: Task,
+    ) -> BulkResult {
+        BulkResult {
+            id: task.id.clone(),
+            found: self.status(&task),
+            outcome: self.bulk_one(by, request, filter, &task).await,
         }
     }
 

@@ -27,7 +27,9 @@ use crate::identity;
 use crate::leased::Leased;
 use crate::live::Registered;
 use crate::named_streams::named_streams;
-use crate::outcome::{Attempt, Backoff, event_before_start, event_of, event_without_run, result_mistake};
+use crate::outcome::{
+    Attempt, Backoff, event_before_start, event_of, event_without_run, result_mistake,
+};
 use crate::recording::RunRecording;
 use crate::report::Reporter;
 use crate::slot::Slot;

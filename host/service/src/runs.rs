@@ -23,7 +23,11 @@ impl Tasks {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], or what the store says.
-    pub async fn runs(&self, by: &Requester, key: &TaskKey) -> Result<Vec<FormerRun>, ServiceError> {
+    pub async fn runs(
+        &self,
+        by: &Requester,
+        key: &TaskKey,
+    ) -> Result<Vec<FormerRun>, ServiceError> {
         let caller = self.0.caller(by);
         let task = self.0.seen(caller, key).await?;
         let task = task.ok_or_else(|| ServiceError::NotFound {

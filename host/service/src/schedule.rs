@@ -163,6 +163,7 @@ impl Tasks {
         let of_type = self.0.settings.of_type(&request.type_id);
         let concurrency_key = key_of(
             &version.descriptor,
+            &self.0.settings,
             request.stream.as_ref(),
             &request.params,
         );

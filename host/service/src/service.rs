@@ -408,6 +408,7 @@ fn type_parts(parts: &Parts, access: &Arc<Access>, wake: &Arc<Wake>) -> TypePart
         rules: Rules {
             bounds: parts.settings.bounds,
             policy: parts.settings.policy.clone(),
+            runs_at_once: parts.settings.runs_at_once(),
         },
         retired_versions_kept: parts.settings.retired_versions_kept,
         clock: parts.clock.clone(),

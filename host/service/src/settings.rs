@@ -49,6 +49,13 @@ impl Settings {
     pub fn of_type(&self, type_id: &TypeId) -> TypeSettings {
         self.types.get(type_id).copied().unwrap_or_default()
     }
+
+    /// Of those types of which an operator has decided it, how many runs may be at work at once.
+    pub(crate) fn runs_at_once(&self) -> BTreeMap<TypeId, u64> {
+        let decided = self.types.iter();
+        let decided = decided.filter_map(|(id, it)| Some((id.clone(), it.runs_at_once?)));
+        decided.collect()
+    }
 }
 
 impl Default for Settings {
@@ -84,6 +91,9 @@ pub struct TypeSettings {
     pub retry_backoff_max: Option<Duration>,
     /// What is due and has not begun for so long fails.
     pub queue_timeout: Option<Duration>,
+    /// Of its runs in a space that have the same concurrency key so many may be at work at once, on
+    /// all hosts together; of a type without keys, of all its runs in a space.
+    pub runs_at_once: Option<u64>,
 }
 
 /// How a host lives with others on one store. All of them have to have the same lease.

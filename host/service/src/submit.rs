@@ -26,7 +26,7 @@ use crate::schedule::ScheduleRequest;
 use crate::seen::taken;
 
 /// The longest key, in bytes.
-pub const KEY_BYTES_MAX: usize = 255;
+const KEY_BYTES_MAX: usize = 255;
 
 /// What was promised: the same for every repetition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,10 @@ impl Tasks {
             }
         }
         let key = key_of_day(space, &name, now)?;
-        match self.submit_as(by, key.clone(), request, Some(body.clone())).await {
+        match self
+            .submit_as(by, key.clone(), request, Some(body.clone()))
+            .await
+        {
             // Another host was faster, or somebody has made a task of this id by hand.
             Err(ServiceError::VersionMismatch) => {
                 let promised = self.0.promised(&key, &body, now).await?;
@@ -153,7 +156,11 @@ fn key_of(space: &Space, name: &str) -> Result<TaskKey, ServiceError> {
 
 fn check_key(key: &str) -> Result<(), ServiceError> {
     let is_short = (1..=KEY_BYTES_MAX).contains(&key.len());
-    if is_short && key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+    if is_short
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
         return Ok(());
     }
     let problem = format!("has to be 1 to {KEY_BYTES_MAX} printable ASCII characters");

@@ -126,6 +126,8 @@ impl Sweeper {
             };
         }
         let core = &self.core;
+        // What is kept of spaces that nobody follows any more goes.
+        core.changes.followed();
         let overdue = done("tasks that wait for too long", core.end_overdue().await);
         let expired = done("tasks whose time is up", core.expire_ended().await);
         let tombstones = core.tasks.remove_tombstones().await;

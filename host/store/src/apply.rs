@@ -24,7 +24,7 @@ use std::sync::Arc;
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::TaskKey;
-use taskhost_model::status::{Next, Phase, Refusal, Status, Trigger};
+use taskhost_model::status::{Next, Phase, Refusal, Trigger};
 use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Timestamp;
 
@@ -141,11 +141,10 @@ pub fn decide(key: &TaskKey, current: Option<&Task>, event: &Event, now: Timesta
                 None => Decision::Nothing(Outcome::Unchanged),
             }
         }
-        Event::Expire { unmarked_before } => {
-            current.map_or(Decision::Nothing(Outcome::Unchanged), |task| {
+        Event::Expire { unmarked_before } => current
+            .map_or(Decision::Nothing(Outcome::Unchanged), |task| {
                 expire(task, *unmarked_before, now)
-            })
-        }
+            }),
     }
 }
 

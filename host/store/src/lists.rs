@@ -68,18 +68,29 @@ impl ListRequest {
     /// Whether a task is one of those that are wanted; where the page begins, it does not look at.
     #[must_use]
     pub fn wants(&self, task: &Task) -> bool {
+        task.deleted_at.is_none() && self.fits(task)
+    }
+
+    /// The same of a task that may have been deleted.
+    #[must_use]
+    pub fn fits(&self, task: &Task) -> bool {
         let kind = task.error.as_ref().map(|error| error.kind);
         let contains = |part: &str| {
             let id = task.id.as_str().to_ascii_lowercase();
             id.contains(&part.to_ascii_lowercase())
         };
         let is = |wanted: Option<bool>| wanted.unwrap_or(true);
-        task.deleted_at.is_none()
-            && task.space == self.space
+        task.space == self.space
             && (self.statuses.is_empty() || self.statuses.contains(&task.status))
             && is(self.type_id.as_ref().map(|it| task.type_id == *it))
-            && is(self.stream.as_ref().map(|it| task.stream.as_ref() == Some(it)))
-            && is(self.requested_by.as_ref().map(|it| task.requested_by == *it))
+            && is(self
+                .stream
+                .as_ref()
+                .map(|it| task.stream.as_ref() == Some(it)))
+            && is(self
+                .requested_by
+                .as_ref()
+                .map(|it| task.requested_by == *it))
             && is(self.created_after.map(|after| task.created_at > after))
             && is(self.created_before.map(|before| task.created_at < before))
             && (self.error_kinds.is_empty()

@@ -46,6 +46,8 @@ struct Content {
     tasks: BTreeMap<TaskKey, Entry>,
     /// Grows with every new task; breaks ties in lists.
     last_task: i64,
+    /// Grows with every write of a task.
+    last_write: u64,
     last_recording: i64,
     labels: BTreeMap<Label, TypeId>,
     paused_types: BTreeMap<TypeId, Paused>,
@@ -63,6 +65,8 @@ type ScopeKey = (String, Option<String>, String);
 #[derive(Debug)]
 struct Entry {
     number: i64,
+    /// Of its last write.
+    write: u64,
     place: Place,
     task: Task,
     params: Option<Arc<str>>,

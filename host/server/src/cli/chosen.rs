@@ -160,7 +160,11 @@ impl Chosen {
         if !self.target.json {
             say!("{}", sum(op, self.dry_run, matched, failed));
         }
-        Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+        Ok(if failed == 0 {
+            Exit::Done
+        } else {
+            Exit::Failed
+        })
     }
 }
 
@@ -182,9 +186,9 @@ fn line(result: &Value) -> String {
 fn sum(op: &str, dry_run: bool, matched: u64, failed: u64) -> String {
     let tasks = if matched == 1 { "task" } else { "tasks" };
     match (dry_run, failed) {
-        (true, _) => format!(
-            "{matched} {tasks} found; nothing was done. Without --dry-run it is: {op}"
-        ),
+        (true, _) => {
+            format!("{matched} {tasks} found; nothing was done. Without --dry-run it is: {op}")
+        }
         (false, 0) => format!("{matched} {tasks} found"),
         (false, _) => format!("{matched} {tasks} found, of which {failed} could not be changed"),
     }
@@ -207,7 +211,9 @@ fn time_of(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = Timestamp::parse(text) {
         return Ok(time);
     }
-    let end = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wanted)?;
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .ok_or_else(wanted)?;
     let number: u64 = text[..end].parse().map_err(|_| wanted())?;
     let seconds = match &text[end..] {
         "s" => 1,
@@ -242,15 +248,31 @@ mod tests {
         assert!(read(&["t"]).one().unwrap().is_some());
         assert!(read(&["--type", "hello"]).one().unwrap().is_none());
         assert!(read(&["--all", "--dry-run"]).one().unwrap().is_none());
-        for wrong in [&[][..], &["t", "--type", "hello"], &["t", "--dry-run"], &["--dry-run"]] {
-            assert_eq!(read(wrong).one().unwrap_err().exit, Exit::WrongUse, "{wrong:?}");
+        for wrong in [
+            &[][..],
+            &["t", "--type", "hello"],
+            &["t", "--dry-run"],
+            &["--dry-run"],
+        ] {
+            assert_eq!(
+                read(wrong).one().unwrap_err().exit,
+                Exit::WrongUse,
+                "{wrong:?}"
+            );
         }
     }
 
     #[test]
     fn filters_are_sent_as_they_were_given() {
         let chosen = read(&[
-            "--status", "failed", "--status", "canceled", "--type", "hello", "--error-kind", "trap",
+            "--status",
+            "failed",
+            "--status",
+            "canceled",
+            "--type",
+            "hello",
+            "--error-kind",
+            "trap",
         ]);
         let expected = json!({"status": ["failed", "canceled"], "type": "hello",
             "error_kind": ["trap"]});

@@ -20,7 +20,16 @@ pub(crate) async fn run(command: &OneTask) -> Result<Exit, Failure> {
     }
     let runs = answer["runs"].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
-    let header = ["run", "status", "scheduled", "by", "ended", "attempt", "cpu", "error"];
+    let header = [
+        "run",
+        "status",
+        "scheduled",
+        "by",
+        "ended",
+        "attempt",
+        "cpu",
+        "error",
+    ];
     say!("{}", table(Medium::of_stdout(), &header, &rows));
     if !runs.is_empty() {
         eprintln!("The log of one of them: taskhost log {id} --run RUN");

@@ -115,7 +115,7 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
         Some("already_running") => say!("{id}: already running with the same params"),
         _ => say!("{id}: scheduled"),
     }
-    if let Some(why) = task["run"]["waiting_for"].as_str() {
+    if let Some(why) = task["run"]["waiting_because"].as_str() {
         say!("It waits: {}", text::shown(why));
     }
     say!("Follow it with `taskhost watch {id}`.");

@@ -152,7 +152,8 @@ fn wish(space: Space, body: BulkBody) -> Result<BulkRequest, Problem> {
         return no_use("fresh", "retry");
     }
     if body.filter == Filter::default() {
-        let problem = "names nothing: say which tasks are meant, or {\"all\": true} for all of them";
+        let problem =
+            "names nothing: say which tasks are meant, or {\"all\": true} for all of them";
         return Err(Problem::invalid("filter", problem));
     }
     let filter = body.filter;

@@ -140,7 +140,9 @@ impl Lines {
         if self.waited > may_take {
             self.is_over = true;
             let least = BODY_BYTES_A_SECOND_MIN;
-            return Err(too_slow(format!("the body came more slowly than {least} B/s")));
+            return Err(too_slow(format!(
+                "the body came more slowly than {least} B/s"
+            )));
         }
         self.part = part;
         Ok(())
@@ -171,7 +173,10 @@ mod tests {
     #[tokio::test]
     async fn lines_are_whole_however_their_parts_come() {
         let text = |text: &str| Some(text.to_owned());
-        assert_eq!(read(&["a\nb", "c\n", "", "\nd"], 9).await, ["a", "bc", "", "d"].map(text));
+        assert_eq!(
+            read(&["a\nb", "c\n", "", "\nd"], 9).await,
+            ["a", "bc", "", "d"].map(text)
+        );
         assert_eq!(read(&["a\n"], 9).await, ["a"].map(text));
         assert_eq!(read(&[""], 9).await, []);
         assert_eq!(read(&["\n"], 9).await, [""].map(text));

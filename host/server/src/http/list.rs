@@ -59,7 +59,9 @@ pub(crate) async fn list(
     };
     let by_name = |counts: Vec<(Status, u64)>| {
         let counts = counts.into_iter();
-        counts.map(|(status, count)| (status.as_str(), count)).collect()
+        counts
+            .map(|(status, count)| (status.as_str(), count))
+            .collect()
     };
     Ok(answer::json(
         StatusCode::OK,
@@ -150,7 +152,10 @@ mod tests {
 
     #[test]
     fn times_are_read_in_both_forms() {
-        assert_eq!(time("t", "1000").unwrap(), time("t", "1970-01-01T00:00:01Z").unwrap());
+        assert_eq!(
+            time("t", "1000").unwrap(),
+            time("t", "1970-01-01T00:00:01Z").unwrap()
+        );
         assert!(time("t", "yesterday").is_err());
     }
 }

@@ -123,7 +123,8 @@ struct BulkAnswer {
 impl BulkAnswer {
     fn push(&mut self, answer: &LineAnswer<'_>) {
         self.accepted += u64::from(matches!(answer, LineAnswer::Accepted { .. }));
-        self.results.extend(serde_json::value::to_raw_value(answer).ok());
+        self.results
+            .extend(serde_json::value::to_raw_value(answer).ok());
     }
 
     fn refuse(&mut self, line: u64, problem: &Problem) {

@@ -21,13 +21,19 @@ pub(super) fn types(reader: &mut Reader<'_>, bounds: &Bounds) -> BTreeMap<TypeId
         let backoff_ms = within(reader, &mut fields, "retry_backoff_ms", DAY_S * 1000);
         let backoff_max_s = within(reader, &mut fields, "retry_backoff_max_s", DAY_S);
         let queue_timeout_s = within(reader, &mut fields, "queue_timeout_s", 30 * DAY_S);
+        let runs_at_once = within(reader, &mut fields, "runs_at_once", 1_000);
         let settings = TypeSettings {
             attempts: attempts.and_then(|number| u32::try_from(number).ok()),
             retry_backoff: backoff_ms.map(Duration::from_millis),
             retry_backoff_max: backoff_max_s.map(Duration::from_secs),
             queue_timeout: queue_timeout_s.map(Duration::from_secs),
+            runs_at_once,
         };
-        if settings.retry_backoff.zip(settings.retry_backoff_max).is_some_and(|(a, b)| a > b) {
+        if settings
+            .retry_backoff
+            .zip(settings.retry_backoff_max)
+            .is_some_and(|(a, b)| a > b)
+        {
             let problem = "is not right: `retry_backoff_ms` is longer than `retry_backoff_max_s`";
             reader.mistake_in(&mut fields, problem.to_owned());
         }
@@ -72,7 +78,8 @@ mod tests {
     #[test]
     fn what_is_decided_of_a_type_is_read() {
         let text = "[types.digest]\nattempts = 5\nretry_backoff_ms = 20\n\
-                    retry_backoff_max_s = 9\nqueue_timeout_s = 600\n[types.hello]\n";
+                    retry_backoff_max_s = 9\nqueue_timeout_s = 600\nruns_at_once = 3\n\
+                    [types.hello]\n";
         let types = read(text).unwrap();
         let digest = types[&TypeId::parse("digest").unwrap()];
         let expected = TypeSettings {
@@ -80,6 +87,7 @@ mod tests {
             retry_backoff: Some(Duration::from_millis(20)),
             retry_backoff_max: Some(Duration::from_secs(9)),
             queue_timeout: Some(Duration::from_secs(600)),
+            runs_at_once: Some(3),
         };
         assert_eq!(digest, expected);
         let hello = types[&TypeId::parse("hello").unwrap()];
@@ -89,7 +97,10 @@ mod tests {
     #[test]
     fn mistakes_name_the_type_and_the_field() {
         for (text, says) in [
-            ("[types.a]\nattempts = 11\n", "`types.a` is not right: `attempts` has to be between 1 and 10"),
+            (
+                "[types.a]\nattempts = 11\n",
+                "`types.a` is not right: `attempts` has to be between 1 and 10",
+            ),
             ("[types.a]\nattempt = 1\n", "did you mean `attempts`?"),
             ("[types.A]\n", "task type `A` is not valid"),
             (

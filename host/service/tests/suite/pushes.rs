@@ -399,7 +399,7 @@ async fn what_is_scheduled_while_its_last_version_is_deleted_waits_for_another_o
     let view = service.tasks.get(&somebody(), &key("late")).await.unwrap();
     assert_eq!(view.status, Status::InProgress, "{view:?}");
     let why = view.waiting_for.unwrap();
-    assert!(why.contains("no version of the task type"), "{why}");
+    assert!(why.contains("no version of the task type"), "{why:?}");
     let wish = Wish::Schedule(guest::COMPLETES);
     let refused = say(&service, &accepted, "later", wish).await.unwrap_err();
     assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));

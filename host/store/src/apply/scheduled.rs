@@ -12,7 +12,12 @@ use super::due::queued_run;
 use super::{Decision, TextChange, Write, has_version, refused};
 use crate::event::{NewRun, Outcome, WriteCondition};
 
-pub(super) fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp) -> Decision {
+pub(super) fn schedule(
+    key: &TaskKey,
+    current: Option<&Task>,
+    new: &NewRun,
+    now: Timestamp,
+) -> Decision {
     if let Some(task) = current.filter(|task| task.run.id == new.id) {
         let repeated = task.deleted_at.is_none();
         return Decision::Nothing(if repeated {

@@ -289,7 +289,9 @@ fn texts_change_with_schedule_result_and_deletion_only() {
                 (Event::Schedule(run), _) => {
                     (TextChange::Set(Arc::clone(&run.params)), TextChange::Clear)
                 }
-                (Event::Delete { .. } | Event::Expire { .. }, _) => (TextChange::Clear, TextChange::Clear),
+                (Event::Delete { .. } | Event::Expire { .. }, _) => {
+                    (TextChange::Clear, TextChange::Clear)
+                }
                 (
                     Event::Run {
                         event: RunEvent::Completed { .. },

@@ -58,7 +58,11 @@ pub(super) async fn a_run_that_another_one_follows_is_kept_with_its_log(
     let error = former[0].error.as_ref().map(|error| error.kind);
     assert_eq!(error, Some(ErrorKind::Trap));
     assert!(former[0].ended_at > former[1].ended_at);
-    for (run, log) in [(first, Some(long.as_str())), (second, Some("second\n")), (third, None)] {
+    for (run, log) in [
+        (first, Some(long.as_str())),
+        (second, Some("second\n")),
+        (third, None),
+    ] {
         let found = tasks.former_log(&key("t"), run).await?;
         assert_eq!(found.as_deref(), log);
     }
@@ -181,7 +185,10 @@ pub(super) async fn what_has_ended_goes_when_its_time_is_up(s: &Subject) -> Resu
         assert_eq!(s.apply(id, expire()).await?.outcome, Outcome::Changed);
         assert_eq!(tasks.get(&key(id)).await?, None);
     }
-    assert_eq!(s.apply("waiting", expire()).await?.outcome, Outcome::Unchanged);
+    assert_eq!(
+        s.apply("waiting", expire()).await?.outcome,
+        Outcome::Unchanged
+    );
     // One that runs again has all its time before it.
     s.settle().await?;
     assert!(tasks.expired(at(0), 10).await?.is_empty());
@@ -260,7 +267,8 @@ pub(super) async fn what_waits_for_too_long_is_found_and_ended(
     s.wait_ms(600);
     let fence = s.claim(1).await?[0].task.fence();
     assert_eq!(s.apply("later", event()).await?.outcome, Outcome::Unchanged);
-    s.says("later", fence, RunEvent::HandedBack { end: no_report() }).await?;
+    s.says("later", fence, RunEvent::HandedBack { end: no_report() })
+        .await?;
     assert_eq!(s.apply("later", event()).await?.outcome, Outcome::Unchanged);
     Ok(())
 }
@@ -281,11 +289,26 @@ pub(super) async fn a_batch_does_to_each_what_is_done_to_one(
     events.push(schedule("t-0"));
     let answers = tasks.apply_all(events).await;
     assert_eq!(answers.len(), 602);
-    let outcomes: Vec<_> = answers.iter().map(|it| it.as_ref().map(|it| it.outcome)).collect();
+    let outcomes: Vec<_> = answers
+        .iter()
+        .map(|it| it.as_ref().map(|it| it.outcome))
+        .collect();
     assert!(matches!(outcomes[1], Err(StoreError::TooLarge { .. })));
-    assert_eq!(outcomes[2].as_ref().ok(), Some(&Outcome::Unchanged), "it runs");
-    assert_eq!(outcomes[3].as_ref().ok(), Some(&Outcome::Unchanged), "it waits");
-    for (number, outcome) in outcomes.iter().enumerate().filter(|(n, _)| !(1..=3).contains(n)) {
+    assert_eq!(
+        outcomes[2].as_ref().ok(),
+        Some(&Outcome::Unchanged),
+        "it runs"
+    );
+    assert_eq!(
+        outcomes[3].as_ref().ok(),
+        Some(&Outcome::Unchanged),
+        "it waits"
+    );
+    for (number, outcome) in outcomes
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| !(1..=3).contains(n))
+    {
         assert_eq!(outcome.as_ref().ok(), Some(&Outcome::Changed), "{number}");
     }
     assert_eq!(s.task("t-0").await?.status, Status::InProgress);
@@ -320,7 +343,11 @@ pub(super) async fn tasks_are_counted_by_status_as_they_are_listed(
     some.type_id = Some(type_id("hello"));
     some.statuses = vec![Status::Failed];
     let expected = [(Status::Failed, 2), (Status::InProgress, 1)];
-    assert_eq!(counted(&some).await?, expected, "whatever statuses are wanted");
+    assert_eq!(
+        counted(&some).await?,
+        expected,
+        "whatever statuses are wanted"
+    );
     let mut dead = all.clone();
     dead.error_kinds = vec![ErrorKind::Trap, ErrorKind::Deadline];
     let page = tasks.list(&dead).await?;

@@ -31,8 +31,6 @@ pub(super) struct Hot {
     pub(super) texts: Texts,
     /// Where it stood when it was written.
     pub(super) place: Place,
-    /// When it was written, so that whoever follows a space finds what has changed.
-    pub(super) changed_at: Timestamp,
     /// A name of the write; whoever is told of a conflict sees by it whether it was his own write.
     pub(super) written: String,
 }
@@ -96,7 +94,6 @@ impl Hot {
             task,
             texts,
             place,
-            changed_at: now,
             written: written.to_owned(),
         }
     }

@@ -48,6 +48,9 @@ impl Elastic {
     ) -> Result<Texts, StoreError> {
         let former = former.map(|hot| hot.texts.clone()).unwrap_or_default();
         let run = write.task.run.id;
+        let runs = self
+            .former_after(key, &former, write, written, put_apart)
+            .await?;
         let params = match &write.params {
             TextChange::Keep => former.params,
             TextChange::Clear => None,
@@ -70,7 +73,6 @@ impl Elastic {
                 put_apart.payload.clone()
             }
         };
-        let runs = self.former_after(key, &former, write, written, put_apart).await?;
         let mut log = former.log;
         match &write.log {
             TextChange::Keep => {}

@@ -77,7 +77,11 @@ impl TaskHistory for Memory {
     async fn former_runs(&self, key: &TaskKey) -> Result<Vec<FormerRun>, StoreError> {
         let content = self.content()?;
         let former = content.visible(key).map(|entry| entry.former.iter());
-        Ok(former.into_iter().flatten().map(|it| it.0.clone()).collect())
+        Ok(former
+            .into_iter()
+            .flatten()
+            .map(|it| it.0.clone())
+            .collect())
     }
 
     async fn receipt(&self, key: &TaskKey) -> Result<Option<Receipt>, StoreError> {

@@ -221,7 +221,13 @@ impl Content {
             .filter(move |entry| entry.place == place)
     }
 
-    pub(super) fn apply(&mut self, key: &TaskKey, event: &Event, limits: &Limits, now: Timestamp) -> Applied {
+    pub(super) fn apply(
+        &mut self,
+        key: &TaskKey,
+        event: &Event,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Applied {
         let current = self.tasks.get(key).map(|entry| &entry.task);
         let outcome = match decide(key, current, event, now) {
             Decision::Nothing(outcome) => outcome,
@@ -236,11 +242,13 @@ impl Content {
 
     fn write(&mut self, key: &TaskKey, write: Write, limits: &Limits, now: Timestamp) {
         let place = place::of(&write.task, now);
+        self.last_write += 1;
         let last_task = &mut self.last_task;
         let entry = self.tasks.entry(key.clone()).or_insert_with(|| {
             *last_task += 1;
             Entry {
                 number: *last_task,
+                write: 0,
                 place,
                 task: write.task.clone(),
                 params: None,
@@ -252,6 +260,7 @@ impl Content {
             }
         });
         entry.place = place;
+        entry.write = self.last_write;
         entry.task = write.task;
         entry.task.expires_at = limits.expires_at(&entry.task);
         if let Some(former) = write.former {

@@ -7,6 +7,7 @@ use taskhost_model::ids::{Space, TaskId, TaskKey, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::{Clock, Timestamp};
 
+use super::reserve::Reserve;
 use super::row::damaged;
 use super::tasks::apply;
 use super::{Sqlite, list};
@@ -16,7 +17,6 @@ use crate::event::{Applied, Event};
 use crate::limits::Limits;
 use crate::lists::ListRequest;
 use crate::many::ManyTasks;
-use super::reserve::Reserve;
 
 /// Events of one piece: about as long as others may have to wait for it.
 const EVENTS_MAX: usize = 125;
@@ -105,9 +105,15 @@ struct Piece {
 }
 
 impl Sqlite {
-    async fn apply_piece(&self, piece: Piece) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
+    async fn apply_piece(
+        &self,
+        piece: Piece,
+    ) -> Result<Vec<Result<Applied, StoreError>>, StoreError> {
         let (limits, clock, reserve) = (self.limits, self.clock.clone(), self.reserve.clone());
-        let step = piece.events.first().map_or(Step::Other, |(_, event)| super::tasks::step(event));
+        let step = piece
+            .events
+            .first()
+            .map_or(Step::Other, |(_, event)| super::tasks::step(event));
         // Documents and indexes of one task are about as much.
         let bytes = (piece.bytes + piece.events.len() * 1024) as u64;
         let work = move |connection: &Connection| {

@@ -11,9 +11,9 @@ use taskhost_model::time::Timestamp;
 
 use super::claim::{Claimed, claim};
 use super::read_task::{Stored, by_key, by_number, next_due, texts_of};
+use super::reserve::Reserve;
 use super::row::damaged;
 use super::write_task::write;
-use super::reserve::Reserve;
 use super::{Sqlite, children, lanes, list};
 use crate::apply::{Decision, decide};
 use crate::crash::Step;

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::task::Task;
-use taskhost_model::time::Timestamp;
 
 use super::{Hot, Texts};
 use crate::error::StoreError;
@@ -19,8 +18,6 @@ struct Beside {
     holds_key: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error_kind: Option<ErrorKind>,
-    #[serde(default = "never")]
-    changed_at: Timestamp,
     written: String,
     task: Opaque,
 }
@@ -33,11 +30,6 @@ struct Opaque {
     error: Option<TaskError>,
 }
 
-/// Hosts of an older version do not say.
-fn never() -> Timestamp {
-    Timestamp::from_ms(0)
-}
-
 impl Hot {
     /// The document.
     pub(in crate::elastic) fn to_json(&self) -> Result<Bytes, StoreError> {
@@ -47,7 +39,6 @@ impl Hot {
             lane: self.lane(),
             holds_key: task.holds_key(),
             error_kind: task.error.as_ref().map(|error| error.kind),
-            changed_at: self.changed_at,
             written: self.written.clone(),
             task: Opaque {
                 texts: self.texts.clone(),
@@ -82,7 +73,6 @@ impl Hot {
                 task,
                 texts: beside.task.texts,
                 place: place(&beside.place),
-                changed_at: beside.changed_at,
                 written: beside.written,
             })
         };
@@ -123,6 +113,7 @@ mod tests {
 
     use serde_json::{Value, json};
     use taskhost_model::ids::{Incarnation, RunId};
+    use taskhost_model::time::Timestamp;
 
     use super::super::{Former, Log, Text};
     use super::*;

@@ -30,7 +30,7 @@ const KEYWORDS: &str = "id type space stream status requested_by canceled_by ack
     concurrency_key place lane error_kind parent.task parent.run parent.key run.id run.state run.host \
     run.incarnation run.digest run.key";
 const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canceled_at \
-    last_failed_at expires_at deleted_at changed_at run.due_at run.started_at run.deadline_at \
+    last_failed_at expires_at deleted_at run.due_at run.started_at run.deadline_at \
     run.cancel_requested_at";
 /// What a task type has under `task`, no index looks at.
 const KEPT: &str = "record version revision previous progress usage task written receipt parent.depth \
