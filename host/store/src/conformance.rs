@@ -96,6 +96,7 @@ pub(crate) async fn of_hosts(make: &impl AsyncFn() -> Subject) {
             what_a_life_holds_is_told,
             what_was_taken_over_is_held_no_more,
             a_change_of_types_is_told,
+            what_was_written_is_told_by_number,
         }
     }
 }

@@ -49,6 +49,7 @@ impl Bench {
         let store = Arc::new(Store::new(stores.tasks, trouble));
         let core = Arc::new(Core {
             host: "host-1".to_owned(),
+            repeatable: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             hosts: None,
             lease: Arc::new(Lease::of_the_only_host()),
             peers: Peers::default(),

@@ -15,7 +15,7 @@ use super::text;
 
 /// Filters of tasks; a task has to meet all of them.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// Only of this status; may be given several times.
     #[arg(long, value_parser = status_of)]
     pub status: Vec<Status>,
@@ -45,7 +45,7 @@ pub struct Filter {
 
 /// One task, or those that a filter finds.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// The task's id; without it the filters say which tasks are meant.
     pub id: Option<TaskId>,
     #[command(flatten)]

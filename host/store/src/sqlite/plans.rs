@@ -119,7 +119,7 @@ fn former_runs_and_what_goes_are_found_by_one_seek() {
     );
     check(
         many::SELECT_EXPIRED,
-        &["SEARCH tasks USING INDEX tasks_expiring (expires_ms<?)"],
+        &["SEARCH tasks USING INDEX tasks_expiring (expires_ms>? AND expires_ms<?)"],
     );
     check(
         many::SELECT_OVERDUE[0],

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 async fn main() {
     let mut wanted = std::env::args()
         .skip(1)
-        .map(|text| text.parse().expect("a number"));
-    let watchers: usize = wanted.next().unwrap_or(1_000);
+        .map(|text| text.parse::<u64>().expect("a number"));
+    let watchers = wanted.next().unwrap_or(1_000);
     let changes: u64 = wanted.next().unwrap_or(100);
     let seconds: u64 = wanted.next().unwrap_or(20);
     let home = Home::with(&["hello-task"]);

@@ -13,6 +13,7 @@ mod released;
 mod retries;
 mod retrying;
 mod submissions;
+mod waiting;
 mod inference;
 mod http_client;
 mod fan_out;

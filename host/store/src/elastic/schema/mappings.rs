@@ -97,7 +97,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (2, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
+            (3, "7061ae2e1cde71b9fce498e44a54368b3d56a68c"),
             "{names:#?}"
         );
     }
