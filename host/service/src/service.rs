@@ -160,10 +160,7 @@ impl Service {
         let access = Arc::new(Access::new(authority)?);
         let ring = checked_ring(people.as_ref(), parts.key_ring.as_ref()).await?;
         let types = TaskTypes::open(type_parts(&parts, &access, &wake)).await?;
-        let lease = Arc::new(match &parts.stores.hosts {
-            None => Lease::of_the_only_host(),
-            Some(_) => Lease::among_others(),
-        });
+        let lease = Arc::new(lease_on(&parts.stores));
         let card = Card {
             host: parts.host.clone(),
             address: parts.address,
@@ -383,6 +380,14 @@ async fn join(core: &Arc<Core>, hosts: &Hosts) -> Result<Vec<Background>, Servic
         Background::start(|stop| watching.run(stop)),
         Background::start(|stop| elsewhere.run(stop)),
     ])
+}
+
+/// A host's hold on what it claims.
+fn lease_on(stores: &Stores) -> Lease {
+    match &stores.hosts {
+        None => Lease::of_the_only_host(),
+        Some(_) => Lease::among_others(),
+    }
 }
 
 /// The keys of a host on a store with people, when they are those of the other hosts.

@@ -300,13 +300,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         digest: digest(),
         wall_ms: 300_000,
     };
-    let task = stores
-        .tasks
-        .apply(&key, Event::Claim(claim))
-        .await
-        .unwrap()
-        .task
-        .unwrap();
+    let claimed = stores.tasks.apply(&key, Event::Claim(claim)).await;
+    let task = claimed.unwrap().task.unwrap();
     RunInfo {
         task: key,
         type_id,

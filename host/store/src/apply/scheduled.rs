@@ -27,15 +27,7 @@ pub(super) fn schedule(
         });
     }
     let visible = current.filter(|task| task.deleted_at.is_none());
-    let holds = match new.condition {
-        None => true,
-        Some(WriteCondition::Absent) => {
-            let promised = current.is_some_and(|task| is_promised(task, now));
-            visible.is_none() && !(new.receipt.is_some() && promised)
-        }
-        Some(WriteCondition::Version(version)) => has_version(current, Some(version)),
-    };
-    if !holds {
+    if !may_take_its_place(current, new, now) {
         return Decision::Nothing(Outcome::VersionMismatch);
     }
     match current
@@ -97,6 +89,20 @@ pub(super) fn schedule(
         former: visible.map(|task| Box::new(FormerRun::of(task))),
         ..Write::of(task)
     }))
+}
+
+/// Whether what is there is what the writer expects.
+fn may_take_its_place(current: Option<&Task>, new: &NewRun, now: Timestamp) -> bool {
+    match new.condition {
+        None => true,
+        Some(WriteCondition::Absent) => {
+            let is_absent = current.is_none_or(|task| task.deleted_at.is_some());
+            // What a key has made counts also when it was deleted.
+            let promised = current.is_some_and(|task| is_promised(task, now));
+            is_absent && !(new.receipt.is_some() && promised)
+        }
+        Some(WriteCondition::Version(version)) => has_version(current, Some(version)),
+    }
 }
 
 /// Its checkpoints have ended with it.
