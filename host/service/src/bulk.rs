@@ -1,8 +1,8 @@
 //! Does one thing to all tasks that a filter finds, or tells what it would do.
 //!
 //! # Guarantees
-//! 1. A task is changed only in a version that the filter has found: one that has moved on is looked
-//!    at again, and left alone where the filter does not find it any more.
+//! 1. A task is changed only in a version that the filter has found: one that has moved on is
+//!    looked at again, and left alone where the filter does not find it any more.
 //! 2. What is scheduled after the call has begun is not meant.
 
 use futures_util::future::BoxFuture;

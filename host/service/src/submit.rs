@@ -4,7 +4,8 @@
 //! # How it works
 //! The id is made of the key, of whoever asks, of the space and of the day. So the one write that
 //! accepts the task takes the key as well, and a host that is killed leaves both or none. What was
-//! promised stays in the document, also when the task is run again or deleted, as long as it counts.
+//! promised stays in the document, also when the task is run again or deleted, as long as it
+//! counts.
 //!
 //! # What it does not promise
 //! On a cluster two hosts that get the first requests of one key in the very moment in which its
@@ -44,7 +45,8 @@ impl Tasks {
     /// one was, for a day.
     ///
     /// # Errors
-    /// [`ServiceError::KeyReused`] where the key came with another request, and those of a schedule.
+    /// [`ServiceError::KeyReused`] where the key came with another request, and those of a
+    /// schedule.
     pub async fn submit(
         &self,
         by: &Requester,

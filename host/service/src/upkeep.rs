@@ -1,5 +1,5 @@
-//! What ends or goes because its time is up: tasks that wait for too long, and those that have ended
-//! long ago.
+//! What ends or goes because its time is up: tasks that wait for too long, and those that have
+//! ended long ago.
 
 use std::sync::Arc;
 

@@ -23,8 +23,8 @@ const LISTED_MAX: u64 = 20;
 /// Schedule many tasks.
 #[derive(Debug, clap::Args)]
 pub struct Submit {
-    /// The file; `-` is standard input. Each line is one task, as JSON: `{"type": "hello", "params":
-    /// {"name": "you"}}`, with an `id` where the task is to have one of its own.
+    /// The file; `-` is standard input. Each line is one task, as JSON: `{"type": "hello",
+    /// "params": {"name": "you"}}`, with an `id` where the task is to have one of its own.
     pub file: PathBuf,
     #[command(flatten)]
     pub(crate) target: Target,

@@ -2,8 +2,9 @@
 //!
 //! # How a log is followed
 //! What is stored is read whenever the task has changed, and every second, since the run may be on
-//! another host; what the client does not have yet goes out. `id` is the number of bytes that it has
-//! then, so whoever comes back with it gets each line once. `end` comes when nothing will be added.
+//! another host; what the client does not have yet goes out. `id` is the number of bytes that it
+//! has then, so whoever comes back with it gets each line once. `end` comes when nothing will be
+//! added.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -1,10 +1,10 @@
-//! The changes of a space's tasks as server-sent events: `status`, `progress`, `log`, `deleted`, and
-//! `reset` when changes were missed. `id` counts the changes that this host has told of in its life;
-//! a client that comes back to the same life with one that is still kept goes on after it.
+//! The changes of a space's tasks as server-sent events: `status`, `progress`, `log`, `deleted`,
+//! and `reset` when changes were missed. `id` counts the changes that this host has told of in its
+//! life; a client that comes back to the same life with one that is still kept goes on after it.
 //!
 //! # Why it is cheap to have many watchers
-//! A change is written as text once, by the first who sends it. And whoever was sent something hears
-//! the next after a moment, together with what has come by then: one write each, however many
+//! A change is written as text once, by the first who sends it. And whoever was sent something
+//! hears the next after a moment, together with what has come by then: one write each, however many
 //! changes there are.
 
 use std::convert::Infallible;
@@ -172,5 +172,11 @@ fn sent_as(numbered: &Numbered, life: &str) -> Bytes {
         }
         Bytes::from(text)
     };
-    numbered.sent_as.get_or_init(written).clone()
+    if let Some(known) = numbered.sent_as.get() {
+        return known.clone();
+    }
+    let bytes = written();
+    // Somebody may have been faster, with the same.
+    let _ = numbered.sent_as.set(bytes.clone());
+    bytes
 }

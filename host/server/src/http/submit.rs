@@ -1,9 +1,9 @@
 //! Tasks whose id the host makes, and many tasks in one body.
 //!
 //! # How many tasks are read
-//! Line by line, as they come: a batch of lines is checked and written, and only then is more of the
-//! body read. So a body may be as long as it has lines, and whoever sends faster than tasks can be
-//! written waits. The answer comes at the end: most clients read none before they have sent all.
+//! Line by line, as they come: a batch of lines is checked and written, and only then is more of
+//! the body read. So a body may be as long as it has lines, and whoever sends faster than tasks can
+//! be written waits. The answer comes at the end: most clients read none before they have sent all.
 
 use axum::Router;
 use axum::body::Body;

@@ -1,4 +1,5 @@
-//! Former runs in SQLite: each with its log, which moves there with the schedule that ends its turn.
+//! Former runs in SQLite: each with its log, which moves there with the schedule that ends its
+//! turn.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};

@@ -14,7 +14,8 @@ use crate::error::StoreError;
 /// The task of a key.
 pub(super) const SELECT_BY_KEY: &str = "\
     SELECT space, id, type, stream, status, created_ms, deleted_ms, rank, due_ms, digest, \
-    requested_by, body, concurrency_key, expires_ms, number, place FROM tasks WHERE space = ?1 AND id = ?2";
+    requested_by, body, concurrency_key, expires_ms, number, place FROM tasks \
+    WHERE space = ?1 AND id = ?2";
 /// The task of a number.
 pub(super) const SELECT_BY_NUMBER: &str = "\
     SELECT space, id, type, stream, status, created_ms, deleted_ms, rank, due_ms, digest, \

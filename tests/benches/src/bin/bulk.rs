@@ -1,6 +1,6 @@
-//! Tasks accepted a second in batches, every one on disk when its batch is answered: tasks that wait
-//! for a later time, so that nothing but the acceptance is measured, and tasks that are due at once,
-//! so that the host runs them meanwhile.
+//! Tasks accepted a second in batches, every one on disk when its batch is answered: tasks that
+//! wait for a later time, so that nothing but the acceptance is measured, and tasks that are due at
+//! once, so that the host runs them meanwhile.
 //!
 //! `bulk 100000 500 2`: so many tasks, so many in a batch, so many batches at once.
 

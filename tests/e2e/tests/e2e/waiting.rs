@@ -8,8 +8,8 @@ fn reason(task: &Value) -> &str {
     task["run"]["waiting_for"].as_str().unwrap_or_default()
 }
 
-/// Complaint: a queue that stands still, and nobody knows why. The sixth reason, `no_version`, needs
-/// a version that goes between a schedule and its claim: `pushes.rs` of the service has it.
+/// Complaint: a queue that stands still, and nobody knows why. The sixth reason, `no_version`,
+/// needs a version that goes between a schedule and its claim: `pushes.rs` of the service has it.
 #[tokio::test]
 async fn every_waiting_task_says_why() {
     let home = Home::with(&["cooperative", "hello-task", "one-at-a-time", "sleeper"]);
