@@ -19,10 +19,10 @@ pub struct FormerRun {
     /// The stream that it worked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamName>,
-    /// The stream that its parent was on, or the nearest one above it: it has to be readable for
-    /// whoever sees the run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_stream: Option<StreamName>,
+    /// Further streams that it could read, or that those above it could, the one that its parent was
+    /// on among them: they have to be readable for whoever sees the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_reads: Vec<StreamName>,
     /// How it ended, or how far it is.
     pub status: Status,
     /// When it was scheduled.
@@ -72,11 +72,12 @@ impl FormerRun {
             task.last_failed_at,
             task.last_canceled_at,
         ];
+        let above = task.parent.as_ref().and_then(|it| it.stream.as_ref());
         Self {
             id: task.run.id,
             type_id: task.type_id.clone(),
             stream: task.stream.clone(),
-            parent_stream: task.parent.as_ref().and_then(|it| it.stream.clone()),
+            also_reads: above.into_iter().chain(task.also_read()).cloned().collect(),
             status,
             created_at: task.created_at,
             started_at: task.run.started_at,

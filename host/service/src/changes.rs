@@ -2,13 +2,13 @@
 //! watch costs anything.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use taskhost_model::ids::{RunId, Space, TaskKey};
 use taskhost_model::task::{LogLine, Task};
-use tokio::sync::{Notify, OnceCell, broadcast};
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use crate::sync::{Mutex, MutexGuard};
@@ -81,7 +81,7 @@ pub struct Numbered {
     /// The change.
     pub change: Change,
     /// As it is sent: made by the first who sends it, for all others.
-    pub sent_as: OnceCell<Bytes>,
+    pub sent_as: OnceLock<Bytes>,
 }
 
 /// A feed of a space's changes.
@@ -311,7 +311,7 @@ impl Feeds {
         let numbered = Arc::new(Numbered {
             number: self.last_number,
             change: change.clone(),
-            sent_as: OnceCell::new(),
+            sent_as: OnceLock::new(),
         });
         if followed.recent.len() >= SPACE_CAPACITY
             && let Some(oldest) = followed.recent.pop_front()

@@ -82,8 +82,11 @@ impl Tasks {
 
 /// A task may have worked on another stream before.
 async fn sees(caller: Caller<'_>, space: &Space, run: &FormerRun) -> Result<bool, ServiceError> {
-    for stream in [&run.stream, &run.parent_stream] {
-        if !caller.may_read(space, stream.as_ref()).await? {
+    if !caller.may_read(space, run.stream.as_ref()).await? {
+        return Ok(false);
+    }
+    for stream in &run.also_reads {
+        if !caller.may_read(space, Some(stream)).await? {
             return Ok(false);
         }
     }

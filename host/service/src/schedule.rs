@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::{RunId, RunKeyId, TaskKey};
+use taskhost_model::ids::{RunId, RunKeyId, StreamName, TaskKey};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Parent, Task};
@@ -36,6 +36,7 @@ pub(crate) struct Wish {
     max_attempts: u32,
     wall_ms: u64,
     concurrency_key: Option<String>,
+    also_reads: Vec<StreamName>,
     due_at: Timestamp,
     /// Whether it goes on with the checkpoints of the task's former run.
     pub(crate) keeps_checkpoints: bool,
@@ -54,6 +55,7 @@ impl Wish {
             id: RunId::new(),
             type_id: request.type_id.clone(),
             stream: request.stream.clone(),
+            also_reads: self.also_reads.clone(),
             params: Arc::clone(&request.params),
             parent: None,
             concurrency_key: self.concurrency_key.clone(),
@@ -157,7 +159,8 @@ impl Tasks {
         check_numbers(request)?;
         self.check_record(request)?;
         self.check_params(request, &version).await?;
-        self.check_named(by, &key.space, request, &version, is_spawned)
+        let also_reads = self
+            .also_reads(by, &key.space, request, &version, is_spawned)
             .await?;
         let now = self.0.clock.now();
         let of_type = self.0.settings.of_type(&request.type_id);
@@ -173,6 +176,7 @@ impl Tasks {
                 .unwrap_or(version.descriptor.retry.attempts),
             wall_ms: version.wall_ms(),
             concurrency_key,
+            also_reads,
             due_at: request.run_at.unwrap_or(now).max(now),
             keeps_checkpoints: false,
             receipt: None,
@@ -259,9 +263,15 @@ impl Tasks {
         let (Some(keys), Some(own)) = (&self.0.run_keys, caller.own()?) else {
             return Ok(None);
         };
-        let Some(stream) = request.stream.clone() else {
+        let streams: Vec<StreamName> = request
+            .stream
+            .iter()
+            .chain(&wish.also_reads)
+            .cloned()
+            .collect();
+        if streams.is_empty() {
             return Ok(None);
-        };
+        }
         if wish.due_at > self.0.clock.now().plus(AHEAD_AT_MOST) {
             let problem = "is more than a year away: the key with which the run reads its stream \
                            would have to live as long";
@@ -276,7 +286,7 @@ impl Tasks {
         let longest = QUEUED_AT_MOST + PAUSED_AT_MOST + attempt * wish.max_attempts;
         let wanted = Wanted {
             own: own.clone(),
-            stream,
+            streams,
             until: wish.due_at.plus(longest),
         };
         Ok(Some(keys.take(wanted).await?))

@@ -58,39 +58,50 @@ impl Tasks {
                 format!("is not wanted: tasks of type `{type_id}` work on no stream"),
             )),
             (_, None) => Ok(()),
+            // Who spawns it reads the stream itself.
             (StreamUse::Required | StreamUse::Optional, Some(name)) => {
-                let stream = StreamKey {
-                    space: space.clone(),
-                    name: name.clone(),
-                };
-                let unknown = || ServiceError::UnknownStream {
-                    name: name.to_string(),
-                };
-                let caller = self.0.caller(by);
-                // Who spawns it reads the stream itself.
-                if !is_spawned && !caller.may_read(space, Some(name)).await? {
-                    return Err(unknown());
-                }
-                match self.0.streams.get(by, &stream).await? {
-                    Some(_) => Ok(()),
-                    None => Err(unknown()),
-                }
+                self.check_readable(by, space, name, is_spawned).await
             }
+        }
+    }
+
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], also where they may not read it.
+    async fn check_readable(
+        &self,
+        by: &Requester,
+        space: &Space,
+        name: &StreamName,
+        is_spawned: bool,
+    ) -> Result<(), ServiceError> {
+        let unknown = || ServiceError::UnknownStream {
+            name: name.to_string(),
+        };
+        if !is_spawned && !self.0.caller(by).may_read(space, Some(name)).await? {
+            return Err(unknown());
+        }
+        let stream = StreamKey {
+            space: space.clone(),
+            name: name.clone(),
+        };
+        match self.0.streams.get(by, &stream).await? {
+            Some(_) => Ok(()),
+            None => Err(unknown()),
         }
     }
 
     /// Streams that the params name: they are there, and a person has named them. A component that
     /// could name them for a child would read, by its result, what it was not granted.
-    pub(crate) async fn check_named(
+    pub(crate) async fn also_reads(
         &self,
         by: &Requester,
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
         is_spawned: bool,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Vec<StreamName>, ServiceError> {
         let Some(pointer) = &version.descriptor.streams_from else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let field = format!("params{}", pointer.replace('/', "."));
         if is_spawned {
@@ -98,25 +109,12 @@ impl Tasks {
                            child of this type";
             return Err(ServiceError::invalid(&field, problem));
         }
-        if self.0.caller(by).is_asked() {
-            let problem = "names streams, and this host's store has people of its own: a task is \
-                           seen by whoever may read its stream, and of several that is not kept \
-                           yet. Schedule a task on each of them";
-            return Err(ServiceError::invalid(&field, problem));
-        }
         let names = named_streams(&version.descriptor, &request.params);
         let names = names.map_err(|problem| ServiceError::invalid(&field, problem))?;
-        for name in names {
-            let stream = StreamKey {
-                space: space.clone(),
-                name,
-            };
-            if self.0.streams.get(by, &stream).await?.is_none() {
-                let name = stream.name.to_string();
-                return Err(ServiceError::UnknownStream { name });
-            }
+        for name in &names {
+            self.check_readable(by, space, name, false).await?;
         }
-        Ok(())
+        Ok(names)
     }
 
     /// Looks for the key, too: a run that is to be recorded and cannot be is better not begun.

@@ -124,6 +124,7 @@ pub(crate) async fn schedule(
         id: run_id(number),
         type_id: type_id(),
         stream: None,
+        also_reads: Vec::new(),
         params: kind.params(),
         parent: None,
         concurrency_key: None,

@@ -172,11 +172,5 @@ fn sent_as(numbered: &Numbered, life: &str) -> Bytes {
         }
         Bytes::from(text)
     };
-    if let Some(known) = numbered.sent_as.get() {
-        return known.clone();
-    }
-    let bytes = written();
-    // Somebody may have been faster, with the same.
-    let _ = numbered.sent_as.set(bytes.clone());
-    bytes
+    numbered.sent_as.get_or_init(written).clone()
 }

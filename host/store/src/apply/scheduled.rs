@@ -55,6 +55,7 @@ pub(super) fn schedule(
         type_id: new.type_id.clone(),
         space: key.space.clone(),
         stream: new.stream.clone(),
+        also_reads: new.also_reads.clone(),
         status: Status::InProgress,
         created_at: now,
         last_completed_at: last(|task| task.last_completed_at),
