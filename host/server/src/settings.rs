@@ -57,6 +57,8 @@ pub struct Settings {
     pub runs: RunSettings,
     /// How large what is kept may be.
     pub limits: LimitSettings,
+    /// Features are kept for so many days that are not found again.
+    pub features_keep_days: u32,
     /// The most that a task type's descriptor may ask for.
     pub bounds: Bounds,
     /// What is decided of single task types.
@@ -174,6 +176,7 @@ impl Settings {
             shutdown_grace: seconds(reader, "shutdown_grace_s", 10, 3600),
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
+            features_keep_days: runs::features_keep_days(reader),
             types: types::types(reader, &bounds),
             bounds,
             policy: policy::policy(reader),

@@ -55,6 +55,8 @@ pub struct TaskView {
     pub task: Option<Task>,
     /// JSON text, of a completed or acknowledged task.
     pub payload: Option<Arc<str>>,
+    /// JSON text, where the payload was looked for.
+    pub params: Option<Arc<str>>,
     /// Why it waits, where it is to run and does not.
     pub waiting_for: Option<Waiting>,
 }
@@ -68,6 +70,7 @@ impl TaskView {
             status: Status::NotStarted,
             task: None,
             payload: None,
+            params: None,
             waiting_for: None,
         }
     }
@@ -80,6 +83,7 @@ impl TaskView {
             status: task.phase().status(),
             task: Some(task),
             payload: None,
+            params: None,
             waiting_for: None,
         }
     }
@@ -89,6 +93,7 @@ impl TaskView {
     pub fn with_payload(stored: StoredTask) -> Self {
         Self {
             payload: stored.payload,
+            params: Some(stored.params),
             ..Self::of(stored.task)
         }
     }
