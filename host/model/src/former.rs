@@ -19,8 +19,8 @@ pub struct FormerRun {
     /// The stream that it worked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamName>,
-    /// Further streams that it could read, or that those above it could, the one that its parent was
-    /// on among them: they have to be readable for whoever sees the run.
+    /// Further streams that it could read, or that those above it could, the one that its parent
+    /// was on among them: they have to be readable for whoever sees the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_reads: Vec<StreamName>,
     /// How it ended, or how far it is.

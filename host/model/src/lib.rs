@@ -14,6 +14,7 @@ pub mod requester;
 pub mod rights;
 pub mod error;
 pub mod status;
+pub mod receipt;
 pub mod task;
 pub mod former;
 pub mod stale;

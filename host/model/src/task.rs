@@ -2,14 +2,13 @@
 //!
 //! Params, payload and log are not here: they lie apart from the hot row, written once each.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
 use crate::ids::{
     Digest, Incarnation, RunId, RunKeyId, Space, StreamName, TaskId, TaskKey, TypeId,
 };
+use crate::receipt::Receipt;
 use crate::status::{Phase, RunState, Status};
 use crate::time::Timestamp;
 
@@ -94,22 +93,6 @@ pub struct Task {
     /// Why it failed; of the last attempt while waiting to be tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
-}
-
-/// A request with a key by which it may be repeated, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// A digest of what was asked for: whoever asks for something else by the same key is told so.
-    pub body: String,
-    /// The run that the request has made; the task may have had others since.
-    pub run: RunId,
-    /// When it was accepted.
-    pub at: Timestamp,
-}
-
-impl Receipt {
-    /// A key counts for so long.
-    pub const COUNTS_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 }
 
 /// The run that has spawned a task, in the same space.

@@ -2,7 +2,7 @@
 //! watch costs anything.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use taskhost_model::task::{LogLine, Task};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, OnceLock};
 
 /// Changes that a slow watcher may be behind before it is told that it lags.
 const FEED_CAPACITY: usize = 256;

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use taskhost_model::ids::{RunId, Space, TaskId, TaskKey};
+use taskhost_model::receipt::Receipt;
 use taskhost_model::requester::Requester;
-use taskhost_model::task::Receipt;
 use taskhost_model::time::Timestamp;
 use taskhost_store::event::{Outcome, WriteCondition};
 

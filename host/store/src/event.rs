@@ -114,7 +114,7 @@ pub struct NewRun {
     /// Whether it goes on with what the task's former run has kept, unless that has completed.
     pub keeps_checkpoints: bool,
     /// A digest of the request, where it may be repeated by a key: see
-    /// [`taskhost_model::task::Receipt`].
+    /// [`taskhost_model::receipt::Receipt`].
     pub receipt: Option<String>,
 }
 

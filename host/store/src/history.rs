@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{RunId, TaskKey};
-use taskhost_model::task::Receipt;
+use taskhost_model::receipt::Receipt;
 
 use crate::error::StoreError;
 

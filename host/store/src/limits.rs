@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use taskhost_model::task::{Receipt, Task};
+use taskhost_model::receipt::Receipt;
+use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::TaskKey;
+use taskhost_model::receipt::Receipt;
 use taskhost_model::status::{Next, Phase, Status, Trigger};
-use taskhost_model::task::{Receipt, Task};
+use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::due::queued_run;

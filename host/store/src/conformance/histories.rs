@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::ids::RunId;
+use taskhost_model::receipt::Receipt;
 use taskhost_model::status::Status;
-use taskhost_model::task::{Fence, Receipt, Usage};
+use taskhost_model::task::{Fence, Usage};
 
 use super::Subject;
 use super::given::{at, cancel, delete, key, no_report, space, type_id};

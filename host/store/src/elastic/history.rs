@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{RunId, TaskKey};
-use taskhost_model::task::Receipt;
+use taskhost_model::receipt::Receipt;
 
 use super::Elastic;
 use super::client::unavailable;

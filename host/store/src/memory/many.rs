@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{RunId, TaskKey, TypeId};
+use taskhost_model::receipt::Receipt;
 use taskhost_model::status::{Phase, Status};
-use taskhost_model::task::Receipt;
 use taskhost_model::time::Timestamp;
 
 use super::Memory;

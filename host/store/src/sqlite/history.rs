@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{RunId, TaskKey};
-use taskhost_model::task::Receipt;
+use taskhost_model::receipt::Receipt;
 
 use super::Sqlite;
 use super::read_task::by_key;

@@ -6,8 +6,9 @@ use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use taskhost_model::error::TaskError;
 use taskhost_model::ids::{Digest, Incarnation, RunId, Space, StreamName, TaskId, TypeId};
+use taskhost_model::receipt::Receipt;
 use taskhost_model::status::{RunState, Status};
-use taskhost_model::task::{Lease, Parent, Progress, Receipt, Run, Suspension, Task, Usage};
+use taskhost_model::task::{Lease, Parent, Progress, Run, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;

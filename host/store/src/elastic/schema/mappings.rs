@@ -97,7 +97,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "7061ae2e1cde71b9fce498e44a54368b3d56a68c"),
+            (3, "df4b29ec88c4d312d418f40a41e5510b3366745c"),
             "{names:#?}"
         );
     }
