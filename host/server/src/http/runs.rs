@@ -20,6 +20,7 @@ use futures_util::Stream;
 use serde::Serialize;
 use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_service::error::ServiceError;
 use taskhost_service::{RunLog, Watch};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -99,6 +100,14 @@ fn known_bytes(headers: &HeaderMap, lines: &str) -> usize {
     seen.filter(is_end).unwrap_or(0)
 }
 
+fn is_for_good(error: &ServiceError) -> bool {
+    use ServiceError::{Forbidden, NotFound, Unauthorized};
+    matches!(
+        error,
+        Forbidden { .. } | NotFound { .. } | Unauthorized { .. }
+    )
+}
+
 struct Follow {
     key: TaskKey,
     run: RunId,
@@ -139,7 +148,9 @@ impl Follow {
             match tasks.log(self.state.by(), &self.key, self.run).await {
                 Ok(log) => self.take(&log),
                 // It is gone, or not theirs any more.
-                Err(_) => self.end(),
+                Err(error) if is_for_good(&error) => self.end(),
+                // The store does not answer: it is asked again.
+                Err(_) => {}
             }
         }
     }
