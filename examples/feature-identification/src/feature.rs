@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use taskhost_sdk::Condition;
 
+use crate::words_of_models::clean;
+
 /// How many documents are looked at where the params do not say.
 pub const SAMPLE_SIZE_DEFAULT: u32 = 10_000;
 
@@ -214,9 +216,8 @@ impl Feature {
     }
 }
 
-/// Names are the same whatever their case and blanks.
+/// Names are the same whatever their case, their blanks, and what nobody sees of them.
 #[must_use]
 pub fn folded(name: &str) -> String {
-    let words: Vec<String> = name.split_whitespace().map(str::to_lowercase).collect();
-    words.join(" ")
+    clean(name, usize::MAX).to_lowercase()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use stream_reading::text::TEXT_FIELDS;
+use stream_reading::text::{TEXT_FIELDS, below};
 
 use crate::hosts::names_source;
 
@@ -103,9 +103,8 @@ fn visit(
             return;
         }
         *left -= 1;
-        let path = match path {
-            "" => key.clone(),
-            _ => format!("{path}.{key}"),
+        let Some(path) = below(path, key) else {
+            continue;
         };
         match value {
             Value::String(text) => found(&path, text),

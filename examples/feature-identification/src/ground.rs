@@ -34,9 +34,7 @@ const OVERLAP_MIN: f64 = 0.8;
 const OTHERS_SHARE_MAX: f64 = 0.1;
 /// What is new has hardly a document that another system has.
 const NEW_SHARE_MIN: f64 = 0.9;
-/// A longer filter is no insight, and costs time.
-const FILTER_BYTES_MAX: usize = 4_096;
-/// Nor is one of more tests.
+/// A filter of more tests is no insight, and costs time.
 const FILTER_TESTS_MAX: usize = 16;
 /// Filters that are run on the documents: with so many tests each, over 10,000 of them, all take
 /// some seconds, of the minute that the run has.
@@ -191,9 +189,6 @@ impl<'a> Ground<'a> {
                 |at| Ok((None, self.found[at].matched.clone())),
             ));
         };
-        if filter.to_string().len() > FILTER_BYTES_MAX {
-            return Ok(Err("its filter is too long".to_owned()));
-        }
         let filter = match Condition::from_json(filter) {
             Ok(filter) => filter,
             Err(why) => return Ok(Err(format!("its filter is none: {why}"))),

@@ -11,6 +11,12 @@ use crate::words_of_models::{NAME_CHARS_MAX, clean};
 
 /// A shorter quotation stands everywhere.
 const QUOTE_BYTES_MIN: usize = 4;
+/// And of a longer one no more is looked for.
+const QUOTE_CHARS_MAX: usize = 500;
+/// A longer filter is no insight, and costs time.
+const FILTER_BYTES_MAX: usize = 4_096;
+/// The longest reason that a model is told.
+const WHY_CHARS_MAX: usize = 300;
 /// Tags, properties and quotations of one system that are looked at.
 const EXTRAS_MAX: usize = 10;
 
@@ -58,6 +64,47 @@ pub(crate) struct Shown {
     pub(crate) clusters: BTreeMap<String, usize>,
 }
 
+impl Proposal {
+    /// As it is kept, and no longer: what an answer holds, only a model bounds.
+    ///
+    /// # Errors
+    /// In words for the model, why it cannot be read.
+    pub fn read(system: &Value) -> Result<Self, String> {
+        let read = Self::deserialize(system);
+        let it = read.map_err(|error| clean(&error.to_string(), WHY_CHARS_MAX))?;
+        let filter = it.filter.filter(|it| !it.is_null());
+        if filter
+            .as_ref()
+            .is_some_and(|it| it.to_string().len() > FILTER_BYTES_MAX)
+        {
+            return Err("its filter is too long".to_owned());
+        }
+        let short = |text: &str| clean(text, NAME_CHARS_MAX);
+        let some = |texts: &[String], chars_max: usize| {
+            let texts = texts.iter().take(EXTRAS_MAX);
+            texts.map(|text| clean(text, chars_max)).collect()
+        };
+        let properties = it.properties.iter().filter_map(|(key, value)| {
+            let value = match value {
+                Value::String(text) => Value::from(short(text)),
+                Value::Number(_) | Value::Bool(_) => value.clone(),
+                _ => return None,
+            };
+            Some((short(key), value))
+        });
+        Ok(Self {
+            name: short(&it.name),
+            cluster: it.cluster.as_deref().map(short),
+            filter,
+            subtype: it.subtype.as_deref().map(short),
+            title: it.title.map(|title| clean(&title, 2 * NAME_CHARS_MAX)),
+            tags: some(&it.tags, NAME_CHARS_MAX),
+            properties: properties.take(EXTRAS_MAX).collect(),
+            evidence: some(&it.evidence, QUOTE_CHARS_MAX),
+        })
+    }
+}
+
 /// What it quotes, long enough to say something.
 pub(crate) fn quotes(proposal: &Proposal) -> Vec<String> {
     let quotes = proposal.evidence.iter().take(EXTRAS_MAX);
@@ -83,7 +130,7 @@ pub(crate) fn told(proposal: &Proposal, verdict: &Verdict, shown: &Shown) -> Val
         ),
         Verdict::Improves(at) => format!("names c{}, and its filter is better", at + 1),
         Verdict::Adds(_) => "is new".to_owned(),
-        Verdict::Dropped(why) => format!("dropped: {why}"),
+        Verdict::Dropped(why) => format!("dropped: {}", clean(why, WHY_CHARS_MAX)),
     };
     let name = clean(&proposal.name, NAME_CHARS_MAX);
     json!({"name": name, "verdict": verdict, "documents": shown.documents,
@@ -94,25 +141,10 @@ impl Said {
     /// Beside its name.
     #[must_use]
     pub fn of(proposal: &Proposal) -> Self {
-        let short = |text: &str| clean(text, NAME_CHARS_MAX);
-        let subtype = proposal.subtype.as_deref().map(short);
-        let properties = proposal.properties.iter().filter_map(|(key, value)| {
-            let value = match value {
-                Value::String(text) => Value::from(short(text)),
-                Value::Number(_) | Value::Bool(_) => value.clone(),
-                _ => return None,
-            };
-            Some((short(key), value))
-        });
         Self {
-            subtype: subtype.filter(|it| !it.is_empty()),
-            tags: proposal
-                .tags
-                .iter()
-                .take(EXTRAS_MAX)
-                .map(|it| short(it))
-                .collect(),
-            properties: properties.take(EXTRAS_MAX).collect(),
+            subtype: proposal.subtype.clone().filter(|it| !it.is_empty()),
+            tags: proposal.tags.clone(),
+            properties: proposal.properties.clone(),
             computed_name: None,
         }
     }

@@ -8,12 +8,15 @@ use uuid::Uuid;
 use crate::feature::{Feature, Source, Status, folded};
 use crate::identify::{Found, Said, evaluate};
 use crate::naming::slug;
+use crate::proposal::fields_of;
 use crate::tally::{arranged, descending};
 use crate::watch::{Stopped, Watch};
 use crate::worth::overlap;
 
 /// Two filters are one system when this share of the documents that either selects, both do.
 const OVERLAP_MIN: f64 = 0.5;
+/// Tests of filters that are run on documents: some ten seconds, of the minute that the run has.
+const TESTS_MAX: usize = 40_000_000;
 /// Where a feature's `meta` has what the arithmetic calls a system that a model has named.
 pub const COMPUTED_NAME: &str = "computed_name";
 /// Uuids of new features are made of their filters, below this one.
@@ -46,10 +49,14 @@ pub fn reconcile(
     watch.phase("known features", existing.len() * documents.len())?;
     let mut pairs = Vec::new();
     let mut unwanted = vec![false; found.len()];
+    let affordable = affordable(existing, documents.len());
     let systems = existing.iter().enumerate().filter(|it| it.1.is_system());
     for (index, feature) in systems {
         let done = index * documents.len();
-        let matched = evaluate(&feature.filter, documents, done, watch)?;
+        let matched = match affordable[index] {
+            true => evaluate(&feature.filter, documents, done, watch)?,
+            false => vec![false; documents.len()],
+        };
         for (at, one) in found.iter().enumerate() {
             let overlap = if one.filter == feature.filter || is_of(feature, &one.filter) {
                 1.0
@@ -92,6 +99,28 @@ pub fn reconcile(
         }
     }
     Ok(features)
+}
+
+/// Of which of these the filters are run on so many documents; people may have made many, and costly
+/// ones. The others are known again by an equal filter, or by what they were found by.
+#[must_use]
+pub fn affordable(existing: &[Feature], documents: usize) -> Vec<bool> {
+    let cost = |feature: &Feature| {
+        let mut tests = Vec::new();
+        fields_of(&feature.filter, &mut tests);
+        tests.len().max(1) * documents
+    };
+    let mut order: Vec<usize> = (0..existing.len()).collect();
+    // What people exclude comes first: it would come back else.
+    order.sort_by_key(|at| (!existing[*at].is_excluded(), cost(&existing[*at])));
+    let mut affordable = vec![false; existing.len()];
+    let mut left = TESTS_MAX;
+    for at in order {
+        let cost = cost(&existing[at]);
+        affordable[at] = cost <= left;
+        left -= if affordable[at] { cost } else { 0 };
+    }
+    affordable
 }
 
 /// Takes over what a model has said of the same system in a run before, where in this one none says
@@ -315,6 +344,29 @@ mod tests {
         known[0].edited = vec!["filter".to_owned()];
         let same = run(&nginx, &known, &documents, "tuesday");
         assert_eq!(same[0].uuid, known[0].uuid);
+    }
+
+    #[test]
+    fn costly_filters_are_left_out_and_excluded_ones_last() {
+        let documents = [json!({"message": "alpha"})];
+        let found = [found("x", "alpha", &documents)];
+        let one = run(&found, &[], &documents, "monday").remove(0);
+        let tests = |count: usize| {
+            let all = (0..count).map(|n| Condition::contains("message", n.to_string()));
+            let filter = Condition::or(all.collect());
+            Feature {
+                filter,
+                ..one.clone()
+            }
+        };
+        let mut existing = [tests(300), tests(2), tests(250), one.clone()];
+        assert_eq!(affordable(&existing, 100_000), [false, true, true, true]);
+        existing[0].status = Status::Excluded;
+        assert_eq!(affordable(&existing, 100_000), [true, true, false, true]);
+        assert_eq!(affordable(&existing, 10), [true; 4]);
+        // Without a run of it, it is known by its own filter.
+        let again = run(&found, &[tests(300), one.clone()], &documents, "tuesday");
+        assert_eq!(again[0].uuid, one.uuid);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::feature::{Feature, Params, Payload, SAMPLE_SIZE_DEFAULT};
 use crate::ground::Ground;
 use crate::identify::{Found, identify};
 use crate::prompts::{self, Prompts, excluded_names};
-use crate::reconcile::{Times, reconcile};
+use crate::reconcile::{Times, affordable, reconcile};
 use crate::shelf::{COLLECTION, Mine, Shelf};
 use crate::talk::{Ended, Talk, talk};
 use crate::watch::Stopped;
@@ -214,6 +214,15 @@ impl<'a> Saving<'a> {
             counts.push(self.count(&one.filter)?);
         }
         let known = self.shelf.known(&self.times.last_seen);
+        let affordable = affordable(&known, self.documents.len());
+        let costly = affordable.iter().filter(|it| !**it).count();
+        if costly > 0 {
+            taskhost_sdk::warn!(
+                "the filters of {costly} of the stream's {} features are not compared with what is \
+                 found: all of them take too long. Delete features, or make filters shorter",
+                known.len()
+            );
+        }
         let mut watch = Asking::new(self.clients);
         let features = reconcile(
             found,
@@ -267,7 +276,15 @@ impl<'a> Saving<'a> {
             times: &self.times,
         };
         let features = computing.all(self.clients)?;
-        let saved = self.shelf.save(&features)?;
+        // The systems do without them.
+        let saved = match self.shelf.save(&features) {
+            Err(error) if is_end(&error) => return Err(error),
+            Err(error) => {
+                taskhost_sdk::warn!("what was computed cannot be saved: {error}");
+                Vec::new()
+            }
+            Ok(saved) => saved,
+        };
         Ok(saved.into_iter().map(|one| one.kind).collect())
     }
 
@@ -284,7 +301,13 @@ impl<'a> Saving<'a> {
         let mut watch = Asking::new(clients);
         let name = self.stream.name().to_owned();
         let mut after = |heard: &Talk, found: &[Found]| {
-            clients.state.save(TALK, TALK_FORM, heard)?;
+            match clients.state.save(TALK, TALK_FORM, heard) {
+                Err(error) if is_end(&error) => return Err(error.into()),
+                Err(error) => {
+                    taskhost_sdk::warn!("what the model has said is lost with this run: {error}");
+                }
+                Ok(()) => {}
+            }
             self.save(found).map_err(Ended::By).map(drop)
         };
         let talked = talk(
@@ -304,6 +327,11 @@ impl<'a> Saving<'a> {
         }
         Ok(found)
     }
+}
+
+/// Whether the run is to end, and not only the one call.
+fn is_end(error: &Error) -> bool {
+    error.is_canceled() || error.is_deadline()
 }
 
 /// What an attempt before this one has heard of a model: it may have ended for a pause, and what

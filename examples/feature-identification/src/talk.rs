@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream_reading::asking::{ask, is_bad_answer};
+use stream_reading::asking::{Heard, ask, is_bad_answer};
 use taskhost_sdk::{Chat, Completion, Error};
 
 use crate::feature::Asked;
@@ -30,6 +30,11 @@ pub const ROUNDS_MAX: u32 = 3;
 pub const DESCRIPTIONS_AT_ONCE: usize = 5;
 /// Systems of one answer that are looked at.
 const SYSTEMS_MAX: usize = 64;
+/// What is said of one answer at most.
+const TOLD_MAX: usize = 2 * SYSTEMS_MAX;
+/// Pauses that a model may want: one that has no time for ever ends the talk, not the run.
+const PAUSES_MAX: u32 = 5;
+const RATE_LIMITED: &str = "rate-limited";
 /// The longest description, and the shortest one that says something.
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
 const DESCRIPTION_CHARS_MIN: usize = 10;
@@ -58,6 +63,8 @@ pub struct Talk {
     pub proposed: u32,
     /// Of these, what nothing spoke for.
     pub dropped: u32,
+    /// Pauses that it has wanted.
+    pub pauses: u32,
     /// What went wrong last.
     pub problem: Option<String>,
 }
@@ -106,8 +113,12 @@ pub fn talk(
             &format!("round {round} of {ROUNDS_MAX}"),
         )?;
         let chat = prompts.systems(stream, ground, &talk.told, round == ROUNDS_MAX);
-        let heard = ask(model, &[chat]);
-        talk.tokens_used += heard.tokens;
+        let heard = talk.ask(model, &[chat]);
+        if let Some(error) = heard.ends {
+            let found = talk.applied(ground, watch)?;
+            after(talk, &found)?;
+            return Err(Ended::By(error));
+        }
         match heard.one()? {
             Ok(said) => talk.hear(&said, ground, watch)?,
             Err(error) => {
@@ -161,6 +172,22 @@ impl Talk {
         Ok(found)
     }
 
+    /// Asks, and counts what that takes.
+    fn ask(&mut self, model: &mut dyn Model, chats: &[Chat]) -> Heard<Completion> {
+        let mut heard = ask(model, chats);
+        self.tokens_used += heard.tokens;
+        if heard.ends.as_ref().map(Error::code) == Some(RATE_LIMITED) {
+            self.pauses += 1;
+            let ended = heard.ends.take_if(|_| self.pauses > PAUSES_MAX);
+            if let Some(error) = ended {
+                for answer in heard.answers.iter_mut().filter(|it| it.is_none()) {
+                    *answer = Some(Err(error.clone()));
+                }
+            }
+        }
+        heard
+    }
+
     fn hear(
         &mut self,
         said: &Completion,
@@ -189,12 +216,12 @@ impl Talk {
                     self.dropped += 1;
                     continue;
                 }
-                match serde_json::from_value::<Proposal>(system.clone()) {
+                match Proposal::read(system) {
                     Ok(proposal) => proposals.push(proposal),
-                    Err(error) => {
+                    Err(why) => {
                         self.proposed += 1;
                         self.dropped += 1;
-                        told.push(json!(format!("A system could not be read: {error}")));
+                        told.push(json!(format!("A system could not be read: {why}")));
                     }
                 }
             }
@@ -214,6 +241,7 @@ impl Talk {
         self.proposed += proposals.len() as u32;
         self.dropped += (proposals.len() - good) as u32;
         told.extend(judged.told);
+        told.truncate(TOLD_MAX);
         self.told = told;
         let pairs = proposals.into_iter().zip(&judged.verdicts);
         let latest = pairs.filter(|(_, verdict)| is_good(verdict)).map(|it| it.0);
@@ -249,8 +277,7 @@ impl Talk {
             done = last;
             let shown = ground.with(named);
             let chats = part.iter().map(|at| prompts.describe(stream, &shown, *at));
-            let heard = ask(model, &chats.collect::<Vec<Chat>>());
-            self.tokens_used += heard.tokens;
+            let heard = self.ask(model, &chats.collect::<Vec<Chat>>());
             if let Some(error) = heard.silence().filter(|_| heard.ends.is_none()) {
                 self.fails(error);
                 break;

@@ -34,9 +34,28 @@ const NO_NAMES: [&str; 27] = [
     "various",
 ];
 
-/// In one line, without what steers terminals, and cut.
+/// Bidirectional marks and characters without width: two names that differ in them alone look the
+/// same.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// In one line, without what steers terminals or cannot be seen, and cut.
 #[must_use]
 pub fn clean(text: &str, chars_max: usize) -> String {
+    let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let mut clean = String::new();
     let mut left = chars_max;
@@ -108,6 +127,7 @@ mod tests {
         assert_eq!(clean(" a\n\u{1b}[2J  b\t", 80), "a [2J b");
         assert_eq!(clean("äöü äöü", 5), "äöü ä");
         assert_eq!(clean("abc d", 4), "abc");
+        assert_eq!(clean("n\u{200b}gi\u{202e}nx", 80), "nginx");
         assert_eq!(clean(&"x".repeat(99), 80).len(), 80);
     }
 }

@@ -84,6 +84,7 @@ impl Model for Connector<'_> {
 
 /// Asks all at once.
 pub fn ask(model: &mut dyn Model, chats: &[Chat]) -> Heard<Completion> {
+    let before = model.tokens_left();
     let answers = match lacking(&*model, chats) {
         Some(lacking) => Err(lacking),
         None => model.complete(chats),
@@ -104,6 +105,10 @@ pub fn ask(model: &mut dyn Model, chats: &[Chat]) -> Heard<Completion> {
             }
             answer => Some(answer),
         });
+    }
+    // What it takes to be answered wrongly, only the host knows.
+    if let Some(before) = before {
+        heard.tokens = before - model.tokens_left().unwrap_or(0).min(before);
     }
     heard
 }
@@ -221,35 +226,36 @@ mod tests {
         answers: Vec<Result<u32, &'static str>>,
         time_left: Duration,
         asked: usize,
+        left: u64,
     }
 
     impl Model for Scripted {
         fn complete(&mut self, chats: &[Chat]) -> Result<Vec<Result<Completion, Error>>, Error> {
             self.asked += chats.len();
-            let answers = self
-                .answers
-                .drain(..chats.len())
-                .map(|answer| match answer {
-                    Ok(parsed) => {
-                        let usage = json!({"prompt_tokens": 10, "completion_tokens": 5,
+            let answers: Vec<_> = self.answers.drain(..chats.len()).collect();
+            let is_heard = |it: &&Result<u32, &str>| matches!(it, Ok(_) | Err("bad-answer"));
+            self.left -= 15 * answers.iter().filter(is_heard).count() as u64;
+            let answers = answers.into_iter().map(|answer| match answer {
+                Ok(parsed) => {
+                    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5,
                         "estimated": false});
-                        let said = json!({"text": "", "tool_calls": [], "parsed": parsed,
+                    let said = json!({"text": "", "tool_calls": [], "parsed": parsed,
                         "finish_reason": "stop", "usage": usage});
-                        Ok(serde_json::from_value(said).unwrap())
-                    }
-                    Err(code) => {
-                        let error = Error::failed(code, "as scripted").retry_after_ms(7);
-                        Err(match code {
-                            "bad-answer" | "unavailable" => error.retryable(),
-                            _ => error,
-                        })
-                    }
-                });
+                    Ok(serde_json::from_value(said).unwrap())
+                }
+                Err(code) => {
+                    let error = Error::failed(code, "as scripted").retry_after_ms(7);
+                    Err(match code {
+                        "bad-answer" | "unavailable" => error.retryable(),
+                        _ => error,
+                    })
+                }
+            });
             Ok(answers.collect())
         }
 
         fn tokens_left(&self) -> Option<u64> {
-            Some(100_000)
+            Some(self.left)
         }
 
         fn time_left(&self) -> Duration {
@@ -262,6 +268,7 @@ mod tests {
             answers: answers.to_vec(),
             time_left: Duration::from_secs(600),
             asked: 0,
+            left: 100_000,
         }
     }
 
@@ -284,7 +291,7 @@ mod tests {
         let expected = [Some(Ok(1)), None, Some(Ok(3)), Some(Err("bad-answer"))];
         assert_eq!(codes, expected);
         assert_eq!(heard.ends.as_ref().unwrap().code(), "rate-limited");
-        assert_eq!((heard.tokens, heard.silence()), (30, None));
+        assert_eq!((heard.tokens, heard.silence()), (45, None));
     }
 
     #[test]

@@ -74,6 +74,9 @@ const KINDS_MAX: usize = 200;
 /// A shorter piece of a line says nothing.
 const PIECE_CHARS_MIN: usize = 8;
 const PIECE_CHARS_MAX: usize = 80;
+/// Bytes of lines that signs are looked for in: a task looks at up to 64 features, with some two
+/// hundred pieces of text each.
+const TEXT_BYTES_MAX: usize = 256 << 10;
 /// Signs of one set of lines.
 const SIGNS_MAX: usize = 6;
 /// Of which so many are words.
@@ -108,12 +111,13 @@ impl Sign {
 #[must_use]
 pub fn signs(lines: &[&str]) -> Vec<Sign> {
     let most = lines.len() as f64 * SHARE_MAX;
+    let sought = Lines::of(lines);
     let mut signs = Vec::new();
     let words = WORDS
         .into_iter()
         .map(|(word, severity)| (word, word, severity));
     for (text, name, severity) in words.chain(STATUSES) {
-        let Some((count, example)) = holding(lines, text) else {
+        let Some((count, example)) = sought.holding(text) else {
             continue;
         };
         if count as f64 <= most {
@@ -129,25 +133,41 @@ pub fn signs(lines: &[&str]) -> Vec<Sign> {
     }
     signs.sort_by_key(|sign| std::cmp::Reverse((sign.severity, sign.lines)));
     signs.truncate(WORDS_MAX);
-    signs.extend(rare(lines));
+    signs.extend(rare(&sought));
     signs.truncate(SIGNS_MAX);
     signs
 }
 
-/// How many lines hold the text, and the first that does; case is ignored.
-fn holding<'l>(lines: &[&'l str], text: &str) -> Option<(usize, &'l str)> {
-    let mut with = lines.iter().filter(|line| holds(line, text));
-    let first = with.next()?;
-    Some((1 + with.count(), first))
+/// The beginnings of lines, so that all together are no longer than is read within some
+/// milliseconds, and in small letters: each sign is looked for in all of them.
+struct Lines<'l> {
+    all: &'l [&'l str],
+    folded: Vec<String>,
 }
 
-fn holds(line: &str, text: &str) -> bool {
-    let mut windows = line.as_bytes().windows(text.len());
-    windows.any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+impl<'l> Lines<'l> {
+    fn of(all: &'l [&'l str]) -> Self {
+        let most = TEXT_BYTES_MAX / all.len().max(1);
+        let fold = |line: &&str| line[..line.floor_char_boundary(most)].to_ascii_lowercase();
+        Self {
+            all,
+            folded: all.iter().map(fold).collect(),
+        }
+    }
+
+    /// How many hold the text, and the first that does; case is ignored.
+    fn holding(&self, text: &str) -> Option<(usize, &'l str)> {
+        let text = text.to_ascii_lowercase();
+        let pairs = self.all.iter().zip(&self.folded);
+        let mut with = pairs.filter(|(_, folded)| folded.contains(&text));
+        let (first, _) = with.next()?;
+        Some((1 + with.count(), first))
+    }
 }
 
 /// Lines of which there are few, by the longest piece in which nothing varies.
-fn rare(lines: &[&str]) -> Vec<Sign> {
+fn rare(sought: &Lines<'_>) -> Vec<Sign> {
+    let lines = sought.all;
     let most = (lines.len() as f64 * RARE_SHARE_MAX).max(1.0);
     let kinds = kinds(lines);
     if kinds.len() < 2 {
@@ -160,7 +180,7 @@ fn rare(lines: &[&str]) -> Vec<Sign> {
         if piece.len() < PIECE_CHARS_MIN {
             return None;
         }
-        let (count, _) = holding(lines, piece)?;
+        let (count, _) = sought.holding(piece)?;
         (count as f64 <= most).then(|| Sign {
             text: piece.to_owned(),
             name: piece.to_owned(),

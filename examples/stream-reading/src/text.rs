@@ -19,6 +19,8 @@ pub const TEXT_FIELDS: [&str; 8] = [
 /// Names of fields that are kept of a sample, and how deep objects lie in each other for that.
 const PATHS_MAX: usize = 2_000;
 const DEPTH_MAX: usize = 8;
+/// Conditions name no field by a longer path, in bytes.
+const PATH_BYTES_MAX: usize = 512;
 /// Documents that are looked at to choose the field.
 const DOCUMENTS_MAX: usize = 500;
 /// More of one line is not read, in characters.
@@ -50,7 +52,8 @@ pub fn text_field(documents: &[Value]) -> Option<String> {
     }
     let mut bytes: BTreeMap<&str, usize> = BTreeMap::new();
     for object in looked_at.iter().filter_map(Value::as_object) {
-        for (key, value) in object.iter().filter(|(key, _)| !key.starts_with('@')) {
+        let may_be = |key: &str| !key.starts_with('@') && below("", key).is_some();
+        for (key, value) in object.iter().filter(|(key, _)| may_be(key)) {
             let length = value.as_str().map_or(0, str::len);
             *bytes.entry(key).or_default() += length;
         }
@@ -76,15 +79,25 @@ fn note_paths(value: &Value, above: &str, depth: usize, paths: &mut BTreeSet<Str
         if paths.len() >= PATHS_MAX {
             return;
         }
-        let path = match above {
-            "" => key.clone(),
-            _ => format!("{above}.{key}"),
+        let Some(path) = below(above, key) else {
+            continue;
         };
         if depth > 0 {
             note_paths(value, &path, depth - 1, paths);
         }
         paths.insert(path);
     }
+}
+
+/// The path of a field below another one, or at the top; none where no condition can name it, since
+/// it is empty or too long: whoever writes lines may write such keys.
+#[must_use]
+pub fn below(above: &str, key: &str) -> Option<String> {
+    let is_named = !key.is_empty() && above.len() + 1 + key.len() <= PATH_BYTES_MAX;
+    is_named.then(|| match above {
+        "" => key.to_owned(),
+        _ => format!("{above}.{key}"),
+    })
 }
 
 /// The texts of the documents that have one there.
@@ -227,6 +240,20 @@ mod tests {
         assert_eq!(text_field(&other).as_deref(), Some("what"));
         assert_eq!(text_field(&[json!({"n": 1}), json!(7)]), None);
         assert_eq!(text_field(&[]), None);
+    }
+
+    #[test]
+    fn keys_that_no_condition_can_name_are_no_fields() {
+        let long = "k".repeat(600);
+        let half = "k".repeat(300);
+        let documents = [
+            json!({"": "x", long.as_str(): "a long text of all", "a": "t",
+            half.as_str(): {half.as_str(): "y", "b": 1}}),
+        ];
+        let nested = format!("{half}.b");
+        let expected = ["a", half.as_str(), nested.as_str()].map(str::to_owned);
+        assert_eq!(paths(&documents), expected.into());
+        assert_eq!(text_field(&documents).as_deref(), Some("a"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) fn found(documents: &[Value]) -> Vec<Found> {
 }
 
 pub(crate) fn proposal(system: Value) -> Proposal {
-    serde_json::from_value(system).unwrap()
+    Proposal::read(&system).unwrap()
 }
 
 fn judged(systems: Vec<Value>, found: &[Found], excluded: &[&str]) -> Judged {

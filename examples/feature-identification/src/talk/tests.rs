@@ -181,7 +181,8 @@ fn a_pause_ends_the_run_which_goes_on_in_the_same_round() {
     ]);
     let (said, saved) = talked(&mut model, &mut heard);
     assert!(matches!(said, Err(Ended::By(error)) if error.code() == "rate-limited"));
-    assert_eq!(saved, ["nginx, keys saved"]);
+    // The pause itself is kept as well.
+    assert_eq!(saved, ["nginx, keys saved", "nginx, keys saved"]);
 
     let kept = serde_json::to_string(&heard).unwrap();
     let mut heard: Talk = serde_json::from_str(&kept).unwrap();
@@ -204,12 +205,56 @@ fn a_pause_ends_the_run_which_goes_on_in_the_same_round() {
 }
 
 #[test]
+fn a_model_that_never_has_time_ends_the_talk_and_not_the_run() {
+    let mut heard = Talk::default();
+    for _ in 0..PAUSES_MAX {
+        let (said, _) = talked(&mut Scripted::new(vec![fails("rate-limited")]), &mut heard);
+        assert!(matches!(said, Err(Ended::By(error)) if error.code() == "rate-limited"));
+    }
+    let (said, _) = talked(&mut Scripted::new(vec![fails("rate-limited")]), &mut heard);
+    assert_eq!(said.unwrap(), ["GET HTTP", "keys saved"]);
+    assert!(heard.problem.is_some());
+    // So it is where it answers only what systems there are.
+    let mut heard = Talk {
+        pauses: PAUSES_MAX,
+        ..Talk::default()
+    };
+    let mut model = Scripted::new(vec![calls(FINALIZE, &json!([nginx(), redis()]))]);
+    model.describes = |_| fails("rate-limited");
+    let (said, _) = talked(&mut model, &mut heard);
+    assert_eq!(said.unwrap(), ["nginx", "Redis"]);
+    assert!(heard.descriptions.is_empty() && heard.problem.is_some());
+}
+
+/// An answer of megabytes: the checkpoint stays within what the host keeps of a run.
+#[test]
+fn what_is_kept_of_an_answer_is_short() {
+    let long = "nginx/1. and so on ".repeat(20_000);
+    let huge = |at: usize| {
+        json!({"name": format!("nginx {at} {long}"), "cluster": "c1", "title": long,
+            "subtype": long, "tags": vec![long.as_str(); 20], "properties": {long.as_str(): long},
+            "evidence": [format!("nginx/1.{long}"), "nginx/1."],
+            "filter": if at < 8 { Value::Null } else { json!({"field": long, "eq": 1}) }})
+    };
+    let systems: Vec<Value> = (0..16).map(huge).chain([json!(long)]).collect();
+    let mut model = Scripted::new(vec![
+        calls(&long, &json!([])),
+        calls(FINALIZE, &json!(systems)),
+    ]);
+    let mut heard = Talk::default();
+    let (said, _) = talked(&mut model, &mut heard);
+    assert!(said.unwrap()[0].starts_with("nginx 0 nginx/1. and"));
+    let kept = serde_json::to_string(&heard).unwrap();
+    assert!(kept.len() < 64 << 10, "{} bytes", kept.len());
+}
+
+#[test]
 fn a_cancel_ends_the_run_with_what_was_saved() {
     for code in ["canceled", "deadline", "host-out-of-memory"] {
         let mut model = Scripted::new(vec![calls(VALIDATE, &json!([nginx()])), fails(code)]);
         let (said, saved) = talked(&mut model, &mut Talk::default());
         assert!(matches!(said, Err(Ended::By(error)) if error.code() == code));
-        assert_eq!(saved, ["nginx, keys saved"]);
+        assert_eq!(saved.last().unwrap(), "nginx, keys saved");
     }
 }
 

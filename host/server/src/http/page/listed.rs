@@ -54,20 +54,27 @@ pub(super) fn list(view: View<'_>) -> Markup {
                     " for your review above."
                 }
             }
-            ul.rows { @for one in listed.iter().take(LISTED_MAX) { (item(view, one)) } }
-            @if listed.len() > LISTED_MAX {
-                p.hint { "The first " (LISTED_MAX) " of them are shown." }
-            }
+            (rows(&listed, |one| item(view, one)))
             @if !computed.is_empty() {
                 h3 { "About the whole stream " span.count { (computed.len()) } }
-                ul.rows { @for one in &computed { (about(view, one)) } }
+                (rows(&computed, |one| about(view, one)))
             }
             @if !excluded.is_empty() {
                 details #excluded .excluded {
                     summary { "Excluded " span.count { (excluded.len()) } }
-                    ul.rows { @for one in &excluded { (hidden(view, one)) } }
+                    (rows(&excluded, |one| hidden(view, one)))
                 }
             }
+        }
+    }
+}
+
+/// A list of no more rows than a page has room for.
+fn rows(features: &[&Stored], row: impl Fn(&Stored) -> Markup) -> Markup {
+    html! {
+        ul.rows { @for one in features.iter().take(LISTED_MAX) { (row(one)) } }
+        @if features.len() > LISTED_MAX {
+            p.hint { "The first " (LISTED_MAX) " of them are shown." }
         }
     }
 }
