@@ -16,6 +16,7 @@ pub mod error;
 pub mod status;
 pub mod task;
 pub mod stale;
+pub mod schedule;
 pub mod capabilities;
 pub mod contract;
 pub mod concurrency;

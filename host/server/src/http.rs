@@ -8,6 +8,7 @@ mod request;
 mod state;
 mod asked;
 mod tasks;
+mod schedules;
 mod events;
 mod types;
 mod streams;
@@ -36,6 +37,7 @@ pub(crate) use types::SIGNATURE;
 fn router(state: State) -> Router {
     Router::new()
         .merge(tasks::routes())
+        .merge(schedules::routes())
         .merge(events::routes())
         .merge(types::routes())
         .merge(streams::routes())

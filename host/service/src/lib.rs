@@ -64,6 +64,7 @@ mod children;
 mod outcome;
 pub mod recording;
 mod identity;
+pub mod schedules;
 mod runner;
 mod claims;
 mod scheduler;

@@ -55,9 +55,20 @@ pub(crate) struct Spawned {
     pub(crate) key: Option<RunKeyId>,
 }
 
+/// Who asks for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A person, with all their rights.
+    Person,
+    /// A run, for a child of its own: it reads the stream itself.
+    Run,
+    /// A schedule: its author had the right when it was made, and its key has it since.
+    Schedule,
+}
+
 /// What is made of a request, beside what it says itself.
 #[derive(Debug)]
-struct Wish {
+pub(crate) struct Wish {
     max_attempts: u32,
     wall_ms: u64,
     concurrency_key: Option<String>,
@@ -65,7 +76,13 @@ struct Wish {
 }
 
 impl Wish {
-    fn run(&self, request: &ScheduleRequest, by: &Requester, key: Option<RunKeyId>) -> NewRun {
+    /// The run, with an id of its own.
+    pub(crate) fn run(
+        &self,
+        request: &ScheduleRequest,
+        by: &Requester,
+        key: Option<RunKeyId>,
+    ) -> NewRun {
         NewRun {
             id: RunId::new(),
             type_id: request.type_id.clone(),
@@ -132,29 +149,11 @@ impl Tasks {
         mut request: ScheduleRequest,
         spawned: Option<Spawned>,
     ) -> Result<Scheduled, ServiceError> {
-        self.check_running()?;
-        let version = self.0.types.active(&request.type_id)?;
-        check_id(&key, &request)?;
-        self.check_stream(by, &key.space, &request, &version, spawned.is_some())
-            .await?;
-        check_numbers(&request)?;
-        self.check_record(&request)?;
-        self.check_params(&mut request, &version).await?;
-        self.check_named(by, &key.space, &request, &version, spawned.is_some())
-            .await?;
-        let now = self.0.clock.now();
-        let concurrency_key = key_of(
-            &version.descriptor,
-            request.stream.as_ref(),
-            &request.params,
-        );
-        let due_at = request.run_at.unwrap_or(now).max(now);
-        let wish = Wish {
-            max_attempts: version.descriptor.retry.attempts,
-            wall_ms: version.wall_ms(),
-            concurrency_key,
-            due_at,
+        let asker = match spawned {
+            Some(_) => Asker::Run,
+            None => Asker::Person,
         };
+        let wish = self.checked(by, &key, &mut request, asker).await?;
         let applied = match spawned {
             Some(spawned) => {
                 let run = wish.run(
@@ -190,6 +189,39 @@ impl Tasks {
                 reason: "the store refused a schedule that nothing stands against".to_owned(),
             }),
         }
+    }
+
+    /// Checks everything that can be checked before anything is written, and leaves the params as
+    /// they are kept.
+    pub(crate) async fn checked(
+        &self,
+        by: &Requester,
+        key: &TaskKey,
+        request: &mut ScheduleRequest,
+        asker: Asker,
+    ) -> Result<Wish, ServiceError> {
+        self.check_running()?;
+        let version = self.0.types.active(&request.type_id)?;
+        check_id(key, request)?;
+        self.check_stream(by, &key.space, request, &version, asker)
+            .await?;
+        check_numbers(request)?;
+        self.check_record(request)?;
+        self.check_params(request, &version).await?;
+        self.check_named(by, &key.space, request, &version, asker)
+            .await?;
+        let now = self.0.clock.now();
+        let concurrency_key = key_of(
+            &version.descriptor,
+            request.stream.as_ref(),
+            &request.params,
+        );
+        Ok(Wish {
+            max_attempts: version.descriptor.retry.attempts,
+            wall_ms: version.wall_ms(),
+            concurrency_key,
+            due_at: request.run_at.unwrap_or(now).max(now),
+        })
     }
 
     /// Writes the task, where whoever asks sees what it takes the place of.
@@ -301,7 +333,7 @@ impl Tasks {
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
-        is_spawned: bool,
+        asker: Asker,
     ) -> Result<(), ServiceError> {
         let type_id = &request.type_id;
         match (version.descriptor.stream, &request.stream) {
@@ -323,8 +355,8 @@ impl Tasks {
                     name: name.to_string(),
                 };
                 let caller = self.0.caller(by);
-                // Who spawns it reads the stream itself.
-                if !is_spawned && !caller.may_read(space, Some(name)).await? {
+                let is_person = asker == Asker::Person;
+                if is_person && !caller.may_read(space, Some(name)).await? {
                     return Err(unknown());
                 }
                 match self.0.streams.get(by, &stream).await? {
@@ -343,13 +375,13 @@ impl Tasks {
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
-        is_spawned: bool,
+        asker: Asker,
     ) -> Result<(), ServiceError> {
         let Some(pointer) = &version.descriptor.streams_from else {
             return Ok(());
         };
         let field = format!("params{}", pointer.replace('/', "."));
-        if is_spawned {
+        if asker == Asker::Run {
             let problem = "names streams: a person chooses which, and no component; a run has no \
                            child of this type";
             return Err(ServiceError::invalid(&field, problem));

@@ -11,6 +11,7 @@ mod tasks;
 mod documents;
 mod checkpoints;
 mod recordings;
+mod schedules;
 mod streams;
 mod components;
 mod hosts;
@@ -104,6 +105,7 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
         faulty(&stores.documents, policy),
         faulty(&stores.streams, policy),
         faulty(&stores.components, policy),
+        faulty(&stores.schedules, policy),
     );
     wrapped.hosts = hosts;
     wrapped.people.clone_from(&stores.people);

@@ -8,13 +8,15 @@ mod hosts;
 pub mod people;
 mod recordings;
 mod run_keys;
+mod schedules;
 mod streams;
 mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
+use taskhost_model::ids::{DocumentId, Label, ScheduleKey, StreamKey, TaskKey, TypeId};
+use taskhost_model::schedule::Schedule;
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
 
@@ -53,6 +55,7 @@ struct Content {
     components: Vec<(Version, Arc<[u8]>)>,
     hosts: Hosts,
     keys: run_keys::Keys,
+    schedules: BTreeMap<ScheduleKey, Schedule>,
 }
 
 /// `Scope` as a key that sorts.

@@ -20,6 +20,7 @@ pub(crate) enum Code {
     AlreadyRunning,
     CancellationInProgress,
     NotCompleted,
+    NotFired,
     VersionMismatch,
     TooLarge,
     UnsupportedMediaType,
@@ -49,7 +50,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -63,6 +64,7 @@ impl Code {
         Self::AlreadyRunning,
         Self::CancellationInProgress,
         Self::NotCompleted,
+        Self::NotFired,
         Self::VersionMismatch,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -99,6 +101,7 @@ impl Code {
             Self::AlreadyRunning => (S::CONFLICT, "already-running", None),
             Self::CancellationInProgress => (S::CONFLICT, "cancellation-in-progress", Some(1)),
             Self::NotCompleted => (S::CONFLICT, "not-completed", None),
+            Self::NotFired => (S::CONFLICT, "not-fired", None),
             Self::VersionMismatch => (S::PRECONDITION_FAILED, "version-mismatch", None),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", None),
             Self::UnsupportedMediaType =>
@@ -135,6 +138,7 @@ impl Code {
             Self::AlreadyRunning => "A run with other params is live",
             Self::CancellationInProgress => "The task is being canceled",
             Self::NotCompleted => "The task is not completed",
+            Self::NotFired => "The schedule could not fire",
             Self::VersionMismatch => "It has changed",
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
@@ -163,6 +167,8 @@ impl Code {
             ServiceError::NotFound { .. } => Self::NotFound,
             ServiceError::CancellationInProgress => Self::CancellationInProgress,
             ServiceError::NotCompleted { .. } => Self::NotCompleted,
+            ServiceError::NotFired { .. } => Self::NotFired,
+            ServiceError::StillRunning { .. } => Self::AlreadyRunning,
             ServiceError::VersionMismatch => Self::VersionMismatch,
             ServiceError::IdNotAvailable { .. } => Self::IdNotAvailable,
             ServiceError::InvalidComponent { .. } => Self::InvalidComponent,

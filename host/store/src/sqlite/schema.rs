@@ -2,11 +2,12 @@
 //! milliseconds since 1970, `body` is JSON.
 
 use super::connection::Format;
+use super::schedules::SCHEDULES_SCHEMA;
 
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2],
+    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2, SCHEDULES_SCHEMA],
 };
 
 /// Stream data.

@@ -21,6 +21,10 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
         }),
         Index::Components => json!({ "kind": keyword(), "content": kept() }),
         Index::Keys => json!({ "kind": keyword(), "name": keyword(), "content": kept() }),
+        Index::Schedules => json!({
+            "name": keyword(), "space": keyword(), "id": keyword(), "act_at": date(),
+            "key": keyword(), "content": kept(),
+        }),
     }
 }
 
