@@ -223,22 +223,19 @@ impl Descriptor {
         self
     }
 
-    /// Reads a collection of the run's stream that another type owns. Opened as its own ones are;
-    /// what would write there fails with `denied`. Hosts before November 2026 do not know it, and
-    /// open none.
+    /// Asks to read a collection of the run's stream that another type owns. Opened as its own ones
+    /// are; what would write there fails with `denied`. Hosts before November 2026 do not know it,
+    /// and open none.
     #[must_use]
-    pub fn stream_collection(mut self, label: &str) -> Self {
-        if let Value::Array(labels) = self.entry("stream_collections", json!([])) {
-            labels.push(label.into());
-        }
-        self
+    pub fn stream_collection(self, label: &str) -> Self {
+        self.wanting("collections", label.into())
     }
 
     /// A run reads the streams that its params name, instead of one that it is scheduled on:
     /// [`Streams::named`](crate::Streams::named). `pointer`: a JSON pointer (RFC 6901) into the
     /// params, to one name or a list of at most 64. They have to be there when the task is
-    /// scheduled. Hosts whose store has people of its own refuse such tasks so far, and hosts
-    /// before November 2026 answer `denied` for every stream.
+    /// scheduled, and to be readable for whoever schedules it. Hosts before November 2026 answer
+    /// `denied` for every stream.
     ///
     /// ```
     /// use taskhost_sdk::Descriptor;

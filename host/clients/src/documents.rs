@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::condition::Condition;
 use taskhost_model::ids::{DocumentId, Label};
 use taskhost_store::documents as store;
@@ -14,6 +15,7 @@ use crate::caps::{
     CHANGES_BYTES_MAX, CHANGES_MAX, COLLECTIONS_OPEN_MAX, PAGE_DOCUMENTS_MAX, batch_bytes_max,
 };
 use crate::context::RunInfo;
+use crate::denied::{Denial, Denials};
 use crate::error::{ClientError, ErrorCode};
 use crate::scope::Scope;
 use crate::stop::StopReason;
@@ -88,8 +90,11 @@ pub(crate) struct DocumentGrant {
     pub(crate) labels: Vec<Label>,
     /// Collections of the space, which it reads.
     pub(crate) space_labels: Vec<Label>,
-    /// Collections of its stream that other types own, which it reads.
-    pub(crate) stream_labels: Vec<Label>,
+    /// Collections of its stream that other types own, which it asks to read …
+    pub(crate) asked_labels: Vec<Label>,
+    /// … and is allowed to.
+    pub(crate) allowed_labels: Vec<Label>,
+    pub(crate) denials: Denials,
     pub(crate) info: Arc<RunInfo>,
 }
 
@@ -102,6 +107,21 @@ pub struct Collection {
     place: store::Scope,
     /// None: others write there.
     writer: Option<Writer>,
+}
+
+impl DocumentGrant {
+    fn permit(&self, label: &Label) -> Result<(), ClientError> {
+        if self.allowed_labels.contains(label) {
+            return Ok(());
+        }
+        let message =
+            format!("the operator does not allow this type to read the collection `{label}`");
+        let setting = self.denials.setting(&Capabilities {
+            collections: vec![label.clone()],
+            ..Capabilities::default()
+        });
+        Err(self.denials.deny(Denial::not_allowed(&message, setting)))
+    }
 }
 
 impl Documents {
@@ -129,7 +149,10 @@ impl Documents {
             let found = labels.iter().find(|granted| granted.as_str() == label);
             found.cloned()
         };
-        let (own, others) = (named(&grant.labels), named(&grant.stream_labels));
+        let (own, others) = (named(&grant.labels), named(&grant.asked_labels));
+        if let Some(label) = &others {
+            grant.permit(label)?;
+        }
         let is_own = own.is_some();
         let is_of_stream = is_own || others.is_some();
         let found = own.or(others).or_else(|| named(&grant.space_labels));

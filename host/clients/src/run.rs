@@ -43,8 +43,6 @@ pub struct Grants {
     pub collections: Vec<Label>,
     /// Collections of the space that people keep and it reads.
     pub space_collections: Vec<Label>,
-    /// Collections of its stream that other types own and it reads.
-    pub stream_collections: Vec<Label>,
     /// Whether it may ask any model that is allowed.
     pub any_model: bool,
     /// What the type's descriptor asks for beyond that.
@@ -163,19 +161,21 @@ impl RunClients {
         let info = Arc::new(info);
         let named = grants.stream.into_iter().chain(grants.named_streams);
         let granted = StreamGrant::of_each(&info, named, &streams, &turns.streams);
-        let collections = DocumentGrant {
-            store: documents,
-            turns: turns.documents,
-            labels: grants.collections,
-            space_labels: grants.space_collections,
-            stream_labels: grants.stream_collections,
-            info: Arc::clone(&info),
-        };
         let log = Log::new(Arc::clone(&scope), Some(Arc::clone(&sink)), log_bytes_max);
         let denials = Denials::new(log.clone(), Arc::clone(&info));
         let (asked, allowed) = (grants.asked, grants.allowed);
         let outbound = Outbound::new(network, (&asked, &allowed), denials.clone(), used);
         let outbound = Arc::new(outbound);
+        let collections = DocumentGrant {
+            store: documents,
+            turns: turns.documents,
+            labels: grants.collections,
+            space_labels: grants.space_collections,
+            asked_labels: asked.collections,
+            allowed_labels: allowed.collections,
+            denials: denials.clone(),
+            info: Arc::clone(&info),
+        };
         let types = (asked.children, allowed.children);
         let children = ChildGrant::new(children, types, denials.clone());
         let models = InferenceGrant {

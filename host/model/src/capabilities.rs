@@ -21,6 +21,9 @@ pub struct Capabilities {
     /// Task types whose runs may be spawned.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<TypeId>,
+    /// Collections of the run's stream that other types own, to read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Label>,
 }
 
 /// Requests to one origin.
@@ -68,6 +71,7 @@ impl Capabilities {
             secrets: missing(&self.secrets, |name| allowed.secrets.contains(name)),
             models: missing(&self.models, |name| allowed.models.contains(name)),
             children: missing(&self.children, |id| allowed.children.contains(id)),
+            collections: missing(&self.collections, |it| allowed.collections.contains(it)),
         }
     }
 
@@ -88,6 +92,7 @@ impl Capabilities {
             secrets: missing(&self.secrets, |name| !allowed.secrets.contains(name)),
             models: missing(&self.models, |name| !allowed.models.contains(name)),
             children: missing(&self.children, |id| !allowed.children.contains(id)),
+            collections: missing(&self.collections, |it| !allowed.collections.contains(it)),
         }
     }
 
@@ -114,7 +119,11 @@ impl Capabilities {
             }
         };
         line("http", self.http.is_empty(), list(&self.http, http));
-        for (key, names) in [("secrets", &self.secrets), ("models", &self.models)] {
+        for (key, names) in [
+            ("secrets", &self.secrets),
+            ("models", &self.models),
+            ("collections", &self.collections),
+        ] {
             let names_of = list(names, |name| quoted(name.as_str()));
             line(key, names.is_empty(), names_of);
         }
@@ -131,11 +140,13 @@ impl Capabilities {
             secrets,
             models,
             children,
+            collections,
         } = more.beyond(&self);
         self.http.extend(http);
         self.secrets.extend(secrets);
         self.models.extend(models);
         self.children.extend(children);
+        self.collections.extend(collections);
         self
     }
 
@@ -158,7 +169,13 @@ impl Capabilities {
         let secrets = self.secrets.iter().map(|name| format!("secret {name}"));
         let models = self.models.iter().map(|name| format!("model {name}"));
         let children = self.children.iter().map(|id| format!("child type {id}"));
-        http.chain(secrets).chain(models).chain(children).collect()
+        let read = self.collections.iter();
+        let read = read.map(|label| format!("collection {label} of another type, to read"));
+        http.chain(secrets)
+            .chain(models)
+            .chain(children)
+            .chain(read)
+            .collect()
     }
 
     /// What cannot be meant, each as a sentence that names the key.
@@ -170,6 +187,7 @@ impl Capabilities {
             ("secrets", self.secrets.len()),
             ("models", self.models.len()),
             ("children", self.children.len()),
+            ("collections", self.collections.len()),
         ] {
             if length > ENTRIES_MAX {
                 mistakes.push(format!(
@@ -445,11 +463,12 @@ mod tests {
             secrets: vec![Label::parse("key").unwrap()],
             models: Vec::new(),
             children: vec![TypeId::parse("b").unwrap()],
+            collections: vec![Label::parse("found").unwrap()],
         };
         let setting = asked.as_setting(&TypeId::parse("a").unwrap());
         let expected = "[[allow]]\ntype = \"a\"\nhttp = [{ origin = \"https://a.example\", \
             methods = [\"GET\", \"POST\"], path_prefix = \"/v1\" }]\nsecrets = [\"key\"]\n\
-            children = [\"b\"]";
+            collections = [\"found\"]\nchildren = [\"b\"]";
         assert_eq!(setting, expected);
     }
 }

@@ -66,9 +66,6 @@ pub struct Descriptor {
         skip_serializing_if = "Capabilities::is_empty"
     )]
     pub capabilities: Capabilities,
-    /// Collections of the run's stream that other types own and this one reads.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stream_collections: Vec<Label>,
     /// Where its params name the streams that a run reads, as a JSON pointer (RFC 6901); none: it
     /// reads the stream that it is scheduled on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

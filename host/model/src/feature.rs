@@ -22,6 +22,8 @@ const FOR_EVER: &str = "9999-12-30T00:00:00.000Z";
 const NAME_CHARS_MAX: usize = 200;
 const TITLE_CHARS_MAX: usize = 400;
 const DESCRIPTION_CHARS_MAX: usize = 4_000;
+/// Bytes of JSON of a filter, and of each object, as people give them.
+const PART_BYTES_MAX: usize = 8 * 1024;
 const TAGS_MAX: usize = 50;
 const TAG_CHARS_MAX: usize = 100;
 
@@ -287,10 +289,18 @@ fn checked(field: &str, value: &Value) -> Result<Value, String> {
         "description" => text(value, 0, DESCRIPTION_CHARS_MAX),
         "tags" => tags(value),
         "filter" => Condition::from_json(value)
-            .map(|condition| condition.to_json())
-            .map_err(|error| format!("is no condition: {error}")),
-        _ if value.is_object() => Ok(value.clone()),
+            .map_err(|error| format!("is no condition: {error}"))
+            .and_then(|condition| bounded(condition.to_json())),
+        _ if value.is_object() => bounded(value.clone()),
         _ => Err("has to be a JSON object".to_owned()),
+    }
+}
+
+/// Every run reads all features of its stream, and evaluates their filters.
+fn bounded(value: Value) -> Result<Value, String> {
+    match value.to_string().len() {
+        length if length <= PART_BYTES_MAX => Ok(value),
+        length => Err(format!("has {length} bytes, at most {PART_BYTES_MAX}")),
     }
 }
 
@@ -436,6 +446,10 @@ mod tests {
         assert_eq!(wrong(&json!([])), ["feature"]);
         let deep = (0..40).fold(json!({"always": {}}), |inner, _| json!({"not": inner}));
         assert_eq!(wrong(&json!({"filter": deep})), ["filter"]);
+        let test = json!({"field": "message", "contains": "x"});
+        let large = json!({"meta": {"x": "y".repeat(PART_BYTES_MAX)},
+            "filter": {"or": vec![test; 300]}});
+        assert_eq!(wrong(&large), ["filter", "meta"]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod tests {
             type_id: TypeId::parse("hello").unwrap(),
             space: Space::parse("default").unwrap(),
             stream: None,
+            also_reads: Vec::new(),
             status,
             created_at: at,
             last_completed_at: None,

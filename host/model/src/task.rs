@@ -28,6 +28,9 @@ pub struct Task {
     /// The stream that it works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamName>,
+    /// Further streams that its run may read, which its params name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_reads: Vec<StreamName>,
     /// The stored status.
     pub status: Status,
     /// Time of the latest scheduling.
@@ -100,6 +103,9 @@ pub struct Parent {
     /// is not to see what its runs hand down either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamName>,
+    /// Further streams that the parent and those above it may read, for the same reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_reads: Vec<StreamName>,
 }
 
 /// A wait for children, in which a run was suspended.
@@ -313,6 +319,12 @@ impl Task {
     pub fn nearest_stream(&self) -> Option<&StreamName> {
         let above = self.parent.as_ref().and_then(|it| it.stream.as_ref());
         self.stream.as_ref().or(above)
+    }
+
+    /// Further streams that it may read, or that those above it may.
+    pub fn also_read(&self) -> impl Iterator<Item = &StreamName> {
+        let above = self.parent.iter().flat_map(|it| &it.also_reads);
+        self.also_reads.iter().chain(above)
     }
 
     /// The run that has spawned it, with the address of its task.

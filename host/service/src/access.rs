@@ -429,7 +429,8 @@ fn to_read(space: &Space, stream: Option<&StreamName>) -> Vec<Right> {
     rights
 }
 
-/// A run hands down what it has read: its children are seen with the right to its stream alone.
+/// A task tells of every stream that its run may read, and a run hands down what it has read: its
+/// children are seen with the right to those streams alone.
 fn to_see(task: &Task) -> Vec<Right> {
     let mut rights = to_read(&task.space, task.stream.as_ref());
     let above = task
@@ -437,6 +438,7 @@ fn to_see(task: &Task) -> Vec<Right> {
         .as_ref()
         .and_then(|parent| parent.stream.clone());
     rights.extend(above.map(Right::ReadStream));
+    rights.extend(task.also_read().cloned().map(Right::ReadStream));
     rights
 }
 

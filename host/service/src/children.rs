@@ -356,6 +356,7 @@ impl ChildRuns for RunChildren {
             key: wish.key.clone(),
             depth,
             stream: self.task.nearest_stream().cloned(),
+            also_reads: self.task.also_read().cloned().collect(),
         };
         let not_begun = || ClientError::new(ErrorCode::Internal, "the run has not begun");
         let by = self.by.get().ok_or_else(not_begun)?;

@@ -1,6 +1,7 @@
 //! In whose name a run reads its stream. No identity, no run.
 
 use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::ids::StreamName;
 use taskhost_model::requester::{Credential, Requester};
 use taskhost_model::schedule::Schedule;
 use taskhost_model::task::Task;
@@ -53,7 +54,9 @@ pub(crate) async fn of_schedule(
     schedule: &Schedule,
 ) -> Result<Result<Requester, String>, ServiceError> {
     let name = schedule.author.clone();
-    let (Some(keys), Some(stream)) = (&core.run_keys, &schedule.task.stream) else {
+    let streams: Vec<StreamName> = schedule.task.streams().cloned().collect();
+    let is_needed = schedule.key.is_some() || !streams.is_empty();
+    let Some(keys) = core.run_keys.as_ref().filter(|_| is_needed) else {
         return Ok(Ok(Requester {
             name,
             ..Requester::single_user()
@@ -64,7 +67,7 @@ pub(crate) async fn of_schedule(
         None => Err("it was made without a key".to_owned()),
     };
     let accepted = match opened {
-        Ok(own) => keys.is_accepted(&own, stream).await?.map(|()| own),
+        Ok(own) => keys.is_accepted(&own, &streams).await?.map(|()| own),
         Err(why) => Err(why),
     };
     Ok(accepted.map(|own| Requester {

@@ -88,7 +88,8 @@ struct Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) own: Authorization,
-    pub(crate) stream: StreamName,
+    /// All that its run is to read.
+    pub(crate) streams: Vec<StreamName>,
     /// So long the key has to last.
     pub(crate) until: Timestamp,
 }
@@ -151,16 +152,18 @@ impl RunKeys {
         self.made(credential, wanted, false).await
     }
 
-    /// Whether a key is accepted still, and for this stream; or why not, for people.
+    /// Whether a key is accepted still, and for these streams; or why not, for people.
     pub(crate) async fn is_accepted(
         &self,
         key: &Authorization,
-        stream: &StreamName,
+        streams: &[StreamName],
     ) -> Result<Result<(), String>, ServiceError> {
-        let asked = [Right::ReadStream(stream.clone())];
+        let asked: Vec<Right> = streams.iter().cloned().map(Right::ReadStream).collect();
         Ok(match self.authority.has(key, &asked).await {
-            Ok(has) if has == [true] => Ok(()),
-            Ok(_) => Err(format!("it may not read the stream `{stream}`")),
+            Ok(has) => match streams.iter().zip(has).find(|(_, has)| !has) {
+                None => Ok(()),
+                Some((stream, _)) => Err(format!("it may not read the stream `{stream}`")),
+            },
             Err(StoreError::Unauthorized { reason }) => Err(reason),
             Err(error) => return Err(error.into()),
         })
@@ -177,7 +180,7 @@ impl RunKeys {
         }
         // What its person may read since then the key may not.
         if let Some(shared) = self.shared(credential, &wanted, true)
-            && self.is_good_for(&shared, &wanted.stream).await?
+            && self.is_good_for(&shared, &wanted.streams).await?
         {
             return Ok(shared);
         }
@@ -212,8 +215,9 @@ impl RunKeys {
         // After a pause others may have taken this host for lost, and its keys for nobody's.
         let is_alive = self.lease.is_of(key.made_by) && self.lease.is_safe();
         let is_shared = is_alive && now < key.shared_until;
+        let is_known_for = |stream| key.streams.contains(stream);
         let is_fit =
-            key.expires_at >= wanted.until && (of_any || key.streams.contains(&wanted.stream));
+            key.expires_at >= wanted.until && (of_any || wanted.streams.iter().all(is_known_for));
         if !is_shared || !is_fit {
             return None;
         }
@@ -221,7 +225,7 @@ impl RunKeys {
         Some(self.in_use(id))
     }
 
-    async fn is_good_for(&self, key: &InUse, stream: &StreamName) -> Result<bool, ServiceError> {
+    async fn is_good_for(&self, key: &InUse, streams: &[StreamName]) -> Result<bool, ServiceError> {
         let authorization = self
             .lock()
             .keys
@@ -230,11 +234,11 @@ impl RunKeys {
         let Some(authorization) = authorization else {
             return Ok(false);
         };
-        let asked = [Right::ReadStream(stream.clone())];
+        let asked: Vec<Right> = streams.iter().cloned().map(Right::ReadStream).collect();
         match self.authority.has(&authorization, &asked).await {
-            Ok(has) if has == [true] => {
+            Ok(has) if has.len() == asked.len() && has.iter().all(|it| *it) => {
                 if let Some(key) = self.lock().keys.get_mut(&key.id) {
-                    key.streams.insert(stream.clone());
+                    key.streams.extend(streams.iter().cloned());
                 }
                 Ok(true)
             }
@@ -250,7 +254,11 @@ impl RunKeys {
         wanted: Wanted,
         is_shared: bool,
     ) -> Result<InUse, ServiceError> {
-        let Wanted { own, stream, until } = wanted;
+        let Wanted {
+            own,
+            streams,
+            until,
+        } = wanted;
         if !self.lease.is_safe() {
             return Err(ServiceError::Unavailable {
                 reason: "this host has not reached it for too long".to_owned(),
@@ -275,7 +283,7 @@ impl RunKeys {
             made_by,
             shared_until: now.plus(SHARED_FOR),
             expires_at: now.plus(valid_for),
-            streams: HashSet::from([stream]),
+            streams: streams.into_iter().collect(),
             users: 1,
             is_unsure: false,
         };

@@ -26,7 +26,6 @@ use crate::error::ServiceError;
 use crate::identity;
 use crate::leased::Leased;
 use crate::live::Registered;
-use crate::named_streams::named_streams;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
 use crate::recording::RunRecording;
 use crate::report::Reporter;
@@ -348,10 +347,9 @@ fn clients(
         },
         grants: Grants {
             stream: task.stream.clone(),
-            named_streams: named(core, claimed, version),
+            named_streams: named(task, version),
             collections: version.descriptor.collections.clone(),
             space_collections: version.descriptor.space_collections.clone(),
-            stream_collections: version.descriptor.stream_collections.clone(),
             any_model: version.descriptor.any_model,
             asked: version.descriptor.capabilities.clone(),
             allowed: core.settings.policy.allowed_to(&version.version),
@@ -375,12 +373,12 @@ fn clients(
     })
 }
 
-/// They were checked when the task was scheduled; a version that was pinned since may read others,
-/// or none. Where a store has people nothing was checked for this version: it reads none.
-fn named(core: &Core, claimed: &StoredTask, version: &LoadedVersion) -> Vec<StreamName> {
-    match core.run_keys {
-        None => named_streams(&version.descriptor, &claimed.params).unwrap_or_default(),
-        Some(_) => Vec::new(),
+/// Those that were checked when the task was scheduled; a version that was pinned since and names
+/// none reads none.
+fn named(task: &Task, version: &LoadedVersion) -> Vec<StreamName> {
+    match version.descriptor.streams_from {
+        Some(_) => task.also_reads.clone(),
+        None => Vec::new(),
     }
 }
 

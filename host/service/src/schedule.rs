@@ -72,6 +72,7 @@ pub(crate) struct Wish {
     max_attempts: u32,
     wall_ms: u64,
     concurrency_key: Option<String>,
+    pub(crate) also_reads: Vec<StreamName>,
     due_at: Timestamp,
 }
 
@@ -87,6 +88,7 @@ impl Wish {
             id: RunId::new(),
             type_id: request.type_id.clone(),
             stream: request.stream.clone(),
+            also_reads: self.also_reads.clone(),
             params: Arc::clone(&request.params),
             parent: None,
             concurrency_key: self.concurrency_key.clone(),
@@ -208,7 +210,8 @@ impl Tasks {
         check_numbers(request)?;
         self.check_record(request)?;
         self.check_params(request, &version).await?;
-        self.check_named(by, &key.space, request, &version, asker)
+        let also_reads = self
+            .also_reads(by, &key.space, request, &version, asker)
             .await?;
         let now = self.0.clock.now();
         let concurrency_key = key_of(
@@ -220,6 +223,7 @@ impl Tasks {
             max_attempts: version.descriptor.retry.attempts,
             wall_ms: version.wall_ms(),
             concurrency_key,
+            also_reads,
             due_at: request.run_at.unwrap_or(now).max(now),
         })
     }
@@ -275,9 +279,15 @@ impl Tasks {
         let (Some(keys), Some(own)) = (&self.0.run_keys, caller.own()?) else {
             return Ok(None);
         };
-        let Some(stream) = request.stream.clone() else {
+        let streams: Vec<StreamName> = request
+            .stream
+            .iter()
+            .chain(&wish.also_reads)
+            .cloned()
+            .collect();
+        if streams.is_empty() {
             return Ok(None);
-        };
+        }
         if wish.due_at > self.0.clock.now().plus(AHEAD_AT_MOST) {
             let problem = "is more than a year away: the key with which the run reads its stream \
                            would have to live as long";
@@ -289,7 +299,7 @@ impl Tasks {
         let longest = QUEUED_AT_MOST + PAUSED_AT_MOST + attempt * wish.max_attempts;
         let wanted = Wanted {
             own: own.clone(),
-            stream,
+            streams,
             until: wish.due_at.plus(longest),
         };
         Ok(Some(keys.take(wanted).await?))
@@ -347,38 +357,49 @@ impl Tasks {
             )),
             (_, None) => Ok(()),
             (StreamUse::Required | StreamUse::Optional, Some(name)) => {
-                let stream = StreamKey {
-                    space: space.clone(),
-                    name: name.clone(),
-                };
-                let unknown = || ServiceError::UnknownStream {
-                    name: name.to_string(),
-                };
-                let caller = self.0.caller(by);
-                let is_person = asker == Asker::Person;
-                if is_person && !caller.may_read(space, Some(name)).await? {
-                    return Err(unknown());
-                }
-                match self.0.streams.get(by, &stream).await? {
-                    Some(_) => Ok(()),
-                    None => Err(unknown()),
-                }
+                self.check_readable(by, space, name, asker).await
             }
+        }
+    }
+
+    /// # Errors
+    /// [`ServiceError::UnknownStream`], also where they may not read it.
+    async fn check_readable(
+        &self,
+        by: &Requester,
+        space: &Space,
+        name: &StreamName,
+        asker: Asker,
+    ) -> Result<(), ServiceError> {
+        let unknown = || ServiceError::UnknownStream {
+            name: name.to_string(),
+        };
+        // Whoever else asks shows what reads it itself.
+        if asker == Asker::Person && !self.0.caller(by).may_read(space, Some(name)).await? {
+            return Err(unknown());
+        }
+        let stream = StreamKey {
+            space: space.clone(),
+            name: name.clone(),
+        };
+        match self.0.streams.get(by, &stream).await? {
+            Some(_) => Ok(()),
+            None => Err(unknown()),
         }
     }
 
     /// Streams that the params name: they are there, and a person has named them. A component that
     /// could name them for a child would read, by its result, what it was not granted.
-    async fn check_named(
+    async fn also_reads(
         &self,
         by: &Requester,
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
         asker: Asker,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Vec<StreamName>, ServiceError> {
         let Some(pointer) = &version.descriptor.streams_from else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let field = format!("params{}", pointer.replace('/', "."));
         if asker == Asker::Run {
@@ -386,25 +407,12 @@ impl Tasks {
                            child of this type";
             return Err(ServiceError::invalid(&field, problem));
         }
-        if self.0.caller(by).is_asked() {
-            let problem = "names streams, and this host's store has people of its own: a task is \
-                           seen by whoever may read its stream, and of several that is not kept \
-                           yet. Schedule a task on each of them";
-            return Err(ServiceError::invalid(&field, problem));
-        }
         let names = named_streams(&version.descriptor, &request.params);
         let names = names.map_err(|problem| ServiceError::invalid(&field, problem))?;
-        for name in names {
-            let stream = StreamKey {
-                space: space.clone(),
-                name,
-            };
-            if self.0.streams.get(by, &stream).await?.is_none() {
-                let name = stream.name.to_string();
-                return Err(ServiceError::UnknownStream { name });
-            }
+        for name in &names {
+            self.check_readable(by, space, name, asker).await?;
         }
-        Ok(())
+        Ok(names)
     }
 
     /// Looks for the key, too: a run that is to be recorded and cannot be is better not begun.

@@ -48,9 +48,18 @@ impl Schedules {
         let Some(schedule) = self.0.schedules.get(key).await? else {
             return Ok(None);
         };
-        let stream = schedule.task.stream.as_ref();
-        let sees = caller.may_read(&key.space, stream).await?;
+        let sees = self.sees(caller, &schedule).await?;
         Ok(sees.then_some(schedule))
+    }
+
+    /// Whether they may read every stream that its runs do.
+    async fn sees(&self, caller: Caller<'_>, schedule: &Schedule) -> Result<bool, ServiceError> {
+        for stream in schedule.task.streams() {
+            if !caller.may_read(&schedule.space, Some(stream)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -240,6 +240,7 @@ fn run() -> Result<NewRun, Failure> {
         id: RunId::new(),
         type_id: TypeId::parse("hello")?,
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from(r#"{"name":"somebody"}"#),
         parent: None,
         concurrency_key: None,

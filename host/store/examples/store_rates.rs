@@ -269,6 +269,7 @@ fn new_run() -> Result<NewRun, Failure> {
         id: RunId::new(),
         type_id: TypeId::parse("hello")?,
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from(r#"{"name":"you"}"#),
         parent: None,
         concurrency_key: None,

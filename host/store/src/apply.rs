@@ -150,6 +150,7 @@ fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp)
         type_id: new.type_id.clone(),
         space: key.space.clone(),
         stream: new.stream.clone(),
+        also_reads: new.also_reads.clone(),
         status: Status::InProgress,
         created_at: now,
         last_completed_at: last(|task| task.last_completed_at),

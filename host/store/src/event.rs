@@ -75,6 +75,8 @@ pub struct NewRun {
     pub type_id: TypeId,
     /// The stream that it works on.
     pub stream: Option<StreamName>,
+    /// Further streams that it may read.
+    pub also_reads: Vec<StreamName>,
     /// JSON text, already checked against the type's schema.
     pub params: Arc<str>,
     /// Whose child it is.

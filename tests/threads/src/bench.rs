@@ -125,6 +125,7 @@ pub(crate) async fn schedule(
         id: run_id(number),
         type_id: type_id(),
         stream: None,
+        also_reads: Vec::new(),
         params: kind.params(),
         parent: None,
         concurrency_key: None,

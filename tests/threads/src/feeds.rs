@@ -64,6 +64,7 @@ fn task() -> Task {
         id: run_id(1),
         type_id: TypeId::parse("worker").unwrap(),
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from("{}"),
         parent: None,
         concurrency_key: None,

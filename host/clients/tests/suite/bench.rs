@@ -10,6 +10,7 @@ use taskhost_clients::run::{Grants, RunClients, RunInfo, RunParts};
 use taskhost_clients::sink::RunSink;
 use taskhost_clients::stop::StopSignal;
 use taskhost_clients::turns::RunTurns;
+use taskhost_model::capabilities::Capabilities;
 use taskhost_model::ids::{
     Digest, Incarnation, Label, RunId, Space, StreamKey, StreamName, TaskId, TaskKey, TypeId,
 };
@@ -113,6 +114,13 @@ impl Bench {
     }
 }
 
+fn reads_queries() -> Capabilities {
+    Capabilities {
+        collections: vec![Label::parse("queries").unwrap()],
+        ..Capabilities::default()
+    }
+}
+
 fn parts(
     info: &RunInfo,
     stores: &Stores,
@@ -126,7 +134,8 @@ fn parts(
             stream: info.stream.clone(),
             collections: vec![Label::parse("features").unwrap()],
             space_collections: vec![Label::parse("prompts").unwrap()],
-            stream_collections: vec![Label::parse("queries").unwrap()],
+            asked: reads_queries(),
+            allowed: reads_queries(),
             ..Grants::default()
         },
         memory_bytes: 64 * MIB,
@@ -184,6 +193,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         id: RunId::new(),
         type_id: type_id.clone(),
         stream: Some(name.clone()),
+        also_reads: Vec::new(),
         params: "{}".into(),
         parent: None,
         concurrency_key: None,

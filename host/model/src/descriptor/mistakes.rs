@@ -19,7 +19,6 @@ impl Descriptor {
         for (key, labels) in [
             ("collections", &self.collections),
             ("space_collections", &self.space_collections),
-            ("stream_collections", &self.stream_collections),
         ] {
             if labels.len() > COLLECTIONS_MAX {
                 let (asked, most) = (labels.len() as u64, COLLECTIONS_MAX as u64);
@@ -34,12 +33,12 @@ impl Descriptor {
         let read = self
             .space_collections
             .iter()
-            .chain(&self.stream_collections);
+            .chain(&self.capabilities.collections);
         for label in self.collections.iter().chain(read) {
             if !seen.insert(label) {
                 mistakes.push(format!(
-                    "`collections`, `space_collections` and `stream_collections` name `{label}` \
-                     twice"
+                    "`collections`, `space_collections` and `capabilities.collections` name \
+                     `{label}` twice"
                 ));
             }
         }
@@ -153,13 +152,14 @@ mod tests {
 
     #[test]
     fn what_is_read_of_others_is_named_once_and_streams_in_one_place() {
-        let read = with(r#""stream_collections":["features"],"streams_from":"/streams""#).unwrap();
+        let read = with(r#""capabilities":{"collections":["features"]},"streams_from":"/streams""#)
+            .unwrap();
         assert_eq!(read.streams_from.as_deref(), Some("/streams"));
-        assert_eq!(read.stream_collections.len(), 1);
+        assert_eq!(read.capabilities.collections.len(), 1);
         for (wrong, said) in [
-            (r#""stream_collections":["a","a"]"#, "`a` twice"),
+            (r#""capabilities":{"collections":["a","a"]}"#, "`a` twice"),
             (
-                r#""collections":["a"],"stream_collections":["a"]"#,
+                r#""collections":["a"],"capabilities":{"collections":["a"]}"#,
                 "`a` twice",
             ),
             (r#""streams_from":"streams""#, "JSON pointer"),

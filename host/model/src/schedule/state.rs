@@ -40,6 +40,9 @@ pub struct FiredTask {
     /// The stream to work on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamName>,
+    /// Further streams that its runs may read, which the params name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_reads: Vec<StreamName>,
     /// JSON text.
     pub params: Arc<str>,
     /// −100 to 100.
@@ -48,6 +51,13 @@ pub struct FiredTask {
     /// Shortens the type's wall-clock limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+}
+
+impl FiredTask {
+    /// All streams that its runs may read.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
+        self.stream.iter().chain(&self.also_reads)
+    }
 }
 
 /// Why a schedule fires nothing for now.

@@ -48,7 +48,6 @@ const KEYS: &[&str] = &[
     "grace_ms",
     "stale_after_s",
     "min_host",
-    "stream_collections",
     "streams_from",
 ];
 

@@ -19,7 +19,7 @@ use taskhost_service::view::TaskView;
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 25] = [
+const RESERVED: [&str; 26] = [
     "outcome",
     "params",
     "id",
@@ -27,6 +27,7 @@ const RESERVED: [&str; 25] = [
     "status",
     "space",
     "stream",
+    "also_reads",
     "created_at",
     "last_completed_at",
     "last_acknowledged_at",
@@ -112,6 +113,8 @@ impl Serialize for StatusAnswer<'_> {
         map.serialize_entry("status", &self.status)?;
         map.serialize_entry("space", &task.space)?;
         optional(&mut map, "stream", task.stream.as_ref())?;
+        let also_reads = Some(&task.also_reads).filter(|it| !it.is_empty());
+        optional(&mut map, "also_reads", also_reads)?;
         map.serialize_entry("created_at", &task.created_at)?;
         for (key, at) in [
             ("last_completed_at", task.last_completed_at),
@@ -318,6 +321,7 @@ mod tests {
             type_id: TypeId::parse("hello").unwrap(),
             space: Space::parse("default").unwrap(),
             stream: None,
+            also_reads: Vec::new(),
             status,
             created_at: at,
             last_completed_at: None,
@@ -428,10 +432,12 @@ mod tests {
             key: "x".to_owned(),
             depth: 1,
             stream: None,
+            also_reads: Vec::new(),
         });
         task.canceled_by = Some("x".to_owned());
         task.acknowledged_by = Some("x".to_owned());
         task.stream = taskhost_model::ids::StreamName::parse("s").ok();
+        task.also_reads = task.stream.iter().cloned().collect();
         task.concurrency_key = Some("a".to_owned());
         task.progress = Some(taskhost_model::task::Progress::default());
         task.usage = Some(taskhost_model::task::Usage::default());

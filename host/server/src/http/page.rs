@@ -233,8 +233,10 @@ async fn acknowledge(state: &Asked, seen: &Seen) -> Result<(), Problem> {
 
 /// Does what somebody decided of each feature, and acknowledges the run when all of it was done.
 async fn save(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
-    let reviewed = Reviewed::read(form, &seen.features)?;
     let features = &state.service().features;
+    // Before anything is computed for somebody who may not do it.
+    features.check_may_change(state.by(), &seen.key).await?;
+    let reviewed = Reviewed::read(form, &seen.features)?;
     for (id, name, deed) in reviewed.0 {
         match features
             .change(state.by(), &seen.key, &id, &deed)

@@ -133,6 +133,8 @@ async fn write(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         task: FiredTask {
             type_id: body.r#type,
             stream: body.stream,
+            // The params name them.
+            also_reads: Vec::new(),
             params: body.params,
             priority: body.priority,
             timeout_ms: body.timeout_ms,
@@ -266,6 +268,8 @@ struct ScheduleAnswer<'a> {
     r#type: &'a TypeId,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a StreamName>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    also_reads: &'a [StreamName],
     #[serde(skip_serializing_if = "Option::is_none")]
     params: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -351,6 +355,7 @@ impl<'a> ScheduleAnswer<'a> {
             state: view.state.as_str(),
             r#type: &task.type_id,
             stream: task.stream.as_ref(),
+            also_reads: &task.also_reads,
             params: serde_json::from_str(&task.params).ok(),
             priority: task.priority,
             timeout_ms: task.timeout_ms,

@@ -26,6 +26,7 @@ fn of_rule(rule: &Rule, settings: &Settings) -> Vec<String> {
         secrets,
         models,
         children: _,
+        collections: _,
     } = &rule.allowed;
     let whose = match &rule.type_id {
         Some(type_id) => format!("`[[allow]]` of `{type_id}`"),

@@ -2,21 +2,46 @@
 
 use taskhost_clients::http::other_spellings;
 use taskhost_model::capabilities::Capabilities;
-use taskhost_model::ids::TypeId;
+use taskhost_model::ids::{Label, TypeId};
 use taskhost_service::policy::{Policy, Rule};
 use taskhost_service::signatures::{Signatures, TrustedKey};
 
 use super::reader::Reader;
 
-/// What needs no rule: these hand parts of their work to types of this project, which work on the
-/// same stream, for the same person and within what they are allowed themselves.
-const FAMILIES: [(&str, &[&str]); 1] = [(
-    "streams_onboarding",
-    &[
-        "streams_feature_identification",
-        "streams_significant_events_queries_generation",
-    ],
-)];
+/// What needs no rule: types of this project that hand parts of their work to others of it, which
+/// work on the same stream, for the same person and within what they are allowed themselves, and
+/// that read what those have found there.
+const FAMILY: [Member; 4] = [
+    Member {
+        type_id: "streams_onboarding",
+        children: &[
+            "streams_feature_identification",
+            "streams_significant_events_queries_generation",
+        ],
+        collections: &[],
+    },
+    Member {
+        type_id: "streams_significant_events_queries_generation",
+        children: &[],
+        collections: &["features"],
+    },
+    Member {
+        type_id: "streams_description_generation",
+        children: &[],
+        collections: &["features"],
+    },
+    Member {
+        type_id: "streams_insights_discovery",
+        children: &[],
+        collections: &["features"],
+    },
+];
+
+struct Member {
+    type_id: &'static str,
+    children: &'static [&'static str],
+    collections: &'static [&'static str],
+}
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
     Policy {
@@ -26,7 +51,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
 }
 
 fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
-    let mut rules = families();
+    let mut rules = family();
     for mut allow in reader.rows("allow") {
         let type_id = reader.field(&mut allow, "type");
         let allowed = Capabilities {
@@ -34,6 +59,7 @@ fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
             secrets: reader.list(&mut allow, "secrets"),
             models: reader.list(&mut allow, "models"),
             children: reader.list(&mut allow, "children"),
+            collections: reader.list(&mut allow, "collections"),
         };
         let record = reader.field(&mut allow, "record").unwrap_or(false);
         for mistake in allowed
@@ -56,19 +82,21 @@ fn rules(reader: &mut Reader<'_>) -> Vec<Rule> {
     rules
 }
 
-fn families() -> Vec<Rule> {
-    let rule = |(parent, children): (&str, &[&str])| {
-        let children = children.iter().map(|id| TypeId::parse(id).ok());
+fn family() -> Vec<Rule> {
+    let rule = |member: Member| {
+        let children = member.children.iter().map(|id| TypeId::parse(id).ok());
+        let collections = member.collections.iter().map(|it| Label::parse(it).ok());
         Some(Rule {
-            type_id: Some(TypeId::parse(parent).ok()?),
+            type_id: Some(TypeId::parse(member.type_id).ok()?),
             allowed: Capabilities {
                 children: children.collect::<Option<_>>()?,
+                collections: collections.collect::<Option<_>>()?,
                 ..Capabilities::default()
             },
             record: false,
         })
     };
-    FAMILIES.into_iter().filter_map(rule).collect()
+    FAMILY.into_iter().filter_map(rule).collect()
 }
 
 fn signatures(reader: &mut Reader<'_>) -> Signatures {
@@ -119,7 +147,8 @@ mod tests {
     fn rules_are_read_and_what_a_wish_says_can_be_pasted() {
         let text = "[[allow]]\nsecrets = [\"for-all\"]\n\n[[allow]]\ntype = \"a\"\n\
             http = [{ origin = \"https://a.example\", methods = [\"POST\"] }]\n\
-            models = [\"small\"]\nchildren = [\"b\"]\nrecord = true\n";
+            models = [\"small\"]\nchildren = [\"b\"]\ncollections = [\"queries\"]\n\
+            record = true\n";
         let policy = read(text, &[]).unwrap();
         let a = TypeId::parse("a").unwrap();
         let words = [
@@ -127,6 +156,7 @@ mod tests {
             "secret for-all",
             "model small",
             "child type b",
+            "collection queries of another type, to read",
         ];
         assert_eq!(policy.allowed(&a).words(), words);
         let other = TypeId::parse("other").unwrap();
@@ -139,12 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn families_need_no_rule() {
+    fn the_family_needs_no_rule() {
         let policy = read("", &[]).unwrap();
-        assert_eq!(policy.rules.len(), FAMILIES.len());
-        for (parent, children) in FAMILIES {
-            let words = policy.allowed(&TypeId::parse(parent).unwrap()).words();
-            assert_eq!(words.len(), children.len(), "{words:?}");
+        assert_eq!(policy.rules.len(), FAMILY.len());
+        for member in FAMILY {
+            let allowed = policy.allowed(&TypeId::parse(member.type_id).unwrap());
+            let given = (member.children.len(), member.collections.len());
+            assert_eq!((allowed.children.len(), allowed.collections.len()), given);
+            assert_eq!(allowed.words().len(), given.0 + given.1);
         }
     }
 
@@ -168,6 +200,7 @@ mod tests {
             secrets: vec!["key-1".parse().unwrap()],
             models: vec!["small".parse().unwrap()],
             children: vec![TypeId::parse("b").unwrap()],
+            collections: vec!["found".parse().unwrap()],
         };
         let setting = asked.as_setting(&TypeId::parse("a").unwrap());
         let table: toml::Table = toml::from_str(&setting).unwrap();

@@ -186,11 +186,10 @@ impl Schedules {
         let wish = tasks
             .checked(&by, &key, &mut request, Asker::Schedule)
             .await?;
-        let run_key = schedule.key.filter(|_| request.stream.is_some());
         let run = NewRun {
             // As it was decided: a second try is known by it.
             id: fire.run,
-            ..wish.run(&request, &by, run_key)
+            ..wish.run(&request, &by, schedule.key)
         };
         self.0.lease.must_be_safe()?;
         let applied = self

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::{RunId, ScheduleKey, TaskKey};
+use taskhost_model::ids::{RunId, ScheduleKey, StreamName, TaskKey};
 use taskhost_model::requester::Requester;
 use taskhost_model::schedule::{
     CatchUp, Counts, DueTimes, FiredTask, Overlap, Rule, Schedule, Timing, TooFar, Waiting,
@@ -149,10 +149,10 @@ impl Schedules {
             id: sample,
         };
         let tasks = Tasks(Arc::clone(&self.0));
-        tasks
-            .checked(by, &task, &mut request, Asker::Person)
-            .await?;
+        let checked = tasks.checked(by, &task, &mut request, Asker::Person);
+        let checked = checked.await?;
         wish.task.params = request.params;
+        wish.task.also_reads = checked.also_reads;
         Ok(())
     }
 
@@ -186,14 +186,19 @@ impl Schedules {
         wish: &ScheduleWish,
     ) -> Result<Option<InUse>, ServiceError> {
         let core = &self.0;
-        let (Some(keys), Some(stream)) = (&core.run_keys, wish.task.stream.clone()) else {
+        let streams: Vec<StreamName> = wish.task.streams().cloned().collect();
+        let Some(keys) = core.run_keys.as_ref().filter(|_| !streams.is_empty()) else {
             return Ok(None);
         };
         let Some(own) = caller.own()?.cloned() else {
             return Ok(None);
         };
         let until = core.clock.now().plus(KEY_FOR);
-        let wanted = Wanted { own, stream, until };
+        let wanted = Wanted {
+            own,
+            streams,
+            until,
+        };
         Ok(Some(keys.take_alone(wanted).await?))
     }
 }

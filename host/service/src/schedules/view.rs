@@ -175,8 +175,7 @@ impl Schedules {
             let is_last = found.len() < LOOKED_AT;
             after = found.last().map(|schedule| schedule.id.clone());
             for schedule in found {
-                let stream = schedule.task.stream.as_ref();
-                if !caller.may_read(space, stream).await? {
+                if !self.sees(caller, &schedule).await? {
                     continue;
                 }
                 if schedules.len() == limit {

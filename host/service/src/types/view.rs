@@ -69,9 +69,6 @@ pub struct TypeView {
     /// What of that it may.
     #[serde(skip_serializing_if = "Capabilities::is_empty")]
     pub granted: Capabilities,
-    /// Collections of the run's stream that other types own and it reads.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stream_collections: Vec<Label>,
     /// Where its params name the streams that it reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams_from: Option<String>,
@@ -238,7 +235,6 @@ impl TaskTypes {
             any_model: descriptor.any_model,
             granted: granted(&descriptor.capabilities, descriptor.any_model, &allowed),
             wanted: descriptor.capabilities,
-            stream_collections: descriptor.stream_collections,
             streams_from: descriptor.streams_from,
             min_host: descriptor.min_host,
             params_schema: descriptor.params_schema,

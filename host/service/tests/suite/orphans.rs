@@ -36,6 +36,7 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
         id: RunId::new(),
         type_id: TypeId::parse(guest::TYPE).unwrap(),
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from(guest::COMPLETES.to_string()),
         parent: Some(Parent {
             task: key("parent").id,
@@ -43,6 +44,7 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
             key: id.to_owned(),
             depth: 1,
             stream: None,
+            also_reads: Vec::new(),
         }),
         concurrency_key: None,
         record: false,

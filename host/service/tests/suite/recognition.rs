@@ -185,6 +185,7 @@ async fn as_much_is_asked_where_a_task_is_hidden_as_where_there_is_none() {
         id: RunId::new(),
         type_id: TypeId::parse("streams_feature_identification").unwrap(),
         stream: Some(StreamName::parse("logs-a").unwrap()),
+        also_reads: Vec::new(),
         params: Arc::from("{}"),
         parent: None,
         concurrency_key: None,

@@ -8,10 +8,11 @@ use taskhost_model::ids::{DocumentId, Label, RunId, Space, TaskId, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
 use taskhost_model::task::Parent;
-use taskhost_service::ChangeKind;
 use taskhost_service::error::ServiceError;
+use taskhost_service::{ChangeKind, ScheduleRequest, Scheduled};
 use taskhost_store::documents::Scope;
 use taskhost_store::event::{Event, NewRun};
+use taskhost_store::streams::StreamSettings;
 use taskhost_store::tasks::ListRequest;
 
 use crate::answers::{answers, word};
@@ -28,11 +29,13 @@ async fn what_a_run_has_handed_down_is_seen_with_the_right_to_its_stream() {
         key: "child".to_owned(),
         depth: 1,
         stream: request(READS, Some(guest::STREAM)).stream,
+        also_reads: Vec::new(),
     };
     let run = NewRun {
         id: RunId::new(),
         type_id: TypeId::parse(guest::TYPE).unwrap(),
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from("{}"),
         parent: Some(parent),
         concurrency_key: None,
@@ -313,6 +316,49 @@ async fn an_id_changes_hands_only_as_far_as_it_is_seen() {
             .schedule(&eve, key("v"), request(WAITS, Some(stream)))
             .await;
         assert_eq!(word(refused, |_| "done"), "unknown stream");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_names_streams_is_for_those_who_read_all_of_them() {
+    let it = Population::start().await;
+    let names = guest::of_type("names", 0, r#""streams_from":"/streams","#);
+    let (adm, tasks) = (it.who("adm"), &it.service.tasks);
+    it.service.types.push(&adm, names, None).await.unwrap();
+    for stream in ["logs.more", "other"] {
+        let settings = StreamSettings::default();
+        let stream = it.stream(stream);
+        let put = it.service.streams.put(&adm, &stream, &settings);
+        put.await.unwrap();
+    }
+    let of = |streams: &[&str]| ScheduleRequest {
+        type_id: TypeId::parse("names").unwrap(),
+        params: Arc::from(format!(r#"{{"streams":{streams:?}}}"#)),
+        ..request(READS, None)
+    };
+    let both = of(&[guest::STREAM, "logs.more"]);
+    let scheduled = tasks.schedule(&it.who("ann"), key("both"), both).await;
+    let Ok(Scheduled::New(view)) = scheduled else {
+        panic!("{scheduled:?}");
+    };
+    let key_id = view.task.unwrap().run.key;
+    assert!(key_id.is_some(), "its run reads with a key of ann's");
+    // vic reads one of the two, eve none.
+    for (name, sees) in [("ann", true), ("ben", true), ("vic", false), ("eve", false)] {
+        let view = tasks.get(&it.who(name), &key("both")).await.unwrap();
+        assert_eq!(view.status != Status::NotStarted, sees, "{name}");
+        let listed = tasks
+            .list(&it.who(name), ListRequest::all(space()))
+            .await
+            .unwrap();
+        assert_eq!(listed.tasks.len() == 1, sees, "{name}");
+    }
+    for streams in [&[guest::STREAM, "other"][..], &["missing"]] {
+        let refused = tasks
+            .schedule(&it.who("ann"), key("refused"), of(streams))
+            .await;
+        let is_unknown = matches!(&refused, Err(ServiceError::UnknownStream { .. }));
+        assert!(is_unknown, "{refused:?}");
     }
 }
 

@@ -172,6 +172,7 @@ async fn no_key_no_run() {
         id: RunId::new(),
         type_id: TypeId::parse(guest::TYPE).unwrap(),
         stream: request(READS, STREAM).stream,
+        also_reads: Vec::new(),
         params: Arc::from(READS.to_string()),
         parent: None,
         concurrency_key: None,

@@ -69,6 +69,7 @@ impl Host {
             id: RunId::new(),
             type_id: TypeId::parse(guest::TYPE).unwrap(),
             stream: None,
+            also_reads: Vec::new(),
             params: guest::COMPLETES.to_string().into(),
             parent,
             record: false,
@@ -128,6 +129,7 @@ impl Host {
             key: id.to_owned(),
             depth: 1,
             stream: None,
+            also_reads: Vec::new(),
         };
         let later = self.clock.now().plus(2 * WAIT);
         let schedule = Event::Schedule(Box::new(self.new_run(later, Some(parent))));

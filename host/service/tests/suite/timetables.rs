@@ -54,6 +54,7 @@ pub(crate) fn wish(interval: &str, kind: u8, overlap: Overlap) -> ScheduleWish {
         task: FiredTask {
             type_id: TypeId::parse(guest::TYPE).unwrap(),
             stream: None,
+            also_reads: Vec::new(),
             params: Arc::from(kind.to_string()),
             priority: None,
             timeout_ms: None,
@@ -312,10 +313,8 @@ fn an_older_fire_is_waited_for_left_alone_or_canceled() {
         assert_eq!((tasks.len(), canceled), (3, 2), "{tasks:?}");
         // What waits begins when the older one has ended.
         let first = &fired(it.stores(0), "queue").await[0].0;
-        let cancel = it
-            .host(0)
-            .tasks
-            .cancel(&somebody(), &crate::people::key(first), None, None);
+        let (by, key) = (somebody(), crate::people::key(first));
+        let cancel = it.host(0).tasks.cancel(&by, &key, None, None);
         still(cancel).await.unwrap();
         let is_second = async |it: &Together| stored(it.stores(0), "queue").await.counts.fired == 2;
         it.soon(5 * SECOND, "the next one begins", is_second).await;
@@ -346,20 +345,15 @@ fn a_fire_that_fails_is_visible() {
                 .unwrap()
                 .contains("no task type `worker`")
         );
-        let run = it
-            .host(0)
-            .schedules
-            .run_now(&somebody(), &schedule_key("each"), None);
+        let (by, key) = (somebody(), schedule_key("each"));
+        let run = it.host(0).schedules.run_now(&by, &key, None);
         let refused = still(run).await.unwrap_err();
         assert!(
             matches!(refused, ServiceError::NotFired { .. }),
             "{refused}"
         );
-        let again = it.host(0).schedules.put(
-            &somebody(),
-            &schedule_key("other"),
-            wish("10s", COMPLETES, Overlap::Skip),
-        );
+        let (key, wish) = (schedule_key("other"), wish("10s", COMPLETES, Overlap::Skip));
+        let again = it.host(0).schedules.put(&by, &key, wish);
         let refused = still(again).await.unwrap_err();
         assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));
     });

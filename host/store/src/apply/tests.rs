@@ -29,6 +29,7 @@ fn schedule() -> Event {
         id: RunId::new(),
         type_id: TypeId::parse("hello").unwrap(),
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from("{}"),
         parent: None,
         concurrency_key: None,

@@ -44,6 +44,7 @@ impl Subject {
             key: id.to_owned(),
             depth: 1,
             stream: None,
+            also_reads: Vec::new(),
         });
         self.schedule(id, run).await
     }

@@ -233,6 +233,7 @@ impl Subject {
             id: RunId::new(),
             type_id: type_id(type_name),
             stream: None,
+            also_reads: Vec::new(),
             params: Arc::from("{}"),
             parent: None,
             concurrency_key: None,

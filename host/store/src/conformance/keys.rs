@@ -306,6 +306,7 @@ pub(super) async fn what_waits_for_a_key_is_pinned_and_a_living_child(
         key: "one".to_owned(),
         depth: 1,
         stream: None,
+        also_reads: Vec::new(),
     });
     s.schedule("next", next).await?;
     s.given(1, &[]).await?;

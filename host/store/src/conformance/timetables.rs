@@ -37,6 +37,7 @@ fn schedule(s: &Subject, name: &str, act_in_s: Option<i64>) -> Schedule {
         task: FiredTask {
             type_id: type_id("hello"),
             stream: None,
+            also_reads: Vec::new(),
             params: Arc::from("{\"n\":1.0e400,\"text\":\"\\u0000\u{1f}é\"}"),
             priority: Some(-7),
             timeout_ms: Some(u64::MAX),

@@ -45,6 +45,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
         last_acknowledged_at: body.acknowledged_ms.map(Timestamp::from_ms),
         last_canceled_at: body.canceled_ms.map(Timestamp::from_ms),
         last_failed_at: body.failed_ms.map(Timestamp::from_ms),
+        also_reads: body.also_reads.into_owned(),
         parent: body.parent.map(Cow::into_owned),
         concurrency_key: optional(12)?.map(str::to_owned),
         record: body.record,
@@ -85,6 +86,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         last_acknowledged_at,
         last_canceled_at,
         last_failed_at,
+        also_reads,
         parent,
         record,
         canceled_by,
@@ -104,6 +106,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         acknowledged_ms: last_acknowledged_at.map(Timestamp::as_ms),
         canceled_ms: last_canceled_at.map(Timestamp::as_ms),
         failed_ms: last_failed_at.map(Timestamp::as_ms),
+        also_reads: Cow::Borrowed(also_reads),
         parent: parent.as_ref().map(Cow::Borrowed),
         record: *record,
         canceled_by: canceled_by.as_deref().map(Cow::Borrowed),
@@ -136,6 +139,8 @@ struct Body<'a> {
     canceled_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "<[StreamName]>::is_empty")]
+    also_reads: Cow<'a, [StreamName]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<Cow<'a, Parent>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -57,6 +57,7 @@ fn new_run(params: &str) -> NewRun {
         id: RunId::new(),
         type_id: hello(),
         stream: None,
+        also_reads: Vec::new(),
         params: Arc::from(params),
         parent: None,
         concurrency_key: None,

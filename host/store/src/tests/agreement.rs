@@ -219,6 +219,7 @@ impl Pair {
                 key: "one".to_owned(),
                 depth: 1,
                 stream: None,
+                also_reads: Vec::new(),
             });
         run.concurrency_key = KEYS[key].map(str::to_owned);
         run.timeout_ms = (priority > 0).then_some(5_000);

@@ -91,6 +91,44 @@ async fn nobody_is_answered_on_any_route() {
     host.stop().await;
 }
 
+/// A run reads all that its params name with the rights of whoever asked, and is seen by those who
+/// may read all of it.
+#[tokio::test]
+async fn insights_are_for_those_who_read_each_of_the_streams() {
+    let Some(cluster) = Cluster::find("insights") else {
+        return;
+    };
+    let home = Home::with(&["insights-discovery"]);
+    let host = cluster.start(&home).await;
+    for name in ["a", "b"] {
+        let message = |n: usize| match n % 5 {
+            0 => format!("payment {n}: connection refused"),
+            _ => format!("order {n} was placed"),
+        };
+        cluster.stream(name, (0..100).map(message)).await;
+    }
+    let ann = cluster.person("ann", Some("operator"), &["a", "b"]).await;
+    let ben = cluster.person("ben", Some("operator"), &["a"]).await;
+    let streams = ["a", "b"].map(|name| cluster.named(name));
+    let params = json!({"start": 0, "end": 9_999_999, "streams": streams});
+    let body = json!({"type": "streams_insights_discovery", "params": params});
+    let path = "/v1/spaces/default/tasks/both";
+    let schedule = || host.request(Method::PUT, path).json(&body);
+    host.send_as(&ben, schedule())
+        .await
+        .problem(404, "unknown-stream");
+    host.send_as(&ann, schedule()).await.expect(201);
+    let done = host.reaches("both", "completed").await;
+    let looked = done["payload"]["streams"].as_array().unwrap();
+    let counts: Vec<_> = looked.iter().map(|it| it["documents"].as_u64()).collect();
+    assert_eq!(counts, [Some(100), Some(100)], "{done:#}");
+    for (by, status) in [(&ann, "completed"), (&ben, "not_started")] {
+        let seen = host.send_as(by, host.request(Method::GET, path)).await;
+        assert_eq!(seen.expect(200)["status"], status, "{}", by.name);
+    }
+    host.stop().await;
+}
+
 /// What is asked of a stream and its tasks; the name stands for both.
 fn asked() -> Vec<(Method, String, Option<Value>)> {
     let range = json!({"from": 0, "to": 9_999_999});

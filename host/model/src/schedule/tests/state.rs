@@ -17,6 +17,7 @@ fn schedule(rule: Rule, overlap: Overlap, catch_up: CatchUp) -> Schedule {
         task: FiredTask {
             type_id: TypeId::parse("hello").unwrap(),
             stream: None,
+            also_reads: Vec::new(),
             params: Arc::from("{}"),
             priority: None,
             timeout_ms: None,

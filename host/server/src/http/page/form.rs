@@ -1,6 +1,8 @@
 //! Reads what the forms of the pages send. A form is taken from this host's own pages alone: it is
 //! the one kind of change that a page of another origin could send without being asked first.
 
+use std::collections::{BTreeMap, HashMap};
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Map, Value, json};
@@ -16,10 +18,15 @@ use super::super::guard;
 use super::super::problem::Problem;
 use super::view::RANGES;
 
+/// What the field of a decision begins with; the rest names the row of the review.
+const ROW: &str = "what.";
 const FORM: [&str; 1] = ["application/x-www-form-urlencoded"];
 
-/// The fields of a form, in its order.
-pub(super) struct Form(Vec<(String, String)>);
+/// More rows of a review are none of ours.
+const ROWS_MAX: usize = 1_000;
+
+/// The fields of a form, each once.
+pub(super) struct Form(BTreeMap<String, String>);
 
 /// What somebody decided of features, each with its name, for people.
 pub(super) struct Reviewed(pub(super) Vec<(DocumentId, String, Deed)>);
@@ -37,10 +44,7 @@ impl Form {
 
     /// A field's value; empty where there is none.
     pub(super) fn get(&self, field: &str) -> &str {
-        self.0
-            .iter()
-            .find(|(of, _)| of == field)
-            .map_or("", |(_, value)| value.trim())
+        self.0.get(field).map_or("", |value| value.trim())
     }
 
     /// The range that was chosen.
@@ -101,19 +105,25 @@ fn filter(text: &str) -> Result<Value, Problem> {
 impl Reviewed {
     /// What the form says of each feature, as far as it is something to do.
     pub(super) fn read(form: &Form, features: &[Stored]) -> Result<Self, Problem> {
+        let by_uuid = features.iter().map(|one| (one.feature.text("uuid"), one));
+        let by_uuid: HashMap<_, _> = by_uuid.collect();
         let mut reviewed = Vec::new();
-        for (field, what) in &form.0 {
-            let Some(at) = field.strip_prefix("what.") else {
-                continue;
+        for (at, (field, what)) in form.0.range(ROW.to_owned()..).enumerate() {
+            let Some(row) = field.strip_prefix(ROW) else {
+                break;
             };
-            let uuid = form.get(&format!("id.{at}"));
+            if at == ROWS_MAX {
+                let problem = format!("has more than {ROWS_MAX} rows");
+                return Err(Problem::invalid(ROW, problem));
+            }
+            let uuid = form.get(&format!("id.{row}"));
             let id: DocumentId = uuid
                 .parse()
                 .map_err(|error| Problem::invalid_id("uuid", &error))?;
-            let stored = features.iter().find(|one| one.feature.text("uuid") == uuid);
-            let name = form.get(&format!("name.{at}")).to_owned();
+            let stored = by_uuid.get(uuid).copied();
+            let name = form.get(&format!("name.{row}")).to_owned();
             let deed = match what.as_str() {
-                "keep" => edited(form, at, stored).map_err(|problem| problem.about(&name))?,
+                "keep" => edited(form, row, stored).map_err(|problem| problem.about(&name))?,
                 "drop" => Some(Deed::Delete),
                 "exclude" => Some(Deed::Exclude),
                 _ => return Err(Problem::invalid(field, "is none of the list")),
@@ -125,9 +135,9 @@ impl Reviewed {
 }
 
 /// What is another one than was shown; none: everything is as it was.
-fn edited(form: &Form, at: &str, stored: Option<&Stored>) -> Result<Option<Deed>, Problem> {
-    let name = form.get(&format!("name.{at}"));
-    let filter = filter(form.get(&format!("filter.{at}")))?;
+fn edited(form: &Form, row: &str, stored: Option<&Stored>) -> Result<Option<Deed>, Problem> {
+    let name = form.get(&format!("name.{row}"));
+    let filter = filter(form.get(&format!("filter.{row}")))?;
     let is_same = |field: &str, value: &Value| {
         stored.is_some_and(|stored| stored.feature.fields().get(field) == Some(value))
     };
@@ -139,7 +149,7 @@ fn edited(form: &Form, at: &str, stored: Option<&Stored>) -> Result<Option<Deed>
     }
     Ok((!given.is_empty()).then(|| Deed::Edit {
         given: Value::Object(given),
-        if_version: form.get(&format!("version.{at}")).to_owned(),
+        if_version: form.get(&format!("version.{row}")).to_owned(),
     }))
 }
 
@@ -221,5 +231,18 @@ mod tests {
         ));
         assert!(read("keep", "sshd", "{").is_err());
         assert!(read("burn", "sshd", same).is_err());
+    }
+
+    /// Reading a form of 2 MB had taken minutes of a thread that others wait for.
+    #[test]
+    fn a_review_has_so_many_rows_at_most() {
+        let rows = |count: usize| -> String {
+            let row = |n| format!("what.{n}=exclude&id.{n}=a{n}&");
+            (0..count).map(row).collect()
+        };
+        let read = |count| Reviewed::read(&form(&rows(count)), &[]);
+        assert_eq!(read(ROWS_MAX).unwrap().0.len(), ROWS_MAX);
+        let problem = read(ROWS_MAX + 1).err().unwrap();
+        assert_eq!(problem.code(), Code::Invalid);
     }
 }

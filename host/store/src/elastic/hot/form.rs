@@ -131,9 +131,11 @@ mod tests {
         });
         serde_json::from_value(json!({
             "id": "t", "type": "hello", "space": "default", "stream": "logs",
+            "also_reads": ["shop"],
             "status": "in_progress", "created_at": at, "last_completed_at": at,
             "last_acknowledged_at": at, "last_canceled_at": at, "last_failed_at": at,
-            "parent": {"task": "p", "run": RunId::new(), "key": "k", "depth": 1},
+            "parent": {"task": "p", "run": RunId::new(), "key": "k", "depth": 1,
+                "stream": "logs", "also_reads": ["shop"]},
             "concurrency_key": "one", "record": true, "requested_by": "a", "canceled_by": "b",
             "acknowledged_by": "c", "version": 1, "revision": 2, "deleted_at": at,
             "previous": [{"run": RunId::new(), "lease_number": 1,

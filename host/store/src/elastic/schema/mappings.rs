@@ -30,7 +30,7 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
 
 /// Fields of a task, of its run and of its parent, by how they are searched. `place`, `lane` and
 /// `holds_key` are what the scheduler looks for.
-const KEYWORDS: &str = "id type space stream status requested_by canceled_by acknowledged_by \
+const KEYWORDS: &str = "id type space stream also_reads status requested_by canceled_by acknowledged_by \
     concurrency_key place lane parent.task parent.run parent.key run.id run.state run.host \
     run.incarnation run.digest run.key";
 const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canceled_at \
@@ -38,7 +38,7 @@ const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canc
     run.cancel_requested_at";
 /// What a task type has under `task`, no index looks at.
 const KEPT: &str = "record version revision previous progress usage task written parent.depth \
-    parent.stream \
+    parent.stream parent.also_reads \
     run.attempt run.max_attempts run.priority run.timeout_ms run.wall_ms run.lease_number \
     run.cancel_reason run.crashes run.pauses run.suspension";
 
@@ -100,7 +100,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (2, "9ae72d469094ab640a1c8ac7b231ea69c0eccfd2"),
+            (3, "0bd18c0ec2125fdd577cb7b8b53fd1949cfa4047"),
             "{names:#?}"
         );
     }

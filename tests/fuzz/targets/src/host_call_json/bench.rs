@@ -116,6 +116,7 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         id: RunId::new(),
         type_id: type_id.clone(),
         stream: Some(stream.name.clone()),
+        also_reads: Vec::new(),
         params: "{}".into(),
         parent: None,
         concurrency_key: None,
