@@ -33,6 +33,7 @@
 
 mod civil;
 mod cron;
+mod parts;
 mod passed;
 mod rrule;
 mod rule;
@@ -41,11 +42,10 @@ mod state;
 mod tests;
 mod wall;
 
+pub use parts::{Active, Counts, FiredTask, Overlap, Past, PastOutcome, Pause, Waiting};
 pub use passed::CatchUp;
 pub use rule::{DueTimes, Rule, Timing, TimingMistake, parse_span};
-pub use state::{
-    Active, Counts, FiredTask, Overlap, Past, PastOutcome, Pause, Schedule, StillRunning, Waiting,
-};
+pub use state::{Schedule, StillRunning};
 
 /// A rule that names no time for so long never fires.
 const HORIZON_YEARS: i64 = 100;
