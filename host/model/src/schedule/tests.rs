@@ -214,6 +214,40 @@ fn a_count_ends_a_rule_and_so_does_an_end() {
     );
 }
 
+/// The first week of a year is the first with four days in it, as ISO 8601 has it.
+#[test]
+fn a_week_belongs_to_the_year_that_has_most_of_it() {
+    let sundays = |weeks: &str| {
+        let text = format!("FREQ=YEARLY;BYWEEKNO={weeks};BYDAY=SU;BYHOUR=0");
+        let rule = timing(rrule(&text), "UTC", "2008-01-01T00:00:00Z");
+        next(&rule, "2010-01-04T00:00:00Z", 3)
+    };
+    // 2010 and 2011 have 52 weeks, 2009 has had 53, the last of them until 2010-01-03.
+    let ends = [
+        "2011-01-02T00:00Z",
+        "2012-01-01T00:00Z",
+        "2012-12-30T00:00Z",
+    ];
+    assert_eq!(sundays("52"), ends);
+    assert_eq!(sundays("-1"), ends);
+    assert_eq!(
+        sundays("53"),
+        [
+            "2016-01-03T00:00Z",
+            "2021-01-03T00:00Z",
+            "2027-01-03T00:00Z"
+        ]
+    );
+    assert_eq!(
+        sundays("1"),
+        [
+            "2010-01-10T00:00Z",
+            "2011-01-09T00:00Z",
+            "2012-01-08T00:00Z"
+        ]
+    );
+}
+
 #[test]
 fn a_rule_is_said_in_words() {
     let words = |rule| {

@@ -97,14 +97,18 @@ impl Schedules {
         }
         let schedule = core.schedules.get(key).await?;
         let view = self.shown(schedule.ok_or_else(|| not_found(key))?).await?;
-        let failed = view.schedule.past.iter().rev().find(|past| {
-            past.outcome == PastOutcome::Failed && past.wanted_by.is_some() && past.due_at == now
-        });
-        if let Some(reason) = failed.and_then(|past| past.reason.clone()) {
-            return Err(ServiceError::NotFired { reason });
+        let stored = &view.schedule;
+        let is_waiting = stored.waiting.iter().any(|it| stored.task_of(it) == task);
+        let is_active = stored.active.iter().any(|it| it.task == task);
+        let is_fired = stored.past.iter().any(|it| it.task.as_ref() == Some(&task));
+        if !is_waiting && !is_active && !is_fired {
+            let mut past = stored.past.iter().rev();
+            let failed = past.find(|it| it.outcome == PastOutcome::Failed);
+            let reason = failed.and_then(|it| it.reason.clone());
+            return Err(ServiceError::NotFired {
+                reason: reason.unwrap_or_else(|| "somebody has paused it meanwhile".to_owned()),
+            });
         }
-        let mut waiting = view.schedule.waiting.iter();
-        let is_waiting = waiting.any(|fire| view.schedule.task_of(fire) == task);
         Ok(RunNow {
             task,
             is_waiting,

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use taskhost_e2e::cluster::Cluster;
+use taskhost_e2e::cluster::{Cluster, Person};
 use taskhost_e2e::home::Home;
 
 #[tokio::test]
@@ -20,10 +20,9 @@ async fn a_schedule_reads_with_the_key_of_its_author_and_pauses_without() {
     let path = "/v1/spaces/default/schedules/reads";
     let body = json!({"type": "streams-reader", "stream": cluster.named("logs"),
         "interval": "1h", "params": {"request": {"from": 0, "to": 9_999_999_999_999_i64}}});
-    let put = |by: &_| {
+    let put = async |by: &Person| {
         let request = host.request(Method::PUT, path).json(&body);
-        let by = Clone::clone(by);
-        async { host.send_as(&by, request).await }
+        host.send_as(by, request).await
     };
     put(&ope).await.problem(403, "forbidden");
     put(&blind).await.problem(404, "unknown-stream");
