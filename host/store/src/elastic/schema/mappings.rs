@@ -100,7 +100,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "0bd18c0ec2125fdd577cb7b8b53fd1949cfa4047"),
+            (3, "f23ef71b8ede3eeb03555c56846f321d3eaadb21"),
             "{names:#?}"
         );
     }
