@@ -105,7 +105,8 @@ text_id!(
     |t| is_free_name(t, 255) && t != "bulk"
 );
 text_id!(
-    /// A schedule's id, chosen by the caller; unique in its space. The ids of its tasks begin with it.
+    /// A schedule's id, chosen by the caller; unique in its space. The ids of its tasks begin with
+    /// it.
     ScheduleId, "schedule id", "[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", |t| is_free_name(t, 200)
 );
 text_id!(

@@ -50,8 +50,8 @@ pub enum ServiceError {
     },
     /// A fire that its schedule leaves out, since the task of an older one has not ended.
     #[error(
-        "its task `{task}` has not ended, and the schedule's overlap policy is `skip`: wait for it, \
-         cancel it, or give the schedule another policy"
+        "its task `{task}` has not ended, and the schedule's overlap policy is `skip`: wait for \
+         it, cancel it, or give the schedule another policy"
     )]
     StillRunning {
         /// The task.

@@ -5,8 +5,8 @@
 //!    person could when it was made, and is stored sealed.
 //! 2. Runs of one credential that are scheduled within [`SHARED_FOR`] by this host share one key,
 //!    if that key may read their streams and lasts for them.
-//! 3. No key is ended that an unfinished run or a schedule (`schedules.rs`) holds, or that a write on
-//!    its way is to hold.
+//! 3. No key is ended that an unfinished run or a schedule (`schedules.rs`) holds, or that a write
+//!    on its way is to hold.
 //! 4. A key that nobody holds is ended at the next sweep: by the host that has made it, or, where
 //!    that life is over, by whoever sweeps for all. One that its person brought along is forgotten,
 //!    and never ended.

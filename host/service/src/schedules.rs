@@ -3,13 +3,14 @@
 //! # Guarantees
 //! 1. One fire for each due time, whatever crashes, across all hosts on a store:
 //!    [`taskhost_model::schedule`] says how, and where that ends.
-//! 2. What was fired is an ordinary task, in the name of whoever made the schedule, and can do no more
-//!    than they could then. Where their key is not accepted any more, the schedule pauses and says so.
+//! 2. What was fired is an ordinary task, in the name of whoever made the schedule, and can do no
+//!    more than they could then. Where their key is not accepted any more, the schedule pauses and
+//!    says so.
 //! 3. A due time that nothing came of says why: left out, missed, or failed, and with what words.
 //!
 //! # How it works
-//! `rounds` looks which schedules are due, `fire` carries out what the model decides of one. The verbs
-//! replace its document as the loop does, and wake the loop.
+//! `rounds` looks which schedules are due, `fire` carries out what the model decides of one. The
+//! verbs replace its document as the loop does, and wake the loop.
 
 mod change;
 mod fire;

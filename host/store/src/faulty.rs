@@ -105,9 +105,9 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
         faulty(&stores.documents, policy),
         faulty(&stores.streams, policy),
         faulty(&stores.components, policy),
-        faulty(&stores.schedules, policy),
     );
     wrapped.hosts = hosts;
+    wrapped.schedules = faulty(&stores.schedules, policy);
     wrapped.people.clone_from(&stores.people);
     wrapped
 }

@@ -311,7 +311,6 @@ impl Stores {
         documents: Arc<dyn DocumentStore>,
         streams: Arc<dyn StreamStore>,
         components: Arc<dyn ComponentStore>,
-        schedules: Arc<dyn ScheduleStore>,
     ) -> Self {
         Self {
             tasks,
@@ -320,7 +319,7 @@ impl Stores {
             documents,
             streams,
             components,
-            schedules,
+            schedules: Arc::new(Memory::new(Limits::default(), Clock::default())),
             hosts: None,
             people: None,
             folder: None,

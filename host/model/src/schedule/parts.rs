@@ -142,3 +142,17 @@ pub struct Counts {
     /// Passed while nobody could fire; so many at least.
     pub missed: u64,
 }
+
+impl Past {
+    /// Without a task, a reason and a person.
+    pub(super) fn of(due_at: Timestamp, at: Timestamp, outcome: PastOutcome) -> Self {
+        Self {
+            due_at,
+            at,
+            outcome,
+            task: None,
+            reason: None,
+            wanted_by: None,
+        }
+    }
+}

@@ -225,7 +225,8 @@ impl Rrule {
     }
 }
 
-/// A rule of hours, minutes or seconds: one day after the other, those that cannot match as a whole.
+/// A rule of hours, minutes or seconds: one day after the other, those that cannot match as a
+/// whole.
 impl Rrule {
     fn next_within_days(
         &self,

@@ -74,7 +74,7 @@ pub struct DueTimes {
 #[derive(Debug, Clone)]
 enum Form {
     Interval(i64),
-    Cron(CronRule),
+    Cron(Box<CronRule>),
     Rrule(Box<Rrule>),
 }
 
@@ -150,7 +150,7 @@ impl Timing {
             Rule::Cron(text) => {
                 let cron = CronRule::parse(text).map_err(mistake("cron"))?;
                 let words = cron.words();
-                (Form::Cron(cron), Some(words))
+                (Form::Cron(Box::new(cron)), Some(words))
             }
             Rule::Rrule(text) => {
                 let start = place.wall(starts_s);
@@ -175,9 +175,9 @@ impl DueTimes {
                 Some(self.starts_s + passed * seconds)
             }
             Form::Cron(rule) if rule.is_each_hour => {
-                self.place.next_shown(rule, after, &mut fuel)?
+                self.place.next_shown(&**rule, after, &mut fuel)?
             }
-            Form::Cron(rule) => self.place.next_named(rule, after, &mut fuel)?,
+            Form::Cron(rule) => self.place.next_named(&**rule, after, &mut fuel)?,
             Form::Rrule(rule) if rule.is_each_hour() => {
                 self.place.next_shown(&**rule, after, &mut fuel)?
             }

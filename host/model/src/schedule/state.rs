@@ -85,8 +85,8 @@ impl Schedule {
         }
     }
 
-    /// When what is due at a time is fired: a little later, as the jitter wants, which is the same on
-    /// every host.
+    /// When what is due at a time is fired: a little later, as the jitter wants, which is the same
+    /// on every host.
     #[must_use]
     pub fn fire_at(&self, due_at: Timestamp) -> Timestamp {
         match self.timing.jitter_ms {
@@ -146,7 +146,10 @@ impl Schedule {
                     1 => "nobody could fire it in time".to_owned(),
                     many => format!("nobody could fire it, and {} before it, in time", many - 1),
                 };
-                self.note(due_at, now, PastOutcome::Missed, None, Some(reason), None);
+                self.note(Past {
+                    reason: Some(reason),
+                    ..Past::of(due_at, now, PastOutcome::Missed)
+                });
             }
             self.waiting
                 .extend(passed.fires.into_iter().map(|due_at| Waiting {
@@ -202,15 +205,11 @@ impl Schedule {
         active.is_written = true;
         let fire = active.clone();
         self.counts.fired += 1;
-        let outcome = PastOutcome::Fired;
-        self.note(
-            fire.due_at,
-            now,
-            outcome,
-            Some(fire.task),
-            None,
-            fire.wanted_by,
-        );
+        self.note(Past {
+            task: Some(fire.task),
+            wanted_by: fire.wanted_by,
+            ..Past::of(fire.due_at, now, PastOutcome::Fired)
+        });
         true
     }
 
@@ -222,9 +221,11 @@ impl Schedule {
         };
         let fire = self.active.remove(index);
         self.counts.failed += 1;
-        let reason = Some(reason.to_owned());
-        let outcome = PastOutcome::Failed;
-        self.note(fire.due_at, now, outcome, None, reason, fire.wanted_by);
+        self.note(Past {
+            reason: Some(reason.to_owned()),
+            wanted_by: fire.wanted_by,
+            ..Past::of(fire.due_at, now, PastOutcome::Failed)
+        });
         true
     }
 
@@ -323,28 +324,15 @@ impl Schedule {
 
     fn skip(&mut self, fire: Waiting, now: Timestamp, reason: &str) {
         self.counts.skipped += 1;
-        let reason = Some(reason.to_owned());
-        let outcome = PastOutcome::Skipped;
-        self.note(fire.due_at, now, outcome, None, reason, fire.wanted_by);
+        self.note(Past {
+            reason: Some(reason.to_owned()),
+            wanted_by: fire.wanted_by,
+            ..Past::of(fire.due_at, now, PastOutcome::Skipped)
+        });
     }
 
-    fn note(
-        &mut self,
-        due_at: Timestamp,
-        at: Timestamp,
-        outcome: PastOutcome,
-        task: Option<TaskId>,
-        reason: Option<String>,
-        wanted_by: Option<String>,
-    ) {
-        self.past.push(Past {
-            due_at,
-            at,
-            outcome,
-            task,
-            reason,
-            wanted_by,
-        });
+    fn note(&mut self, past: Past) {
+        self.past.push(past);
         if self.past.len() > PAST_MAX {
             self.past.remove(0);
         }

@@ -1,14 +1,15 @@
 //! From the wall clock of a place to moments, over the days on which its clocks are changed.
 //!
 //! # What happens when clocks are changed
-//! - A rule that names hours ("at 02:30") fires once for each time that it names. Where that time is
-//!   left out, since clocks are put forward from 02:00 to 03:00, it fires as long after 02:00 as it
-//!   would have done, at 03:30. Where it comes twice, it fires the first time.
-//! - A rule that goes on through every hour ("every 15 minutes") does so: it fires whenever the wall
-//!   shows such a time, in both passes of an hour that comes twice, and not in one that is left out.
+//! - A rule that names hours ("at 02:30") fires once for each time that it names. Where that time
+//!   is left out, since clocks are put forward from 02:00 to 03:00, it fires as long after 02:00 as
+//!   it would have done, at 03:30. Where it comes twice, it fires the first time.
+//! - A rule that goes on through every hour ("every 15 minutes") does so: it fires whenever the
+//!   wall shows such a time, in both passes of an hour that comes twice, and not in one that is
+//!   left out.
 //!
-//! So nothing that is daily is lost or done twice, and nothing that is hourly or more frequent has a
-//! hole of an hour. A time that two of them share is one.
+//! So nothing that is daily is lost or done twice, and nothing that is hourly or more frequent has
+//! a hole of an hour. A time that two of them share is one.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;

@@ -1,14 +1,14 @@
 //! The loop that looks after all schedules.
 //!
 //! # Guarantees
-//! 1. What becomes due while this host listens is decided within a moment of its time, also while the
-//!    store shows other hosts' writes late.
-//! 2. A schedule that keeps failing, or that takes long, holds up no other, as long as there are fewer
-//!    than [`AT_ONCE`] of them.
+//! 1. What becomes due while this host listens is decided within a moment of its time, also while
+//!    the store shows other hosts' writes late.
+//! 2. A schedule that keeps failing, or that takes long, holds up no other, as long as there are
+//!    fewer than [`AT_ONCE`] of them.
 //!
 //! # How it works
-//! Every now and then it asks the store what is due until it asks again, and keeps that: in between it
-//! looks at its clock alone. What is due is read by its key before anything is decided.
+//! Every now and then it asks the store what is due until it asks again, and keeps that: in between
+//! it looks at its clock alone. What is due is read by its key before anything is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,8 +26,11 @@ use super::Schedules;
 use crate::core::Core;
 use crate::error::ServiceError;
 
-/// How often the store is asked where nobody else uses it: the verbs here wake the loop.
+/// How often the store is asked: the verbs here wake the loop.
 const ASKED_EVERY: Duration = Duration::from_secs(30);
+/// The same where other hosts use it. Each fires what it was told; what it was not, and has to be
+/// fired since that host is gone, is found a little later.
+const ASKED_EVERY_TOGETHER: Duration = Duration::from_secs(10);
 /// What waits for something, or has failed, is looked at again after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// The clock is looked at so often at least, since somebody may set it.
@@ -126,7 +129,7 @@ impl Rounds {
         let core = &self.schedules.0;
         let every = match core.hosts {
             None => ASKED_EVERY,
-            Some(_) => core.settings.hosts.poll_max.min(ASKED_EVERY),
+            Some(_) => ASKED_EVERY_TOGETHER,
         };
         let until = core.clock.now().plus(every + SLEEP_MAX);
         let mut after: Option<DuePlace> = None;

@@ -1,4 +1,5 @@
-//! Schedules on a store with people: who may, in whose name they fire, and what becomes of their key.
+//! Schedules on a store with people: who may, in whose name they fire, and what becomes of their
+//! key.
 
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ impl Population {
     }
 
     /// Somebody who manages the space, and may read the stream.
-    fn manager(&self, name: &str) -> Requester {
+    fn in_charge(&self, name: &str) -> Requester {
         let rights = Rights::of(&space(), Role::Admin, &["logs.*"]);
         self.people.declare(name, "secret", rights);
         self.who(name)
@@ -54,7 +55,7 @@ impl Population {
 #[tokio::test]
 async fn who_manages_the_space_manages_its_schedules() {
     let it = Population::start().await;
-    let (mia, key) = (it.manager("mia"), schedule_key("nightly"));
+    let (mia, key) = (it.in_charge("mia"), schedule_key("nightly"));
     let schedules = it.service.schedules.clone();
     for who in ["ann", "vic", "eve", "far"] {
         let refused = schedules
@@ -132,7 +133,7 @@ async fn who_manages_the_space_manages_its_schedules() {
 async fn a_schedule_fires_in_the_name_of_its_author_with_a_key_of_its_own() {
     let it = Population::start().await;
     it.service.begin();
-    let (mia, key_of) = (it.manager("mia"), schedule_key("nightly"));
+    let (mia, key_of) = (it.in_charge("mia"), schedule_key("nightly"));
     let schedules = it.service.schedules.clone();
     let view = schedules.put(&mia, &key_of, reading()).await.unwrap().view;
     let own = view.schedule.key.unwrap();
@@ -155,7 +156,7 @@ async fn a_schedule_fires_in_the_name_of_its_author_with_a_key_of_its_own() {
     );
     assert_eq!(held(&task), own);
     // Put again by somebody else it has another key, and the first one ends.
-    let max = it.manager("max");
+    let max = it.in_charge("max");
     let view = schedules.put(&max, &key_of, reading()).await.unwrap().view;
     assert_ne!(view.schedule.key.unwrap(), own);
     assert_eq!(
@@ -176,7 +177,7 @@ async fn a_schedule_fires_in_the_name_of_its_author_with_a_key_of_its_own() {
 async fn a_schedule_whose_key_is_not_accepted_pauses_and_says_so() {
     let it = Population::start().await;
     it.service.begin();
-    let (mia, key_of) = (it.manager("mia"), schedule_key("nightly"));
+    let (mia, key_of) = (it.in_charge("mia"), schedule_key("nightly"));
     let schedules = it.service.schedules.clone();
     schedules.put(&mia, &key_of, reading()).await.unwrap();
     it.people.end_keys_of("mia");
@@ -210,7 +211,7 @@ async fn a_schedule_whose_key_is_not_accepted_pauses_and_says_so() {
 async fn the_fire_of_a_stream_that_has_gone_fails_and_says_so() {
     let it = Population::start().await;
     it.service.begin();
-    let (mia, key_of) = (it.manager("mia"), schedule_key("nightly"));
+    let (mia, key_of) = (it.in_charge("mia"), schedule_key("nightly"));
     let schedules = it.service.schedules.clone();
     schedules.put(&mia, &key_of, reading()).await.unwrap();
     let stream = it.stream(guest::STREAM);

@@ -80,6 +80,14 @@ async fn a_schedule_from_put_to_delete() {
     let absent = absent.header("if-none-match", "*");
     host.send(absent).await.problem(412, "version-mismatch");
 
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_is_paused_fired_and_resumed() {
+    let host = Home::with(&["hello-task"]).start().await;
+    let body = greeting("cron", "30 2 * * MON-FRI");
+    host.put(&schedule("nightly"), &body).await.expect(201);
     let reason = json!({"reason": "moving"});
     let paused = host
         .post(&format!("{}/pause", schedule("nightly")), &reason)
@@ -118,9 +126,24 @@ async fn a_schedule_from_put_to_delete() {
         .expect(200);
     assert_eq!(resumed["state"], "active");
 
-    host.put(&schedule("Another"), &greeting("interval", "1h"))
+    host.delete(&schedule("nightly")).await.expect(204);
+    host.delete(&schedule("nightly"))
         .await
-        .expect(201);
+        .problem(404, "not-found");
+    host.get(&schedule("nightly"))
+        .await
+        .problem(404, "not-found");
+    assert_eq!(fired(&host, "nightly").await, [task], "its task stays");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn schedules_are_listed_in_the_order_of_their_ids() {
+    let host = Home::with(&["hello-task"]).start().await;
+    for id in ["nightly", "Another"] {
+        let body = greeting("interval", "1h");
+        host.put(&schedule(id), &body).await.expect(201);
+    }
     let path = "/v1/spaces/default/schedules";
     let first = host.get(&format!("{path}?limit=1")).await.expect(200);
     assert_eq!(
@@ -134,30 +157,19 @@ async fn a_schedule_from_put_to_delete() {
     assert_eq!(rest["schedules"].as_array().unwrap().len(), 1);
     let elsewhere = host.get("/v1/spaces/elsewhere/schedules").await.expect(200);
     assert_eq!(elsewhere["schedules"], json!([]));
-
-    host.delete(&schedule("nightly")).await.expect(204);
-    host.delete(&schedule("nightly"))
-        .await
-        .problem(404, "not-found");
-    host.get(&schedule("nightly"))
-        .await
-        .problem(404, "not-found");
-    assert_eq!(fired(&host, "nightly").await, [task], "its task stays");
     host.stop().await;
 }
 
-/// T18: whatever is sent is refused with its field, or means something.
-#[tokio::test]
-async fn what_makes_no_sense_is_refused_with_its_field() {
-    let host = Home::with(&["hello-task"]).start().await;
-    let with = |more: Value| {
-        let mut body = greeting("cron", "* * * * *");
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        body
-    };
-    for (body, field) in [
+fn with(more: Value) -> Value {
+    let mut body = greeting("cron", "* * * * *");
+    let more = more.as_object().unwrap().clone();
+    body.as_object_mut().unwrap().extend(more);
+    body
+}
+
+/// What nobody can mean, and the field in which it is wrong.
+fn nonsense() -> Vec<(Value, &'static str)> {
+    vec![
         (json!({"type": "hello", "params": {}}), "cron"),
         (with(json!({"interval": "1h"})), "cron"),
         (greeting("cron", "0 0 30 2 *"), "cron"),
@@ -199,7 +211,14 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
         (with(json!({"priority": 1000})), "priority"),
         (with(json!({"stream": "logs"})), "stream"),
         (with(json!({"surprise": 1})), "surprise"),
-    ] {
+    ]
+}
+
+/// T18: whatever is sent is refused with its field, or means something.
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_its_field() {
+    let host = Home::with(&["hello-task"]).start().await;
+    for (body, field) in nonsense() {
         let answer = host.put(&schedule("s"), &body).await;
         println!("{body} {}", answer.text);
         answer.names(field);
@@ -418,6 +437,16 @@ async fn schedules_on_the_command_line() {
         "{resumed}"
     );
 
+    host.cli(&["schedules", "delete", "nightly"]).await.done();
+    let gone = host.cli(&["schedules", "show", "nightly"]).await;
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_command_line_refuses_it_explains() {
+    let host = Home::with(&["hello-task", "cooperative"]).start().await;
+    let more = ["--params", r#"{"name":"you"}"#];
     // One whose task goes on stands in the way of the next.
     let slow = [
         "schedules",
@@ -448,8 +477,5 @@ async fn schedules_on_the_command_line() {
         "1h",
     ];
     assert_eq!(host.cli(&both).await.code, Some(2));
-    host.cli(&["schedules", "delete", "nightly"]).await.done();
-    let gone = host.cli(&["schedules", "show", "nightly"]).await;
-    assert_eq!(gone.code, Some(1), "{gone:?}");
     host.stop().await;
 }

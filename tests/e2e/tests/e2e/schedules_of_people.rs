@@ -1,4 +1,5 @@
-//! Schedules on a real Elasticsearch, with its people: whose they are, and what becomes of their key.
+//! Schedules on a real Elasticsearch, with its people: whose they are, and what becomes of their
+//! key.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// In Berlin clocks go from 02:00 to 03:00 on 2026-03-29 (01:00 UTC), and back from 03:00 to 02:00 on
-/// 2026-10-25 (01:00 UTC).
+/// In Berlin clocks go from 02:00 to 03:00 on 2026-03-29 (01:00 UTC), and back from 03:00 to 02:00
+/// on 2026-10-25 (01:00 UTC).
 const BERLIN: &str = "Europe/Berlin";
 
 fn of(rule: Rule, zone: &str) -> Timing {

@@ -157,7 +157,6 @@ async fn streams_pass_the_suites_reads() {
             others.documents,
             streams,
             others.components,
-            others.schedules,
         );
         Subject { stores, clock }
     })
