@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stream_reading::asking::Model;
+use stream_reading::asking::{Connector, ask_one};
 use stream_reading::event::Source;
 use stream_reading::feature;
 use stream_reading::prompts::{self, Prompt};
@@ -102,10 +102,10 @@ impl Task for DescriptionGeneration {
         };
         clients.progress.phase("writing")?;
         let prompt = prompts::text(clients, Prompt::Description, PROMPT)?;
-        let mut model = Model::new(clients, &connector);
+        let mut model = Connector::new(clients, &connector);
         let chat = Chat::new().system(prompt).user(asked(&facts));
-        let written = model.ask::<Written>(&chat)?;
-        let tokens_used = Some(model.tokens());
+        let (written, tokens) = ask_one::<Written>(&mut model, &chat)?;
+        let tokens_used = Some(tokens);
         Ok(match written.map(|it| it.description.trim().to_owned()) {
             Ok(description) => Described {
                 description,

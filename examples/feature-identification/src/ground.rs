@@ -6,16 +6,24 @@
 //! How the arithmetic divides a stream is measured, against the truth of many logs. That a model
 //! divides or joins its clusters otherwise is no evidence, so it may not: what it says can make
 //! names better, coverage larger and filters more exact, and nothing worse.
+//!
+//! # What it cannot know
+//! Whether a name is right. Where the lines of a cluster name their program, host or logger
+//! themselves, another name is believed only where a word of it stands there or in a quotation.
+//! Where they do not, the model's knowledge of the world is what it is asked for: its name is taken,
+//! though a wrong one with a true quotation would be as well. So what the arithmetic calls the system
+//! stays beside it, and people may change both.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use taskhost_sdk::Condition;
 
 use crate::feature::folded;
 use crate::fields::{fields, text_at};
 use crate::identify::{Found, Said, evaluate, is_enough};
+use crate::proposal::{Proposal, Shown, Verdict, fields_of, quotes, single, told};
 use crate::watch::{Stopped, Watch};
 use crate::words_of_models::{NAME_CHARS_MAX, clean, says_nothing};
 use crate::worth::{of_own, overlap, worth};
@@ -28,38 +36,20 @@ const OTHERS_SHARE_MAX: f64 = 0.1;
 const NEW_SHARE_MIN: f64 = 0.9;
 /// A longer filter is no insight, and costs time.
 const FILTER_BYTES_MAX: usize = 4_096;
-/// A shorter quotation stands everywhere.
-const QUOTE_BYTES_MIN: usize = 4;
+/// Nor is one of more tests.
+const FILTER_TESTS_MAX: usize = 16;
+/// Filters that are run on the documents: with so many tests each, over 10,000 of them, all take some
+/// seconds, of the minute that the run has.
+const FILTERS_MAX: usize = 96;
+const NO_EVIDENCE: &str = "none of its evidence stands in a line that it selects";
+/// A shorter word of a name stands everywhere as well.
+const WORD_CHARS_MIN: usize = 3;
 /// How sure a find is that a model alone has made.
 const CONFIDENCE_OF_NEW: u8 = 50;
-/// Tags, properties and quotations of one system that are looked at.
-const EXTRAS_MAX: usize = 10;
 /// Lines that show what a filter selects.
 const LINES_SHOWN: usize = 2;
 /// Of each, so many characters.
 const LINE_CHARS_MAX: usize = 160;
-
-/// A system, as a model proposes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Proposal {
-    /// What it is called.
-    pub name: String,
-    /// The cluster that it writes: `c1`.
-    pub cluster: Option<String>,
-    /// What selects its documents, where the cluster's own filter does not do.
-    pub filter: Option<Value>,
-    /// What kind of system it is.
-    pub subtype: Option<String>,
-    /// Its name in a few words.
-    pub title: Option<String>,
-    /// Words to find it by.
-    pub tags: Vec<String>,
-    /// What identifies it.
-    pub properties: Map<String, Value>,
-    /// Text that stands in its lines.
-    pub evidence: Vec<String>,
-}
 
 /// The documents, and what the arithmetic has found in them.
 #[derive(Debug)]
@@ -72,19 +62,8 @@ pub struct Ground<'a> {
     pub excluded: &'a [String],
     /// The field with the text.
     pub text: Option<String>,
-}
-
-/// What came of a proposal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It names the system of that number.
-    Names(usize),
-    /// And its filter is better than that of the arithmetic.
-    Improves(usize),
-    /// It is new, and has that number.
-    Adds(usize),
-    /// Nothing speaks for it, as the sentence says.
-    Dropped(String),
+    /// What filters select that were run, by their JSON.
+    selected: RefCell<BTreeMap<String, Vec<bool>>>,
 }
 
 /// Proposals that were looked at, and what they make of what was found.
@@ -111,6 +90,7 @@ impl<'a> Ground<'a> {
             found,
             excluded,
             text,
+            selected: RefCell::default(),
         }
     }
 
@@ -122,7 +102,14 @@ impl<'a> Ground<'a> {
             found,
             excluded: self.excluded,
             text: self.text.clone(),
+            selected: RefCell::default(),
         }
+    }
+
+    /// How many filters were run on the documents.
+    #[must_use]
+    pub fn filters_run(&self) -> usize {
+        self.selected.borrow().len()
     }
 
     /// The text of a document; without a field for it, all of the document.
@@ -173,6 +160,11 @@ impl<'a> Ground<'a> {
         watch: &mut dyn Watch,
     ) -> Result<Result<Verdict, String>, Stopped> {
         let name = clean(&proposal.name, NAME_CHARS_MAX);
+        let quotes = quotes(proposal);
+        // What costs nothing comes first.
+        if let Err(why) = self.check_name(&name, &quotes) {
+            return Ok(Err(why));
+        }
         let (filter, matched) = match self.selected(proposal, watch)? {
             Ok(selected) => selected,
             Err(why) => return Ok(Err(why)),
@@ -180,7 +172,10 @@ impl<'a> Ground<'a> {
         shown.documents = matched.iter().filter(|hit| **hit).count();
         shown.lines = self.lines(&matched, LINES_SHOWN);
         shown.clusters = self.clusters(&matched);
-        Ok(self.placed(proposal, &name, filter, matched, found))
+        if !self.stand(quotes.iter(), &matched) {
+            return Ok(Err(NO_EVIDENCE.to_owned()));
+        }
+        Ok(self.placed(proposal, &name, (filter, matched), &quotes, found))
     }
 
     /// The filter of a proposal, none for that of its cluster, and what it selects.
@@ -208,6 +203,10 @@ impl<'a> Ground<'a> {
         }
         let mut names = Vec::new();
         fields_of(&filter, &mut names);
+        if names.len() > FILTER_TESTS_MAX {
+            let why = format!("its filter has more than {FILTER_TESTS_MAX} tests");
+            return Ok(Err(why));
+        }
         for name in names {
             let exists = Condition::exists(name.as_str(), true);
             if !self
@@ -218,7 +217,19 @@ impl<'a> Ground<'a> {
                 return Ok(Err(format!("no document has the field `{name}`")));
             }
         }
-        let matched = evaluate(&filter, self.documents, 0, watch)?;
+        let key = filter.to_json().to_string();
+        let known = self.selected.borrow().get(&key).cloned();
+        let matched = match known {
+            Some(matched) => matched,
+            None if self.selected.borrow().len() >= FILTERS_MAX => {
+                return Ok(Err("so many filters were run that no more are".to_owned()));
+            }
+            None => {
+                let matched = evaluate(&filter, self.documents, 0, watch)?;
+                self.selected.borrow_mut().insert(key, matched.clone());
+                matched
+            }
+        };
         if !matched.contains(&true) {
             return Ok(Err("its filter selects no document".to_owned()));
         }
@@ -236,11 +247,10 @@ impl<'a> Ground<'a> {
         &self,
         proposal: &Proposal,
         name: &str,
-        filter: Option<Condition>,
-        matched: Vec<bool>,
+        (filter, matched): Selected,
+        quotes: &[String],
         found: &mut Vec<Found>,
     ) -> Result<Verdict, String> {
-        self.check_name(name, &proposal.evidence, &matched)?;
         let target = match &filter {
             None => proposal.cluster.as_deref().and_then(|it| self.numbered(it)),
             Some(_) => self.nearest(&matched),
@@ -251,7 +261,7 @@ impl<'a> Ground<'a> {
         if found.iter().enumerate().any(is_taken) {
             return Err("another system has that name".to_owned());
         }
-        let said = Said::of(proposal);
+        let mut said = Said::of(proposal);
         let Some(at) = target else {
             let filter = filter.ok_or("it has no filter")?;
             return self.added(proposal, name, (filter, matched), said, found);
@@ -259,6 +269,7 @@ impl<'a> Ground<'a> {
         if found[at].said.is_some() {
             return Err(format!("the cluster c{} has a name already", at + 1));
         }
+        let is_borne_out = self.is_borne_out(name, at, quotes);
         let mut better = filter.and_then(|filter| self.improved(at, filter, matched, found));
         let is_better = better.is_some();
         let one = match better.take() {
@@ -268,45 +279,63 @@ impl<'a> Ground<'a> {
             }
             None => &mut found[at],
         };
-        one.story.name = name.to_owned();
         let title = proposal
             .title
             .as_deref()
             .map(|it| clean(it, 2 * NAME_CHARS_MAX));
         one.story.title = title.filter(|it| !it.is_empty()).unwrap_or(name.to_owned());
+        if is_borne_out {
+            let computed = std::mem::replace(&mut one.story.name, name.to_owned());
+            said.computed_name = Some(computed);
+        }
         one.said = Some(said);
-        Ok(if is_better {
-            Verdict::Improves(at)
-        } else {
-            Verdict::Names(at)
+        Ok(match (is_better, is_borne_out) {
+            (true, _) => Verdict::Improves(at),
+            (false, true) => Verdict::Names(at),
+            (false, false) => Verdict::Entitles(at),
         })
     }
 
-    fn check_name(&self, name: &str, quotes: &[String], matched: &[bool]) -> Result<(), String> {
+    /// Whether a system may have that name: where its lines name it themselves, a word of it stands
+    /// in that name or in a quotation.
+    fn is_borne_out(&self, name: &str, at: usize, quotes: &[String]) -> bool {
+        let one = &self.found[at];
+        let words: Vec<String> = name
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| word.chars().count() >= WORD_CHARS_MIN && !says_nothing(word))
+            .map(str::to_lowercase)
+            .collect();
+        let has_one = |text: &str| {
+            let text = text.to_lowercase();
+            words.iter().any(|word| text.contains(word.as_str()))
+        };
+        !one.story.names_itself
+            || has_one(&one.story.name)
+            || self.stand(quotes.iter().filter(|quote| has_one(quote)), &one.matched)
+    }
+
+    fn check_name(&self, name: &str, quotes: &[String]) -> Result<(), String> {
         if says_nothing(name) {
             return Err("its name says nothing".to_owned());
         }
         if self.excluded.contains(&folded(name)) {
             return Err("people of this stream exclude that name".to_owned());
         }
-        // As it is shown to a model, a line has single blanks.
-        let single = |text: &str| clean(text, usize::MAX);
-        let quotes: Vec<String> = quotes
-            .iter()
-            .take(EXTRAS_MAX)
-            .map(|it| single(it))
-            .collect();
-        let long = |quote: &&String| quote.len() >= QUOTE_BYTES_MIN;
-        let quotes: Vec<&String> = quotes.iter().filter(long).collect();
+        match quotes.is_empty() {
+            true => Err(NO_EVIDENCE.to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether one of the quotations stands in one of the lines.
+    fn stand<'q>(&self, quotes: impl Iterator<Item = &'q String>, matched: &[bool]) -> bool {
+        let quotes: Vec<&String> = quotes.collect();
         let stands = |at: usize| {
             let line = single(&self.line(at));
             quotes.iter().any(|quote| line.contains(quote.as_str()))
         };
         let mut lines = (0..matched.len()).filter(|at| matched[*at]);
-        match !quotes.is_empty() && lines.any(stands) {
-            true => Ok(()),
-            false => Err("none of its evidence stands in a line that it selects".to_owned()),
-        }
+        !quotes.is_empty() && lines.any(stands)
     }
 
     /// The system that has most of the same documents, if it is the same.
@@ -399,62 +428,6 @@ impl<'a> Ground<'a> {
             }
         }
         clusters
-    }
-}
-
-impl Said {
-    fn of(proposal: &Proposal) -> Self {
-        let short = |text: &str| clean(text, NAME_CHARS_MAX);
-        let subtype = proposal.subtype.as_deref().map(short);
-        let properties = proposal.properties.iter().filter_map(|(key, value)| {
-            let value = match value {
-                Value::String(text) => Value::from(short(text)),
-                Value::Number(_) | Value::Bool(_) => value.clone(),
-                _ => return None,
-            };
-            Some((short(key), value))
-        });
-        Self {
-            subtype: subtype.filter(|it| !it.is_empty()),
-            tags: proposal
-                .tags
-                .iter()
-                .take(EXTRAS_MAX)
-                .map(|it| short(it))
-                .collect(),
-            properties: properties.take(EXTRAS_MAX).collect(),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Shown {
-    documents: usize,
-    lines: Vec<String>,
-    clusters: BTreeMap<String, usize>,
-}
-
-/// What a model is told of its proposal.
-fn told(proposal: &Proposal, verdict: &Verdict, shown: &Shown) -> Value {
-    let verdict = match verdict {
-        Verdict::Names(at) => format!("names c{}; the cluster keeps its own filter", at + 1),
-        Verdict::Improves(at) => format!("names c{}, and its filter is better", at + 1),
-        Verdict::Adds(_) => "is new".to_owned(),
-        Verdict::Dropped(why) => format!("dropped: {why}"),
-    };
-    let name = clean(&proposal.name, NAME_CHARS_MAX);
-    json!({"name": name, "verdict": verdict, "documents": shown.documents,
-        "of_clusters": shown.clusters, "lines": shown.lines})
-}
-
-fn fields_of(filter: &Condition, names: &mut Vec<String>) {
-    match filter {
-        Condition::Always | Condition::Never => {}
-        Condition::And(all) | Condition::Or(all) => {
-            all.iter().for_each(|one| fields_of(one, names));
-        }
-        Condition::Not(one) => fields_of(one, names),
-        Condition::Field { field, .. } => names.push(field.clone()),
     }
 }
 

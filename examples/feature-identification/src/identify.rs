@@ -69,6 +69,8 @@ pub struct Said {
     pub tags: Vec<String>,
     /// What identifies it.
     pub properties: Map<String, Value>,
+    /// What the arithmetic calls it, in place of which it has the model's name.
+    pub computed_name: Option<String>,
 }
 
 /// What a sample holds.
@@ -361,6 +363,10 @@ mod tests {
             }
             self.0 -= 1;
             Ok(())
+        }
+
+        fn tell(&mut self, done: usize, _: &str) -> Result<(), Stopped> {
+            self.step(done)
         }
     }
 

@@ -33,6 +33,7 @@ pub mod identify;
 pub mod feature;
 pub mod words_of_models;
 pub mod worth;
+pub mod proposal;
 pub mod ground;
 pub mod reconcile;
 pub mod prompts;

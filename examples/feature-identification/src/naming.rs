@@ -33,6 +33,8 @@ pub struct Story {
     pub name: String,
     /// The name in a few words.
     pub title: String,
+    /// Its lines have the name for themselves, as their program's, host's or logger's.
+    pub names_itself: bool,
     /// What is known.
     pub description: String,
     /// Frequent lines, with shares.
@@ -90,6 +92,7 @@ fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[Tally]) -> S
     let host = host_and_programs(sample.all, lines);
     let logger = main_logger(sample.all, lines);
     let label = label(sample, lines);
+    let names_itself = label.is_some() || host.is_some() || logger.is_some();
     let (name, title) = if let Some(label) = label {
         (label.clone(), label)
     } else if let Some((host, programs)) = &host {
@@ -144,6 +147,7 @@ fn story(sample: &Sample<'_>, group: usize, lines: &[u32], words: &[Tally]) -> S
     Story {
         name,
         title,
+        names_itself,
         description: parts.join(" "),
         evidence: evidence(sample, group),
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use taskhost_sdk::Condition;
 use uuid::Uuid;
 
-use crate::feature::{Feature, Source, Status};
+use crate::feature::{Feature, Source, Status, folded};
 use crate::identify::{Found, Said, evaluate};
 use crate::naming::slug;
 use crate::tally::{arranged, descending};
@@ -14,6 +14,8 @@ use crate::worth::overlap;
 
 /// Two filters are one system when this share of the documents that either selects, both do.
 const OVERLAP_MIN: f64 = 0.5;
+/// Where a feature's `meta` has what the arithmetic calls a system that a model has named.
+pub const COMPUTED_NAME: &str = "computed_name";
 /// Uuids of new features are made of their filters, below this one.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0b_64e3_5c0c_4e4f_9a53_7d1f_0f6c_1b2e);
 
@@ -73,7 +75,8 @@ pub fn reconcile(
     let mut uuids: Vec<String> = existing.iter().map(|one| one.uuid.clone()).collect();
     let mut ids: Vec<String> = existing.iter().map(|one| one.id.clone()).collect();
     let wanted = found.iter().enumerate().filter(|(at, _)| !unwanted[*at]);
-    Ok(wanted
+    let mut features: Vec<Feature> = wanted
+        .clone()
         .map(|(at, one)| {
             let (uuid, id) = match known[at] {
                 Some(feature) => (feature.uuid.clone(), feature.id.clone()),
@@ -81,7 +84,39 @@ pub fn reconcile(
             };
             feature(one, counts.get(at).copied().unwrap_or(0), uuid, id, times)
         })
-        .collect())
+        .collect();
+    for (nth, (at, one)) in wanted.enumerate() {
+        if let Some(known) = known[at].filter(|it| it.source == Source::Model && one.said.is_none())
+        {
+            keep_said(&mut features, nth, known);
+        }
+    }
+    Ok(features)
+}
+
+/// Takes over what a model has said of the same system in a run before, where in this one none says
+/// anything of it.
+fn keep_said(features: &mut [Feature], nth: usize, known: &Feature) {
+    let has_its_name = |one: &Feature| folded(&one.name) == folded(&known.name);
+    let mut others = features.iter().enumerate().filter(|(at, _)| *at != nth);
+    if others.any(|(_, one)| has_its_name(one)) {
+        return;
+    }
+    let feature = &mut features[nth];
+    let computed = std::mem::replace(&mut feature.name, known.name.clone());
+    feature.meta = computed_name(Some(computed).filter(|it| *it != known.name));
+    feature.title.clone_from(&known.title);
+    feature.description.clone_from(&known.description);
+    feature.subtype.clone_from(&known.subtype);
+    feature.tags.clone_from(&known.tags);
+    feature.properties.clone_from(&known.properties);
+    feature.source = Source::Model;
+}
+
+/// What the arithmetic calls a system that a model has named, as it is kept.
+fn computed_name(name: Option<String>) -> Map<String, Value> {
+    let pair = name.map(|name| (COMPUTED_NAME.to_owned(), Value::from(name)));
+    pair.into_iter().collect()
 }
 
 fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -> Feature {
@@ -95,6 +130,7 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
         subtype,
         tags,
         properties,
+        computed_name: computed,
     } = said.unwrap_or_default();
     Feature {
         uuid,
@@ -112,7 +148,7 @@ fn feature(found: &Found, count: u64, uuid: String, id: String, times: &Times) -
         subtype,
         properties,
         tags,
-        meta: Map::new(),
+        meta: computed_name(computed),
         source,
         status: Status::Active,
         excluded_at: None,
@@ -213,6 +249,40 @@ mod tests {
         assert_eq!(second[1].uuid, first[0].uuid);
         assert_eq!(second[1].name, "sshd on vm");
         assert_eq!(second[1].expires_at, "tuesday + 7");
+    }
+
+    #[test]
+    fn what_a_model_has_said_stays_where_none_says_anything_new() {
+        let documents: Vec<Value> = (0..30)
+            .map(|n| json!({"message": if n < 20 { "\"GET /" } else { "+OK" }}))
+            .collect();
+        let log = || found("access log", "GET", &documents);
+        let said = |name: &str, text: &str| Found {
+            said: Some(Said {
+                subtype: Some("web server".to_owned()),
+                tags: vec!["http".to_owned()],
+                computed_name: Some("access log".to_owned()),
+                ..Said::default()
+            }),
+            ..found(name, text, &documents)
+        };
+        let known = run(&[said("nginx", "GET")], &[], &documents, "monday");
+        assert_eq!(known[0].meta[COMPUTED_NAME], "access log");
+        let alone = run(&[log()], &known, &documents, "tuesday").remove(0);
+        assert_eq!(
+            (alone.name.as_str(), alone.source),
+            ("nginx", Source::Model)
+        );
+        assert_eq!(alone.subtype.as_deref(), Some("web server"));
+        assert_eq!((&alone.tags, &alone.meta), (&known[0].tags, &known[0].meta));
+        assert_eq!(alone.last_seen, "tuesday");
+        // What a model says now counts, also where it gives the name to another.
+        let now = run(&[said("Apache", "GET")], &known, &documents, "tuesday");
+        assert_eq!(now[0].name, "Apache");
+        let moved = [log(), said("nginx", "+OK")];
+        let moved = run(&moved, &known, &documents, "tuesday");
+        let names: Vec<&str> = moved.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["access log", "nginx"]);
     }
 
     #[test]

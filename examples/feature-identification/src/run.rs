@@ -1,21 +1,22 @@
 //! The task: samples the stream, runs the algorithm, saves, and has a language model improve on
 //! what was found where one is given; what there is by then is saved after each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde_json::Value;
+use stream_reading::asking::Connector;
 use stream_reading::moment::{now_ms, rfc3339};
 use taskhost_sdk::{Clients, Condition, Descriptor, Error, Query, Stream, Task};
 
-use crate::asking::{Asking, Connector};
+use crate::asking::Asking;
 use crate::computed::Computing;
-use crate::feature::{Asked, Feature, Params, Payload, SAMPLE_SIZE_DEFAULT};
+use crate::feature::{Feature, Params, Payload, SAMPLE_SIZE_DEFAULT};
 use crate::ground::Ground;
 use crate::identify::{Found, identify};
 use crate::prompts::{self, Prompts, excluded_names};
 use crate::reconcile::{Times, reconcile};
-use crate::shelf::{COLLECTION, Shelf};
+use crate::shelf::{COLLECTION, Mine, Shelf};
 use crate::talk::{Ended, Talk, talk};
 use crate::watch::Stopped;
 
@@ -29,9 +30,11 @@ const SAMPLE_BYTES_MAX: u64 = 12 << 20;
 const SAMPLE_SIZE_MIN: u32 = 10;
 /// Documents that are read between two looks at whether the run shall stop.
 const BEAT_DOCUMENTS: usize = 256;
-/// The checkpoint, and its form.
+/// The checkpoints, and their forms: what a model has said, and what there was before the run.
 const TALK: &str = "talk";
 const TALK_FORM: u32 = 1;
+const BEFORE: &str = "before";
+const BEFORE_FORM: u32 = 1;
 
 /// Finds the systems that write into a stream.
 #[derive(Debug)]
@@ -73,22 +76,26 @@ impl Task for FeatureIdentification {
         let mut watch = Asking::new(clients);
         let outcome = identify(&documents, &mut watch).map_err(|Stopped| watch.reason())?;
         let mut saving = Saving::begin((&params, &stream, &documents), clients)?;
-        let mut found = outcome.found;
+        let excluded = excluded_names(&saving.shelf.known(&saving.times.last_seen));
+        let ground = Ground::new(&documents, &outcome.found, &excluded);
+        let mut heard = heard(&params, clients)?;
+        let found = heard.applied(&ground, &mut watch);
+        let mut found = found.map_err(|Stopped| watch.reason())?;
         let mut features = saving.save(&found)?;
         let computed = saving.compute()?;
         let mut model = None;
         match &params.connector {
             Some(connector) => {
-                let asked;
-                (found, asked) = saving.ask(connector, &found)?;
-                model = Some(asked);
+                found = saving.ask(connector, &ground, &mut heard)?;
+                model = Some(heard.asked(connector));
                 features = saving.save(&found)?;
             }
             None => {
                 taskhost_sdk::info!("no connector is given: what is found is arithmetic alone");
             }
         }
-        saving.shelf.forget(&saving.times.last_seen)?;
+        saving.end(&features)?;
+        features = saving.shelf.as_of_now(&features)?;
         let is_unmatched = |at: &usize| !found.iter().any(|one| one.matched[*at]);
         Ok(Payload {
             features,
@@ -158,6 +165,8 @@ struct Saving<'a> {
     documents: &'a [Value],
     shelf: Shelf,
     times: Times,
+    /// Features that the stream had when the first attempt began.
+    before: BTreeSet<String>,
     /// Documents of the whole range, by filters.
     counts: BTreeMap<String, u64>,
 }
@@ -169,12 +178,22 @@ impl<'a> Saving<'a> {
     ) -> Result<Self, Error> {
         let now_ms = now_ms();
         let days = params.keep_days.unwrap_or(KEEP_DAYS_DEFAULT);
+        let shelf = Shelf::open(clients)?;
+        let before = match clients.state.load(BEFORE, BEFORE_FORM)? {
+            Some(before) => before,
+            None => {
+                let before = shelf.uuids();
+                clients.state.save(BEFORE, BEFORE_FORM, &before)?;
+                before
+            }
+        };
         Ok(Self {
             clients,
             params,
             stream,
             documents,
-            shelf: Shelf::open(clients)?,
+            shelf,
+            before,
             times: Times {
                 last_seen: rfc3339(now_ms),
                 expires_at: rfc3339(now_ms + i64::from(days) * DAY_MS),
@@ -216,6 +235,16 @@ impl<'a> Saving<'a> {
         self.shelf.save(&features)
     }
 
+    /// Leaves in the collection what has not expired, and of this run's what it stands by.
+    fn end(&mut self, last: &[Feature]) -> Result<(), Error> {
+        let mine = Mine {
+            run_id: self.times.run_id.as_deref(),
+            before: &self.before,
+            last,
+        };
+        self.shelf.forget(&self.times.last_seen, &mine)
+    }
+
     /// How many documents of the whole range a filter selects.
     fn count(&mut self, filter: &Condition) -> Result<u64, Error> {
         let key = filter.to_json().to_string();
@@ -243,19 +272,15 @@ impl<'a> Saving<'a> {
     }
 
     /// Has a language model improve on what was found.
-    fn ask(&mut self, connector: &str, found: &[Found]) -> Result<(Vec<Found>, Asked), Error> {
+    fn ask(
+        &mut self,
+        connector: &str,
+        ground: &Ground<'_>,
+        heard: &mut Talk,
+    ) -> Result<Vec<Found>, Error> {
         let clients = self.clients;
         let prompts = Prompts::of_space(clients)?;
-        let excluded = excluded_names(&self.shelf.known(&self.times.last_seen));
-        let documents = self.documents;
-        let ground = Ground::new(documents, found, &excluded);
-        // What an attempt before this one has heard: it may have ended for a pause.
-        let kept = clients.state.load::<Talk>(TALK, TALK_FORM)?;
-        let mut heard = kept.unwrap_or_default();
-        let mut model = Connector {
-            clients,
-            name: connector,
-        };
+        let mut model = Connector::new(clients, connector);
         let mut watch = Asking::new(clients);
         let name = self.stream.name().to_owned();
         let mut after = |heard: &Talk, found: &[Found]| {
@@ -264,22 +289,31 @@ impl<'a> Saving<'a> {
         };
         let talked = talk(
             (&name, &prompts),
-            &ground,
-            &mut heard,
+            ground,
+            heard,
             &mut model,
             &mut watch,
             &mut after,
         );
         let found = talked.map_err(|ended| watch.reason_of(ended))?;
-        let asked = heard.asked(connector);
-        if let Some(problem) = &asked.problem {
+        if let Some(problem) = &heard.problem {
             taskhost_sdk::warn!(
                 "the model `{connector}` was not asked to the end: {problem}. What the arithmetic \
                  has found stands"
             );
         }
-        Ok((found, asked))
+        Ok(found)
     }
+}
+
+/// What an attempt before this one has heard of a model: it may have ended for a pause, and what
+/// was named by then is named from the start.
+fn heard(params: &Params, clients: &Clients) -> Result<Talk, Error> {
+    let kept = match params.connector {
+        Some(_) => clients.state.load::<Talk>(TALK, TALK_FORM)?,
+        None => None,
+    };
+    Ok(kept.unwrap_or_default())
 }
 
 #[cfg(test)]

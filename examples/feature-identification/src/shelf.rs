@@ -1,12 +1,12 @@
 //! The features that a stream has, and how what is found comes to them: what a person has said of a
 //! feature, also while the run goes on, stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use taskhost_sdk::{Change, Clients, Collection, Error};
 
-use crate::feature::Feature;
+use crate::feature::{Feature, Source};
 
 /// The collection that features are saved in.
 pub const COLLECTION: &str = "features";
@@ -48,6 +48,12 @@ impl Shelf {
         known.cloned().collect()
     }
 
+    /// All that are there, whatever became of them.
+    #[must_use]
+    pub fn uuids(&self) -> BTreeSet<String> {
+        self.kept.keys().cloned().collect()
+    }
+
     /// Takes over what people have said of it.
     pub fn keep_edited(&self, feature: &mut Feature) {
         if let Some((_, known)) = self.kept.get(&feature.uuid) {
@@ -66,9 +72,14 @@ impl Shelf {
             let (mut merged, mut changes) = (Vec::new(), Vec::new());
             for feature in part {
                 let known = self.kept.get(&feature.uuid);
-                let Some(feature) = merge(feature, known.map(|(_, known)| known)) else {
+                let known_as = known.map(|(_, known)| known);
+                let Some(feature) = merge(feature, known_as) else {
                     continue;
                 };
+                if known_as == Some(&feature) {
+                    saved.push(feature);
+                    continue;
+                }
                 let (uuid, body) = (feature.uuid.clone(), body(&feature)?);
                 changes.push(match known {
                     Some((version, _)) => Change::replace(uuid, version.as_str(), body),
@@ -91,12 +102,35 @@ impl Shelf {
         Ok(saved)
     }
 
-    /// Removes what has expired by then.
+    /// As they are by now, for what was saved some time ago: without what people have excluded or
+    /// deleted since, and with what they have changed.
     ///
     /// # Errors
     /// As the host says.
-    pub fn forget(&mut self, now: &str) -> Result<(), Error> {
-        let is_over = |one: &Feature| !one.is_excluded() && one.expires_at.as_str() <= now;
+    pub fn as_of_now(&self, features: &[Feature]) -> Result<Vec<Feature>, Error> {
+        let stored = self.collection.all(None)?.into_iter();
+        let stored: BTreeMap<String, Value> = stored.map(|one| (one.id, one.body)).collect();
+        let current = |feature: &Feature| match stored.get(&feature.uuid) {
+            Some(body) => match serde_json::from_value(body.clone()) {
+                Ok(known) => merge(feature, Some(&known)),
+                Err(_) => Some(feature.clone()),
+            },
+            // A store may not find at once what was written just now.
+            None => Some(feature.clone()),
+        };
+        Ok(features.iter().filter_map(current).collect())
+    }
+
+    /// Removes what has expired by then, and what this run has found on its way and does not stand
+    /// by in the end.
+    ///
+    /// # Errors
+    /// As the host says.
+    pub fn forget(&mut self, now: &str, mine: &Mine<'_>) -> Result<(), Error> {
+        let is_over = |one: &Feature| {
+            let has_expired = !one.is_excluded() && one.expires_at.as_str() <= now;
+            has_expired || mine.leaves(one)
+        };
         let over = self.kept.iter().filter(|(_, (_, one))| is_over(one));
         let over = over.map(|(uuid, (version, _))| {
             Change::<Value>::delete_version(uuid.as_str(), version.as_str())
@@ -147,6 +181,29 @@ impl Shelf {
     }
 }
 
+/// What a run has found.
+#[derive(Debug)]
+pub struct Mine<'a> {
+    /// The run.
+    pub run_id: Option<&'a str>,
+    /// What there was before it.
+    pub before: &'a BTreeSet<String>,
+    /// What it stands by.
+    pub last: &'a [Feature],
+}
+
+impl Mine<'_> {
+    /// Whether the run made this feature in one of its steps and has another one in its place now,
+    /// and no person has touched it.
+    fn leaves(&self, one: &Feature) -> bool {
+        let is_of_run = self.run_id.is_some() && one.run_id.as_deref() == self.run_id;
+        let is_touched =
+            one.is_excluded() || !one.edited.is_empty() || one.source == Source::Person;
+        let stays = || self.last.iter().any(|last| last.uuid == one.uuid);
+        one.is_system() && is_of_run && !is_touched && !self.before.contains(&one.uuid) && !stays()
+    }
+}
+
 /// What is saved over `known`; none where people exclude that.
 fn merge(feature: &Feature, known: Option<&Feature>) -> Option<Feature> {
     let mut merged = feature.clone();
@@ -173,7 +230,7 @@ fn body(feature: &Feature) -> Result<Value, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feature::{Source, Status};
+    use crate::feature::Status;
     use serde_json::json;
 
     /// As a version before this one has stored it.
@@ -221,5 +278,38 @@ mod tests {
             ..stored()
         };
         assert_eq!(merge(&new, Some(&excluded)), None);
+    }
+
+    #[test]
+    fn a_run_leaves_what_it_made_on_its_way_and_nothing_else() {
+        let of = |uuid: &str, run_id: &str| Feature {
+            uuid: uuid.to_owned(),
+            run_id: Some(run_id.to_owned()),
+            ..stored()
+        };
+        let before = BTreeSet::from(["before".to_owned()]);
+        let last = [of("last", "r1")];
+        let mine = Mine {
+            run_id: Some("r1"),
+            before: &before,
+            last: &last,
+        };
+        assert!(mine.leaves(&of("way", "r1")));
+        let edited = Feature {
+            edited: vec!["name".to_owned()],
+            ..of("way", "r1")
+        };
+        let excluded = Feature {
+            status: Status::Excluded,
+            ..of("way", "r1")
+        };
+        let computed = Feature {
+            kind: "log_samples".to_owned(),
+            ..of("way", "r1")
+        };
+        let (others, older) = (of("way", "r2"), of("before", "r1"));
+        for stays in [edited, excluded, computed, others, older, of("last", "r1")] {
+            assert!(!mine.leaves(&stays), "{stays:?}");
+        }
     }
 }

@@ -11,14 +11,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stream_reading::asking::{ask, is_bad_answer};
 use taskhost_sdk::{Chat, Completion, Error};
 
 use crate::feature::Asked;
-use crate::ground::{Ground, Judged, Proposal, Verdict};
+use crate::ground::{Ground, Judged};
 use crate::identify::Found;
 use crate::prompts::{FINALIZE, Prompts, VALIDATE};
+use crate::proposal::{Proposal, Verdict};
 use crate::watch::{Stopped, Watch};
 use crate::words_of_models::clean;
+
+pub use stream_reading::asking::Model;
 
 /// How often it is asked for systems at most.
 pub const ROUNDS_MAX: u32 = 3;
@@ -31,27 +35,6 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 const DESCRIPTION_CHARS_MIN: usize = 10;
 /// The longest sentence on what went wrong.
 const PROBLEM_CHARS_MAX: usize = 300;
-
-/// A language model, and what the run may still ask of it.
-pub trait Model {
-    /// Its next turn.
-    ///
-    /// # Errors
-    /// As the host says.
-    fn ask(&mut self, chat: &Chat) -> Result<Completion, Error>;
-
-    /// Several at once.
-    ///
-    /// # Errors
-    /// As the host says.
-    fn ask_many(&mut self, chats: &[Chat]) -> Result<Vec<Result<Completion, Error>>, Error>;
-
-    /// Tokens that are left; none where nobody counts them.
-    fn tokens_left(&self) -> Option<u64>;
-
-    /// Whether there is time for another request.
-    fn has_time(&self) -> bool;
-}
 
 /// What the talk has come to: the run's checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -116,19 +99,20 @@ pub fn talk(
     after: &mut AfterEach<'_>,
 ) -> Result<Vec<Found>, Ended> {
     while talk.rounds < ROUNDS_MAX && !talk.is_final {
+        let round = talk.rounds + 1;
         watch.phase("asking the model", ROUNDS_MAX as usize)?;
-        watch.step(talk.rounds as usize)?;
-        let is_last = talk.rounds + 1 == ROUNDS_MAX;
-        let chat = prompts.systems(stream, ground, &talk.told, is_last);
-        if !may_ask(talk, &*model, &[&chat]) {
-            break;
-        }
-        match model.ask(&chat) {
+        watch.tell(
+            talk.rounds as usize,
+            &format!("round {round} of {ROUNDS_MAX}"),
+        )?;
+        let chat = prompts.systems(stream, ground, &talk.told, round == ROUNDS_MAX);
+        let heard = ask(model, &[chat]);
+        talk.tokens_used += heard.tokens;
+        match heard.one()? {
             Ok(said) => talk.hear(&said, ground, watch)?,
-            Err(error) if ends_the_run(&error) => return Err(Ended::By(error)),
             Err(error) => {
                 talk.fails(&error);
-                if error.code() != "bad-answer" {
+                if !is_bad_answer(&error) {
                     break;
                 }
                 talk.told = vec![json!(
@@ -160,7 +144,14 @@ impl Talk {
     }
 
     /// What the model's proposals make of what was found.
-    fn applied(&self, ground: &Ground<'_>, watch: &mut dyn Watch) -> Result<Vec<Found>, Stopped> {
+    ///
+    /// # Errors
+    /// [`Stopped`] when the watch says so.
+    pub fn applied(
+        &self,
+        ground: &Ground<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Found>, Stopped> {
         let Judged { mut found, .. } = ground.judge(&self.systems, watch)?;
         for one in found.iter_mut().filter(|one| one.said.is_some()) {
             if let Some(description) = self.descriptions.get(&one.story.name) {
@@ -176,10 +167,10 @@ impl Talk {
         ground: &Ground<'_>,
         watch: &mut dyn Watch,
     ) -> Result<(), Stopped> {
-        self.count(said);
         self.problem = None;
         let mut proposals = Vec::new();
         let mut told = Vec::new();
+        let mut looked_at = 0;
         for call in &said.tool_calls {
             match call.name.as_str() {
                 FINALIZE => self.is_final = true,
@@ -191,7 +182,13 @@ impl Talk {
                 }
             }
             let systems = call.arguments["systems"].as_array().into_iter().flatten();
-            for system in systems.take(SYSTEMS_MAX) {
+            for system in systems {
+                looked_at += 1;
+                if looked_at > SYSTEMS_MAX {
+                    self.proposed += 1;
+                    self.dropped += 1;
+                    continue;
+                }
                 match serde_json::from_value::<Proposal>(system.clone()) {
                     Ok(proposal) => proposals.push(proposal),
                     Err(error) => {
@@ -201,6 +198,11 @@ impl Talk {
                     }
                 }
             }
+        }
+        if looked_at > SYSTEMS_MAX {
+            told.push(json!(format!(
+                "Of {looked_at} systems the first {SYSTEMS_MAX} were looked at"
+            )));
         }
         if proposals.is_empty() && told.is_empty() {
             self.problem = Some("the model proposed nothing".to_owned());
@@ -237,42 +239,34 @@ impl Talk {
             one.said.is_some() && !self.described.contains(&one.story.name)
         };
         let open: Vec<usize> = (0..named.len()).filter(is_open).collect();
-        watch.phase("describing", open.len())?;
-        for (done, part) in open.chunks(DESCRIPTIONS_AT_ONCE).enumerate() {
-            watch.step(done * DESCRIPTIONS_AT_ONCE)?;
+        let total = open.len();
+        let mut done = 0;
+        for part in open.chunks(DESCRIPTIONS_AT_ONCE) {
+            // What comes after each part has phases of its own.
+            watch.phase("describing", total)?;
+            let (first, last) = (done + 1, done + part.len());
+            watch.tell(done, &format!("systems {first} to {last} of {total}"))?;
+            done = last;
             let shown = ground.with(named);
             let chats = part.iter().map(|at| prompts.describe(stream, &shown, *at));
-            let chats: Vec<Chat> = chats.collect();
-            if !may_ask(self, &*model, &chats.iter().collect::<Vec<_>>()) {
+            let heard = ask(model, &chats.collect::<Vec<Chat>>());
+            self.tokens_used += heard.tokens;
+            if let Some(error) = heard.silence().filter(|_| heard.ends.is_none()) {
+                self.fails(error);
                 break;
             }
-            let answers = match model.ask_many(&chats) {
-                Ok(answers) => answers,
-                Err(error) if ends_the_run(&error) => return Err(Ended::By(error)),
-                Err(error) => {
-                    self.fails(&error);
-                    break;
-                }
-            };
-            let mut end = None;
-            for (at, answer) in part.iter().zip(answers) {
+            for (at, answer) in part.iter().zip(heard.answers) {
                 let name = &named[*at].story.name;
                 match answer {
-                    Err(error) if ends_the_run(&error) => {
-                        end = Some(error);
-                        continue;
-                    }
-                    Err(error) => self.fails(&error),
-                    Ok(said) => {
-                        self.count(&said);
-                        self.keep_description(name, &said);
-                    }
+                    None => continue,
+                    Some(Err(error)) => self.fails(&error),
+                    Some(Ok(said)) => self.keep_description(name, &said),
                 }
                 self.described.push(name.clone());
             }
             let found = self.applied(ground, watch)?;
             after(self, &found)?;
-            if let Some(error) = end {
+            if let Some(error) = heard.ends {
                 return Err(Ended::By(error));
             }
         }
@@ -288,38 +282,9 @@ impl Talk {
         }
     }
 
-    fn count(&mut self, said: &Completion) {
-        let usage = said.usage;
-        self.tokens_used += usage.prompt_tokens + usage.completion_tokens;
-    }
-
     fn fails(&mut self, error: &Error) {
         self.problem = Some(clean(&error.to_string(), PROBLEM_CHARS_MAX));
     }
-}
-
-/// The host counts a token for each byte that is sent, and all that an answer may have.
-fn may_ask(talk: &mut Talk, model: &dyn Model, chats: &[&Chat]) -> bool {
-    let wanted = |chat: &&Chat| {
-        let chat = chat.to_json();
-        chat.to_string().len() as u64 + chat["max_tokens"].as_u64().unwrap_or(0)
-    };
-    let wanted: u64 = chats.iter().map(wanted).sum();
-    if model.tokens_left().is_some_and(|left| left < wanted) {
-        talk.problem = Some("the tokens that the run may use are not enough to go on".to_owned());
-        return false;
-    }
-    if !model.has_time() {
-        talk.problem = Some("the time of the run is not enough to go on".to_owned());
-        return false;
-    }
-    true
-}
-
-/// A cancel, a deadline, and what has the run queued again.
-fn ends_the_run(error: &Error) -> bool {
-    let codes = ["rate-limited", "host-out-of-memory"];
-    error.is_canceled() || error.is_deadline() || codes.contains(&error.code())
 }
 
 #[cfg(test)]

@@ -28,6 +28,12 @@ pub trait Watch {
     /// # Errors
     /// [`Stopped`] ends the algorithm.
     fn step(&mut self, done: usize) -> Result<(), Stopped>;
+
+    /// `done` steps are done, and the next takes long: what that is, for people.
+    ///
+    /// # Errors
+    /// [`Stopped`] ends the algorithm.
+    fn tell(&mut self, done: usize, message: &str) -> Result<(), Stopped>;
 }
 
 /// Watches nothing and never stops.
@@ -40,6 +46,10 @@ impl Watch for Unwatched {
     }
 
     fn step(&mut self, _: usize) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn tell(&mut self, _: usize, _: &str) -> Result<(), Stopped> {
         Ok(())
     }
 }

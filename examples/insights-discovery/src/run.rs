@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stream_reading::asking::Model;
+use stream_reading::asking::{Connector, ask_one};
 use stream_reading::prompts::{self, Prompt};
 use stream_reading::range::Range;
 use taskhost_sdk::{Chat, Clients, Descriptor, Error, Task};
@@ -97,10 +97,11 @@ impl Task for InsightsDiscovery {
         if let Some(connector) = params.connector.filter(|_| !events.is_empty()) {
             clients.progress.phase("writing")?;
             let prompt = prompts::text(clients, Prompt::Insights, PROMPT)?;
-            let mut model = Model::new(clients, &connector);
+            let mut model = Connector::new(clients, &connector);
             let asked = asked(&discovered.streams, &events);
             let chat = Chat::new().system(prompt).user(asked);
-            match model.ask::<Written>(&chat)? {
+            let (written, tokens) = ask_one::<Written>(&mut model, &chat)?;
+            match written {
                 Ok(written) => {
                     (discovered.insights, discovered.dropped) = checked(written, &events);
                     if discovered.insights.is_empty() {
@@ -110,7 +111,7 @@ impl Task for InsightsDiscovery {
                 }
                 Err(why) => discovered.model_failed = Some(why),
             }
-            discovered.tokens_used = Some(model.tokens());
+            discovered.tokens_used = Some(tokens);
         }
         if discovered.insights.is_empty() {
             discovered.insights = counted(&events);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream_reading::asking::{Answer, Model};
+use stream_reading::asking::{Answer, Connector, ask_for};
 use stream_reading::event::{Ground, Source, Thought};
 use stream_reading::prompts::{self, Prompt};
 use stream_reading::signs::Severity;
@@ -72,9 +72,9 @@ pub(crate) fn thoughts(
     let prompt = prompts::text(clients, Prompt::Queries, PROMPT)?;
     let loaded: Option<Kept> = clients.state.load(CHECKPOINT, CHECKPOINT_VERSION)?;
     let mut kept = loaded.unwrap_or_default();
-    let mut model = Model::new(clients, connector);
+    let mut model = Connector::new(clients, connector);
+    let mut silence = "the model was not asked".to_owned();
     let total = grounds.len() as u64;
-    let tokens_before = kept.tokens;
     for (done, part) in (0..).zip(open(grounds, &kept).chunks(AT_ONCE)) {
         let done = total.min(done * AT_ONCE as u64);
         let name = &part[0].feature.name;
@@ -83,18 +83,37 @@ pub(crate) fn thoughts(
             .iter()
             .map(|ground| Chat::new().system(prompt.as_str()).user(asked(ground)))
             .collect();
-        let answers = model.ask_once::<Said>(&chats)?;
-        let names = part.iter().map(|ground| identity(ground));
-        kept.answers.extend(names.zip(answers));
-        kept.tokens = tokens_before + model.tokens();
+        let heard = ask_for::<Said>(&mut model, &chats);
+        let silent = heard.silence().map(|error| error.message().to_owned());
+        kept.hear(part, heard.answers, heard.tokens);
         clients.state.save(CHECKPOINT, CHECKPOINT_VERSION, &kept)?;
+        if let Some(error) = heard.ends {
+            return Err(error);
+        }
+        if let Some(why) = silent {
+            silence = why;
+            break;
+        }
     }
     let said = |ground: &Ground| {
         let said = kept.answers.get(&identity(ground)).cloned();
-        let said = said.unwrap_or_else(|| Err("the model was not asked".to_owned()));
+        let said = said.unwrap_or_else(|| Err(silence.clone()));
         said.and_then(thought)
     };
     Ok((grounds.iter().map(said).collect(), kept.tokens))
+}
+
+impl Kept {
+    fn hear(&mut self, asked: &[&Ground], answers: Vec<Option<Result<Said, Error>>>, tokens: u64) {
+        self.tokens += tokens;
+        for (ground, answer) in asked.iter().zip(answers) {
+            // What has no answer for now is asked by the run that goes on.
+            if let Some(answer) = answer {
+                let answer = answer.map_err(|error| error.message().to_owned());
+                self.answers.insert(identity(ground), answer);
+            }
+        }
+    }
 }
 
 /// Those of which nothing was answered yet.

@@ -6,6 +6,8 @@
 //! 2. What is excluded does not expire; what has expired is shown to nobody.
 //! 3. A person's edit is checked as a whole, and every mistake in it names its field. It changes
 //!    what people may change and nothing else, and `edited` says what that was: later runs keep it.
+//! 4. What a person says of a feature is taken or refused: what no edit changes has to be given as
+//!    it is, or not at all. What runs measure may have another value by now, and is not looked at.
 
 use std::time::Duration;
 
@@ -14,8 +16,6 @@ use serde_json::{Map, Value, json};
 use crate::condition::Condition;
 use crate::time::Timestamp;
 
-/// A feature that is not found again is forgotten after this.
-pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Until when a feature is kept that a person has made: nothing but a person ends it.
 const FOR_EVER: &str = "9999-12-30T00:00:00.000Z";
 
@@ -29,9 +29,23 @@ const TAG_CHARS_MAX: usize = 100;
 
 /// What a person may change, and later runs keep.
 const EDITABLE: [&str; 5] = ["name", "filter", "title", "description", "tags"];
-/// What a person says of a new feature, beyond that.
-const GIVEN_ONCE: [&str; 4] = ["type", "subtype", "properties", "meta"];
-/// What runs and other routes write: taken as it was read, and not looked at.
+/// What a person may change of a feature that a person has made, beyond that: of others the next
+/// run would say something else.
+const MAKERS: [&str; 3] = ["subtype", "properties", "meta"];
+/// What stays as it is, with what it is where it is left out.
+const FIXED: [(&str, &str, &str); 2] = [
+    (
+        "type",
+        "system",
+        "stays what it was when the feature was made",
+    ),
+    (
+        "status",
+        "active",
+        "is changed by the routes `exclude` and `restore`",
+    ),
+];
+/// What runs measure and note: taken as it was read, and not looked at.
 const NOT_A_PERSONS: [&str; 16] = [
     "uuid",
     "id",
@@ -40,10 +54,10 @@ const NOT_A_PERSONS: [&str; 16] = [
     "precision",
     "recall",
     "count",
+    "count_of",
     "last_seen",
     "expires_at",
     "source",
-    "status",
     "edited",
     "run_id",
     "excluded_at",
@@ -62,6 +76,8 @@ pub struct Change<'a> {
     pub by: &'a str,
     /// Now.
     pub at: Timestamp,
+    /// A feature that is not found again is forgotten after this.
+    pub kept_for: Duration,
 }
 
 /// What a person wants a feature to be; checked.
@@ -158,23 +174,33 @@ impl Feature {
         self.0.remove("excluded_at");
         self.0.remove("excluded_by");
         if self.is_expired(change.at) {
-            self.set("expires_at", change.at.plus(KEPT_FOR).to_string());
+            self.set("expires_at", change.at.plus(change.kept_for).to_string());
         }
         self
     }
 
     /// The feature with what a person wants of it.
-    #[must_use]
-    pub fn edited(mut self, edit: &Edit) -> Self {
+    ///
+    /// # Errors
+    /// What no edit of this feature changes.
+    pub fn edited(mut self, edit: &Edit) -> Result<Self, Vec<Mistake>> {
+        let mistakes = self.beyond(edit);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
         let mut edited: Vec<String> = self
             .texts("edited")
             .into_iter()
             .map(str::to_owned)
             .collect();
-        for field in EDITABLE {
+        for field in EDITABLE.into_iter().chain(MAKERS) {
             let Some(value) = edit.0.get(field) else {
                 continue;
             };
+            // What is left out where it is empty.
+            if !self.0.contains_key(field) && value.as_object().is_some_and(Map::is_empty) {
+                continue;
+            }
             if self.0.get(field) != Some(value) {
                 self.set(field, value.clone());
                 if !edited.iter().any(|one| one == field) {
@@ -185,7 +211,39 @@ impl Feature {
         if !edited.is_empty() {
             self.set("edited", edited);
         }
-        self
+        Ok(self)
+    }
+
+    /// What an edit wants to be another way and cannot change.
+    fn beyond(&self, edit: &Edit) -> Vec<Mistake> {
+        let empty = json!({});
+        let is_another = |field: &str| {
+            let given = edit.0.get(field);
+            given.is_some_and(|given| given != self.0.get(field).unwrap_or(&empty))
+        };
+        let mut mistakes = self.unfit(edit);
+        if self.text("source") != "person" {
+            let wanted = MAKERS.into_iter().filter(|field| is_another(field));
+            let problem = "is what runs say of it: only features that a person has made have a \
+                           person's";
+            mistakes.extend(wanted.map(|field| mistake(field, problem)));
+        }
+        mistakes
+    }
+
+    /// What an edit wants to be another way than it always is.
+    fn unfit(&self, edit: &Edit) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for (field, usual, problem) in FIXED {
+            let current = match self.text(field) {
+                "" => usual,
+                current => current,
+            };
+            if edit.text(field).is_some_and(|given| given != current) {
+                mistakes.push(mistake(field, problem));
+            }
+        }
+        mistakes
     }
 
     /// A feature that a person has made.
@@ -196,11 +254,15 @@ impl Feature {
         let lacks = ["name", "filter"]
             .into_iter()
             .filter(|field| !edit.0.contains_key(*field));
-        let lacks: Vec<Mistake> = lacks
+        let mut mistakes: Vec<Mistake> = lacks
             .map(|field| mistake(field, "is missing: a new feature needs `name` and `filter`"))
             .collect();
-        if !lacks.is_empty() {
-            return Err(lacks);
+        if edit.text("status").is_some_and(|status| status != "active") {
+            let problem = "of a new feature is `active`: exclude it when it is there";
+            mistakes.push(mistake("status", problem));
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
         let mut made = Self(edit.0.clone());
         let name = made.text("name").to_owned();
@@ -232,10 +294,11 @@ impl Feature {
         Ok(made)
     }
 
-    /// The feature with another number of documents.
+    /// The feature with another number of documents, counted among so many.
     #[must_use]
-    pub fn counted(mut self, count: u64) -> Self {
+    pub fn counted(mut self, count: u64, of: u64) -> Self {
         self.set("count", count);
+        self.set("count_of", of);
         self
     }
 
@@ -257,7 +320,11 @@ impl Edit {
         let mut edit = Map::new();
         let mut mistakes = Vec::new();
         for (field, value) in given {
-            let known = EDITABLE.contains(&field.as_str()) || GIVEN_ONCE.contains(&field.as_str());
+            let mut known = EDITABLE
+                .iter()
+                .chain(&MAKERS)
+                .chain(FIXED.iter().map(|it| &it.0));
+            let known = known.any(|it| it == field);
             if NOT_A_PERSONS.contains(&field.as_str()) {
                 continue;
             }
@@ -273,6 +340,10 @@ impl Edit {
         }
     }
 
+    fn text(&self, field: &str) -> Option<&str> {
+        self.0.get(field)?.as_str()
+    }
+
     /// The filter, where it is one of what is to be changed.
     #[must_use]
     pub fn filter(&self) -> Option<Condition> {
@@ -284,7 +355,7 @@ impl Edit {
 fn checked(field: &str, value: &Value) -> Result<Value, String> {
     match field {
         "name" => text(value, 1, NAME_CHARS_MAX),
-        "type" | "subtype" => text(value, 1, NAME_CHARS_MAX),
+        "type" | "subtype" | "status" => text(value, 1, NAME_CHARS_MAX),
         "title" => text(value, 0, TITLE_CHARS_MAX),
         "description" => text(value, 0, DESCRIPTION_CHARS_MAX),
         "tags" => tags(value),
@@ -342,129 +413,4 @@ fn slug(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_000_000_000_000;
-
-    fn now() -> Timestamp {
-        Timestamp::from_ms(NOW)
-    }
-
-    fn change() -> Change<'static> {
-        Change {
-            by: "ada",
-            at: now(),
-        }
-    }
-
-    fn found() -> Feature {
-        let body = json!({"uuid": "u", "name": "sshd", "filter": {"field": "message",
-            "contains": "sshd["}, "count": 7, "expires_at": now().plus(KEPT_FOR).to_string(),
-            "unknown": [1]});
-        Feature::read("u", &body.to_string()).unwrap()
-    }
-
-    fn edit(given: &Value) -> Edit {
-        Edit::parse(given).unwrap()
-    }
-
-    fn wrong(given: &Value) -> Vec<String> {
-        let mistakes = Edit::parse(given).unwrap_err();
-        mistakes.into_iter().map(|mistake| mistake.field).collect()
-    }
-
-    #[test]
-    fn a_feature_expires_at_its_time_and_an_excluded_one_never_does() {
-        let at = now().plus(KEPT_FOR);
-        let before = Timestamp::from_ms(at.as_ms() - 1);
-        assert!(!found().is_expired(before));
-        assert!(found().is_expired(at));
-        assert!(!found().excluded(change()).is_expired(at));
-        let timeless = Feature::read("u", "{}").unwrap();
-        assert!(!timeless.is_expired(at), "an older document lacks the time");
-    }
-
-    #[test]
-    fn exclude_and_restore_are_each_others_end() {
-        let excluded = found().excluded(change());
-        assert_eq!(excluded.text("excluded_by"), "ada");
-        assert_eq!(excluded.text("excluded_at"), now().to_string());
-        let later = Change {
-            by: "bob",
-            at: now().plus(KEPT_FOR * 2),
-        };
-        let twice = excluded.clone().excluded(later);
-        assert_eq!(twice, excluded, "who was first stays");
-        let restored = excluded.restored(later);
-        assert_eq!(restored.text("status"), "active");
-        assert!(!restored.fields().contains_key("excluded_by"));
-        assert!(!restored.is_expired(later.at), "it would be gone at once");
-        assert_eq!(restored.fields()["unknown"], json!([1]));
-    }
-
-    #[test]
-    fn an_edit_changes_what_it_says_and_notes_that() {
-        let same = found().edited(&edit(&json!({"name": "sshd"})));
-        assert_eq!(same, found());
-        let renamed = found().edited(&edit(&json!({"name": " OpenSSH ", "count": 0})));
-        assert_eq!(renamed.text("name"), "OpenSSH");
-        assert_eq!(renamed.texts("edited"), ["name"]);
-        assert_eq!(renamed.number("count"), Some(7), "that is no person's");
-        let filter = json!({"field": "message", "contains": "ssh"});
-        let both = renamed.edited(&edit(
-            &json!({"name": "x", "filter": filter, "tags": ["a"]}),
-        ));
-        assert_eq!(both.texts("edited"), ["name", "filter", "tags"]);
-        assert_eq!(both.filter(), Some(Condition::contains("message", "ssh")));
-        assert_eq!(both.fields()["unknown"], json!([1]));
-    }
-
-    #[test]
-    fn a_whole_feature_is_an_edit_that_changes_nothing() {
-        let whole = Value::Object(found().fields().clone());
-        assert_eq!(wrong(&whole), ["unknown"]);
-        let mut known = found().fields().clone();
-        known.remove("unknown");
-        assert_eq!(found().edited(&edit(&Value::Object(known))), found());
-    }
-
-    #[test]
-    fn every_mistake_names_its_field() {
-        let given = json!({"name": " ", "title": 1, "tags": ["", 1], "filter": {"field": "x"},
-            "meta": [], "nmae": "x", "description": "x".repeat(4_001)});
-        let fields = [
-            "description",
-            "filter",
-            "meta",
-            "name",
-            "nmae",
-            "tags",
-            "title",
-        ];
-        assert_eq!(wrong(&given), fields);
-        assert_eq!(wrong(&json!([])), ["feature"]);
-        let deep = (0..40).fold(json!({"always": {}}), |inner, _| json!({"not": inner}));
-        assert_eq!(wrong(&json!({"filter": deep})), ["filter"]);
-        let test = json!({"field": "message", "contains": "x"});
-        let large = json!({"meta": {"x": "y".repeat(PART_BYTES_MAX)},
-            "filter": {"or": vec![test; 300]}});
-        assert_eq!(wrong(&large), ["filter", "meta"]);
-    }
-
-    #[test]
-    fn a_person_makes_one_that_lasts() {
-        let given = edit(&json!({"name": "My Web <b>", "filter": {"always": {}}}));
-        let made = Feature::made("u", &given, change()).unwrap();
-        assert_eq!(made.text("id"), "my-web-b");
-        assert_eq!(made.text("source"), "person");
-        assert_eq!(
-            (made.text("type"), made.text("title")),
-            ("system", "My Web <b>")
-        );
-        assert!(!made.is_expired(now().plus(KEPT_FOR * 500)));
-        let lacks = Feature::made("u", &edit(&json!({})), change()).unwrap_err();
-        let fields: Vec<&str> = lacks.iter().map(|one| one.field.as_str()).collect();
-        assert_eq!(fields, ["name", "filter"]);
-    }
-}
+mod tests;

@@ -379,6 +379,7 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
         log_bytes_max: settings.limits.log_bytes_max,
         sweep_interval: settings.runs.sweep_interval,
         retired_versions_kept: settings.runs.retired_versions_kept,
+        features_keep_days: settings.features_keep_days,
         hosts: taskhost_service::settings::HostSettings {
             beat_interval: settings.hosts.beat_interval,
             lease: settings.hosts.lease,

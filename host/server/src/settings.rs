@@ -53,6 +53,8 @@ pub struct Settings {
     pub runs: RunSettings,
     /// How large what is kept may be.
     pub limits: LimitSettings,
+    /// Features are kept for so many days that are not found again.
+    pub features_keep_days: u32,
     /// The most that a task type's descriptor may ask for.
     pub bounds: Bounds,
     /// What task types may reach, and whose are taken in.
@@ -167,6 +169,7 @@ impl Settings {
             shutdown_grace: seconds(reader, "shutdown_grace_s", 10, 3600),
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
+            features_keep_days: runs::features_keep_days(reader),
             bounds: runs::bounds(reader),
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),

@@ -18,10 +18,9 @@ use taskhost_store::documents::{Change, ChangeRefused, Scope, Writer};
 
 use crate::core::Core;
 use crate::error::{FieldError, ServiceError};
+use crate::keeping::{FEATURES, kept_for};
 use crate::streams::Streams;
 
-/// The collection that features are in.
-const LABEL: &str = "features";
 /// Documents that are read at a time, and times.
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 100;
@@ -48,19 +47,28 @@ pub struct Stored {
 pub enum Deed {
     /// Makes it, or changes what is given of it.
     Put(Value),
-    /// The same, of a feature that is there; what it had to be like when the person read it.
-    Edit {
-        /// What to change.
-        given: Value,
-        /// The version that was read.
-        if_version: String,
-    },
     /// Wants never to hear of it again.
     Exclude,
     /// Wants to hear of it again.
     Restore,
     /// Removes it; a later run may find it again.
     Delete,
+}
+
+/// A deed, and what the feature had to be like when the person read it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What they do.
+    pub deed: Deed,
+    /// The version that was read; none: whatever it is like.
+    pub if_version: Option<String>,
+}
+
+impl From<Deed> for Wanted {
+    fn from(deed: Deed) -> Self {
+        let if_version = None;
+        Self { deed, if_version }
+    }
 }
 
 /// What became of a deed.
@@ -167,14 +175,12 @@ impl Features {
         by: &Requester,
         key: &StreamKey,
         id: &DocumentId,
-        deed: &Deed,
+        Wanted { deed, if_version }: &Wanted,
     ) -> Result<Done, ServiceError> {
         let scope = self.scope_to_change(by, key).await?;
         let edit = match deed {
-            Deed::Put(given) | Deed::Edit { given, .. } => {
-                Some(Edit::parse(given).map_err(invalid)?)
-            }
-            _ => None,
+            Deed::Put(given) => Some(Edit::parse(given).map_err(invalid)?),
+            Deed::Exclude | Deed::Restore | Deed::Delete => None,
         };
         let count = match edit.as_ref().and_then(Edit::filter) {
             Some(filter) => Some(self.count(by, key, filter).await?),
@@ -182,14 +188,18 @@ impl Features {
         };
         for _ in 0..TRIES_MAX {
             let before = self.read(&scope, id).await?;
-            if let Deed::Edit { if_version, .. } = deed
-                && before.as_ref().is_none_or(|it| it.version != *if_version)
-            {
-                return Err(ServiceError::VersionMismatch);
+            if let Some(if_version) = if_version {
+                match (&before, deed) {
+                    (Some(before), _) if before.version == *if_version => {}
+                    // What is not there is told as such, whatever version it had.
+                    (None, Deed::Exclude | Deed::Restore | Deed::Delete) => {}
+                    _ => return Err(ServiceError::VersionMismatch),
+                }
             }
             let change = By {
                 by: &by.name,
                 at: self.0.clock.now(),
+                kept_for: kept_for(self.0.settings.features_keep_days),
             };
             let after = after(id, before.as_ref(), deed, edit.as_ref(), change)?;
             let after = after.map(|after| recounted(before.as_ref(), after, count));
@@ -250,27 +260,28 @@ impl Features {
         }))
     }
 
-    /// How many documents of the whole stream a filter selects now.
+    /// How many documents of the whole stream a filter selects now, and how many there are.
     async fn count(
         &self,
         by: &Requester,
         key: &StreamKey,
         filter: taskhost_model::condition::Condition,
-    ) -> Result<u64, ServiceError> {
+    ) -> Result<(u64, u64), ServiceError> {
         let streams = Streams(Arc::clone(&self.0));
         let stream = streams.get(by, key).await?;
         let (Some(first), Some(last)) = (stream.first_at, stream.last_at) else {
-            return Ok(0);
+            return Ok((0, stream.documents));
         };
         let mut query = Query::range(first, Timestamp::from_ms(last.as_ms() + 1));
         query.condition = Some(filter);
-        Ok(streams.count(by, key, &query).await?.value)
+        let count = streams.count(by, key, &query).await?;
+        Ok((count.value, stream.documents))
     }
 
     /// The collection of a stream that they may read.
     async fn scope(&self, by: &Requester, key: &StreamKey) -> Result<Scope, ServiceError> {
         Streams(Arc::clone(&self.0)).get(by, key).await?;
-        let label = Label::parse(LABEL).map_err(|error| ServiceError::Internal {
+        let label = Label::parse(FEATURES).map_err(|error| ServiceError::Internal {
             reason: error.to_string(),
         })?;
         if self.0.documents.label_owner(&label).await?.is_none() {
@@ -310,12 +321,12 @@ fn after(
             let made = Feature::made(id.as_str(), edit, change);
             made.map(Some).map_err(invalid)
         }
-        (Deed::Put(_) | Deed::Edit { .. }, Some(feature), Some(edit)) => {
+        (Deed::Put(_), Some(feature), Some(edit)) => {
             let feature = match feature.is_expired(change.at) {
                 true => feature.restored(change),
                 false => feature,
             };
-            Ok(Some(feature.edited(edit)))
+            feature.edited(edit).map(Some).map_err(invalid)
         }
         (Deed::Exclude, Some(feature), _) => Ok(Some(feature.excluded(change))),
         (Deed::Restore, Some(feature), _) => Ok(Some(feature.restored(change))),
@@ -325,10 +336,10 @@ fn after(
 }
 
 /// Its number of documents is another one where its filter is.
-fn recounted(before: Option<&Stored>, after: Feature, count: Option<u64>) -> Feature {
+fn recounted(before: Option<&Stored>, after: Feature, count: Option<(u64, u64)>) -> Feature {
     let is_same = before.is_some_and(|before| before.feature.filter() == after.filter());
     match count {
-        Some(count) if !is_same => after.counted(count),
+        Some((count, of)) if !is_same => after.counted(count, of),
         _ => after,
     }
 }

@@ -65,6 +65,7 @@ mod outcome;
 pub mod recording;
 mod identity;
 pub mod schedules;
+mod keeping;
 mod runner;
 mod claims;
 mod scheduler;

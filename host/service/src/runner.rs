@@ -24,6 +24,7 @@ use crate::core::Core;
 use crate::end::write_end;
 use crate::error::ServiceError;
 use crate::identity;
+use crate::keeping;
 use crate::leased::Leased;
 use crate::live::Registered;
 use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
@@ -144,6 +145,11 @@ async fn driven(
     (claimed, version, by): (&StoredTask, &LoadedVersion, Requester),
     (stop, reporter, children): (&StopSignal, &Arc<Reporter>, &Arc<RunChildren>),
 ) -> (RunExit, bool) {
+    let days = core.settings.features_keep_days;
+    let claimed = &StoredTask {
+        params: keeping::told(&claimed.params, &version.descriptor, days),
+        ..claimed.clone()
+    };
     let clients = clients(core, (claimed, by), version, (stop, reporter, children));
     let limits = limits(core, &claimed.task, version);
     let recording = RunRecording::begin(core, claimed, version, &limits).await;

@@ -9,7 +9,7 @@ use taskhost_clients::http::Network;
 use taskhost_clients::inference::Connectors;
 use taskhost_clients::stop::StopReason;
 use taskhost_clients::turns::RunTurns;
-use taskhost_model::ids::{Label, Space};
+use taskhost_model::ids::{Label, Space, TypeId};
 use taskhost_model::requester::{Authorization, Requester};
 use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
@@ -269,10 +269,13 @@ impl Service {
         }
     }
 
-    /// The language models that a run may name, by name.
+    /// The language models of this host that a run of a type may ask, by name.
     #[must_use]
-    pub fn connectors(&self) -> Vec<Label> {
-        self.tasks.0.connectors.names()
+    pub fn connectors(&self, type_id: &TypeId) -> Vec<Label> {
+        let may_ask = self.types.models(type_id);
+        let mut names = self.tasks.0.connectors.names();
+        names.retain(|name| may_ask.contains(name));
+        names
     }
 
     /// Begins to claim. Called when the host can serve: a host that does not get so far, and is

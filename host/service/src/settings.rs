@@ -35,6 +35,8 @@ pub struct Settings {
     pub hosts: HostSettings,
     /// Of a type's retired versions that nothing is pinned to, so many newest are kept.
     pub retired_versions_kept: usize,
+    /// Features are kept for so many days that are not found again.
+    pub features_keep_days: u32,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             sweep_interval: Duration::from_secs(10),
             hosts: HostSettings::default(),
             retired_versions_kept: 5,
+            features_keep_days: 7,
         }
     }
 }

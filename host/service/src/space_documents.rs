@@ -5,7 +5,9 @@ use std::sync::Arc;
 use taskhost_clients::json;
 use taskhost_model::ids::{DocumentId, Label, Space};
 use taskhost_model::requester::Requester;
-use taskhost_store::documents::{BODY_BYTES_MAX, Change, Document, DocumentPage, Scope, Writer};
+use taskhost_store::documents::{
+    BODY_BYTES_MAX, Change, ChangeRefused, Document, DocumentPage, Scope, Writer,
+};
 
 use crate::collections::{Collections, LIMIT_MAX};
 use crate::error::ServiceError;
@@ -26,10 +28,8 @@ impl Collections {
             let problem = format!("has to be between 1 and {LIMIT_MAX}");
             return Err(ServiceError::invalid("limit", problem));
         }
+        self.0.caller(by).must_read(space).await?;
         let scope = self.scope_of_space(space, label)?;
-        if !self.0.caller(by).may_read(space, None).await? {
-            return Ok(DocumentPage::default());
-        }
         Ok(self.0.documents.query(&scope, None, cursor, limit).await?)
     }
 
@@ -52,17 +52,19 @@ impl Collections {
     }
 
     /// Keeps a document, an object as JSON text, new or in place of the old one; answers its
-    /// version.
+    /// version. With a version only in place of that one.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] when no task type reads the label, [`ServiceError::Forbidden`],
-    /// [`ServiceError::Invalid`], [`ServiceError::TooLarge`], or what the store says.
+    /// [`ServiceError::Invalid`], [`ServiceError::TooLarge`], [`ServiceError::VersionMismatch`],
+    /// or what the store says.
     pub async fn put_of_space(
         &self,
         by: &Requester,
         (space, label): (&Space, &Label),
         id: &DocumentId,
         body: &str,
+        if_version: Option<String>,
     ) -> Result<String, ServiceError> {
         self.0.caller(by).must_operate(space).await?;
         let scope = self.scope_of_space(space, label)?;
@@ -80,12 +82,12 @@ impl Collections {
         let put = Change::Put {
             id: id.clone(),
             body: Arc::from(body),
-            if_version: None,
+            if_version,
         };
         self.change_of_space(by, &scope, put).await
     }
 
-    /// Removes a document of the space.
+    /// Removes a document of the space; with a version only that one.
     ///
     /// # Errors
     /// As of [`Self::put_of_space`]; [`ServiceError::NotFound`] where there is none.
@@ -94,12 +96,13 @@ impl Collections {
         by: &Requester,
         (space, label): (&Space, &Label),
         id: &DocumentId,
+        if_version: Option<String>,
     ) -> Result<(), ServiceError> {
         self.0.caller(by).must_operate(space).await?;
         let scope = self.scope_of_space(space, label)?;
         let delete = Change::Delete {
             id: id.clone(),
-            if_version: None,
+            if_version,
         };
         self.change_of_space(by, &scope, delete).await.map(drop)
     }
@@ -121,8 +124,11 @@ impl Collections {
         let answer = answer.ok_or_else(|| ServiceError::Internal {
             reason: "the store gave no answer".to_owned(),
         })?;
-        // Of what is asked here nothing else can be refused.
-        answer.map_err(|_| missing(&scope.label, &id))
+        answer.map_err(|refused| match refused {
+            ChangeRefused::Conflict => ServiceError::VersionMismatch,
+            // The size has been looked at before.
+            ChangeRefused::NotFound | ChangeRefused::TooLarge { .. } => missing(&scope.label, &id),
+        })
     }
 
     /// A label is the people's as long as a task type reads it so.

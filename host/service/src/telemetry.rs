@@ -23,7 +23,7 @@ use crate::sync::Mutex;
 pub const TYPES_MAX: usize = 100;
 
 /// What is counted: name, unit, and what it says.
-const COUNTERS: [(&str, Unit, &str); 8] = [
+const COUNTERS: [(&str, Unit, &str); 9] = [
     (
         "taskhost_tasks_scheduled_total",
         Unit::Count,
@@ -43,6 +43,11 @@ const COUNTERS: [(&str, Unit, &str); 8] = [
         "taskhost_run_retries_total",
         Unit::Count,
         "Attempts that failed and are tried again",
+    ),
+    (
+        "taskhost_run_pauses_total",
+        Unit::Count,
+        "Times that a run waits since somebody whom it asks wants that: no attempt has failed",
     ),
     (
         "taskhost_run_tokens_total",
@@ -94,8 +99,10 @@ pub fn describe() {
 pub(crate) enum Counted {
     /// Somebody wants a run.
     Schedule,
-    /// A run says something, or it is over.
-    Run,
+    /// An attempt has failed; the run may be tried again.
+    Failure,
+    /// A run wants to wait: the same attempt goes on later, and what it uses counts on.
+    Pause,
     /// It may be over.
     End,
     /// Nothing.
@@ -106,11 +113,12 @@ impl Counted {
     pub(crate) fn of(event: &Event) -> Self {
         match event {
             Event::Schedule(_) => Self::Schedule,
-            Event::Run {
-                event: RunEvent::Progress(_),
-                ..
-            } => Self::Nothing,
-            Event::Run { .. } => Self::Run,
+            Event::Run { event, .. } => match event {
+                RunEvent::Progress(_) => Self::Nothing,
+                RunEvent::Failed { .. } => Self::Failure,
+                RunEvent::Paused { .. } => Self::Pause,
+                _ => Self::End,
+            },
             Event::Cancel { .. } | Event::HostLost { .. } => Self::End,
             _ => Self::Nothing,
         }
@@ -141,9 +149,13 @@ pub(crate) fn count(event: Counted, applied: &Applied, now: Timestamp) {
             let labels = [("type", label(&task.type_id)), ("kind", kind.to_owned())];
             counter!("taskhost_run_failures_total", &labels).increment(1);
         }
-        (Counted::Run, Phase::WaitingRetry) => {
+        (Counted::Failure, Phase::WaitingRetry) => {
             counter!("taskhost_run_retries_total", "type" => label(&task.type_id)).increment(1);
-            used(task);
+            // The run counts its next attempt by now, and this is what the last one has used.
+            used(task, task.run.attempt.saturating_sub(1));
+        }
+        (Counted::Pause, Phase::WaitingRetry) => {
+            counter!("taskhost_run_pauses_total", "type" => label(&task.type_id)).increment(1);
         }
         _ => {}
     }
@@ -158,15 +170,15 @@ fn ended(task: &Task, outcome: &'static str, now: Timestamp) {
         let waited = started_at.since(task.run.due_at.min(started_at));
         histogram!("taskhost_run_wait_seconds", "type" => type_id.clone()).record(waited);
     }
-    used(task);
+    used(task, task.run.attempt);
     // Those of all attempts: they are counted once.
     let tokens = task.usage.map_or(0, |usage| usage.tokens);
     counter!("taskhost_run_tokens_total", "type" => type_id).increment(tokens);
 }
 
-/// What an attempt has used, where it has begun.
-fn used(task: &Task) {
-    let Some(usage) = task.usage.filter(|usage| usage.attempt == task.run.attempt) else {
+/// What an attempt has used, where it has begun. It is counted once, when the attempt is over.
+fn used(task: &Task, attempt: u32) {
+    let Some(usage) = task.usage.filter(|usage| usage.attempt == attempt) else {
         return;
     };
     let type_id = label(&task.type_id);

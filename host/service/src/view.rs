@@ -18,6 +18,8 @@ pub struct TaskView {
     pub task: Option<Task>,
     /// JSON text, of a completed or acknowledged task.
     pub payload: Option<Arc<str>>,
+    /// JSON text, where the payload was looked for.
+    pub params: Option<Arc<str>>,
     /// Why it waits although it may be due, for people.
     pub waiting_for: Option<String>,
 }
@@ -31,6 +33,7 @@ impl TaskView {
             status: Status::NotStarted,
             task: None,
             payload: None,
+            params: None,
             waiting_for: None,
         }
     }
@@ -43,6 +46,7 @@ impl TaskView {
             status: task.phase().status(),
             task: Some(task),
             payload: None,
+            params: None,
             waiting_for: None,
         }
     }
@@ -52,6 +56,7 @@ impl TaskView {
     pub fn with_payload(stored: StoredTask) -> Self {
         Self {
             payload: stored.payload,
+            params: Some(stored.params),
             ..Self::of(stored.task)
         }
     }

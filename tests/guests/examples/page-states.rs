@@ -98,4 +98,6 @@ fn found(clients: &Clients, params: &Params, name: &str) -> Result<Value, Error>
 taskhost_guests::guest!("streams_feature_identification", Params, run, |it| it
     .stream_required()
     .collection("features")
+    .any_model()
+    .stale_after_s(1)
     .grace_ms(20_000));

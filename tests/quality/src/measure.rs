@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use feature_identification::ground::Ground;
-use feature_identification::identify::identify;
+use feature_identification::identify::{Found, identify};
 use feature_identification::prompts::Prompts;
 use feature_identification::talk::{Model, Talk, talk};
 use feature_identification::watch::Unwatched;
@@ -24,12 +24,16 @@ pub struct Measured {
     pub filters: Vec<Condition>,
     /// Their names.
     pub names: Vec<String>,
+    /// What the arithmetic calls those that a model has named otherwise, which is kept beside that.
+    pub beside: Vec<Option<String>>,
     /// Adjusted Rand index over all documents.
     pub ari: f64,
     /// F1 of each source's best feature, averaged.
     pub f1: f64,
     /// The share of the sources whose best feature has a name that a person would accept.
     pub named: f64,
+    /// The same where one that is kept beside the name will do.
+    pub named_beside: f64,
     /// Time that the algorithm took.
     pub took: Duration,
 }
@@ -71,19 +75,31 @@ fn measured(mix: &Mix, size: usize, seed: u64, model: Option<&mut dyn Model>) ->
     }
     let took = began.elapsed();
     let filters: Vec<Condition> = found.iter().map(|one| one.filter.clone()).collect();
+    let computed = |one: &Found| one.said.as_ref().and_then(|it| it.computed_name.clone());
+    let beside: Vec<Option<String>> = found.iter().map(computed).collect();
     let names: Vec<String> = found.into_iter().map(|one| one.story.name).collect();
     let assigned = assigned(&mix.documents, &filters);
     let best = best_groups(&mix.sources, &assigned, filters.len());
     let accepted = Accepted::read();
-    let is_accepted = |(source, (group, _)): &(&usize, &(Option<usize>, f64))| {
-        group.is_some_and(|group| accepted.accepts(&mix.names[**source], &names[group]))
+    let share = |accepts: &dyn Fn(&str, usize) -> bool| {
+        let is_accepted = |(source, (group, _)): &(&usize, &(Option<usize>, f64))| {
+            group.is_some_and(|group| accepts(&mix.names[**source], group))
+        };
+        best.iter().filter(is_accepted).count() as f64 / best.len().max(1) as f64
     };
-    let named = best.iter().filter(is_accepted).count() as f64 / best.len().max(1) as f64;
+    let has_name = |source: &str, group: usize| accepted.accepts(source, &names[group]);
+    let has_one_beside = |source: &str, group: usize| {
+        let beside = beside[group].as_ref();
+        has_name(source, group) || beside.is_some_and(|name| accepted.accepts(source, name))
+    };
+    let (named, named_beside) = (share(&has_name), share(&has_one_beside));
     Measured {
         ari: adjusted_rand_index(&mix.sources, &assigned),
         f1: mean_best_f1(&mix.sources, &assigned, filters.len()),
         named,
+        named_beside,
         names,
+        beside,
         filters,
         took,
     }

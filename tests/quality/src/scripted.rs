@@ -1,6 +1,8 @@
 //! Language models that answer from a script: what they are shown is what a real one is shown, and
 //! they know neither the truth nor the list of accepted names.
 
+use std::time::Duration;
+
 use feature_identification::prompts::{FINALIZE, VALIDATE};
 use feature_identification::talk::Model;
 use serde_json::{Value, json};
@@ -16,6 +18,8 @@ pub enum Kind {
     /// Proposes filters that match nothing, fields that nobody has, clusters cut in two or thrown
     /// together, and quotes what stands nowhere.
     Lying,
+    /// Gives each cluster a wrong name with a true quotation, and has nothing else against it.
+    Quoting,
     /// Half JSON, a wrong tool, arguments of another form.
     Broken,
     /// Never answers in time.
@@ -23,10 +27,11 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     Kind::Good,
     Kind::Lazy,
     Kind::Lying,
+    Kind::Quoting,
     Kind::Broken,
     Kind::Slow,
 ];
@@ -87,6 +92,7 @@ impl Scripted {
             (Kind::Lazy, _) => Ok(calls(FINALIZE, &lazy(&shown))),
             (Kind::Lying, 0) => Ok(calls(VALIDATE, &lies(&shown))),
             (Kind::Lying, _) => Ok(calls(FINALIZE, &lies(&shown))),
+            (Kind::Quoting, _) => Ok(calls(FINALIZE, &quoting(&shown))),
             (Kind::Broken, 0) => Err(bad()),
             (Kind::Broken, 1) => Ok(calls("delete_all_systems", &good(&shown))),
             (Kind::Broken, _) => Ok(calls(FINALIZE, &json!({"name": ["nginx"], "evidence": 7}))),
@@ -98,11 +104,10 @@ impl Scripted {
 }
 
 impl Model for Scripted {
-    fn ask(&mut self, chat: &Chat) -> Result<Completion, Error> {
-        self.answer(chat)
-    }
-
-    fn ask_many(&mut self, chats: &[Chat]) -> Result<Vec<Result<Completion, Error>>, Error> {
+    fn complete(&mut self, chats: &[Chat]) -> Result<Vec<Result<Completion, Error>>, Error> {
+        if let Some(chat) = chats.iter().find(|it| it.to_json()["tools"].is_array()) {
+            return Ok(vec![self.answer(chat)]);
+        }
         let described = |_| match self.kind {
             Kind::Good => {
                 let parsed = json!({"description": "It writes the lines that are shown here."});
@@ -119,8 +124,8 @@ impl Model for Scripted {
         None
     }
 
-    fn has_time(&self) -> bool {
-        true
+    fn time_left(&self) -> Duration {
+        Duration::from_secs(1_200)
     }
 }
 
@@ -164,6 +169,15 @@ fn lazy(shown: &Value) -> Value {
     let system = |(at, cluster): (usize, &Value)| {
         let name = ["Logs".to_owned(), format!("System {at}")][at % 2].clone();
         json!({"name": name, "cluster": cluster["id"], "evidence": cluster["lines"]})
+    };
+    Value::from(clusters(shown).enumerate().map(system).collect::<Vec<_>>())
+}
+
+fn quoting(shown: &Value) -> Value {
+    let system = |(at, cluster): (usize, &Value)| {
+        let letter = char::from_digit(10 + at as u32 % 26, 36).unwrap_or('x');
+        let name = format!("Oracle Database {letter}");
+        json!({"name": name, "cluster": cluster["id"], "evidence": [cluster["lines"][0]]})
     };
     Value::from(clusters(shown).enumerate().map(system).collect::<Vec<_>>())
 }

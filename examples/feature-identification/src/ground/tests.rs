@@ -3,6 +3,7 @@
 use super::*;
 use crate::identify::identify;
 use crate::watch::Unwatched;
+use serde_json::json;
 
 /// 60 lines of nginx, 40 of redis, and 10 that no cluster of `found` has.
 pub(crate) fn documents() -> Vec<Value> {
@@ -106,18 +107,18 @@ fn what_nothing_speaks_for_is_dropped_and_changes_nothing() {
     };
     for (system, part) in [
         (
-            with(field("message", "no such text"), "GET"),
+            with(field("message", "no such text"), "GET /"),
             "selects no document",
         ),
         (
-            with(field("host.name", "GET"), "GET"),
+            with(field("host.name", "GET"), "GET /"),
             "no document has the field `host.name`",
         ),
         (
-            with(json!({"field": "message", "like": "GET"}), "GET"),
+            with(json!({"field": "message", "like": "GET"}), "GET /"),
             "its filter is none",
         ),
-        (with(json!({"always": {}}), "GET"), "tells nothing apart"),
+        (with(json!({"always": {}}), "GET /"), "tells nothing apart"),
         (
             with(field("message", "GET"), "no such quotation"),
             "none of its evidence",
@@ -135,7 +136,7 @@ fn what_nothing_speaks_for_is_dropped_and_changes_nothing() {
             "none of its evidence",
         ),
         (
-            json!({"name": "nginx", "cluster": "c9", "evidence": ["GET"]}),
+            json!({"name": "nginx", "cluster": "c9", "evidence": ["GET /"]}),
             "no cluster",
         ),
         (
@@ -199,4 +200,61 @@ fn what_the_arithmetic_finds_has_its_own_documents() {
     for one in &outcome.found {
         assert_eq!(of_own(&one.matched, &one.own), (one.precision, one.recall));
     }
+}
+
+#[test]
+fn lines_that_name_themselves_keep_their_name_unless_a_word_of_another_stands_there() {
+    let mut found = found(&documents());
+    found[0].story.name = "nginx on gate".to_owned();
+    found[0].story.names_itself = true;
+    let one = |name: &str, at: usize, quote: &str| {
+        let mut all = found.clone();
+        let cluster = format!("c{}", at + 1);
+        let system = json!({"name": name, "cluster": cluster, "evidence": [quote]});
+        let judged = judged(vec![system], &all, &[]);
+        all = judged.found;
+        let computed = all[at].said.as_ref().unwrap().computed_name.clone();
+        let story = &all[at].story;
+        (story.name.clone(), story.title.clone(), computed)
+    };
+    let kept = |text: &str| Some(text.to_owned());
+    let of = |name: &str, title: &str, computed| (name.to_owned(), title.to_owned(), computed);
+    // A true quotation alone makes no name.
+    let wrong = one("Oracle Database A", 0, "GET /a/7 HTTP");
+    assert_eq!(wrong, of("nginx on gate", "Oracle Database A", None));
+    let quoted = one("HTTP frontend", 0, "GET /a/7 HTTP");
+    let computed = kept("nginx on gate");
+    assert_eq!(
+        quoted,
+        of("HTTP frontend", "HTTP frontend", computed.clone())
+    );
+    let alike = one("NGINX web server", 0, "GET /a/7");
+    assert_eq!(alike, of("NGINX web server", "NGINX web server", computed));
+    // What has no name of its own is called what the model knows, and what it was called stays.
+    let known = one("Valkey", 1, "keys");
+    assert_eq!(known, of("Valkey", "Valkey", kept("keys saved")));
+}
+
+#[test]
+fn a_filter_is_run_once_and_one_of_many_tests_not_at_all() {
+    let (documents, found) = (documents(), found(&documents()));
+    let ground = Ground::new(&documents, &found, &[]);
+    let test = |at: usize| json!({"field": "message", "contains": format!("saved {at}")});
+    let with = |tests: usize, name: &str, quote: &str| {
+        let tests: Vec<Value> = (0..tests).map(test).collect();
+        proposal(json!({"name": name, "filter": {"or": tests}, "evidence": [quote]}))
+    };
+    let judge = |system: Proposal| {
+        let judged = ground.judge(&[system], &mut Unwatched).unwrap();
+        judged.told[0]["verdict"].as_str().unwrap().to_owned()
+    };
+    let long = judge(with(17, "Redis", "Redis saved"));
+    assert!(long.contains("more than 16 tests"), "{long}");
+    // Nor is that of one whose name or evidence is none.
+    judge(with(16, "unknown service", "Redis saved"));
+    judge(with(16, "Redis", "x"));
+    assert_eq!(ground.filters_run(), 0);
+    judge(with(16, "Redis", "Redis saved"));
+    judge(with(16, "Redis", "Redis saved"));
+    assert_eq!(ground.filters_run(), 1);
 }

@@ -1,5 +1,7 @@
 //! What models of all kinds bring a run to: nothing worse than what there was.
 
+use std::time::Duration;
+
 use super::*;
 use crate::ground::tests::{documents, found, of};
 use crate::watch::Unwatched;
@@ -11,6 +13,7 @@ struct Scripted {
     asked: Vec<Value>,
     most_at_once: usize,
     tokens_left: Option<u64>,
+    time_left: Duration,
 }
 
 fn completion(mut said: Value) -> Completion {
@@ -43,20 +46,19 @@ impl Scripted {
             asked,
             most_at_once,
             tokens_left: None,
+            time_left: Duration::from_secs(1_200),
         }
     }
 }
 
 impl Model for Scripted {
-    fn ask(&mut self, chat: &Chat) -> Result<Completion, Error> {
-        self.asked.push(chat.to_json());
-        self.answers.remove(0).map(completion)
-    }
-
-    fn ask_many(&mut self, chats: &[Chat]) -> Result<Vec<Result<Completion, Error>>, Error> {
-        self.most_at_once = self.most_at_once.max(chats.len());
+    fn complete(&mut self, chats: &[Chat]) -> Result<Vec<Result<Completion, Error>>, Error> {
         let first = self.asked.len();
         self.asked.extend(chats.iter().map(Chat::to_json));
+        if self.asked[first]["tools"].is_array() {
+            return Ok(vec![self.answers.remove(0).map(completion)]);
+        }
+        self.most_at_once = self.most_at_once.max(chats.len());
         let answers = (0..chats.len()).map(|nth| (self.describes)(first + nth).map(completion));
         Ok(answers.collect())
     }
@@ -65,8 +67,8 @@ impl Model for Scripted {
         self.tokens_left
     }
 
-    fn has_time(&self) -> bool {
-        true
+    fn time_left(&self) -> Duration {
+        self.time_left
     }
 }
 
@@ -219,6 +221,104 @@ fn nothing_is_asked_beyond_the_tokens_that_are_left() {
     let (said, _) = talked(&mut model, &mut heard);
     assert_eq!(said.unwrap(), ["GET HTTP", "keys saved"]);
     assert!(model.asked.is_empty() && heard.problem.unwrap().contains("tokens"));
+}
+
+/// A connector's server has two minutes for an answer, by default.
+#[test]
+fn nothing_is_asked_that_may_take_longer_than_the_run_has() {
+    let mut model = Scripted::new(Vec::new());
+    model.time_left = Duration::from_secs(125);
+    let mut heard = Talk::default();
+    let (said, _) = talked(&mut model, &mut heard);
+    assert_eq!(said.unwrap(), ["GET HTTP", "keys saved"]);
+    assert!(model.asked.is_empty() && heard.problem.unwrap().contains("time"));
+}
+
+/// What people see of a run that waits for its model.
+#[derive(Default)]
+struct Seen(Vec<String>);
+
+impl Watch for Seen {
+    fn phase(&mut self, name: &'static str, total: usize) -> Result<(), Stopped> {
+        self.0.push(format!("{name} /{total}"));
+        Ok(())
+    }
+
+    fn step(&mut self, _: usize) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn tell(&mut self, done: usize, message: &str) -> Result<(), Stopped> {
+        self.0.push(format!("{done} {message}"));
+        Ok(())
+    }
+}
+
+#[test]
+fn each_round_and_each_part_of_the_descriptions_is_told() {
+    let documents = documents();
+    let found = found(&documents);
+    let ground = Ground::new(&documents, &found, &[]);
+    let mut model = Scripted::new(vec![
+        calls(VALIDATE, &json!([nginx()])),
+        calls(FINALIZE, &json!([nginx(), redis()])),
+    ]);
+    let mut seen = Seen::default();
+    let prompts = Prompts::default();
+    let said = talk(
+        ("logs", &prompts),
+        &ground,
+        &mut Talk::default(),
+        &mut model,
+        &mut seen,
+        &mut |_, _| Ok(()),
+    );
+    said.unwrap();
+    let expected = [
+        "asking the model /3",
+        "0 round 1 of 3",
+        "asking the model /3",
+        "1 round 2 of 3",
+        "describing /2",
+        "0 systems 1 to 2 of 2",
+    ];
+    assert_eq!(seen.0, expected);
+}
+
+/// Two calls in one answer, each with as many systems as one may have, none of which holds.
+#[test]
+fn a_model_that_floods_the_run_is_looked_at_no_longer_than_others() {
+    let lie = |nth: usize| {
+        let test = |at: usize| json!({"field": "message", "contains": format!("zq{nth} {at}")});
+        let tests: Vec<Value> = (0..16).map(test).collect();
+        json!({"name": format!("Oracle {nth}"), "filter": {"or": tests}, "evidence": ["none"]})
+    };
+    let answer = |round: usize| {
+        let call = |half: usize| {
+            let systems: Vec<Value> = (0..64)
+                .map(|nth| lie(1_000 * round + 100 * half + nth))
+                .collect();
+            json!({"id": "1", "name": VALIDATE, "arguments": {"systems": systems}})
+        };
+        Ok(json!({"text": "", "tool_calls": [call(0), call(1)]}))
+    };
+    let mut model = Scripted::new((0..3).map(answer).collect());
+    let documents = documents();
+    let found = found(&documents);
+    let ground = Ground::new(&documents, &found, &[]);
+    let (mut heard, prompts) = (Talk::default(), Prompts::default());
+    let (watch, after) = (&mut Unwatched, &mut |_: &Talk, _: &[Found]| Ok(()));
+    let said = talk(
+        ("logs", &prompts),
+        &ground,
+        &mut heard,
+        &mut model,
+        watch,
+        after,
+    );
+    said.unwrap();
+    assert_eq!((heard.proposed, heard.dropped), (3 * 128, 3 * 128));
+    assert_eq!(ground.filters_run(), 96, "of three times 128");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::routing::{get, post, put};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use taskhost_model::ids::{DocumentId, Space, StreamKey};
-use taskhost_service::features::{Deed, Done, Stored};
+use taskhost_service::features::{Deed, Done, Stored, Wanted};
 
 use super::answer;
 use super::asked::Asked;
@@ -82,34 +82,33 @@ async fn read(state: Asked, ids: PathIds) -> Answer {
 async fn upsert(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let (headers, bytes) = state.json_body(request).await?;
     let given: Map<String, Value> = request::json(&bytes)?;
-    let given = Value::Object(given);
-    let deed = match request::if_text(&headers)? {
-        Some(if_version) => Deed::Edit { given, if_version },
-        None => Deed::Put(given),
-    };
-    done(&state, &ids, &deed).await
+    done(&state, &ids, &headers, Deed::Put(Value::Object(given))).await
 }
 
-async fn delete(state: Asked, ids: PathIds) -> Answer {
-    done(&state, &ids, &Deed::Delete).await
+async fn delete(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
+    done(&state, &ids, &headers, Deed::Delete).await
 }
 
-async fn exclude(state: Asked, ids: PathIds) -> Answer {
-    done(&state, &ids, &Deed::Exclude).await
+async fn exclude(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
+    done(&state, &ids, &headers, Deed::Exclude).await
 }
 
-async fn restore(state: Asked, ids: PathIds) -> Answer {
-    done(&state, &ids, &Deed::Restore).await
+async fn restore(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
+    done(&state, &ids, &headers, Deed::Restore).await
 }
 
-async fn done(state: &Asked, ids: &PathIds, deed: &Deed) -> Answer {
+async fn done(state: &Asked, ids: &PathIds, headers: &HeaderMap, deed: Deed) -> Answer {
     let (key, id) = (stream_of(ids)?, ids.id("uuid")?);
+    let if_version = request::if_text(headers)?;
+    let wanted = Wanted { deed, if_version };
     let features = &state.service().features;
-    Ok(match features.change(state.by(), &key, &id, deed).await? {
-        Done::Made(stored) => shown(StatusCode::CREATED, &stored),
-        Done::Changed(stored) => shown(StatusCode::OK, &stored),
-        Done::Deleted => answer::json(StatusCode::OK, &json!({"acknowledged": true})),
-    })
+    Ok(
+        match features.change(state.by(), &key, &id, &wanted).await? {
+            Done::Made(stored) => shown(StatusCode::CREATED, &stored),
+            Done::Changed(stored) => shown(StatusCode::OK, &stored),
+            Done::Deleted => answer::json(StatusCode::OK, &json!({"acknowledged": true})),
+        },
+    )
 }
 
 fn shown(status: StatusCode, stored: &Stored) -> Response<Body> {
@@ -158,7 +157,7 @@ async fn bulk(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         let (id, deed) = operation.read();
         let done = match id.parse::<DocumentId>() {
             Ok(id) => features
-                .change(by, &key, &id, &deed)
+                .change(by, &key, &id, &deed.into())
                 .await
                 .map_err(Problem::from),
             Err(error) => Err(Problem::invalid_id("id", &error)),

@@ -196,7 +196,7 @@ pub(crate) fn wish(
         params["connector"] = connector.into();
     }
     Ok(ScheduleRequest {
-        type_id: TypeId::parse(TYPE).map_err(|error| Problem::invalid_id("type", &error))?,
+        type_id: type_id()?,
         stream: Some(name.clone()),
         params: Arc::from(params.to_string()),
         priority: None,
@@ -205,6 +205,11 @@ pub(crate) fn wish(
         record: false,
         condition: None,
     })
+}
+
+/// The type that finds features.
+pub(crate) fn type_id() -> Result<TypeId, Problem> {
+    TypeId::parse(TYPE).map_err(|error| Problem::invalid_id("type", &error))
 }
 
 fn space() -> Result<Space, Problem> {

@@ -16,13 +16,14 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
 use axum::routing::get;
 use maud::{Markup, html};
 use taskhost_model::ids::{Space, StreamKey};
+use taskhost_model::query::Query;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_service::Scheduled;
 use taskhost_service::features::{Deed, Stored};
 use taskhost_store::streams::Stream;
 
 use self::form::{Form, Reviewed};
-use self::view::View;
+use self::view::{LookedAt, RunRange, View};
 use super::asked::Asked;
 use super::codes::Code;
 use super::features::{KIBANAS_SPACE, stream_of};
@@ -103,6 +104,7 @@ struct Seen {
     features: Vec<Stored>,
     connectors: Vec<taskhost_model::ids::Label>,
     may_operate: bool,
+    looked_at: Option<LookedAt>,
 }
 
 impl Seen {
@@ -116,10 +118,12 @@ impl Seen {
             Err(taskhost_service::error::ServiceError::NotFound { .. }) => Vec::new(),
             listed => listed?,
         };
+        let looked_at = looked_at(state, &key, &stream, &task, &features).await?;
         Ok(Self {
+            looked_at,
             path: path_of(&key.space, key.name.as_str()),
             may_operate: service.may_operate(by, &key.space).await?,
-            connectors: service.connectors(),
+            connectors: service.connectors(&kibana::type_id()?),
             key,
             stream,
             task,
@@ -135,6 +139,7 @@ impl Seen {
             features: &self.features,
             connectors: &self.connectors,
             may_operate: self.may_operate,
+            looked_at: self.looked_at.as_ref(),
             now: now(),
         }
     }
@@ -153,10 +158,48 @@ impl Seen {
         };
         let task = format!("/v1/spaces/{space}/tasks/{}", self.task.key.id);
         let count = format!("/v1/spaces/{space}/streams/{name}/count");
-        let range = self.stream.first_at.zip(self.stream.last_at);
-        let live = shell::Live { task, count, range };
+        let live = shell::Live { task, count };
         shell::page(status, name.as_str(), &main, Some(&live))
     }
+}
+
+/// What the features of the last run were counted in, where there are such.
+async fn looked_at(
+    state: &Asked,
+    key: &StreamKey,
+    stream: &Stream,
+    view: &taskhost_service::view::TaskView,
+    features: &[Stored],
+) -> Result<Option<LookedAt>, Problem> {
+    let run = view.task.as_ref().map(|task| task.run.id.to_string());
+    let range = view
+        .params
+        .as_deref()
+        .and_then(|params| serde_json::from_str::<RunRange>(params).ok());
+    let Some((run, range)) = run.zip(range) else {
+        return Ok(None);
+    };
+    let is_its = |one: &Stored| {
+        let is_counted = one.feature.number("count_of").is_some();
+        !is_counted && one.feature.text("run_id") == run
+    };
+    if !features.iter().any(is_its) {
+        return Ok(None);
+    }
+    let (from, to) = (
+        Timestamp::from_ms(range.start),
+        Timestamp::from_ms(range.end),
+    );
+    let whole = stream.first_at.zip(stream.last_at);
+    let documents = match whole {
+        Some((first, last)) if from <= first && last < to => stream.documents,
+        _ => {
+            let query = Query::range(from, to);
+            let streams = &state.service().streams;
+            streams.count(state.by(), key, &query).await?.value
+        }
+    };
+    Ok(Some(LookedAt { run, documents }))
 }
 
 fn now() -> Timestamp {
@@ -237,14 +280,15 @@ async fn save(state: &Asked, seen: &Seen, form: &Form) -> Result<(), Problem> {
     // Before anything is computed for somebody who may not do it.
     features.check_may_change(state.by(), &seen.key).await?;
     let reviewed = Reviewed::read(form, &seen.features)?;
-    for (id, name, deed) in reviewed.0 {
+    for (id, name, wanted) in reviewed.0 {
         match features
-            .change(state.by(), &seen.key, &id, &deed)
+            .change(state.by(), &seen.key, &id, &wanted)
             .await
             .map_err(Problem::from)
         {
             Ok(_) => {}
-            Err(problem) if matches!(deed, Deed::Delete) && problem.code() == Code::NotFound => {}
+            Err(problem)
+                if matches!(wanted.deed, Deed::Delete) && problem.code() == Code::NotFound => {}
             Err(problem) => return Err(problem.about(&name)),
         }
     }
@@ -285,9 +329,9 @@ async fn change(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         _ => Err(unknown_action()),
     };
     let features = &state.service().features;
-    let done = match deed {
-        Ok(deed) => features
-            .change(state.by(), &seen.key, &id, &deed)
+    let done = match deed.map(|deed| form.read_as_it_was(deed, "version")) {
+        Ok(wanted) => features
+            .change(state.by(), &seen.key, &id, &wanted)
             .await
             .map(drop)
             .map_err(Problem::from),

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -62,11 +62,12 @@ struct Kept<'a> {
 
 async fn write(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let ((space, label), id) = (place(&ids)?, ids.id("id")?);
-    let (_, bytes) = state.json_body(request).await?;
+    let (headers, bytes) = state.json_body(request).await?;
     let body: Box<RawValue> = request::json(&bytes)?;
+    let if_version = request::if_text(&headers)?;
     let collections = &state.service().collections;
     let version = collections
-        .put_of_space(state.by(), (&space, &label), &id, body.get())
+        .put_of_space(state.by(), (&space, &label), &id, body.get(), if_version)
         .await?;
     let kept = Kept {
         id: &id,
@@ -75,11 +76,12 @@ async fn write(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::json(StatusCode::OK, &kept))
 }
 
-async fn delete(state: Asked, ids: PathIds) -> Answer {
+async fn delete(state: Asked, ids: PathIds, headers: HeaderMap) -> Answer {
     let ((space, label), id) = (place(&ids)?, ids.id("id")?);
+    let if_version = request::if_text(&headers)?;
     let collections = &state.service().collections;
     collections
-        .delete_of_space(state.by(), (&space, &label), &id)
+        .delete_of_space(state.by(), (&space, &label), &id, if_version)
         .await?;
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }

@@ -76,6 +76,11 @@ impl RunSettings {
     }
 }
 
+/// Task types bound what they take alike.
+pub(super) fn features_keep_days(reader: &mut Reader<'_>) -> u32 {
+    narrow(reader.number("features.keep_days", 7, 1..=365))
+}
+
 impl LimitSettings {
     pub(super) fn from_reader(reader: &mut Reader<'_>) -> Self {
         let mut kib = |key, default, most| reader.number(key, default, 1..=most) * 1024;

@@ -243,6 +243,16 @@ impl TaskTypes {
         })
     }
 
+    /// The models that a type may ask as it is now.
+    pub(crate) fn models(&self, type_id: &TypeId) -> Vec<Label> {
+        let Some(active) = self.0.catalog.active(type_id) else {
+            return Vec::new();
+        };
+        let allowed = self.0.rules.policy.allowed_to(&active.version);
+        let descriptor = &active.descriptor;
+        granted(&descriptor.capabilities, descriptor.any_model, &allowed).models
+    }
+
     fn version_view(&self, version: &Version, unfinished: &Unfinished) -> VersionView {
         let pinned = unfinished
             .by_digest

@@ -7,7 +7,9 @@
 )]
 
 mod real_run;
+mod with_model;
 mod states;
+mod review;
 mod live;
 mod hostile;
 mod people;

@@ -26,6 +26,11 @@ async fn host() -> Host {
     host
 }
 
+/// Something of a row of the review.
+pub(crate) fn in_row(row: usize, part: &str) -> String {
+    format!("#review .row:nth-child({row}) {part}")
+}
+
 async fn features(host: &Host, query: &str) -> Vec<Value> {
     let listed = host.get(&format!("{FEATURES}{query}")).await.expect(200);
     listed["features"].as_array().unwrap().clone()
@@ -56,7 +61,10 @@ async fn somebody_finds_features_and_reviews_them() {
     browser.picture("completed").await;
 
     // A filter is counted while it is written; one that is none is said to be none.
-    let (filter, count) = (browser.find("#filter-0").await, "#count-0");
+    let (filter, count) = (
+        browser.find(&in_row(1, "textarea")).await,
+        &*in_row(1, ".share span"),
+    );
     filter.clear().await.unwrap();
     filter.send_keys("{\"field\": \"message\"").await.unwrap();
     browser.says(count, "No JSON yet").await;
@@ -69,7 +77,8 @@ async fn somebody_finds_features_and_reviews_them() {
         .await;
 
     // What is wrong is told, and nothing of what was typed is lost.
-    let name = browser.find("#name-1").await;
+    let second = in_row(2, ".fields input");
+    let name = browser.find(&second).await;
     name.clear().await.unwrap();
     name.send_keys("Squid <b>").await.unwrap();
     filter.clear().await.unwrap();
@@ -77,17 +86,17 @@ async fn somebody_finds_features_and_reviews_them() {
     browser.click("#save").await;
     browser.says("#alert", "is no JSON").await;
     browser.picture("review-refused").await;
-    let kept = browser.find("#name-1").await.prop("value").await.unwrap();
+    let kept = browser.find(&second).await.prop("value").await.unwrap();
     assert_eq!(kept.as_deref(), Some("Squid <b>"));
-    let filter = browser.find("#filter-0").await;
+    let filter = browser.find(&in_row(1, "textarea")).await;
     filter.clear().await.unwrap();
     filter
         .send_keys("{\"field\": \"message\", \"contains\": \":amd64 \"}")
         .await
         .unwrap();
     browser.says(count, "documents").await;
-    browser.click("#drop-2").await;
-    browser.click("#exclude-3").await;
+    browser.click(&in_row(3, "[value=drop]")).await;
+    browser.click(&in_row(4, "[value=exclude]")).await;
     browser.picture("review-edited").await;
     browser.click("#save").await;
     browser.state("acknowledged").await;
@@ -141,7 +150,7 @@ async fn the_page_does_without_a_script() {
     host.reaches(TASK, "completed").await;
     browser.open(&page).await;
     browser.state("completed").await;
-    browser.click("#exclude-0").await;
+    browser.click(&in_row(1, "[value=exclude]")).await;
     browser.click("#save").await;
     browser.state("acknowledged").await;
     browser.picture("without-script").await;

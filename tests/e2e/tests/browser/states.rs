@@ -29,8 +29,11 @@ pub(crate) async fn go(host: &Host, name: &str) {
     add(host, name, "{\"message\":\"go\",\"go\":1}").await;
 }
 
-const SETTINGS: &str = "runs.slots = 1\n[connectors.small]\nurl = \"http://127.0.0.1:9/v1\"\n\
-                        model = \"small\"\n";
+const SETTINGS: &str = "runs.slots = 1\n\
+    [[allow]]\ntype = \"streams_feature_identification\"\nmodels = [\"small\"]\n\
+    [[allow]]\ntype = \"sleeper\"\nmodels = [\"large\"]\n\
+    [connectors.small]\nurl = \"http://127.0.0.1:9/v1\"\nmodel = \"small\"\n\
+    [connectors.large]\nurl = \"http://127.0.0.1:9/v1\"\nmodel = \"large\"\n";
 
 async fn host() -> Host {
     let home = Home::with(&["page-states", "sleeper"]);
@@ -170,6 +173,12 @@ async fn keys_are_enough() {
     press("\u{e011}").await;
     assert!(!from.is_displayed().await.unwrap());
     tab_to("connector").await;
+    // What the type may not ask is not offered.
+    let offered = browser.text("#connector").await;
+    assert!(
+        offered.contains("small") && !offered.contains("large"),
+        "{offered}"
+    );
     press("small").await;
     tab_to("start").await;
     press("\u{e007}").await;
@@ -184,7 +193,7 @@ async fn keys_are_enough() {
     browser
         .says("#control", "With the model small, 2 rounds, 1,234 tokens")
         .await;
-    tab_to("name-0").await;
+    tab_to("name-f1").await;
     press("-of-mine").await;
     tab_to("save").await;
     press("\u{e007}").await;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::stream;
+use taskhost_model::time::Timestamp;
 
 const KIBANA: &str = "/internal/streams/logs/features";
 const OWN: &str = "/v1/spaces/default/streams/logs/features";
@@ -51,9 +52,19 @@ async fn somebody_makes_edits_excludes_restores_and_removes_one() {
         (&changed["count"], &changed["edited"]),
         (&json!(6), &json!(["filter"]))
     );
-    let outdated = host.request(Method::PUT, &one).header("if-match", first);
+    let outdated = host.request(Method::PUT, &one).header("if-match", &first);
     let outdated = host.send(outdated.json(&json!({"name": "x"}))).await;
     outdated.problem(412, "version-mismatch");
+    // So are all other changes.
+    for (method, path) in [
+        (Method::DELETE, one.clone()),
+        (Method::POST, format!("{one}/exclude")),
+        (Method::POST, format!("{one}/restore")),
+    ] {
+        let outdated = host.request(method, &path).header("if-match", &first);
+        let outdated = host.send(outdated.json(&json!({}))).await;
+        outdated.problem(412, "version-mismatch");
+    }
     let read = host.get(&one).await;
     assert!(!read.header("etag").is_empty());
     assert_eq!(read.expect(200), changed);
@@ -167,6 +178,27 @@ async fn many_at_once_stand_each_for_itself() {
     host.post(&bulk, &many).await.names("operations");
 }
 
+/// What a person says is taken or refused, and never passed over.
+#[tokio::test]
+async fn what_cannot_be_changed_is_refused_by_its_name() {
+    let host = host().await;
+    let one = format!("{OWN}/mine");
+    let mut new = alpha();
+    new["status"] = json!("excluded");
+    host.put(&one, &new).await.names("status");
+    host.put(&one, &alpha()).await.expect(201);
+    for (body, field) in [
+        (json!({"status": "excluded"}), "status"),
+        (json!({"type": "host"}), "type"),
+    ] {
+        host.put(&one, &body).await.names(field);
+    }
+    let subtype = json!({"subtype": "web server", "properties": {"a": 1}});
+    let changed = host.put(&one, &subtype).await.expect(200);
+    assert_eq!(changed["subtype"], "web server", "{changed}");
+    assert_eq!(changed["properties"], json!({"a": 1}), "{changed}");
+}
+
 /// What has expired is shown to nobody; what is excluded does not expire.
 #[tokio::test]
 async fn what_nobody_finds_again_is_forgotten() {
@@ -196,6 +228,29 @@ async fn what_nobody_finds_again_is_forgotten() {
         .expect(200);
     assert_eq!(names(&host, &features).await, [""; 0]);
     assert_eq!(names(&host, &with_excluded).await, ["old"]);
+}
+
+/// What the operator has set is how long features are kept, where nobody says otherwise.
+#[tokio::test]
+async fn the_setting_says_how_long_features_are_kept() {
+    let home = Home::with(&["feature-identification"]);
+    home.settings("features.keep_days = 40\n");
+    let host = home.start().await;
+    let lines = (0..200).map(|n| json!({"message": format!("sshd[{n}]: session {n} opened")}));
+    host.fill("logs", lines).await;
+    let at = |time: &Value| Timestamp::parse(time.as_str().unwrap()).unwrap();
+    let mut params = json!({"start": 0, "end": 4_000_000_000_000_i64});
+    for (id, days) in [("set", 40), ("asked", 3)] {
+        if id == "asked" {
+            params["keep_days"] = json!(days);
+        }
+        host.schedule_on("logs", id, "streams_feature_identification", params.clone())
+            .await;
+        let done = host.reaches(id, "completed").await;
+        let feature = &done["payload"]["features"][0];
+        let kept = at(&feature["expires_at"]).since(at(&feature["last_seen"]));
+        assert_eq!(kept.as_secs(), days * 24 * 60 * 60, "{feature:#}");
+    }
 }
 
 /// What becomes of runs is counted, by type and outcome.
@@ -235,4 +290,27 @@ async fn runs_are_counted() {
         assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
     }
     assert!(!text.contains("Ada") && !text.contains("three"), "{text}");
+}
+
+/// A pause is no failure of an attempt, and what each attempt has used is counted once.
+#[tokio::test]
+async fn pauses_and_failures_are_counted_apart_and_their_use_once() {
+    let host = Home::with(&["fails"]).start().await;
+    let paused = json!({"code": "rate-limited", "retryable": true, "retry_after_ms": 1});
+    host.schedule("one", "fails", paused).await;
+    let failed = host.reaches("one", "failed").await;
+    let pauses = failed["run"]["pauses"].as_u64().unwrap();
+    assert_eq!((pauses, &failed["run"]["attempt"]), (20, &json!(3)));
+    // The last attempt has begun once; the first one once more for each pause.
+    let calls = failed["usage"]["host_calls"].as_u64().unwrap();
+    assert!(calls > 0, "{failed:#}");
+    let all = calls * (pauses + 3);
+    let text = host.get("/metrics").await.text;
+    for line in [
+        "taskhost_run_pauses_total{type=\"fails\"} 20".to_owned(),
+        "taskhost_run_retries_total{type=\"fails\"} 2".to_owned(),
+        format!("taskhost_run_host_calls_total{{type=\"fails\"}} {all}"),
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
+    }
 }

@@ -1,10 +1,16 @@
 //! Feature identification with language models of all kinds behind a server that speaks OpenAI's
 //! protocol: what they make better, and that none of them makes anything worse.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use taskhost_e2e::model::{self, ModelServer, Said, Seen};
+use taskhost_e2e::places;
+use taskhost_e2e::tasks::task;
+use tokio::sync::Barrier;
 
 const TYPE: &str = "streams_feature_identification";
 const PROMPTS: &str = "/v1/spaces/default/collections/prompts";
@@ -31,10 +37,16 @@ fn two_sources() -> impl Iterator<Item = Value> {
 }
 
 fn home_of(url: &str) -> Home {
+    home_within(url, 2)
+}
+
+/// With a model that has so many seconds for an answer.
+fn home_within(url: &str, timeout_s: u32) -> Home {
     let home = Home::with(&["feature-identification"]);
     home.settings(&format!(
         "[[allow]]\ntype = \"{TYPE}\"\nmodels = [\"small\"]\n\
-         [connectors.small]\nurl = \"{url}\"\nmodel = \"tiny\"\ntimeout_s = 2\n"
+         [connectors.small]\nurl = \"{url}\"\nmodel = \"tiny\"\ntimeout_s = {timeout_s}\n\
+         requests_at_once = 8\n"
     ));
     home
 }
@@ -90,15 +102,19 @@ fn systems(tool: &str, systems: &[Value]) -> Said {
     calls(tool, &json!({"systems": systems}).to_string())
 }
 
-/// The id of the cluster with such lines.
-fn cluster(seen: &Seen, part: &str) -> Value {
+fn clusters(seen: &Seen) -> Vec<Value> {
     let shown = seen.body["messages"][1]["content"].as_str().unwrap();
     let shown: Value = serde_json::from_str(shown).unwrap();
-    let clusters = shown["clusters"].as_array().unwrap();
+    shown["clusters"].as_array().unwrap().clone()
+}
+
+/// The id of the cluster with such lines.
+fn cluster(seen: &Seen, part: &str) -> Value {
+    let clusters = clusters(seen);
     let found = clusters
         .iter()
         .find(|it| it["lines"].to_string().contains(part));
-    found.unwrap_or_else(|| panic!("no {part} in {shown:#}"))["id"].clone()
+    found.unwrap_or_else(|| panic!("no {part} in {clusters:#?}"))["id"].clone()
 }
 
 fn nginx(seen: &Seen) -> Value {
@@ -109,6 +125,11 @@ fn nginx(seen: &Seen) -> Value {
 fn queue(seen: &Seen) -> Value {
     json!({"name": "Job queue", "cluster": cluster(seen, "com.example"),
         "evidence": ["com.example.Queue: took job"]})
+}
+
+fn limited() -> Said {
+    let header = ("retry-after-ms", "30".to_owned());
+    Said::Status(429, vec![header], "{}".to_owned())
 }
 
 fn is_description(seen: &Seen) -> bool {
@@ -191,7 +212,73 @@ async fn a_good_model_names_and_describes_with_the_prompts_of_the_space() {
         let system = &seen.body["messages"][0]["content"];
         assert_eq!(system, &json!(format!("Own words for {own}")));
     }
-    assert!(server.most_at_once() <= 5);
+}
+
+/// The lines of real programs make more systems than are described at once.
+#[tokio::test]
+async fn five_descriptions_are_asked_for_at_once() {
+    let together = Arc::new(Barrier::new(5));
+    let descriptions = AtomicUsize::new(0);
+    let server = server(move |seen, _| {
+        if is_description(seen) {
+            let answer = model::text(r#"{"description": "It writes the lines that stand here."}"#);
+            // Those after the first five are answered at once.
+            return match descriptions.fetch_add(1, Ordering::SeqCst) {
+                0..5 => Said::Together(Arc::clone(&together), answer),
+                _ => Said::Json(answer),
+            };
+        }
+        let name = |one: &Value| {
+            let name = format!("{} here", one["called"].as_str().unwrap());
+            json!({"name": name, "cluster": one["id"], "evidence": [one["lines"][0]]})
+        };
+        let named: Vec<Value> = clusters(seen).iter().map(name).collect();
+        systems("finalize_systems", &named)
+    })
+    .await;
+    let host = home_of(&server.url()).start().await;
+    let data = std::fs::read_to_string(places::top().join("examples/data/stream.ndjson")).unwrap();
+    let lines = data.lines().take(3_000);
+    let document = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    host.fill("logs", lines.map(document)).await;
+    let range = json!({"start": 0, "end": 4_000_000_000_000_i64, "connector": "small"});
+    host.schedule_on("logs", "t", TYPE, range).await;
+    let done = host.reaches("t", "completed").await;
+    let described = server.seen().iter().filter(|it| is_description(it)).count();
+    assert!(described > 5, "{done:#}");
+    assert_eq!(server.most_at_once(), 5);
+}
+
+/// The connector waits for two minutes, and the run has less.
+#[tokio::test]
+async fn a_run_does_not_wait_into_its_deadline_for_a_model() {
+    let server = server(|_, _| Said::Nothing).await;
+    let host = home_within(&server.url(), 120).start().await;
+    host.fill("logs", two_sources()).await;
+    let body = json!({"type": TYPE, "params": params(Some("small")), "stream": "logs",
+        "timeout_ms": 100_000});
+    host.put(&task("t"), &body).await.expect(201);
+    let done = host.reaches("t", "completed").await;
+    let said = done["payload"]["model"]["problem"].to_string();
+    assert!(said.contains("the time of the run"), "{said}");
+    assert!(server.seen().is_empty());
+    assert_eq!(names(&features(&host).await).len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_model_has_said_outlives_a_run_without_one() {
+    let server = server(good).await;
+    let host = host_of(&server).await;
+    let said = |found: &[Value]| -> Vec<[Value; 4]> {
+        let systems = found.iter().filter(|one| one["type"] == "system");
+        let keys =
+            |one: &Value| ["name", "description", "subtype", "tags"].map(|it| one[it].clone());
+        systems.map(keys).collect()
+    };
+    identified(&host, "with", Some("small")).await;
+    let before = said(&features(&host).await);
+    identified(&host, "alone", None).await;
+    assert_eq!(said(&features(&host).await), before);
 }
 
 /// What there is without a model, and what with each bad one.
@@ -268,10 +355,6 @@ async fn without_a_connector_of_that_name_the_arithmetic_stands() {
 
 #[tokio::test]
 async fn a_pause_has_the_run_go_on_where_it_was() {
-    let limited = || {
-        let header = ("retry-after-ms", "30".to_owned());
-        Said::Status(429, vec![header], "{}".to_owned())
-    };
     let server = server(move |seen, nth| match nth {
         1 | 3 => limited(),
         _ => good(seen, nth),
@@ -302,6 +385,14 @@ async fn what_a_round_has_found_survives_a_cancel_in_the_next() {
     host.schedule_on("logs", "t", TYPE, params(Some("small")))
         .await;
     server.until_seen(2).await;
+    host.see("the round", async || {
+        let now = host.get(&task("t")).await.expect(200);
+        now["progress"]
+            .to_string()
+            .contains("round 2 of 3")
+            .then_some(())
+    })
+    .await;
     host.verb("t", "cancel").await.expect(200);
     host.reaches("t", "canceled").await;
     let found = names(&features(&host).await);
@@ -309,6 +400,25 @@ async fn what_a_round_has_found_survives_a_cancel_in_the_next() {
         found.len() == 2 && found.contains(&"nginx".to_owned()),
         "{found:?}"
     );
+}
+
+/// The attempt that begins after the pause saves first what the model had named before it.
+#[tokio::test]
+async fn and_a_pause_with_a_cancel_after_it() {
+    let server = server(|seen, nth| match nth {
+        1 => limited(),
+        2 => Said::Nothing,
+        nth => good(seen, nth),
+    })
+    .await;
+    let host = host_of(&server).await;
+    host.schedule_on("logs", "t", TYPE, params(Some("small")))
+        .await;
+    server.until_seen(3).await;
+    host.verb("t", "cancel").await.expect(200);
+    host.reaches("t", "canceled").await;
+    let found = names(&features(&host).await);
+    assert!(found.contains(&"nginx".to_owned()), "{found:?}");
 }
 
 #[tokio::test]

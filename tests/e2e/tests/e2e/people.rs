@@ -237,7 +237,11 @@ async fn what_somebody_may_not_see_is_not_there_on_any_route() {
             let absent = answered(&host, by, &ghost, &asked).await;
             assert_eq!(there, absent, "{} on {} {}", by.name, asked.0, asked.1);
         }
-        for path in ["/v1/spaces/default/tasks", "/internal/streams/_tasks"] {
+        for path in [
+            "/v1/spaces/default/tasks",
+            "/internal/streams/_tasks",
+            "/v1/spaces/default/collections/prompts",
+        ] {
             let answer = host.send_as(by, host.request(Method::GET, path)).await;
             assert!(!answer.text.contains(&seen), "{answer:?}");
             if by.name == others[2].name {

@@ -1,5 +1,6 @@
 //! Prompts and whatever else people of a space keep for task types to read.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use taskhost_e2e::home::Home;
 
@@ -23,6 +24,22 @@ async fn people_keep_prompts_for_the_types_that_read_them() {
         let listed = host.get(PROMPTS).await.expect(200);
         assert_eq!(listed["documents"].as_array().map(Vec::len), Some(1));
     }
+    // In place of what was read, or not at all.
+    let read = host.get(&one).await;
+    let version = read.header("etag").to_owned();
+    let mut over = Vec::new();
+    for text in ["third", "fourth"] {
+        let put = host.request(Method::PUT, &one).header("if-match", &version);
+        over.push(host.send(put.json(&json!({"text": text}))).await);
+    }
+    over.pop().unwrap().problem(412, "version-mismatch");
+    over.pop().unwrap().expect(200);
+    let outdated = host
+        .request(Method::DELETE, &one)
+        .header("if-match", &version);
+    host.send(outdated).await.problem(412, "version-mismatch");
+    assert_eq!(host.get(&one).await.expect(200)["body"]["text"], "third");
+
     let elsewhere = host.get("/v1/spaces/other/collections/prompts").await;
     assert_eq!(elsewhere.expect(200)["documents"], json!([]));
     for bad in [json!([]), json!("x"), Value::Null] {

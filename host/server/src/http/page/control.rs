@@ -6,15 +6,18 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 use taskhost_service::view::TaskView;
 
+use super::listed;
 use super::review;
 use super::view::{RANGES, View, payload};
 use super::words::{self, counted, span, time};
 
-/// The control. Its key changes when something else than progress has changed.
+/// The control. Its key changes when something else than progress has changed, with what is to be
+/// reviewed in it.
 pub(super) fn control(view: View<'_>) -> Markup {
     html! {
-        section #control aria-labelledby="control-title" data-key=(key(view.task))
+        section #control aria-labelledby="control-title" data-key=(key(view))
             data-version=(view.task.version()) data-state=(state(view.task))
+            data-waits-for=(view.task.waiting_for.as_deref().unwrap_or_default())
             data-said=(said(view)) {
             h2 #control-title tabindex="-1" { "Feature identification" }
             @match view.task.task.as_ref() {
@@ -86,14 +89,16 @@ fn state(view: &TaskView) -> &'static str {
     }
 }
 
-fn key(view: &TaskView) -> String {
-    let run = view.task.as_ref().map(|task| task.run.id.to_string());
-    let waiting_for = view.waiting_for.as_deref().unwrap_or_default();
+fn key(view: View<'_>) -> String {
+    let task = view.task;
+    let run = task.task.as_ref().map(|task| task.run.id.to_string());
+    let waiting_for = task.waiting_for.as_deref().unwrap_or_default();
     format!(
-        "{} {} {} {waiting_for}",
+        "{} {} {} {} {waiting_for}",
         run.unwrap_or_default(),
-        view.version(),
-        state(view)
+        task.version(),
+        state(task),
+        listed::hash_of(&review::found(view))
     )
 }
 
@@ -389,6 +394,7 @@ mod tests {
             features: &[],
             connectors: &[],
             may_operate: true,
+            looked_at: None,
             now: Timestamp::from_ms(65_001),
         };
         control(view).into_string()

@@ -8,7 +8,7 @@ use axum::http::Request;
 use serde_json::{Map, Value, json};
 use taskhost_model::ids::DocumentId;
 use taskhost_model::time::Timestamp;
-use taskhost_service::features::{Deed, Stored};
+use taskhost_service::features::{Deed, Stored, Wanted};
 use taskhost_store::streams::Stream;
 use url::form_urlencoded;
 
@@ -29,7 +29,7 @@ const ROWS_MAX: usize = 1_000;
 pub(super) struct Form(BTreeMap<String, String>);
 
 /// What somebody decided of features, each with its name, for people.
-pub(super) struct Reviewed(pub(super) Vec<(DocumentId, String, Deed)>);
+pub(super) struct Reviewed(pub(super) Vec<(DocumentId, String, Wanted)>);
 
 impl Form {
     pub(super) async fn read(state: &Asked, request: Request<Body>) -> Result<Self, Problem> {
@@ -89,10 +89,18 @@ impl Form {
 
     /// The edit of one feature.
     pub(super) fn edit(&self) -> Result<Deed, Problem> {
-        Ok(Deed::Edit {
-            given: json!({"name": self.get("name"), "filter": filter(self.get("filter"))?}),
-            if_version: self.get("version").to_owned(),
-        })
+        let filter = filter(self.get("filter"))?;
+        Ok(Deed::Put(
+            json!({"name": self.get("name"), "filter": filter}),
+        ))
+    }
+
+    /// What is to be done with a feature as long as it is as somebody saw it, where the form has
+    /// the version in this field.
+    pub(super) fn read_as_it_was(&self, deed: Deed, field: &str) -> Wanted {
+        let version = Some(self.get(field)).filter(|version| !version.is_empty());
+        let if_version = version.map(str::to_owned);
+        Wanted { deed, if_version }
     }
 }
 
@@ -128,7 +136,9 @@ impl Reviewed {
                 "exclude" => Some(Deed::Exclude),
                 _ => return Err(Problem::invalid(field, "is none of the list")),
             };
-            reviewed.extend(deed.map(|deed| (id, name, deed)));
+            let version = format!("version.{row}");
+            let wanted = deed.map(|deed| form.read_as_it_was(deed, &version));
+            reviewed.extend(wanted.map(|wanted| (id, name, wanted)));
         }
         Ok(Self(reviewed))
     }
@@ -147,10 +157,7 @@ fn edited(form: &Form, row: &str, stored: Option<&Stored>) -> Result<Option<Deed
             given.insert(field.to_owned(), value);
         }
     }
-    Ok((!given.is_empty()).then(|| Deed::Edit {
-        given: Value::Object(given),
-        if_version: form.get(&format!("version.{row}")).to_owned(),
-    }))
+    Ok((!given.is_empty()).then(|| Deed::Put(Value::Object(given))))
 }
 
 #[cfg(test)]
@@ -220,15 +227,17 @@ mod tests {
         let same = r#"{ "contains": "a", "field": "message" }"#;
         assert!(read("keep", " sshd ", same).unwrap().is_empty());
         let edits = read("keep", "x", same).unwrap();
-        let Deed::Edit { given, if_version } = &edits[0].2 else {
+        let Deed::Put(given) = &edits[0].2.deed else {
             panic!("{edits:?}")
         };
-        assert_eq!((given, if_version.as_str()), (&json!({"name": "x"}), "v"));
-        assert!(matches!(read("drop", "x", "").unwrap()[0].2, Deed::Delete));
-        assert!(matches!(
-            read("exclude", "x", "").unwrap()[0].2,
-            Deed::Exclude
-        ));
+        assert_eq!(given, &json!({"name": "x"}));
+        let (dropped, excluded) = (read("drop", "x", ""), read("exclude", "x", ""));
+        let (dropped, excluded) = (dropped.unwrap(), excluded.unwrap());
+        assert!(matches!(dropped[0].2.deed, Deed::Delete));
+        assert!(matches!(excluded[0].2.deed, Deed::Exclude));
+        for all in [edits, dropped, excluded] {
+            assert_eq!(all[0].2.if_version.as_deref(), Some("v"));
+        }
         assert!(read("keep", "sshd", "{").is_err());
         assert!(read("burn", "sshd", same).is_err());
     }

@@ -1,12 +1,13 @@
 //! The list of a stream's features, and the page of one of them. What speaks for a feature is
 //! fetched when somebody asks for it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use maud::{Markup, html};
 use serde_json::Value;
 use taskhost_model::feature::Feature;
 use taskhost_model::time::Timestamp;
 use taskhost_service::features::Stored;
-use taskhost_store::streams::Stream;
 
 use super::view::{View, to_review};
 use super::words::{self, time};
@@ -78,12 +79,18 @@ fn of<'a>(view: View<'a>, test: impl Fn(&Feature) -> bool) -> Vec<&'a Stored> {
 
 /// Another one where another list is to be shown.
 fn key(view: View<'_>) -> String {
-    use std::hash::{Hash as _, Hasher as _};
-    let mut hasher = std::hash::DefaultHasher::new();
-    for one in view.features {
+    let features: Vec<&Stored> = view.features.iter().collect();
+    let mut hasher = DefaultHasher::new();
+    (view.stream.documents, view.may_operate, to_review(view)).hash(&mut hasher);
+    format!("{} {:016x}", hash_of(&features), hasher.finish())
+}
+
+/// Another one where one of these features is another, or is like something else.
+pub(super) fn hash_of(features: &[&Stored]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for one in features {
         (one.feature.text("uuid"), &one.version).hash(&mut hasher);
     }
-    (view.stream.documents, view.may_operate, to_review(view)).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
@@ -94,11 +101,11 @@ fn item(view: View<'_>, stored: &Stored) -> Markup {
             h3 { (feature.text("name")) (marks(feature)) }
             @let title = feature.text("title");
             @if !title.is_empty() && title != feature.text("name") { p { (title) } }
-            (share(view.stream, feature.number("count").unwrap_or(0), None))
+            (share(view, feature, None))
             @if let Some(filter) = feature.filter() {
                 p.hint { code { (words::condition(&filter)) } }
             }
-            (on_demand(view.path, feature, "more", "Evidence and edit"))
+            (on_demand(view.path, stored, "more", "Evidence and edit"))
         }
     }
 }
@@ -112,7 +119,7 @@ fn about(view: View<'_>, stored: &Stored) -> Markup {
     html! {
         li.row {
             h4 { (title) }
-            (on_demand(view.path, feature, "more", "What it holds"))
+            (on_demand(view.path, stored, "more", "What it holds"))
         }
     }
 }
@@ -132,6 +139,7 @@ fn hidden(view: View<'_>, stored: &Stored) -> Markup {
             }
             @if view.may_operate {
                 form method="post" action=(one_path(view.path, uuid)) {
+                    input type="hidden" name="version" value=(stored.version);
                     button id={ "restore-" (uuid) } name="action" value="restore" { "Restore" }
                 }
             }
@@ -144,12 +152,15 @@ pub(super) fn one_path(path: &str, uuid: &str) -> String {
     format!("{path}/features/{uuid}")
 }
 
-/// Something that is fetched when it is opened; a link where there is no script.
-pub(super) fn on_demand(path: &str, feature: &Feature, what: &str, said: &str) -> Markup {
+/// Something that is fetched when it is opened; a link where there is no script. What was fetched
+/// of one version is not shown for another.
+pub(super) fn on_demand(path: &str, stored: &Stored, what: &str, said: &str) -> Markup {
+    let feature = &stored.feature;
     let uuid = feature.text("uuid");
     let source = format!("{}?part={what}", one_path(path, uuid));
     html! {
-        details id={ (what) "-" (uuid) } data-source=(source) {
+        details id={ (what) "-" (uuid) } data-source=(source)
+            data-version=(stored.version) {
             summary { (said) }
             p { a href=(one_path(path, uuid)) { "Open " (feature.text("name")) } }
         }
@@ -176,21 +187,40 @@ fn marks(feature: &Feature) -> Markup {
     }
 }
 
-/// How much of the stream a feature is. The note is where the script writes another number.
-pub(super) fn share(stream: &Stream, count: u64, note: Option<&str>) -> Markup {
-    let permille = words::permille(count, stream.documents);
+/// How much a feature is of what it was counted in: the stream, or the range of a run. The note is
+/// where the script writes another number, which is one of the stream.
+pub(super) fn share(view: View<'_>, feature: &Feature, note: Option<&str>) -> Markup {
+    let count = feature.number("count").unwrap_or(0);
+    let of = counted_in(view, feature);
+    let share = of.map(|of| words::permille(count, of));
     html! {
         div.share {
-            svg.bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
-                rect.whole width="1000" height="10" {}
-                rect.part width=(permille) height="10" {}
+            @if let Some(permille) = share {
+                svg.bar viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+                    rect.whole width="1000" height="10" {}
+                    rect.part width=(permille) height="10" {}
+                }
             }
-            span id=[note] data-documents=(stream.documents) {
-                (words::percent(permille)) " of the stream, "
+            span id=[note] data-documents=(view.stream.documents) {
+                @if let Some((permille, of)) = share.zip(of) {
+                    (words::percent(permille))
+                    @if of == view.stream.documents { " of the stream, " }
+                    @else { " of the " (words::counted(of, "document")) " looked at, " }
+                }
                 (words::counted(count, "document"))
+                @if of.is_none() { " in the range of an earlier run" }
             }
         }
     }
+}
+
+/// Among how many documents its own were counted, where that is known.
+fn counted_in(view: View<'_>, feature: &Feature) -> Option<u64> {
+    let of_run = view
+        .looked_at
+        .filter(|it| it.run == feature.text("run_id"))
+        .map(|it| it.documents);
+    feature.number("count_of").or(of_run)
 }
 
 /// What is fetched of one feature.

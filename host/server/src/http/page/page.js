@@ -4,11 +4,15 @@
 (() => {
   // Between the end of one look at the task and the next, where events do not come.
   const POLL_MS = 2000;
+  // Between two looks at a run of which events tell: that its host is silent, no event says.
+  const LOOK_MS = 15000;
   // Until events are listened for again after the host has refused them.
   const LISTEN_AGAIN_MS = 5000;
   // From the last key until documents are counted.
   const COUNT_AFTER_MS = 300;
   const ANSWER_WITHIN_MS = 15000;
+  // Of the whole stream, with what has come since the page was made: the years 0 to 9999.
+  const [EARLIEST_MS, LATEST_MS] = [-62167219200000, 253402207200000];
 
   const main = document.getElementById("main");
   const { task, count } = main.dataset;
@@ -48,20 +52,41 @@
 
   // --- The page again.
 
-  // Puts a newer part into an older one's place; what somebody has typed, opened or focused stays.
-  const swap = (older, newer) => {
+  // What was typed into parts that are fetched again, by the ids of its fields.
+  const drafts = new Map();
+
+  // Writes what somebody has typed, and says so where the host has another text by now.
+  const retype = (field, { value, former }) => {
+    if (typeof value === "boolean") {
+      field.checked = value;
+      return;
+    }
+    if (field.tagName === "SELECT") {
+      if (has(field, value)) field.value = value;
+      return;
+    }
+    const current = field.defaultValue;
+    field.value = value;
+    if (current === former || current === value) return;
+    const textContent = `Meanwhile it has become “${current}”. What you have typed is kept.`;
+    field.after(Object.assign(document.createElement("p"), { className: "hint", textContent }));
+  };
+
+  // Puts a newer part into an older one's place; what somebody has typed, opened or focused stays,
+  // but for what the host has taken from the form `sent`.
+  const swap = (older, newer, sent) => {
     const active = document.activeElement;
     const focused = older.contains(active) ? active : null;
     const at = focused && "selectionStart" in focused ? focused.selectionStart : null;
     const typed = new Map();
     for (const field of older.querySelectorAll("input, textarea, select")) {
-      if (!field.id) continue;
+      if (!field.id || sent?.contains(field)) continue;
       if (field.type === "radio" || field.type === "checkbox") {
-        if (field.checked !== field.defaultChecked) typed.set(field.id, field.checked);
+        if (field.checked !== field.defaultChecked) typed.set(field.id, { value: field.checked });
       } else if (field.tagName === "SELECT") {
-        typed.set(field.id, field.value);
+        typed.set(field.id, { value: field.value });
       } else if (field.value !== field.defaultValue) {
-        typed.set(field.id, field.value);
+        typed.set(field.id, { value: field.value, former: field.defaultValue });
       }
     }
     const opened = [...older.querySelectorAll("details[open]")];
@@ -75,11 +100,11 @@
         again.open = true;
       }
     }
-    for (const [id, value] of typed) {
+    for (const [id, draft] of typed) {
       const field = byId(id);
-      if (!field) continue;
-      if (typeof value === "boolean") field.checked = value;
-      else if (field.tagName !== "SELECT" || has(field, value)) field.value = value;
+      if (!field) drafts.set(id, draft);
+      // One that has been kept with its part has its text still.
+      else if (field.value !== draft.value) retype(field, draft);
     }
     if (!focused) return;
     const again = byId(focused.id) || newer.querySelector("h2");
@@ -90,19 +115,22 @@
   };
   const has = (select, value) => [...select.options].some((option) => option.value === value);
 
-  const take = (text) => {
+  // What the host answers, to a form where one was sent.
+  const take = (text, form) => {
     const page = new DOMParser().parseFromString(text, "text/html");
     if (!page.getElementById("control")) {
       refused(page);
       return;
     }
+    const isRefused = page.querySelector("#alert .callout");
+    const sent = isRefused ? null : form;
     for (const id of ["alert", "control", "features"]) {
       const [older, newer] = [byId(id), page.getElementById(id)];
       if (!older || !newer) continue;
       const isSame = newer.dataset.key
         ? older.dataset.key === newer.dataset.key
         : older.textContent === newer.textContent;
-      if (!isSame) swap(older, document.adoptNode(newer));
+      if (!isSame) swap(older, document.adoptNode(newer), sent);
     }
     tick();
     say(byId("control").dataset.said);
@@ -174,16 +202,22 @@
     say(phase ? `Running: ${phase}` : "Running");
   };
 
+  let isLooking = false;
   const look = async () => {
+    if (isLooking) return;
+    isLooking = true;
     try {
       const answer = await ask(task);
       if (!answer.ok) throw new Error(answer.statusText);
-      heard(await answer.json());
-      return true;
+      const status = await answer.json();
+      heard(status);
+      // No event has it.
+      const waitsFor = status.run?.waiting_for ?? "";
+      if (waits() && byId("control").dataset.waitsFor !== waitsFor) refresh();
     } catch {
       away(true);
-      return false;
     }
+    isLooking = false;
   };
 
   const away = (is) => {
@@ -234,13 +268,17 @@
     if (isPolling) return;
     isPolling = true;
     while (!document.hidden && (!isLive || waits())) {
-      const isWaiting = waits();
-      if (await look() && isWaiting) await refresh();
+      await look();
       await pause(POLL_MS);
     }
     isPolling = false;
   };
   setInterval(poll, POLL_MS);
+  const isAtWork = () => ["running", "being_canceled", "stale"]
+    .includes(byId("control").dataset.state);
+  setInterval(() => {
+    if (isLive && isAtWork() && !document.hidden) look();
+  }, LOOK_MS);
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
@@ -272,7 +310,7 @@
     try {
       // `form.action` is the button of that name.
       const answer = await ask(form.getAttribute("action"), { method: "POST", body });
-      take(await answer.text());
+      take(await answer.text(), form);
       byId("alert").querySelector(".callout")?.scrollIntoView({ block: "nearest" });
     } catch {
       away(true);
@@ -297,6 +335,11 @@
       const part = new DOMParser().parseFromString(await answer.text(), "text/html");
       details.querySelector("p")?.replaceWith(...part.body.childNodes);
       details.dataset.is = "here";
+      for (const field of details.querySelectorAll("[id]")) {
+        const draft = drafts.get(field.id);
+        drafts.delete(field.id);
+        if (draft) retype(field, draft);
+      }
     } catch {
       delete details.dataset.is;
     }
@@ -329,8 +372,7 @@
       wrong(`No JSON yet: ${error.message}`);
       return;
     }
-    const { from, to } = main.dataset;
-    const body = JSON.stringify({ from: Number(from), to: Number(to), where });
+    const body = JSON.stringify({ from: EARLIEST_MS, to: LATEST_MS, where });
     note.textContent = "Counting…";
     try {
       const headers = { "content-type": "application/json" };

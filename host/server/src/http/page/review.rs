@@ -43,8 +43,9 @@ fn row(view: View<'_>, at: usize, stored: &Stored) -> Markup {
     let feature = &stored.feature;
     let uuid = feature.text("uuid");
     let filter = feature.fields().get("filter").map(ToString::to_string);
-    let count = feature.number("count").unwrap_or(0);
-    let note = format!("count-{at}");
+    // By what it is of, and not by its place: what was typed is put back by it when rows have gone.
+    let id = |of: &str| format!("{of}-{uuid}");
+    let note = id("count");
     html! {
         li.row {
             fieldset disabled[!view.may_operate] {
@@ -58,24 +59,24 @@ fn row(view: View<'_>, at: usize, stored: &Stored) -> Markup {
                         ("exclude", "Exclude", "No later run shows it again"),
                     ] {
                         label title=(hint) {
-                            input id={ (value) "-" (at) } type="radio" name={ "what." (at) }
+                            input id=(id(value)) type="radio" name={ "what." (at) }
                                 value=(value) checked[value == "keep"];
                             " " (said)
                         }
                     }
                 }
                 div.fields {
-                    label for={ "name-" (at) } { "Name" }
-                    input id={ "name-" (at) } name={ "name." (at) } required maxlength="200"
+                    label for=(id("name")) { "Name" }
+                    input id=(id("name")) name={ "name." (at) } required maxlength="200"
                         autocomplete="off" value=(feature.text("name"));
-                    label for={ "filter-" (at) } { "Filter" }
-                    textarea id={ "filter-" (at) } name={ "filter." (at) } rows="2"
+                    label for=(id("filter")) { "Filter" }
+                    textarea id=(id("filter")) name={ "filter." (at) } rows="2"
                         spellcheck="false" data-note=(note) aria-describedby=(note) {
                         (filter.unwrap_or_default())
                     }
                 }
-                (share(view.stream, count, Some(&note)))
-                (listed::on_demand(view.path, feature, "why", "Evidence"))
+                (share(view, feature, Some(&note)))
+                (listed::on_demand(view.path, stored, "why", "Evidence"))
             }
         }
     }

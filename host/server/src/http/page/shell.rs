@@ -9,7 +9,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY
 use axum::http::header::{HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
 use maud::{DOCTYPE, Markup, html};
-use taskhost_model::time::Timestamp;
 
 use super::super::answer;
 use super::super::asked::ASSETS;
@@ -41,8 +40,6 @@ pub(super) struct Live {
     pub(super) task: String,
     /// Where documents are counted.
     pub(super) count: String,
-    /// The times of the stream's first and last document.
-    pub(super) range: Option<(Timestamp, Timestamp)>,
 }
 
 /// A response that is finished though its status is no success.
@@ -64,10 +61,6 @@ pub(super) fn page(
     let file = |name: &str| format!("{ASSETS}{name}?{}", *EDITION);
     let task = live.map(|live| live.task.as_str());
     let count = live.map(|live| live.count.as_str());
-    let from = live.and_then(|live| live.range).map(|(first, _)| first);
-    let to = live
-        .and_then(|live| live.range)
-        .map(|(_, last)| last.as_ms() + 1);
     let whole = html! {
         (DOCTYPE)
         html lang="en" {
@@ -83,8 +76,7 @@ pub(super) fn page(
             body {
                 a.skip href="#main" { "Skip to the page" }
                 header { a href="/" { "taskhost" } }
-                main #main tabindex="-1" data-task=[task] data-count=[count]
-                    data-from=[from.map(Timestamp::as_ms)] data-to=[to] { (main) }
+                main #main tabindex="-1" data-task=[task] data-count=[count] { (main) }
             }
         }
     };

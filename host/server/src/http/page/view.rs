@@ -28,7 +28,24 @@ pub(super) struct View<'a> {
     pub(super) features: &'a [Stored],
     pub(super) connectors: &'a [Label],
     pub(super) may_operate: bool,
+    pub(super) looked_at: Option<&'a LookedAt>,
     pub(super) now: Timestamp,
+}
+
+/// Among which documents the task's last run has counted those of its features.
+#[derive(Debug)]
+pub(super) struct LookedAt {
+    /// The run.
+    pub(super) run: String,
+    /// How many there are in its range.
+    pub(super) documents: u64,
+}
+
+/// The range of a run, as its params have it.
+#[derive(Debug, Deserialize)]
+pub(super) struct RunRange {
+    pub(super) start: i64,
+    pub(super) end: i64,
 }
 
 /// What is read of a result; all of it may be missing.

@@ -75,3 +75,17 @@ async fn a_model_that_is_of_no_use_leaves_what_was_counted() {
         assert_eq!(payload["description"], counted["description"]);
     }
 }
+
+/// One that the operator has not allowed, and one that is down.
+#[tokio::test]
+async fn nor_does_one_that_cannot_be_asked() {
+    let server = ModelServer::start(|_, _| Said::Status(500, Vec::new(), "{}".to_owned())).await;
+    let host = started(&home_with(&server, "")).await;
+    for (connector, part) in [("small", "status 500"), ("large", "large")] {
+        let params = with(&json!({"connector": connector}));
+        let payload = completed(&host, connector, DESCRIPTION, params).await;
+        assert_eq!(payload["source"], "computed", "{payload:#}");
+        let why = payload["model_failed"].to_string();
+        assert!(why.contains(part), "{why}");
+    }
+}

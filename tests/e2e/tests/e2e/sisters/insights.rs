@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use taskhost_e2e::component::component;
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
-use taskhost_e2e::model::ModelServer;
+use taskhost_e2e::model::{ModelServer, Said};
 use taskhost_e2e::tasks::task;
 
 use super::{INSIGHTS, home, home_with, says, started, told, with};
@@ -98,6 +98,17 @@ async fn a_models_insights_rest_on_events_that_were_counted() {
     let payload = discovered(&host, "b", &params).await;
     assert_eq!(payload["insights"][0]["source"], "computed", "{payload:#}");
     assert!(payload["model_failed"].is_string(), "{payload:#}");
+}
+
+#[tokio::test]
+async fn a_model_that_fails_leaves_the_insights_that_were_counted() {
+    let server = ModelServer::start(|_, _| Said::Status(500, Vec::new(), "{}".to_owned())).await;
+    let host = three_streams(&home_with(&server, "")).await;
+    let params = json!({"streams": ["shop"], "connector": "small"});
+    let payload = discovered(&host, "a", &params).await;
+    assert_eq!(payload["insights"][0]["source"], "computed", "{payload:#}");
+    let why = payload["model_failed"].to_string();
+    assert!(why.contains("status 500"), "{why}");
 }
 
 #[tokio::test]

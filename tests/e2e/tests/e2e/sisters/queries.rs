@@ -197,8 +197,9 @@ async fn three_requests_go_at_once() {
 
 #[tokio::test]
 async fn a_model_that_wants_a_pause_has_the_run_queued_again_and_is_asked_nothing_twice() {
+    // In the middle of the first three, which go out together.
     let server = ModelServer::start(|_, nth| match nth {
-        3 => Said::Status(
+        1 => Said::Status(
             429,
             vec![("retry-after-ms", "30".to_owned())],
             "{}".to_owned(),
@@ -222,4 +223,18 @@ async fn a_model_that_wants_a_pause_has_the_run_queued_again_and_is_asked_nothin
         queries.iter().any(|it| it["source"] == "model"),
         "{queries:#?}"
     );
+}
+
+#[tokio::test]
+async fn a_model_that_fails_leaves_the_queries_that_were_counted() {
+    let server = ModelServer::start(|_, _| Said::Status(500, Vec::new(), "{}".to_owned())).await;
+    let host = started(&home_with(&server, "")).await;
+    let texts = ["LOG:", "haproxy", "TCP_MISS", "sshd["].map(|it| feature(it, it));
+    let payload = completed(&host, "a", QUERIES, asking(&texts)).await;
+    let counted = with(&json!({"features": texts}));
+    let counted = completed(&host, "b", QUERIES, counted).await;
+    assert_eq!(payload["queries"], counted["queries"], "{payload:#}");
+    let dropped = payload["dropped"].to_string();
+    assert!(dropped.contains("failed with status 500"), "{dropped}");
+    assert_eq!(server.seen().len(), 3, "who is silent is asked no more");
 }
