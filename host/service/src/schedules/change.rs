@@ -81,10 +81,6 @@ impl Schedules {
     ) -> Result<RunNow, ServiceError> {
         let core = &self.0;
         core.lease.must_be_safe()?;
-        // What has ended stands in nobody's way; who sees the schedule, is asked below.
-        if let Some(schedule) = core.schedules.get(key).await? {
-            self.forget_ended(&schedule).await?;
-        }
         let (now, own) = (core.clock.now(), core.lease.incarnation());
         let change = |schedule: &mut Schedule| {
             let fired = schedule.run_now(now, own, &by.name);
@@ -144,7 +140,10 @@ impl Schedules {
     ) -> Result<(Schedule, T), ServiceError> {
         loop {
             let stored = self.changeable(by, key, if_version).await?;
+            let over = self.ended(&stored).await?;
             let mut schedule = stored.clone();
+            // What has ended stands in nobody's way.
+            schedule.forget_ended(|fire| over.contains(&fire.run));
             let made = change(&mut schedule)?;
             let now = self.0.clock.now();
             schedule.updated_at = now;

@@ -96,7 +96,7 @@ impl Schedules {
     }
 
     /// Runs of fires that have ended.
-    async fn ended(&self, schedule: &Schedule) -> Result<HashSet<RunId>, ServiceError> {
+    pub(super) async fn ended(&self, schedule: &Schedule) -> Result<HashSet<RunId>, ServiceError> {
         let mut ended = HashSet::new();
         for fire in schedule.active.iter().filter(|fire| fire.is_written) {
             let task = self.0.tasks.get(&task_key(schedule, fire)).await?;
@@ -106,18 +106,6 @@ impl Schedules {
             }
         }
         Ok(ended)
-    }
-
-    /// Notes which fires have ended, so that nothing waits for them.
-    pub(super) async fn forget_ended(&self, schedule: &Schedule) -> Result<(), ServiceError> {
-        let over = self.ended(schedule).await?;
-        let mut next = schedule.clone();
-        if next.forget_ended(|fire| over.contains(&fire.run)) {
-            next.stamp(self.0.clock.now());
-            // Where somebody else was quicker, they have looked, too.
-            self.0.schedules.put(&next, Some(schedule.version)).await?;
-        }
-        Ok(())
     }
 
     /// Whether it is for this host to write the task of a fire.
@@ -186,6 +174,13 @@ impl Schedules {
         let wish = tasks
             .checked(&by, &key, &mut request, Asker::Schedule)
             .await?;
+        let mut named = wish.also_reads.iter();
+        if let Some(new) = named.find(|name| schedule.task.streams().all(|it| it != *name)) {
+            return Ok(Tried::Failed(format!(
+                "its type reads the stream `{new}` by now, which it did not when the schedule was \
+                 made: put the schedule again, which asks for the right to read it"
+            )));
+        }
         let run = NewRun {
             // As it was decided: a second try is known by it.
             id: fire.run,

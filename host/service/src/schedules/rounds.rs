@@ -144,10 +144,11 @@ impl Rounds {
                     }
                 }
             }
-            after = page.last().and_then(DuePlace::of);
-            if page.len() < PAGE {
+            // A damaged one is left out of a page that others follow.
+            if page.is_empty() {
                 break;
             }
+            after = page.last().and_then(DuePlace::of);
         }
         self.ask_at = Instant::now() + every;
         Ok(())

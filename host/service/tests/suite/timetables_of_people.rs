@@ -1,9 +1,10 @@
 //! Schedules on a store with people: who may, in whose name they fire, and what becomes of their
 //! key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::StreamName;
+use taskhost_model::ids::{StreamName, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::rights::Role;
 use taskhost_model::schedule::{Overlap, PastOutcome, Schedule};
@@ -11,6 +12,7 @@ use taskhost_model::status::Status;
 use taskhost_service::error::ServiceError;
 use taskhost_service::schedules::ScheduleWish;
 use taskhost_store::memory::people::Rights;
+use taskhost_store::streams::StreamSettings;
 
 use crate::bench::a_moment;
 use crate::guest::{self, READS};
@@ -226,4 +228,106 @@ async fn the_fire_of_a_stream_that_has_gone_fails_and_says_so() {
         (view.state.as_str(), view.fires[0].outcome),
         ("active", PastOutcome::Failed)
     );
+}
+
+/// As a task that names streams, its schedule is for those who read all of them.
+#[tokio::test]
+async fn a_schedule_that_names_streams_is_for_those_who_read_all_of_them() {
+    let it = Population::start().await;
+    let names = guest::of_type("names", 0, r#""streams_from":"/streams","#);
+    let adm = it.who("adm");
+    it.service.types.push(&adm, names, None).await.unwrap();
+    for stream in ["logs.more", "other"] {
+        let (stream, settings) = (it.stream(stream), StreamSettings::default());
+        let put = it.service.streams.put(&adm, &stream, &settings);
+        put.await.unwrap();
+    }
+    let of = |streams: &[&str]| {
+        let mut wish = wish("10s", READS, Overlap::Queue);
+        wish.task.type_id = TypeId::parse("names").unwrap();
+        wish.task.params = Arc::from(format!(r#"{{"streams":{streams:?}}}"#));
+        wish
+    };
+    let (mia, key_of) = (it.in_charge("mia"), schedule_key("both"));
+    let rights = Rights::of(&space(), Role::Admin, &["logs.test"]);
+    it.people.declare("one", "secret", rights);
+    let one = it.who("one");
+    let schedules = it.service.schedules.clone();
+    let both = of(&[guest::STREAM, "logs.more"]);
+    let unread = schedules.put(&one, &key_of, both.clone()).await;
+    assert!(
+        matches!(unread, Err(ServiceError::UnknownStream { .. })),
+        "{unread:?}"
+    );
+    let made = schedules.put(&mia, &key_of, both.clone()).await.unwrap();
+    assert!(made.view.schedule.key.is_some(), "its runs read with a key");
+    let run = schedules.run_now(&mia, &key_of, None).await.unwrap();
+    let task = it.task(run.task.as_str()).await;
+    assert_eq!(task.also_reads.len(), 2, "so does its task");
+    // vic and the one in charge read one of the two, eve none.
+    for (who, sees) in [
+        ("ann", true),
+        ("ben", true),
+        ("vic", false),
+        ("eve", false),
+        ("one", false),
+    ] {
+        let by = it.who(who);
+        let view = schedules.get(&by, &key_of).await;
+        assert_eq!(view.is_ok(), sees, "{who}");
+        let listed = schedules.list(&by, &space(), None, 10).await.unwrap();
+        assert_eq!(listed.schedules.len() == 1, sees, "{who}");
+    }
+    for refused in [
+        schedules.pause(&one, &key_of, None, None).await.map(drop),
+        schedules.resume(&one, &key_of, None).await.map(drop),
+        schedules.run_now(&one, &key_of, None).await.map(drop),
+        schedules.delete(&one, &key_of, None).await,
+    ] {
+        assert!(
+            matches!(refused, Err(ServiceError::NotFound { .. })),
+            "{refused:?}"
+        );
+    }
+    let taken = schedules.put(&one, &key_of, of(&[guest::STREAM])).await;
+    assert!(
+        matches!(taken, Err(ServiceError::IdNotAvailable { .. })),
+        "{taken:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_type_that_names_more_streams_by_now_reads_none_of_them() {
+    let it = Population::start().await;
+    let adm = it.who("adm");
+    let first = guest::of_type("names", 0, "");
+    it.service.types.push(&adm, first, None).await.unwrap();
+    let (mia, key_of) = (it.in_charge("mia"), schedule_key("grows"));
+    let mut wish = wish("10s", READS, Overlap::Skip);
+    wish.task.type_id = TypeId::parse("names").unwrap();
+    wish.task.params = Arc::from(format!(r#"{{"streams":["{}"]}}"#, guest::STREAM));
+    let schedules = it.service.schedules.clone();
+    let made = schedules.put(&mia, &key_of, wish.clone()).await.unwrap();
+    assert_eq!(made.view.schedule.key, None);
+    let second = guest::of_type("names", 1, r#""streams_from":"/streams","#);
+    it.service.types.push(&adm, second, None).await.unwrap();
+    let refused = schedules.run_now(&mia, &key_of, None).await.unwrap_err();
+    assert!(refused.to_string().contains(guest::STREAM), "{refused}");
+    schedules.put(&mia, &key_of, wish).await.unwrap();
+    schedules.run_now(&mia, &key_of, None).await.unwrap();
+}
+
+/// Whoever names the version that they have seen is not refused because a task has ended since.
+#[tokio::test]
+async fn run_now_of_a_version_is_no_other_one_since_a_task_has_ended() {
+    let it = Population::start().await;
+    it.service.begin();
+    let (mia, key_of) = (it.in_charge("mia"), schedule_key("nightly"));
+    let schedules = it.service.schedules.clone();
+    schedules.put(&mia, &key_of, reading()).await.unwrap();
+    let run = schedules.run_now(&mia, &key_of, None).await.unwrap();
+    it.ended(run.task.as_str()).await;
+    let seen = it.schedule_of("nightly").await;
+    let again = schedules.run_now(&mia, &key_of, Some(seen.version)).await;
+    assert_ne!(again.unwrap().task, run.task);
 }
