@@ -10,9 +10,9 @@
 //! # What it cannot know
 //! Whether a name is right. Where the lines of a cluster name their program, host or logger
 //! themselves, another name is believed only where a word of it stands there or in a quotation.
-//! Where they do not, the model's knowledge of the world is what it is asked for: its name is taken,
-//! though a wrong one with a true quotation would be as well. So what the arithmetic calls the system
-//! stays beside it, and people may change both.
+//! Where they do not, the model's knowledge of the world is what it is asked for: its name is
+//! taken, though a wrong one with a true quotation would be as well. So what the arithmetic calls
+//! the system stays beside it, and people may change both.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -38,8 +38,8 @@ const NEW_SHARE_MIN: f64 = 0.9;
 const FILTER_BYTES_MAX: usize = 4_096;
 /// Nor is one of more tests.
 const FILTER_TESTS_MAX: usize = 16;
-/// Filters that are run on the documents: with so many tests each, over 10,000 of them, all take some
-/// seconds, of the minute that the run has.
+/// Filters that are run on the documents: with so many tests each, over 10,000 of them, all take
+/// some seconds, of the minute that the run has.
 const FILTERS_MAX: usize = 96;
 const NO_EVIDENCE: &str = "none of its evidence stands in a line that it selects";
 /// A shorter word of a name stands everywhere as well.

@@ -1,6 +1,6 @@
 //! Asks a language model, for every task type here in the same way: no more than time and tokens
-//! allow, counting what it takes, and with one table of what ends a run. All else is an answer of no
-//! use, beside which what was counted stands.
+//! allow, counting what it takes, and with one table of what ends a run. All else is an answer of
+//! no use, beside which what was counted stands.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use taskhost_sdk::{Chat, Clients, Completion, Error};
 
 /// Tokens of one answer at most, where its type alone says what it is.
 const ANSWER_TOKENS_MAX: u64 = 1_500;
-/// With less time than that no model is asked. A host waits for an answer for two minutes, unless its
-/// operator has set another `timeout_s`, and what is there by then has to be saved: a run that waits
-/// into its deadline has failed.
+/// With less time than that no model is asked. A host waits for an answer for two minutes, unless
+/// its operator has set another `timeout_s`, and what is there by then has to be saved: a run that
+/// waits into its deadline has failed.
 const TIME_MIN: Duration = Duration::from_secs(150);
 /// Codes of what ends a run: it shall stop, or is queued again.
 const ENDING: [&str; 4] = ["canceled", "deadline", "rate-limited", "host-out-of-memory"];

@@ -188,11 +188,9 @@ impl RunClients {
             tokens_max,
             account: InferenceGrant::account(used.tokens),
         };
+        let state = StateGrant::of(checkpoints, turns.state, &info);
         Self {
-            state: State::new(
-                Arc::clone(&scope),
-                Some(StateGrant::of(checkpoints, turns.state, &info)),
-            ),
+            state: State::new(Arc::clone(&scope), Some(state)),
             context: Context::new(Arc::clone(&scope), Some(info)),
             progress: Progress::new(Arc::clone(&scope), Some(sink)),
             log,

@@ -11,12 +11,16 @@ use crate::real_run::in_row;
 const TASK: &str = "streams_feature_identification_logs";
 const FEATURES: &str = "/internal/streams/logs/features";
 
-/// Lines of two programs, in the order of `half`.
-fn lines(half: std::ops::Range<usize>) -> impl Iterator<Item = Value> {
-    half.map(|n| {
+/// Lines of two systems in turns.
+fn lines(range: std::ops::Range<usize>) -> impl Iterator<Item = Value> {
+    range.map(|n| {
         let message = match n % 2 {
-            0 => format!("sshd[{n}]: Accepted publickey for root from 10.0.0.{n} port 22 ssh2"),
-            _ => format!("CRON[{n}]: (root) CMD (run-parts --report /etc/cron.hourly)"),
+            0 => format!("10.0.0.{n} - - \"GET /shop/{n} HTTP/1.1\" 200 {}", n * 7),
+            _ => format!(
+                "dfs.DataNode: Received block blk_{} of size {}",
+                n * 31,
+                n * 64
+            ),
         };
         json!({"@timestamp": 1_000_000 + n, "message": message})
     })

@@ -157,7 +157,7 @@ fn edited(form: &Form, row: &str, stored: Option<&Stored>) -> Result<Option<Deed
             given.insert(field.to_owned(), value);
         }
     }
-    Ok((!given.is_empty()).then(|| Deed::Put(Value::Object(given))))
+    Ok((!given.is_empty()).then_some(Deed::Put(Value::Object(given))))
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
 /// Fields of a task, of its run and of its parent, by how they are searched. `place`, `lane` and
 /// `holds_key` are what the scheduler looks for.
 const KEYWORDS: &str = "id type space stream also_reads status requested_by canceled_by \
-    acknowledged_by concurrency_key place lane parent.task parent.run parent.key run.id run.state \
-    run.host run.incarnation run.digest run.key";
+    acknowledged_by concurrency_key place lane parent.task parent.run parent.key run.id \
+    run.state run.host run.incarnation run.digest run.key";
 const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canceled_at \
     last_failed_at expires_at deleted_at run.due_at run.started_at run.deadline_at \
     run.cancel_requested_at";
