@@ -159,6 +159,16 @@ impl Loops {
     }
 }
 
+/// The sweeper, once it has put back what an earlier process was running.
+async fn reclaimed(core: &Arc<Core>) -> Result<Sweeper, ServiceError> {
+    let mut sweeper = Sweeper::new(Arc::clone(core));
+    let lost = sweeper.reclaim().await?;
+    if lost > 0 {
+        tracing::info!(lost, "runs of an earlier process go back to the queue");
+    }
+    Ok(sweeper)
+}
+
 impl Service {
     /// Requeues what an earlier process was running. Nothing is claimed before [`Self::begin`].
     ///
@@ -220,11 +230,7 @@ impl Service {
         });
         let hosts = Hosts::new(&core, card);
         let together = join(&core, &hosts).await?;
-        let mut sweeper = Sweeper::new(Arc::clone(&core));
-        let lost = sweeper.reclaim().await?;
-        if lost > 0 {
-            tracing::info!(lost, "runs of an earlier process go back to the queue");
-        }
+        let sweeper = reclaimed(&core).await?;
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
             tasks: Tasks(Arc::clone(&core)),

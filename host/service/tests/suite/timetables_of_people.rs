@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::{StreamName, TypeId};
+use taskhost_model::ids::{ScheduleKey, StreamName, TypeId};
 use taskhost_model::requester::Requester;
 use taskhost_model::rights::Role;
 use taskhost_model::schedule::{Overlap, PastOutcome, Schedule};
 use taskhost_model::status::Status;
 use taskhost_service::error::ServiceError;
-use taskhost_service::schedules::ScheduleWish;
+use taskhost_service::schedules::{ScheduleWish, Schedules};
 use taskhost_store::memory::people::Rights;
 use taskhost_store::streams::StreamSettings;
 
@@ -54,6 +54,20 @@ impl Population {
     }
 }
 
+/// What comes of everything that changes a schedule that is there.
+async fn each_change(
+    schedules: &Schedules,
+    by: &Requester,
+    key: &ScheduleKey,
+) -> [Result<(), ServiceError>; 4] {
+    [
+        schedules.pause(by, key, None, None).await.map(drop),
+        schedules.resume(by, key, None).await.map(drop),
+        schedules.run_now(by, key, None).await.map(drop),
+        schedules.delete(by, key, None).await,
+    ]
+}
+
 #[tokio::test]
 async fn who_manages_the_space_manages_its_schedules() {
     let it = Population::start().await;
@@ -78,12 +92,7 @@ async fn who_manages_the_space_manages_its_schedules() {
         );
         let listed = schedules.list(&by, &space(), None, 10).await.unwrap();
         assert_eq!(listed.schedules.len(), 1);
-        for refused in [
-            schedules.pause(&by, &key, None, None).await.map(drop),
-            schedules.resume(&by, &key, None).await.map(drop),
-            schedules.run_now(&by, &key, None).await.map(drop),
-            schedules.delete(&by, &key, None).await,
-        ] {
+        for refused in each_change(&schedules, &by, &key).await {
             assert!(
                 matches!(refused, Err(ServiceError::Forbidden { .. })),
                 "{refused:?}"
@@ -107,10 +116,7 @@ async fn who_manages_the_space_manages_its_schedules() {
     let rights = Rights::of(&space(), Role::Admin, &["other"]);
     it.people.declare("ira", "secret", rights);
     let blind = it.who("ira");
-    for refused in [
-        schedules.pause(&blind, &key, None, None).await.map(drop),
-        schedules.delete(&blind, &key, None).await,
-    ] {
+    for refused in each_change(&schedules, &blind, &key).await {
         assert!(
             matches!(refused, Err(ServiceError::NotFound { .. })),
             "{refused:?}"
@@ -278,12 +284,7 @@ async fn a_schedule_that_names_streams_is_for_those_who_read_all_of_them() {
         let listed = schedules.list(&by, &space(), None, 10).await.unwrap();
         assert_eq!(listed.schedules.len() == 1, sees, "{who}");
     }
-    for refused in [
-        schedules.pause(&one, &key_of, None, None).await.map(drop),
-        schedules.resume(&one, &key_of, None).await.map(drop),
-        schedules.run_now(&one, &key_of, None).await.map(drop),
-        schedules.delete(&one, &key_of, None).await,
-    ] {
+    for refused in each_change(&schedules, &one, &key_of).await {
         assert!(
             matches!(refused, Err(ServiceError::NotFound { .. })),
             "{refused:?}"
