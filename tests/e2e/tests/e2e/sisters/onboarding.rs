@@ -130,20 +130,20 @@ async fn a_child_that_somebody_cancels_is_told_and_no_failure() {
     );
 }
 
+/// It is given up since its host has died under it; the parent was in the store meanwhile.
 #[tokio::test]
 async fn a_child_that_fails_is_why_it_fails() {
-    let refusing = |seen: &Seen, _: usize| match is_for_queries(seen) {
-        true => Said::Status(401, vec![], "{}".to_owned()),
-        false => Said::Json(model::text("{}")),
-    };
-    let server = ModelServer::start(refusing).await;
-    let host = started(&home_with(&server, "")).await;
+    let server = silent().await;
+    let home = home_with(&server, "runs.parked = 0\nruns.crashes_max = 1\n");
+    let host = started(&home).await;
     let params = with(&json!({"connector": "small"}));
     host.schedule_on("logs", "t", ONBOARDING, params).await;
+    until_queries_are_asked_for(&host, &server).await;
+    let child = children(&host).await[1]["id"].as_str().unwrap().to_owned();
+    host.kill().await;
+    let host = home.start().await;
+    let child = host.reaches(&child, "failed").await;
     let failed = host.reaches("t", "failed").await;
-    let child = host
-        .ends(children(&host).await[1]["id"].as_str().unwrap())
-        .await;
     assert_eq!(
         failed["error"]["code"], child["error"]["code"],
         "{failed:#}"
