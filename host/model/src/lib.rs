@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod task;
 pub mod former;
 pub mod stale;
+pub mod schedule;
 pub mod capabilities;
 pub mod contract;
 pub mod concurrency;

@@ -26,6 +26,7 @@ mod tasks;
 mod list;
 mod runs;
 mod submit;
+mod schedules;
 mod log;
 mod types;
 mod hosts;
@@ -109,6 +110,9 @@ pub enum Command {
     /// List and load task types.
     #[command(subcommand)]
     Types(types::Types),
+    /// Fire tasks again and again.
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
     /// List the hosts on the store.
     Hosts(hosts::Hosts),
     /// Compile a component from standard input into a cache; the host calls it.
@@ -173,6 +177,7 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Test(command) => test::run(&command).await,
         Command::Replay(command) => replay::run(&command).await,
         Command::Types(command) => types::run(&command).await,
+        Command::Schedules(command) => schedules::run(&command).await,
         Command::Hosts(command) => hosts::run(&command).await,
         Command::CompileComponent { cache } => compile(&cache),
     }

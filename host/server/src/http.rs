@@ -10,6 +10,7 @@ mod asked;
 mod wish;
 mod list;
 mod tasks;
+mod schedules;
 mod events;
 mod space_events;
 mod types;
@@ -46,6 +47,7 @@ fn router(state: State) -> Router {
         .merge(submit::routes())
         .merge(runs::routes())
         .merge(bulk::routes())
+        .merge(schedules::routes())
         .merge(events::routes())
         .merge(space_events::routes())
         .merge(types::routes())

@@ -11,6 +11,7 @@ use crate::error::ServiceError;
 use crate::run_keys::InUse;
 use crate::schedule::{ScheduleRequest, Scheduled};
 use crate::submit::new_key;
+use crate::wishes::Asker;
 
 /// A task of a batch.
 #[derive(Debug, Clone)]
@@ -102,7 +103,7 @@ impl Tasks {
             None => new_key(space)?,
         };
         let mut request = item.request;
-        let wish = self.checked(by, &key, &mut request, false).await?;
+        let wish = self.checked(by, &key, &mut request, Asker::Person).await?;
         let caller = self.0.caller(by);
         let in_use = self.key_for(caller, &request, &wish).await?.map(Arc::new);
         let mut run = wish.run(&request, by, in_use.as_ref().map(|it| it.id()));

@@ -18,6 +18,7 @@ use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome, RunEvent};
 use taskhost_store::hosts::HostStore;
 use taskhost_store::recordings::RecordingStore;
+use taskhost_store::schedules::ScheduleStore;
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -44,6 +45,9 @@ pub struct Tasks(pub(crate) Arc<Core>);
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) tasks: Arc<dyn TaskStore>,
+    pub(crate) schedules: Arc<dyn ScheduleStore>,
+    /// Wakes the loop that looks after schedules.
+    pub(crate) timekeeping: Notify,
     pub(crate) streams: Arc<dyn StreamStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
     /// What runs read together leaves a share to people.

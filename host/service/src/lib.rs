@@ -71,6 +71,7 @@ mod children;
 mod outcome;
 pub mod recording;
 mod identity;
+pub mod schedules;
 mod keeping;
 mod runner;
 mod claims;

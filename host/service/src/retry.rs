@@ -12,6 +12,7 @@ use crate::access::Caller;
 use crate::core::Tasks;
 use crate::error::ServiceError;
 use crate::schedule::{ScheduleRequest, Scheduled};
+use crate::wishes::Asker;
 
 impl Tasks {
     /// Schedules what is not at work anew, in the name of whoever asks; unless it is to be `fresh`
@@ -56,7 +57,7 @@ impl Tasks {
         mut request: ScheduleRequest,
         fresh: bool,
     ) -> Result<Scheduled, ServiceError> {
-        let mut wish = self.checked(by, key, &mut request, false).await?;
+        let mut wish = self.checked(by, key, &mut request, Asker::Person).await?;
         wish.keeps_checkpoints = !fresh;
         let applied = self.write(by, key, &request, &wish).await?;
         self.scheduled(by, key, &request, applied).await

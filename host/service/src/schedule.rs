@@ -18,7 +18,7 @@ use crate::run_keys::{InUse, PAUSED_AT_MOST, QUEUED_AT_MOST, Wanted};
 use crate::seen::taken;
 use crate::view::TaskView;
 pub use crate::wishes::ScheduleRequest;
-use crate::wishes::{check_id, check_numbers};
+use crate::wishes::{Asker, check_id, check_numbers};
 
 /// A run that needs a key of its own begins no later than so long from now.
 const AHEAD_AT_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -36,7 +36,7 @@ pub(crate) struct Wish {
     max_attempts: u32,
     wall_ms: u64,
     concurrency_key: Option<String>,
-    also_reads: Vec<StreamName>,
+    pub(crate) also_reads: Vec<StreamName>,
     due_at: Timestamp,
     /// Whether it goes on with the checkpoints of the task's former run.
     pub(crate) keeps_checkpoints: bool,
@@ -45,6 +45,7 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
+    /// The run, with an id of its own.
     pub(crate) fn run(
         &self,
         request: &ScheduleRequest,
@@ -120,9 +121,11 @@ impl Tasks {
         mut request: ScheduleRequest,
         spawned: Option<Spawned>,
     ) -> Result<Scheduled, ServiceError> {
-        let wish = self
-            .checked(by, &key, &mut request, spawned.is_some())
-            .await?;
+        let asker = match spawned {
+            Some(_) => Asker::Run,
+            None => Asker::Person,
+        };
+        let wish = self.checked(by, &key, &mut request, asker).await?;
         let applied = match spawned {
             Some(spawned) => {
                 let run = wish.run(
@@ -149,18 +152,18 @@ impl Tasks {
         by: &Requester,
         key: &TaskKey,
         request: &mut ScheduleRequest,
-        is_spawned: bool,
+        asker: Asker,
     ) -> Result<Wish, ServiceError> {
         self.check_running()?;
         let version = self.0.types.active(&request.type_id)?;
         check_id(key, request)?;
-        self.check_stream(by, &key.space, request, &version, is_spawned)
+        self.check_stream(by, &key.space, request, &version, asker)
             .await?;
         check_numbers(request)?;
         self.check_record(request)?;
         self.check_params(request, &version).await?;
         let also_reads = self
-            .also_reads(by, &key.space, request, &version, is_spawned)
+            .also_reads(by, &key.space, request, &version, asker)
             .await?;
         let now = self.0.clock.now();
         let of_type = self.0.settings.of_type(&request.type_id);

@@ -36,6 +36,7 @@ use crate::live::Live;
 use crate::peers::{Hint, Messenger, Peers};
 use crate::run_keys::{RunKeys, check_ring};
 use crate::scheduler::Scheduler;
+use crate::schedules::{Rounds, Schedules};
 use crate::settings::Settings;
 use crate::streams::Streams;
 use crate::sweeper::Sweeper;
@@ -81,6 +82,8 @@ pub struct Parts {
 pub struct Service {
     /// Tasks.
     pub tasks: Tasks,
+    /// Schedules.
+    pub schedules: Schedules,
     /// Task types.
     pub types: TaskTypes,
     /// Streams.
@@ -107,6 +110,7 @@ pub struct Health {
 struct Loops {
     scheduler: Mutex<Option<Background>>,
     sweeper: Mutex<Option<Background>>,
+    rounds: Mutex<Option<Background>>,
     /// What it takes to live with other hosts.
     together: Mutex<Vec<Background>>,
     runs: TaskTracker,
@@ -137,14 +141,32 @@ impl Loops {
                 () = stop.cancelled() => {}
             }
         };
+        let (rounds, may_fire) = (Rounds::new(core), begun.clone());
+        let firing = |stop: CancellationToken| async move {
+            tokio::select! {
+                () = may_fire.cancelled() => rounds.run(stop).await,
+                () = stop.cancelled() => {}
+            }
+        };
         Self {
             scheduler: Mutex::new(Some(Background::start(claiming))),
+            rounds: Mutex::new(Some(Background::start(firing))),
             sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
             together: Mutex::new(together),
             runs,
             begun,
         }
     }
+}
+
+/// The sweeper, once it has put back what an earlier process was running.
+async fn reclaimed(core: &Arc<Core>) -> Result<Sweeper, ServiceError> {
+    let mut sweeper = Sweeper::new(Arc::clone(core));
+    let lost = sweeper.reclaim().await?;
+    if lost > 0 {
+        tracing::info!(lost, "runs of an earlier process go back to the queue");
+    }
+    Ok(sweeper)
 }
 
 impl Service {
@@ -182,6 +204,8 @@ impl Service {
             hints: Arc::new(Semaphore::new(HINTS_AT_ONCE)),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             tasks: parts.stores.tasks,
+            schedules: parts.stores.schedules,
+            timekeeping: Notify::new(),
             streams: parts.stores.streams,
             documents: parts.stores.documents,
             turns,
@@ -204,14 +228,11 @@ impl Service {
         });
         let hosts = Hosts::new(&core, card);
         let together = join(&core, &hosts).await?;
-        let mut sweeper = Sweeper::new(Arc::clone(&core));
-        let lost = sweeper.reclaim().await?;
-        if lost > 0 {
-            tracing::info!(lost, "runs of an earlier process go back to the queue");
-        }
+        let sweeper = reclaimed(&core).await?;
         let loops = Loops::start(&core, runtime, sweeper, together);
         Ok(Self {
             tasks: Tasks(Arc::clone(&core)),
+            schedules: Schedules(Arc::clone(&core)),
             types,
             streams: Streams(Arc::clone(&core)),
             collections: Collections(Arc::clone(&core)),
@@ -330,7 +351,8 @@ impl Service {
 
     /// Claims and sweeps no more.
     async fn stop_loops(&self) {
-        for name in [&self.loops.scheduler, &self.loops.sweeper] {
+        let loops = &self.loops;
+        for name in [&loops.scheduler, &loops.rounds, &loops.sweeper] {
             let background = name.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(background) = background {
                 background.stop().await;

@@ -25,6 +25,7 @@ use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
 use crate::schedule::ScheduleRequest;
 use crate::seen::taken;
+use crate::wishes::Asker;
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -96,7 +97,7 @@ impl Tasks {
         receipt: Option<String>,
     ) -> Result<Submitted, ServiceError> {
         request.condition = Some(WriteCondition::Absent);
-        let mut wish = self.checked(by, &key, &mut request, false).await?;
+        let mut wish = self.checked(by, &key, &mut request, Asker::Person).await?;
         wish.receipt = receipt;
         let applied = self.write(by, &key, &request, &wish).await?;
         match (applied.outcome, applied.task) {

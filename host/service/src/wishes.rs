@@ -38,6 +38,17 @@ pub struct ScheduleRequest {
     pub condition: Option<WriteCondition>,
 }
 
+/// Who asks for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A person, with all their rights.
+    Person,
+    /// A run, for a child of its own: it reads the stream itself.
+    Run,
+    /// A schedule: its author had the right when it was made, and its key has it since.
+    Schedule,
+}
+
 impl Tasks {
     pub(crate) async fn check_stream(
         &self,
@@ -45,7 +56,7 @@ impl Tasks {
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
-        is_spawned: bool,
+        asker: Asker,
     ) -> Result<(), ServiceError> {
         let type_id = &request.type_id;
         match (version.descriptor.stream, &request.stream) {
@@ -58,9 +69,8 @@ impl Tasks {
                 format!("is not wanted: tasks of type `{type_id}` work on no stream"),
             )),
             (_, None) => Ok(()),
-            // Who spawns it reads the stream itself.
             (StreamUse::Required | StreamUse::Optional, Some(name)) => {
-                self.check_readable(by, space, name, is_spawned).await
+                self.check_readable(by, space, name, asker).await
             }
         }
     }
@@ -72,12 +82,13 @@ impl Tasks {
         by: &Requester,
         space: &Space,
         name: &StreamName,
-        is_spawned: bool,
+        asker: Asker,
     ) -> Result<(), ServiceError> {
         let unknown = || ServiceError::UnknownStream {
             name: name.to_string(),
         };
-        if !is_spawned && !self.0.caller(by).may_read(space, Some(name)).await? {
+        // Whoever else asks shows what reads it itself.
+        if asker == Asker::Person && !self.0.caller(by).may_read(space, Some(name)).await? {
             return Err(unknown());
         }
         let stream = StreamKey {
@@ -98,13 +109,13 @@ impl Tasks {
         space: &Space,
         request: &ScheduleRequest,
         version: &LoadedVersion,
-        is_spawned: bool,
+        asker: Asker,
     ) -> Result<Vec<StreamName>, ServiceError> {
         let Some(pointer) = &version.descriptor.streams_from else {
             return Ok(Vec::new());
         };
         let field = format!("params{}", pointer.replace('/', "."));
-        if is_spawned {
+        if asker == Asker::Run {
             let problem = "names streams: a person chooses which, and no component; a run has no \
                            child of this type";
             return Err(ServiceError::invalid(&field, problem));
@@ -112,7 +123,7 @@ impl Tasks {
         let names = named_streams(&version.descriptor, &request.params);
         let names = names.map_err(|problem| ServiceError::invalid(&field, problem))?;
         for name in &names {
-            self.check_readable(by, space, name, false).await?;
+            self.check_readable(by, space, name, asker).await?;
         }
         Ok(names)
     }

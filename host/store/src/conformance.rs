@@ -26,6 +26,7 @@ mod retention;
 mod versions;
 mod hosts;
 mod run_keys;
+mod timetables;
 pub mod rights;
 
 use taskhost_model::time::Clock;
@@ -73,6 +74,7 @@ macro_rules! each_case {
 pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_apply(&make).await;
     of_tasks(&make).await;
+    of_timetables(&make).await;
     of_documents(&make).await;
     of_streams(&make).await;
     of_stream_reads(&make).await;
@@ -138,6 +140,9 @@ pub(crate) async fn of_run_keys(make: &impl AsyncFn() -> Subject) {
             every_schedule_that_was_answered_holds,
             many_runs_may_hold_one_key,
             whoever_sets_the_check_first_has_set_it,
+        }
+        timetables {
+            a_schedule_holds_its_key,
         }
     }
 }
@@ -234,6 +239,19 @@ pub(crate) async fn of_tasks(make: &impl AsyncFn() -> Subject) {
             what_is_too_large_is_refused_and_nothing_written,
             a_log_grows_and_ends_at_its_limit,
             a_new_run_has_none_of_the_old_texts,
+        }
+    }
+}
+
+pub(crate) async fn of_timetables(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        timetables {
+            a_schedule_is_there_as_it_was_written,
+            of_many_writers_of_a_schedule_one_writes,
+            a_repeated_write_of_a_schedule_is_recognized,
+            a_removed_schedule_is_gone,
+            schedules_are_listed_by_their_ids,
+            due_schedules_come_in_the_order_of_their_time,
         }
     }
 }

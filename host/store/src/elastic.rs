@@ -30,6 +30,7 @@ mod names;
 mod recent;
 mod recordings;
 mod run_keys;
+mod schedules;
 mod schema;
 mod search;
 mod shared;

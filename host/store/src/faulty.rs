@@ -12,6 +12,7 @@ mod many;
 mod documents;
 mod checkpoints;
 mod recordings;
+mod schedules;
 mod streams;
 mod components;
 mod hosts;
@@ -107,6 +108,7 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
         faulty(&stores.components, policy),
     );
     wrapped.hosts = hosts;
+    wrapped.schedules = faulty(&stores.schedules, policy);
     wrapped.people.clone_from(&stores.people);
     wrapped
 }

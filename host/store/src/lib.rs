@@ -28,6 +28,7 @@ pub mod components;
 pub mod hosts;
 pub mod authority;
 pub mod run_keys;
+pub mod schedules;
 mod place;
 mod cursor;
 mod matching;

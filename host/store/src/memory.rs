@@ -9,6 +9,7 @@ mod many;
 pub mod people;
 mod recordings;
 mod run_keys;
+mod schedules;
 mod streams;
 mod tasks;
 
@@ -16,7 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use taskhost_model::former::FormerRun;
-use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
+use taskhost_model::ids::{DocumentId, Label, ScheduleKey, StreamKey, TaskKey, TypeId};
+use taskhost_model::schedule::Schedule;
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
 
@@ -57,6 +59,7 @@ struct Content {
     components: Vec<(Version, Arc<[u8]>)>,
     hosts: Hosts,
     keys: run_keys::Keys,
+    schedules: BTreeMap<ScheduleKey, Schedule>,
 }
 
 /// `Scope` as a key that sorts.

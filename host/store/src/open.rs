@@ -24,6 +24,7 @@ use crate::memory::Memory;
 use crate::memory::people::Declared;
 use crate::recordings::RecordingStore;
 use crate::run_keys::RunKeyStore;
+use crate::schedules::ScheduleStore;
 use crate::sqlite::Sqlite;
 use crate::streams::{READS_AT_ONCE, StreamStore};
 use crate::tasks::TaskStore;
@@ -73,6 +74,8 @@ pub struct Stores {
     pub streams: Arc<dyn StreamStore>,
     /// Components.
     pub components: Arc<dyn ComponentStore>,
+    /// Schedules.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// Other hosts on the same store; none where this process is the only one that can use it.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// Who may do what; none where the store has no people of its own.
@@ -180,6 +183,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         documents: Arc::clone(&sqlite) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
+        schedules: Arc::clone(&sqlite) as Arc<dyn ScheduleStore>,
         // The folder's lock sees to it.
         hosts: None,
         people: None,
@@ -214,6 +218,7 @@ pub async fn open_elastic(
         documents: Arc::clone(&elastic) as Arc<dyn DocumentStore>,
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
+        schedules: Arc::clone(&elastic) as Arc<dyn ScheduleStore>,
         hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
         people: Some(People {
             authority: Arc::new(security),
@@ -287,6 +292,7 @@ fn of_memory(memory: Arc<Memory>, is_shared: bool) -> Stores {
         documents: Arc::clone(&memory) as Arc<dyn DocumentStore>,
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
+        schedules: Arc::clone(&memory) as Arc<dyn ScheduleStore>,
         hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
         people: None,
         folder: None,
@@ -313,6 +319,7 @@ impl Stores {
             documents,
             streams,
             components,
+            schedules: Arc::new(Memory::new(Limits::default(), Clock::default())),
             hosts: None,
             people: None,
             folder: None,

@@ -11,6 +11,7 @@ mod row;
 mod read_task;
 mod checkpoints;
 mod recordings;
+mod schedules;
 mod lanes;
 mod history;
 mod write_task;

@@ -58,6 +58,8 @@ impl Bench {
             hints: Arc::new(Semaphore::new(0)),
             slots: Arc::new(Semaphore::new(slots)),
             tasks: Arc::<Store>::clone(&store),
+            schedules: stores.schedules,
+            timekeeping: Notify::new(),
             streams: stores.streams,
             documents: stores.documents,
             turns: crate::turns::RunTurns,

@@ -21,6 +21,7 @@ pub(crate) enum Code {
     KeyReused,
     CancellationInProgress,
     NotCompleted,
+    NotFired,
     VersionMismatch,
     TooLarge,
     UnsupportedMediaType,
@@ -50,7 +51,7 @@ pub(crate) struct Row {
 
 impl Code {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Invalid,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -65,6 +66,7 @@ impl Code {
         Self::KeyReused,
         Self::CancellationInProgress,
         Self::NotCompleted,
+        Self::NotFired,
         Self::VersionMismatch,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -102,6 +104,7 @@ impl Code {
             Self::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused", None),
             Self::CancellationInProgress => (S::CONFLICT, "cancellation-in-progress", Some(1)),
             Self::NotCompleted => (S::CONFLICT, "not-completed", None),
+            Self::NotFired => (S::CONFLICT, "not-fired", None),
             Self::VersionMismatch => (S::PRECONDITION_FAILED, "version-mismatch", None),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", None),
             Self::UnsupportedMediaType =>
@@ -139,6 +142,7 @@ impl Code {
             Self::KeyReused => "The key was used for another request",
             Self::CancellationInProgress => "The task is being canceled",
             Self::NotCompleted => "The task is not completed",
+            Self::NotFired => "The schedule could not fire",
             Self::VersionMismatch => "It has changed",
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
@@ -169,6 +173,8 @@ impl Code {
             ServiceError::KeyReused => Self::KeyReused,
             ServiceError::CancellationInProgress => Self::CancellationInProgress,
             ServiceError::NotCompleted { .. } => Self::NotCompleted,
+            ServiceError::NotFired { .. } => Self::NotFired,
+            ServiceError::StillRunning { .. } => Self::AlreadyRunning,
             ServiceError::VersionMismatch => Self::VersionMismatch,
             ServiceError::IdNotAvailable { .. } => Self::IdNotAvailable,
             ServiceError::InvalidComponent { .. } => Self::InvalidComponent,

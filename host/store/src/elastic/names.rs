@@ -21,16 +21,19 @@ pub(super) enum Index {
     Components,
     /// Keys of runs, sealed.
     Keys,
+    /// Schedules.
+    Schedules,
 }
 
 impl Index {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Tasks,
         Self::Texts,
         Self::Shared,
         Self::Documents,
         Self::Components,
         Self::Keys,
+        Self::Schedules,
     ];
 }
 
@@ -56,6 +59,7 @@ impl Names {
             Index::Documents => "task_documents",
             Index::Components => "task_components",
             Index::Keys => "task_keys",
+            Index::Schedules => "schedules",
         };
         format!("{}_{name}", self.prefix)
     }

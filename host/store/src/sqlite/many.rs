@@ -27,12 +27,13 @@ const BYTES_MAX: usize = 256 * 1024;
 pub(super) const SELECT_EXPIRED: &str = "\
     SELECT space, id FROM tasks INDEXED BY tasks_expiring WHERE expires_ms IS NOT NULL \
     AND expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2";
-/// What waits of a type, and is due for long: in its turn, or behind others of its key.
+/// What waits of a type for its first time, and is due for long: in its turn, or behind others of
+/// its key. What waits to go on is not looked at, and so is in nobody's way.
 pub(super) const SELECT_OVERDUE: [&str; 2] = [
     "SELECT space, id FROM tasks INDEXED BY tasks_ready WHERE type = ?1 AND place = 1 \
-     AND due_ms < ?2 LIMIT ?3",
+     AND due_ms < ?2 AND iif(json_valid(body), body ->> '$.run.state', '') = 'queued' LIMIT ?3",
     "SELECT space, id FROM tasks INDEXED BY tasks_behind WHERE type = ?1 AND place = 5 \
-     AND due_ms < ?2 LIMIT ?3",
+     AND due_ms < ?2 AND iif(json_valid(body), body ->> '$.run.state', '') = 'queued' LIMIT ?3",
 ];
 
 #[async_trait]

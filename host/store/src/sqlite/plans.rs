@@ -12,7 +12,7 @@ use super::connection::Format;
 use super::range::Range;
 use super::{
     checkpoints, children, claim, collection, components, conditions, documents, drawing, history,
-    lanes, list, many, read_task, recordings, retention, schema, search, tasks,
+    lanes, list, many, read_task, recordings, retention, schedules, schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
@@ -361,5 +361,18 @@ fn stream_data_is_read_along_an_index() {
             "LIST SUBQUERY 1",
             "SEARCH documents USING COVERING INDEX documents_by_time (stream=?)",
         ],
+    );
+}
+
+#[test]
+fn schedules_are_found_by_one_seek() {
+    let connection = connection(&schema::TASKS);
+    let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
+    let by_id = "SEARCH schedules USING INDEX schedules_by_id (space=? AND id";
+    check(schedules::BY_KEY, &[&format!("{by_id}=?)")]);
+    check(schedules::LIST, &[&format!("{by_id}>?)")]);
+    check(
+        schedules::DUE,
+        &["SEARCH schedules USING INDEX schedules_due ((act_ms,space,id)>(?,?,?) AND act_ms<?)"],
     );
 }

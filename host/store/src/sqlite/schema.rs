@@ -2,11 +2,17 @@
 //! milliseconds since 1970, `body` is JSON.
 
 use super::connection::Format;
+use super::schedules::SCHEDULES_SCHEMA;
 
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2, HISTORY_SCHEMA],
+    steps: &[
+        TASKS_SCHEMA,
+        TASKS_SCHEMA_2,
+        HISTORY_SCHEMA,
+        SCHEDULES_SCHEMA,
+    ],
 };
 
 /// Stream data.

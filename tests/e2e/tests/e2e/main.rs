@@ -57,4 +57,6 @@ mod recordings;
 mod recordings_broken;
 mod authors_guide;
 mod people;
+mod schedules;
+mod schedules_of_people;
 mod elsewhere;

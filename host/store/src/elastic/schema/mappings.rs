@@ -21,6 +21,10 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
         }),
         Index::Components => json!({ "kind": keyword(), "content": kept() }),
         Index::Keys => json!({ "kind": keyword(), "name": keyword(), "content": kept() }),
+        Index::Schedules => json!({
+            "name": keyword(), "space": keyword(), "id": keyword(), "act_at": date(),
+            "key": keyword(), "content": kept(),
+        }),
     }
 }
 
@@ -97,7 +101,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "df4b29ec88c4d312d418f40a41e5510b3366745c"),
+            (3, "2b2f84965ed28701b44c8a7b320cf53f64e755ca"),
             "{names:#?}"
         );
     }
