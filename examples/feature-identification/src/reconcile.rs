@@ -101,8 +101,8 @@ pub fn reconcile(
     Ok(features)
 }
 
-/// Of which of these the filters are run on so many documents; people may have made many, and costly
-/// ones. The others are known again by an equal filter, or by what they were found by.
+/// Of which of these the filters are run on so many documents; people may have made many, and
+/// costly ones. The others are known again by an equal filter, or by what they were found by.
 #[must_use]
 pub fn affordable(existing: &[Feature], documents: usize) -> Vec<bool> {
     let cost = |feature: &Feature| {

@@ -41,14 +41,15 @@ pub(crate) fn found(documents: &[Value]) -> Vec<Found> {
     ]
 }
 
-pub(crate) fn proposal(system: Value) -> Proposal {
-    Proposal::read(&system).unwrap()
+pub(crate) fn proposal(system: &Value) -> Proposal {
+    Proposal::read(system).unwrap()
 }
 
 fn judged(systems: Vec<Value>, found: &[Found], excluded: &[&str]) -> Judged {
     let documents = documents();
     let excluded: Vec<String> = excluded.iter().map(|name| folded(name)).collect();
-    let systems: Vec<Proposal> = systems.into_iter().map(proposal).collect();
+    let systems = systems.into_iter().map(|system| proposal(&system));
+    let systems: Vec<Proposal> = systems.collect();
     let ground = Ground::new(&documents, found, &excluded);
     ground.judge(&systems, &mut Unwatched).unwrap()
 }
@@ -242,7 +243,7 @@ fn a_filter_is_run_once_and_one_of_many_tests_not_at_all() {
     let test = |at: usize| json!({"field": "message", "contains": format!("saved {at}")});
     let with = |tests: usize, name: &str, quote: &str| {
         let tests: Vec<Value> = (0..tests).map(test).collect();
-        proposal(json!({"name": name, "filter": {"or": tests}, "evidence": [quote]}))
+        proposal(&json!({"name": name, "filter": {"or": tests}, "evidence": [quote]}))
     };
     let judge = |system: Proposal| {
         let judged = ground.judge(&[system], &mut Unwatched).unwrap();
