@@ -14,7 +14,7 @@ const POINTER_BYTES_MAX: usize = 512;
 /// The [`Concurrency::key`] that is a run's stream.
 const OF_STREAM: &str = "stream";
 /// The key of all runs of a type.
-const OF_TYPE: &str = "*";
+pub const OF_TYPE: &str = "*";
 /// The key of runs that have no value where theirs is looked for. A text of these letters has the
 /// same: they wait for each other, which does no harm.
 const NOTHING: &str = "null";

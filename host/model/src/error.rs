@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Deadline,
     /// The component reported no progress for longer than its limit.
     NoProgress,
+    /// It was due, and no host began it for longer than it may wait.
+    QueueTimeout,
     /// What the component returned is no result: not JSON, too large or against its schema.
     InvalidResult,
     /// The hosts that ran it were lost, too many times.
@@ -63,6 +65,28 @@ impl TaskError {
 }
 
 impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Task,
+        Self::Trap,
+        Self::OutOfMemory,
+        Self::OutOfCpu,
+        Self::Deadline,
+        Self::NoProgress,
+        Self::QueueTimeout,
+        Self::InvalidResult,
+        Self::HostLost,
+        Self::Incompatible,
+        Self::Identity,
+        Self::Internal,
+    ];
+
+    /// Reads what [`Self::as_str`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// As stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -73,6 +97,7 @@ impl ErrorKind {
             Self::OutOfCpu => "out_of_cpu",
             Self::Deadline => "deadline",
             Self::NoProgress => "no_progress",
+            Self::QueueTimeout => "queue_timeout",
             Self::InvalidResult => "invalid_result",
             Self::HostLost => "host_lost",
             Self::Incompatible => "incompatible",

@@ -135,6 +135,11 @@ text_id!(
     |t| is_free_name(t, 255) && t != "bulk"
 );
 text_id!(
+    /// A schedule's id, chosen by the caller; unique in its space. The ids of its tasks begin with
+    /// it.
+    ScheduleId, "schedule id", "[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", |t| is_free_name(t, 200)
+);
+text_id!(
     /// An id of a stored document in a collection.
     DocumentId, "document id", "[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", |t| is_free_name(t, 255)
 );
@@ -303,6 +308,15 @@ pub struct TaskKey {
     pub space: Space,
     /// The id in it.
     pub id: TaskId,
+}
+
+/// A schedule's address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScheduleKey {
+    /// The space.
+    pub space: Space,
+    /// The id in it.
+    pub id: ScheduleId,
 }
 
 /// A stream's address.

@@ -138,6 +138,8 @@ pub enum Trigger {
     HostLost,
     /// The host that ran it is gone, once too often.
     HostLostForGood,
+    /// It was due, and waited in the queue for longer than it may.
+    Overdue,
     /// Somebody has acted on the result.
     Acknowledge,
     /// Somebody removes the task.
@@ -239,6 +241,8 @@ impl Phase {
                 Self::Queued | Self::WaitingRetry | Self::Suspended => Next::To(Self::Running),
                 _ => Next::Refused(Refusal::NotExpected),
             },
+            Trigger::Overdue if self == Self::Queued => Next::To(Self::Failed),
+            Trigger::Overdue => Next::Refused(Refusal::NotExpected),
             Trigger::Complete
             | Trigger::Fail
             | Trigger::Retry
@@ -310,7 +314,7 @@ mod tests {
     use Phase as P;
     use Trigger as T;
 
-    const TRIGGERS: [Trigger; 13] = [
+    const TRIGGERS: [Trigger; 14] = [
         T::Schedule,
         T::Claim,
         T::Cancel,
@@ -324,21 +328,22 @@ mod tests {
         T::Acknowledge,
         T::Delete,
         T::Suspend,
+        T::Overdue,
     ];
 
     /// One row a phase, one column a trigger, in the order of `TRIGGERS`. `.` is no change,
     /// `x` is refused, a letter is the phase that follows.
     const TABLE: [(Phase, &str); 10] = [
-        (P::Absent, "Qx.xxxxxxxxxx"),
-        (P::Queued, ".RCxxxxxxxx-x"),
-        (P::Running, ".xBDFWQFQFx-S"),
-        (P::WaitingRetry, ".RCxxxxxxxx-x"),
-        (P::Suspended, ".RCxxxxxxxx-x"),
-        (P::BeingCanceled, "xx.CCCCCCCx-C"),
-        (P::Canceled, "Qx.xxxxxxxx-x"),
-        (P::Failed, "Qx.xxxxxxxx-x"),
-        (P::Completed, "Qx.xxxxxxxA-x"),
-        (P::Acknowledged, "Qx.xxxxxxxx-x"),
+        (P::Absent, "Qx.xxxxxxxxxxx"),
+        (P::Queued, ".RCxxxxxxxx-xF"),
+        (P::Running, ".xBDFWQFQFx-Sx"),
+        (P::WaitingRetry, ".RCxxxxxxxx-xx"),
+        (P::Suspended, ".RCxxxxxxxx-xx"),
+        (P::BeingCanceled, "xx.CCCCCCCx-Cx"),
+        (P::Canceled, "Qx.xxxxxxxx-xx"),
+        (P::Failed, "Qx.xxxxxxxx-xx"),
+        (P::Completed, "Qx.xxxxxxxA-xx"),
+        (P::Acknowledged, "Qx.xxxxxxxx-xx"),
     ];
 
     fn expected(letter: char) -> Option<Phase> {
@@ -388,7 +393,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_history_keeps_the_rules(picks in proptest::collection::vec(0usize..13, 0..60)) {
+        fn any_history_keeps_the_rules(picks in proptest::collection::vec(0usize..14, 0..60)) {
             let mut phase = P::Absent;
             let mut cancel_stored = false;
             for pick in picks {

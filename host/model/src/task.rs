@@ -9,6 +9,7 @@ use crate::error::TaskError;
 use crate::ids::{
     Digest, Incarnation, RunId, RunKeyId, Space, StreamName, TaskId, TaskKey, TypeId,
 };
+use crate::receipt::Receipt;
 use crate::status::{Phase, RunState, Status};
 use crate::time::Timestamp;
 use crate::trace::TraceParent;
@@ -79,6 +80,12 @@ pub struct Task {
     pub previous: Vec<Lease>,
     /// The latest run; stays after its end.
     pub run: Run,
+    /// When the task goes by itself; only where it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What the host has promised whoever sent it with a key that may be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     /// What the run last said of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -187,6 +194,18 @@ pub struct Run {
     /// The wait in which the attempt was last suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<Suspension>,
+    /// The run under whose name the checkpoints are kept that this one goes on with, where that is
+    /// another one: the task was tried again by somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints_of: Option<RunId>,
+}
+
+impl Run {
+    /// The run under whose name its checkpoints are kept.
+    #[must_use]
+    pub fn keeper(&self) -> RunId {
+        self.checkpoints_of.unwrap_or(self.id)
+    }
 }
 
 /// What a writer of a run must show: the run's id and the number of its lease.
@@ -311,6 +330,18 @@ impl Task {
             attempt,
             tokens: usage.tokens,
             ..Usage::default()
+        }
+    }
+
+    /// When its latest run has ended, or its result was acknowledged; none while it is to run.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match self.phase() {
+            Phase::Completed => self.last_completed_at,
+            Phase::Acknowledged => self.last_acknowledged_at,
+            Phase::Failed => self.last_failed_at,
+            Phase::Canceled => self.last_canceled_at,
+            _ => None,
         }
     }
 

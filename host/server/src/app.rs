@@ -336,6 +336,8 @@ fn service_settings(settings: &Settings, capacity: usize) -> taskhost_service::s
         params_bytes_max: params_bytes_max.unwrap_or(usize::MAX),
         retry_backoff: settings.runs.retry_backoff,
         retry_backoff_max: settings.runs.retry_backoff_max,
+        types: settings.types.clone(),
+        retention: settings.runs.retention,
         crashes_max: settings.runs.crashes_max,
         document_bytes_max: settings.limits.document_bytes_max,
         log_bytes_max: settings.limits.log_bytes_max,

@@ -21,7 +21,12 @@ mod condition;
 mod features;
 mod batches;
 mod ingest;
+mod chosen;
 mod tasks;
+mod list;
+mod runs;
+mod submit;
+mod schedules;
 mod log;
 mod types;
 mod hosts;
@@ -85,16 +90,22 @@ pub enum Command {
     Status(tasks::OneTask),
     /// Follow a task until it ends.
     Watch(tasks::OneTask),
-    /// Cancel a task.
+    /// Schedule many tasks: each line of a file is one, as JSON.
+    Submit(submit::Submit),
+    /// Cancel a task, or all that filters find.
     Cancel(tasks::Cancel),
-    /// Acknowledge a completed task: its result has been acted on.
-    Acknowledge(tasks::OneTask),
-    /// Print what the latest run of a task has logged.
-    Log(tasks::OneTask),
-    /// Delete a task, its result and its logs; a run that still goes on is stopped.
-    Delete(tasks::OneTask),
+    /// Run a task again with its params, or all failed ones that filters find.
+    Retry(tasks::Retry),
+    /// Acknowledge completed tasks: their results have been acted on.
+    Acknowledge(chosen::SomeTasks),
+    /// Print what a run of a task has logged.
+    Log(log::Log),
+    /// List the runs of a task: the latest, and those before it.
+    Runs(tasks::OneTask),
+    /// Delete tasks, their results and their logs; runs that still go on are stopped.
+    Delete(chosen::SomeTasks),
     /// List tasks, the newest first.
-    List(tasks::List),
+    List(list::List),
     /// Make a folder to write a task type in.
     New(new::New),
     /// Tell what a host would say to a component.
@@ -106,6 +117,9 @@ pub enum Command {
     /// List and load task types.
     #[command(subcommand)]
     Types(types::Types),
+    /// Fire tasks again and again.
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
     /// List the hosts on the store.
     Hosts(hosts::Hosts),
     /// Show who has changed what, the newest first; for admins.
@@ -176,12 +190,16 @@ pub async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Acknowledge(command) => tasks::acknowledge(&command).await,
         Command::Log(command) => log::log(&command).await,
         Command::Delete(command) => tasks::delete(&command).await,
-        Command::List(command) => tasks::list(&command).await,
+        Command::List(command) => list::list(&command).await,
+        Command::Submit(command) => submit::run(&command).await,
+        Command::Retry(command) => tasks::retry(&command).await,
+        Command::Runs(command) => runs::run(&command).await,
         Command::New(command) => new::run(&command),
         Command::Check(command) => check::run(&command).await,
         Command::Test(command) => test::run(&command).await,
         Command::Replay(command) => replay::run(&command).await,
         Command::Types(command) => types::run(&command).await,
+        Command::Schedules(command) => schedules::run(&command).await,
         Command::Hosts(command) => hosts::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::Token(command) => token::run(&command).await,

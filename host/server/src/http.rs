@@ -13,10 +13,18 @@ mod state;
 mod described;
 mod traced;
 mod asked;
+mod wish;
+mod list;
 mod tasks;
+mod schedules;
 mod events;
+mod space_events;
 mod types;
 mod streams;
+mod lines;
+mod submit;
+mod runs;
+mod bulk;
 mod collections;
 mod features;
 mod space_collections;
@@ -46,7 +54,12 @@ pub(crate) use types::SIGNATURE;
 /// Every route.
 fn routes() -> Routes {
     tasks::routes()
+        .and(submit::routes())
+        .and(runs::routes())
+        .and(bulk::routes())
         .and(events::routes())
+        .and(space_events::routes())
+        .and(schedules::routes())
         .and(types::routes())
         .and(streams::routes())
         .and(collections::routes())

@@ -17,16 +17,20 @@ mod http;
 mod identity;
 mod runs;
 mod audit;
+mod types;
 mod doubts;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use directories::ProjectDirs;
 use taskhost_model::descriptor::Bounds;
+use taskhost_model::ids::TypeId;
 use taskhost_service::key_ring::KeyRing;
 use taskhost_service::policy::Policy;
 use taskhost_service::settings::AuditBounds;
+use taskhost_service::settings::TypeSettings;
 
 pub use connectors::ConnectorSettings;
 pub use hosts::HostSettings;
@@ -66,6 +70,8 @@ pub struct Settings {
     pub features_keep_days: u32,
     /// The most that a task type's descriptor may ask for.
     pub bounds: Bounds,
+    /// What is decided of single task types.
+    pub types: BTreeMap<TypeId, TypeSettings>,
     /// What task types may reach, and whose are taken in.
     pub policy: Policy,
     /// Language models that they may ask.
@@ -180,6 +186,7 @@ impl Settings {
             true => http::People::Known,
             false => http::People::One,
         };
+        let bounds = runs::bounds(reader);
         Self {
             http: http::http(reader, people),
             has_tokens,
@@ -192,7 +199,8 @@ impl Settings {
             runs: RunSettings::from_reader(reader),
             limits: LimitSettings::from_reader(reader),
             features_keep_days: runs::features_keep_days(reader),
-            bounds: runs::bounds(reader),
+            types: types::types(reader, &bounds),
+            bounds,
             policy: policy::policy(reader),
             connectors: connectors::connectors(reader),
             outbound: outbound::outbound(reader),

@@ -424,6 +424,16 @@ impl<'a> Caller<'a> {
         }
     }
 
+    /// # Errors
+    /// [`ServiceError::Forbidden`] unless they may manage what belongs to a space: its schedules.
+    pub(crate) async fn must_manage(&self, space: &Space) -> Result<(), ServiceError> {
+        let right = Right::In(space.clone(), Role::Admin);
+        match self.has_all(&[right]).await? {
+            true => Ok(()),
+            false => Err(forbidden_in(space, Role::Admin)),
+        }
+    }
+
     /// Whether they may see and manage what belongs to no space.
     pub(crate) async fn is_admin(&self) -> Result<bool, ServiceError> {
         self.has_all(&[Right::Everywhere(Role::Admin)]).await

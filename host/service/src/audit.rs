@@ -45,7 +45,7 @@ struct Inner {
 
 /// A change on its way. Dropped before its end, nobody knows what became of it.
 #[derive(Debug)]
-struct Noted<'a> {
+pub(crate) struct Noted<'a> {
     audit: &'a Audit,
     entry: Entry,
 }
@@ -109,7 +109,8 @@ impl Audit {
         self.kept(by, act, noted).await
     }
 
-    fn begun(&self, by: &Requester, act: Act) -> Noted<'_> {
+    /// A change begins, one of several that are made together.
+    pub(crate) fn begun(&self, by: &Requester, act: Act) -> Noted<'_> {
         let entry = Entry::begun(by, act, self.0.clock.now());
         self.note(entry.clone());
         Noted { audit: self, entry }
@@ -176,7 +177,8 @@ impl Audit {
 }
 
 impl Noted<'_> {
-    fn ended(self, outcome: Outcome) {
+    /// This became of it.
+    pub(crate) fn ended(self, outcome: Outcome) {
         self.audit.note(Entry {
             outcome: Some(outcome),
             ..self.entry
@@ -193,7 +195,8 @@ pub fn cursor(text: &str) -> Result<EntryId, ServiceError> {
     EntryId::parse(text).map_err(wrong)
 }
 
-fn outcome_of(error: &ServiceError) -> Outcome {
+/// What a change that was answered so has come to.
+pub(crate) fn outcome_of(error: &ServiceError) -> Outcome {
     match error {
         ServiceError::Unavailable { .. }
         | ServiceError::DiskFull

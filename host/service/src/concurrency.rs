@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 use taskhost_clients::error::{ClientError, ErrorCode};
+use taskhost_model::concurrency::OF_TYPE;
 use taskhost_model::descriptor::Descriptor;
 use taskhost_model::ids::{StreamName, TaskKey, TypeId};
 use taskhost_model::requester::Requester;
+use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 use tokio::sync::MutexGuard;
 
@@ -16,18 +18,25 @@ use crate::access::Caller;
 use crate::core::{Core, Tasks};
 use crate::deadlock::{self, Lane};
 use crate::error::ServiceError;
+use crate::settings::Settings;
+use crate::view::{WaitReason, Waiting};
 
 /// A longer key is kept as its digest.
 const KEY_BYTES_MAX: usize = 256;
 
-/// The key of a run that works on this stream with these params.
+/// The key of a run that works on this stream with these params. Where an operator bounds the runs
+/// of a type that has no keys of its own, all of them have the same.
 pub(crate) fn key_of(
     descriptor: &Descriptor,
+    settings: &Settings,
     stream: Option<&StreamName>,
     params: &str,
 ) -> Option<String> {
-    let key = descriptor.concurrency.as_ref()?.key_of(stream, params);
-    Some(bounded(key))
+    let Some(concurrency) = &descriptor.concurrency else {
+        let runs_at_once = settings.of_type(&descriptor.id).runs_at_once;
+        return runs_at_once.map(|_| OF_TYPE.to_owned());
+    };
+    Some(bounded(concurrency.key_of(stream, params)))
 }
 
 fn bounded(key: String) -> String {
@@ -56,7 +65,7 @@ pub(crate) async fn check_child<'a>(
         // Whoever schedules it says so.
         return Ok(None);
     };
-    let Some(key) = key_of(&version.descriptor, stream, params) else {
+    let Some(key) = key_of(&version.descriptor, &core.settings, stream, params) else {
         return Ok(None);
     };
     let alone = core.keyed_children.lock().await;
@@ -99,7 +108,7 @@ pub(crate) async fn check_child<'a>(
 type Holding = HashMap<Lane, (u64, bool)>;
 
 impl Tasks {
-    /// Why each of these tasks waits although it may be due, for people.
+    /// Why each of these tasks waits, where it is to run and does not.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -107,7 +116,7 @@ impl Tasks {
         &self,
         by: &Requester,
         tasks: &[Task],
-    ) -> Result<Vec<Option<String>>, ServiceError> {
+    ) -> Result<Vec<Option<Waiting>>, ServiceError> {
         let caller = self.0.caller(by);
         let mut holding = Holding::new();
         let mut each = Vec::with_capacity(tasks.len());
@@ -121,7 +130,7 @@ impl Tasks {
         &self,
         caller: Caller<'_>,
         task: &Task,
-    ) -> Result<Option<String>, ServiceError> {
+    ) -> Result<Option<Waiting>, ServiceError> {
         self.reason_to_wait(caller, task, &mut Holding::new()).await
     }
 
@@ -130,7 +139,7 @@ impl Tasks {
         caller: Caller<'_>,
         task: &Task,
         holding: &mut Holding,
-    ) -> Result<Option<String>, ServiceError> {
+    ) -> Result<Option<Waiting>, ServiceError> {
         let is_waiting = task.phase().is_waiting();
         if !is_waiting {
             return Ok(None);
@@ -138,7 +147,19 @@ impl Tasks {
         if let Some(held_up) = self.0.types.held_up(&task.type_id) {
             return Ok(Some(held_up));
         }
-        self.0.waiting_for_key(caller, task, holding).await
+        if task.run.due_at > self.0.clock.now() {
+            // What waits for children is due when one of them has ended.
+            let is_set = task.phase() != Phase::Suspended;
+            return Ok(is_set.then(|| Waiting {
+                reason: WaitReason::RunAt,
+                words: format!("its time, {}", task.run.due_at),
+            }));
+        }
+        let of_key = self.0.waiting_for_key(caller, task, holding).await?;
+        Ok(Some(of_key.unwrap_or_else(|| Waiting {
+            reason: WaitReason::Slot,
+            words: "a free slot on a host".to_owned(),
+        })))
     }
 }
 
@@ -148,9 +169,9 @@ impl Core {
         caller: Caller<'_>,
         task: &Task,
         known: &mut Holding,
-    ) -> Result<Option<String>, ServiceError> {
-        let is_due = task.run.due_at <= self.clock.now() && !task.holds_key();
-        let Some(key) = task.concurrency_key.as_deref().filter(|_| is_due) else {
+    ) -> Result<Option<Waiting>, ServiceError> {
+        let needs_key = !task.holds_key();
+        let Some(key) = task.concurrency_key.as_deref().filter(|_| needs_key) else {
             return Ok(None);
         };
         let Some(most) = self.types.runs_per_key(&task.type_id) else {
@@ -169,16 +190,25 @@ impl Core {
                 *unknown.insert((holders.len() as u64, sees_all))
             }
         };
+        let reason = match key {
+            OF_TYPE => WaitReason::TypeLimit,
+            _ => WaitReason::Key,
+        };
         if !sees_all && holding >= most {
             // Nothing of those that have it.
-            return Ok(Some("its turn".to_owned()));
+            let words = "its turn".to_owned();
+            return Ok(Some(Waiting { reason, words }));
         }
-        Ok((holding >= most).then(|| {
+        let words = || {
             format!(
                 "its concurrency key `{key}`: {holding} of the tasks of type `{}` that have it are \
                  at work, and {most} may be at once",
                 task.type_id
             )
+        };
+        Ok((holding >= most).then(|| Waiting {
+            reason,
+            words: words(),
         }))
     }
 

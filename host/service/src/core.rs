@@ -18,6 +18,7 @@ use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome, RunEvent};
 use taskhost_store::hosts::HostStore;
 use taskhost_store::recordings::RecordingStore;
+use taskhost_store::schedules::ScheduleStore;
 use taskhost_store::streams::StreamStore;
 use taskhost_store::tasks::TaskStore;
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -47,6 +48,9 @@ pub struct Tasks(pub(crate) Arc<Core>);
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) tasks: Arc<dyn TaskStore>,
+    pub(crate) schedules: Arc<dyn ScheduleStore>,
+    /// Wakes the loop that looks after schedules.
+    pub(crate) timekeeping: Notify,
     pub(crate) streams: Arc<dyn StreamStore>,
     pub(crate) documents: Arc<dyn DocumentStore>,
     /// What runs read together leaves a share to people.
@@ -88,6 +92,8 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Semaphore>,
     /// Places for runs that wait for children in memory.
     pub(crate) parked: Arc<Semaphore>,
+    /// Of requests with a key by which they may be repeated, those with the same go one by one.
+    pub(crate) repeatable: [Mutex<()>; 64],
     /// One child with a concurrency key is spawned at a time.
     pub(crate) keyed_children: Mutex<()>,
     /// What waited when it was last counted.
@@ -130,45 +136,63 @@ impl Core {
 
     /// Applies an event and tells whoever watches.
     pub(crate) async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError> {
-        let is_progress = matches!(
-            &event,
-            Event::Run {
-                event: RunEvent::Progress(_),
-                ..
-            }
-        );
-        let is_seen = !matches!(&event, Event::PreviousEnded { .. });
-        let payload = match &event {
-            Event::Run {
-                event: RunEvent::Completed { payload, .. },
-                ..
-            } => Some(Arc::clone(payload)),
-            _ => None,
-        };
-        // What is counted needs no more of it than which one it is.
-        let counted = telemetry::Counted::of(&event);
+        let telling = Telling::of(&event);
         let applied = self.tasks.apply(key, event).await.inspect_err(|_| {
             // It may be written all the same: what is due then is not to wait for the next
             // reason to look. What else follows from it the sweeper finds.
             self.wake.something_is_due();
         })?;
-        telemetry::count(counted, &applied, self.clock.now());
-        self.wake_for(&applied);
-        self.wake_parent(&applied);
-        if is_seen
+        self.tell(telling, &applied);
+        Ok(applied)
+    }
+
+    /// Tells of an event that was applied whoever waits for something.
+    fn tell(&self, telling: Telling, applied: &Applied) {
+        telemetry::count(telling.counted, applied, self.clock.now());
+        self.wake_for(applied);
+        self.wake_parent(applied);
+        if telling.is_seen
             && applied.outcome == Outcome::Changed
             && let Some(task) = &applied.task
         {
             let kind = if task.deleted_at.is_some() {
                 ChangeKind::Deleted
-            } else if is_progress {
+            } else if telling.is_progress {
                 ChangeKind::Progress
             } else {
                 ChangeKind::Status
             };
-            self.changes.publish_with(task, payload, kind);
+            self.changes.publish_with(task, telling.payload, kind);
         }
-        Ok(applied)
+    }
+
+    /// Applies many events, each as [`Self::apply_then`] does, and answers as many as there are.
+    /// `then` is told of each whether the store has answered well.
+    pub(crate) async fn apply_all(
+        self: &Arc<Self>,
+        events: Vec<(TaskKey, Event)>,
+        then: impl FnOnce(&[bool]) + Send + 'static,
+    ) -> Result<Vec<Result<Applied, StoreError>>, ServiceError> {
+        let core = Arc::clone(self);
+        let whole = tokio::spawn(async move {
+            let telling: Vec<Telling> = events.iter().map(|it| Telling::of(&it.1)).collect();
+            let answers = core.tasks.apply_all(events).await;
+            let answered: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+            then(&answered);
+            for (telling, answer) in telling.into_iter().zip(&answers) {
+                let Ok(applied) = answer else {
+                    core.wake.something_is_due();
+                    continue;
+                };
+                core.tell(telling, applied);
+                core.follow_up(applied);
+                core.after_end(applied).await;
+            }
+            answers
+        });
+        whole.await.map_err(|error| ServiceError::Internal {
+            reason: error.to_string(),
+        })
     }
 
     /// Applies what a person wants, with all that follows from it, to the end: also when whoever
@@ -307,6 +331,34 @@ impl Core {
     /// A document that readers may see; a tombstone is none.
     pub(crate) fn visible(applied: Applied) -> Option<Task> {
         applied.task.filter(|task| task.deleted_at.is_none())
+    }
+}
+
+/// What of an event is needed to tell of it when it was applied.
+#[derive(Debug)]
+struct Telling {
+    counted: telemetry::Counted,
+    is_progress: bool,
+    is_seen: bool,
+    payload: Option<Arc<str>>,
+}
+
+impl Telling {
+    fn of(event: &Event) -> Self {
+        let said = match event {
+            Event::Run { event, .. } => Some(event),
+            _ => None,
+        };
+        Self {
+            // What is counted needs no more of it than which one it is.
+            counted: telemetry::Counted::of(event),
+            is_progress: matches!(said, Some(RunEvent::Progress(_))),
+            is_seen: !matches!(event, Event::PreviousEnded { .. }),
+            payload: match said {
+                Some(RunEvent::Completed { payload, .. }) => Some(Arc::clone(payload)),
+                _ => None,
+            },
+        }
     }
 }
 

@@ -24,6 +24,10 @@ use crate::peers::{Hint, RunName, TaskName};
 const STOPS_MAX: usize = 1_000;
 /// Tasks that are read in one look for whoever watches them; more take turns.
 const WATCHED_AT_A_TIME: usize = 16;
+/// Changes that are told in one look to whoever follows spaces; the next one finds the others.
+const CHANGED_MAX: usize = 1_000;
+/// Writes before the first look that are told as well.
+const LOOKED_BACK: u64 = 200;
 /// Hints that are followed at once. More are dropped: what they tell of is found by looking.
 pub(crate) const HINTS_AT_ONCE: usize = 8;
 
@@ -35,6 +39,8 @@ pub(crate) struct Elsewhere {
     /// Of watched tasks, the revision that was last told.
     told: HashMap<TaskKey, u64>,
     turn: usize,
+    /// Of the store's writes, the last one that was looked at for whoever follows a space.
+    last_write: Option<u64>,
 }
 
 /// What one look has found.
@@ -51,6 +57,7 @@ impl Elsewhere {
             store: Arc::clone(store),
             told: HashMap::new(),
             turn: 0,
+            last_write: None,
         }
     }
 
@@ -79,8 +86,25 @@ impl Elsewhere {
                 self.core.stop_as_stored(task);
             }
         }
-        looked.changed = self.tell_watchers().await?;
+        looked.changed = self.tell_watchers().await? + self.tell_followers().await?;
         Ok(looked)
+    }
+
+    /// Tells what other hosts have made of tasks of spaces that somebody here follows.
+    async fn tell_followers(&mut self) -> Result<usize, StoreError> {
+        let spaces = self.core.changes.followed();
+        if spaces.is_empty() {
+            self.last_write = None;
+            return Ok(0);
+        }
+        let after = self.last_write;
+        let changed = self.store.changed(&spaces, after, CHANGED_MAX).await?;
+        // Somebody may have begun to follow a little before this first look.
+        let looks_back = if after.is_none() { LOOKED_BACK } else { 0 };
+        self.last_write = Some(changed.last.saturating_sub(looks_back));
+        let tasks = changed.tasks.iter();
+        let new = tasks.filter(|task| self.core.changes.tell_if_new(task));
+        Ok(new.count())
     }
 
     /// Reads what is watched and does not run here; whoever runs a task tells its watchers himself.

@@ -1,7 +1,7 @@
 //! What the service answers when it does not do what was asked. The texts are for people.
 
 pub use taskhost_clients::schema::FieldError;
-use taskhost_model::ids::{Digest, TypeId};
+use taskhost_model::ids::{Digest, TaskId, TypeId};
 use taskhost_model::status::Status;
 use taskhost_store::error::StoreError;
 
@@ -39,6 +39,15 @@ pub enum ServiceError {
         /// What was looked for.
         what: String,
     },
+    /// A task of the same id is at work, with other params.
+    #[error("the task runs already, with other params: wait until it has ended, or cancel it")]
+    AlreadyRunning,
+    /// A key by which a request may be repeated came with another request.
+    #[error(
+        "the `Idempotency-Key` came with another request before: use a new key for a new request, \
+         and the same one only to repeat the very same request"
+    )]
+    KeyReused,
     /// Scheduling while a cancel is under way.
     #[error("the task is still being canceled: wait until its status is `canceled`, then schedule")]
     CancellationInProgress,
@@ -47,6 +56,21 @@ pub enum ServiceError {
     NotCompleted {
         /// The true status.
         status: Status,
+    },
+    /// A fire that its schedule leaves out, since the task of an older one has not ended.
+    #[error(
+        "its task `{task}` has not ended, and the schedule's overlap policy is `skip`: wait for \
+         it, cancel it, or give the schedule another policy"
+    )]
+    StillRunning {
+        /// The task.
+        task: TaskId,
+    },
+    /// A fire whose task could not be scheduled.
+    #[error("it could not be fired: {reason}")]
+    NotFired {
+        /// Why.
+        reason: String,
     },
     /// `If-Match` or `If-None-Match` does not hold.
     #[error("it has changed since you read it: read it again and decide anew")]

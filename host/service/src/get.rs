@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::ids::TaskKey;
 use taskhost_model::requester::Requester;
 use taskhost_model::stale::shown_status;
 use taskhost_model::status::Status;
@@ -111,26 +111,6 @@ impl Tasks {
                 () = self.0.stopping.cancelled() => return Err(ServiceError::Stopping),
             }
         }
-    }
-
-    /// What the task's latest run has logged: one JSON object a line.
-    ///
-    /// # Errors
-    /// [`ServiceError::NotFound`] when `run` is not the task's latest run.
-    pub async fn log(
-        &self,
-        by: &Requester,
-        key: &TaskKey,
-        run: RunId,
-    ) -> Result<String, ServiceError> {
-        let none = || ServiceError::NotFound {
-            what: format!("log of the run {run}"),
-        };
-        let seen = self.0.seen(self.0.caller(by), key).await?;
-        if seen.is_none_or(|task| task.run.id != run) {
-            return Err(none());
-        }
-        self.0.tasks.log(key, run).await?.ok_or_else(none)
     }
 }
 

@@ -5,6 +5,7 @@
 //! of a task that they do not see.
 
 use taskhost_model::requester::Requester;
+use taskhost_model::status::Status;
 use taskhost_store::tasks::{ListRequest, TaskPage};
 
 use crate::access::Caller;
@@ -32,6 +33,30 @@ impl Tasks {
             return Err(ServiceError::invalid("limit", problem));
         }
         self.0.list_seen(self.0.caller(by), request).await
+    }
+
+    /// How many tasks there are of each status, of those that the list shows over all its pages,
+    /// whatever statuses it is asked for; none where whoever asks may not see all of them, since
+    /// nobody counts what they may.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`], or what the store says.
+    pub async fn counts(
+        &self,
+        by: &Requester,
+        request: ListRequest,
+    ) -> Result<Option<Vec<(Status, u64)>>, ServiceError> {
+        let caller = self.0.caller(by);
+        if caller.is_asked() {
+            caller.must_read(&request.space).await?;
+            return Ok(None);
+        }
+        let request = ListRequest {
+            statuses: Vec::new(),
+            cursor: None,
+            ..request
+        };
+        Ok(Some(self.0.tasks.counts(&request).await?))
     }
 }
 

@@ -8,6 +8,7 @@ use taskhost_clients::schema::and_more;
 use taskhost_clients::stop::StopReason;
 use taskhost_model::descriptor::Limits;
 use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::ids::TypeId;
 use taskhost_model::task::{Run, Usage};
 use taskhost_model::time::Timestamp;
 use taskhost_runtime::{ExitOutcome, RunExit};
@@ -35,6 +36,28 @@ pub(crate) struct Attempt<'a> {
     pub(crate) lacked: Option<&'a str>,
     /// The wait for which its guest was ended.
     pub(crate) suspended: Option<&'a Suspended>,
+    /// How long it waits for its next attempt.
+    pub(crate) backoff: Backoff,
+}
+
+/// The wait between two attempts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    /// Before the second attempt; doubled for each one after.
+    base: Duration,
+    /// The longest.
+    most: Duration,
+}
+
+impl Backoff {
+    /// What an operator has decided for the type, or else for all of them.
+    pub(crate) fn of(settings: &Settings, type_id: &TypeId) -> Self {
+        let own = settings.of_type(type_id);
+        Self {
+            base: own.retry_backoff.unwrap_or(settings.retry_backoff),
+            most: own.retry_backoff_max.unwrap_or(settings.retry_backoff_max),
+        }
+    }
 }
 
 /// What is written of a run that has ended; `None` when it has lost its lease.
@@ -43,7 +66,6 @@ pub(crate) fn event_of(
     report: RunReport,
     result_mistake: Option<String>,
     attempt: Attempt<'_>,
-    settings: &Settings,
     now: Timestamp,
 ) -> Option<RunEvent> {
     let end = RunReport {
@@ -59,11 +81,11 @@ pub(crate) fn event_of(
             Some(mistake) => failed_for_good(TaskError::of(ErrorKind::InvalidResult, mistake), end),
         },
         ExitOutcome::Failed { error, retry_after } => {
-            if let Some(pause) = pause(&error, retry_after, attempt.run, settings) {
+            if let Some(pause) = pause(&error, retry_after, attempt) {
                 let until = now.plus(pause);
                 return Some(RunEvent::Paused { error, until, end });
             }
-            let retry_at = retry_at(&error, retry_after, attempt.run, settings, now);
+            let retry_at = retry_at(&error, retry_after, attempt, now);
             RunEvent::Failed {
                 error,
                 retry_at,
@@ -211,14 +233,14 @@ pub(crate) async fn result_mistake(
 fn pause(
     error: &TaskError,
     retry_after: Option<Duration>,
-    run: &Run,
-    settings: &Settings,
+    attempt: Attempt<'_>,
 ) -> Option<Duration> {
+    let run = attempt.run;
     if run.pauses >= PAUSES_MAX {
         return None;
     }
     if error.retryable && error.code == ErrorCode::HostOutOfMemory.as_str() {
-        return Some(backoff(run.pauses + 1, rand::random(), settings));
+        return Some(backoff(run.pauses + 1, rand::random(), attempt.backoff));
     }
     let is_wanted = error.kind == ErrorKind::Task && error.code == PAUSE_CODE;
     let after = retry_after.filter(|_| is_wanted)?;
@@ -229,32 +251,31 @@ fn pause(
 fn retry_at(
     error: &TaskError,
     retry_after: Option<Duration>,
-    run: &Run,
-    settings: &Settings,
+    attempt: Attempt<'_>,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    let run = attempt.run;
     let may = error.retryable && run.attempt < run.max_attempts;
     may.then(|| {
-        let wait = backoff(run.attempt, rand::random(), settings);
+        let wait = backoff(run.attempt, rand::random(), attempt.backoff);
         now.plus(wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)))
     })
 }
 
 /// Exponential with half of it jitter: between half and the whole of base × 2^(times − 1).
-fn backoff(times: u32, jitter: f64, settings: &Settings) -> Duration {
-    let doubled = settings
-        .retry_backoff
-        .saturating_mul(1 << (times.clamp(1, 30) - 1));
-    doubled
-        .min(settings.retry_backoff_max)
-        .mul_f64(0.5 + 0.5 * jitter)
+fn backoff(times: u32, jitter: f64, backoff: Backoff) -> Duration {
+    let doubled = backoff.base.saturating_mul(1 << (times.clamp(1, 30) - 1));
+    doubled.min(backoff.most).mul_f64(0.5 + 0.5 * jitter)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use taskhost_model::ids::RunId;
 
     use super::*;
+    use crate::settings::TypeSettings;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_ms(1_795_000_000_000 + ms)
@@ -269,6 +290,22 @@ mod tests {
         .unwrap()
     }
 
+    fn attempt(run: &Run) -> Attempt<'_> {
+        static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
+        Attempt {
+            run,
+            limits: &LIMITS,
+            used: Usage::default(),
+            lacked: None,
+            suspended: None,
+            backoff: Backoff::of(&Settings::default(), &type_id()),
+        }
+    }
+
+    fn type_id() -> TypeId {
+        TypeId::parse("hello").unwrap()
+    }
+
     fn limited(code: &str, kind: ErrorKind, after: Option<u64>, run: &Run) -> RunEvent {
         let error = TaskError {
             code: code.to_owned(),
@@ -280,17 +317,9 @@ mod tests {
             outcome: ExitOutcome::Failed { error, retry_after },
             usage: Usage::default(),
         };
-        let limits = &Limits::default();
-        let attempt = Attempt {
-            run,
-            limits,
-            used: Usage::default(),
-            lacked: None,
-            suspended: None,
-        };
         let now = Timestamp::from_ms(1_000);
         let report = RunReport::default();
-        event_of(exit, report, None, attempt, &Settings::default(), now).unwrap()
+        event_of(exit, report, None, attempt(run), now).unwrap()
     }
 
     #[test]
@@ -333,11 +362,30 @@ mod tests {
     #[test]
     fn backoff_doubles_to_its_cap() {
         let settings = Settings::default();
-        let wait = |attempt, jitter| backoff(attempt, jitter, &settings);
+        let usual = Backoff::of(&settings, &type_id());
+        let wait = |attempt, jitter| backoff(attempt, jitter, usual);
         assert_eq!(wait(1, 1.0), settings.retry_backoff);
         assert_eq!(wait(1, 0.0), settings.retry_backoff / 2);
         assert_eq!(wait(3, 1.0), settings.retry_backoff * 4);
         assert_eq!(wait(u32::MAX, 1.0), settings.retry_backoff_max);
+    }
+
+    #[test]
+    fn what_an_operator_decides_of_a_type_goes_before_what_holds_for_all() {
+        let own = TypeSettings {
+            retry_backoff: Some(Duration::from_millis(20)),
+            retry_backoff_max: Some(Duration::from_millis(50)),
+            ..TypeSettings::default()
+        };
+        let settings = Settings {
+            types: [(type_id(), own)].into(),
+            ..Settings::default()
+        };
+        let own = Backoff::of(&settings, &type_id());
+        let waits = [1, 2, 3].map(|times| backoff(times, 1.0, own).as_millis());
+        assert_eq!(waits, [20, 40, 50]);
+        let other = Backoff::of(&settings, &TypeId::parse("other").unwrap());
+        assert_eq!(backoff(1, 1.0, other), settings.retry_backoff);
     }
 
     #[test]
@@ -349,28 +397,24 @@ mod tests {
             ..TaskError::of(ErrorKind::OutOfMemory, "full")
         };
         let full = error("host-out-of-memory", true);
-        let first = pause(&full, None, &run(at(0), 0), &settings).unwrap();
+        let first = pause(&full, None, attempt(&run(at(0), 0))).unwrap();
         assert!((settings.retry_backoff / 2..=settings.retry_backoff).contains(&first));
-        let last = pause(&full, None, &run(at(0), PAUSES_MAX - 1), &settings).unwrap();
+        let last = pause(&full, None, attempt(&run(at(0), PAUSES_MAX - 1))).unwrap();
         assert!((settings.retry_backoff_max / 2..=settings.retry_backoff_max).contains(&last));
-        assert_eq!(pause(&full, None, &run(at(0), PAUSES_MAX), &settings), None);
+        assert_eq!(pause(&full, None, attempt(&run(at(0), PAUSES_MAX))), None);
         let never = error("host-out-of-memory", false);
-        assert_eq!(pause(&never, None, &run(at(0), 0), &settings), None);
+        assert_eq!(pause(&never, None, attempt(&run(at(0), 0))), None);
         let own = error("memory", true);
-        assert_eq!(pause(&own, None, &run(at(0), 0), &settings), None);
+        assert_eq!(pause(&own, None, attempt(&run(at(0), 0))), None);
     }
 
     #[test]
     fn an_attempt_that_never_started_says_what_was_lacking() {
-        let limits = &Limits::default();
         let said = |claimed_ms, lacked, started_at| {
             let run = &run(at(claimed_ms), 0);
             let attempt = Attempt {
-                run,
-                limits,
-                used: Usage::default(),
                 lacked,
-                suspended: None,
+                ..attempt(run)
             };
             deadline(attempt, started_at, at(5_000)).message
         };

@@ -5,7 +5,8 @@
 //!    person could when it was made, and is stored sealed.
 //! 2. Runs of one credential that are scheduled within [`SHARED_FOR`] by this host share one key,
 //!    if that key may read their streams and lasts for them.
-//! 3. No key is ended that an unfinished run holds, or that a schedule on its way is to hold.
+//! 3. No key is ended that an unfinished run or a schedule (`schedules.rs`) holds, or that a write
+//!    on its way is to hold.
 //! 4. A key that nobody holds is ended at the next sweep: by the host that has made it, or, where
 //!    that life is over, by whoever sweeps for all. One that its person brought along is forgotten,
 //!    and never ended.
@@ -148,6 +149,32 @@ impl RunKeys {
         taken
     }
 
+    /// A key of its own, for a schedule: no run of another one shares it.
+    pub(crate) async fn take_alone(
+        self: &Arc<Self>,
+        wanted: Wanted,
+    ) -> Result<InUse, ServiceError> {
+        let credential = self.access.id_of(&wanted.own);
+        self.made(credential, wanted, false).await
+    }
+
+    /// Whether a key is accepted still, and for these streams; or why not, for people.
+    pub(crate) async fn is_accepted(
+        &self,
+        key: &Authorization,
+        streams: &[StreamName],
+    ) -> Result<Result<(), String>, ServiceError> {
+        let asked: Vec<Right> = streams.iter().cloned().map(Right::ReadStream).collect();
+        Ok(match self.authority.has(key, &asked).await {
+            Ok(has) => match streams.iter().zip(has).find(|(_, has)| !has) {
+                None => Ok(()),
+                Some((stream, _)) => Err(format!("it may not read the stream `{stream}`")),
+            },
+            Err(StoreError::Unauthorized { reason }) => Err(reason),
+            Err(error) => return Err(error.into()),
+        })
+    }
+
     async fn shared_or_new(
         self: &Arc<Self>,
         credential: CredentialId,
@@ -163,9 +190,18 @@ impl RunKeys {
         {
             return Ok(shared);
         }
-        // Carried out whole, also when whoever asks hangs up: a key that nobody knows of stays.
-        let (keys, work) = (Arc::clone(self), wanted);
-        let made = tokio::spawn(async move { keys.make(credential, work).await });
+        self.made(credential, wanted, true).await
+    }
+
+    /// Carried out whole, also when whoever asks hangs up: a key that nobody knows of stays.
+    async fn made(
+        self: &Arc<Self>,
+        credential: CredentialId,
+        wanted: Wanted,
+        is_shared: bool,
+    ) -> Result<InUse, ServiceError> {
+        let keys = Arc::clone(self);
+        let made = tokio::spawn(async move { keys.make(credential, wanted, is_shared).await });
         made.await.map_err(|error| ServiceError::Internal {
             reason: error.to_string(),
         })?
@@ -222,6 +258,7 @@ impl RunKeys {
         self: &Arc<Self>,
         credential: CredentialId,
         wanted: Wanted,
+        is_shared: bool,
     ) -> Result<InUse, ServiceError> {
         let Wanted {
             own,
@@ -261,7 +298,9 @@ impl RunKeys {
         self.lock().keys.insert(id, key);
         let in_use = self.in_use(id);
         self.store.put(&stored?).await?;
-        self.lock().shared.insert(credential, id);
+        if is_shared {
+            self.lock().shared.insert(credential, id);
+        }
         Ok(in_use)
     }
 

@@ -27,7 +27,9 @@ use crate::identity;
 use crate::keeping;
 use crate::leased::Leased;
 use crate::live::Registered;
-use crate::outcome::{Attempt, event_before_start, event_of, event_without_run, result_mistake};
+use crate::outcome::{
+    Attempt, Backoff, event_before_start, event_of, event_without_run, result_mistake,
+};
 use crate::recording::RunRecording;
 use crate::report::Reporter;
 use crate::slot::Slot;
@@ -139,9 +141,10 @@ async fn run(
         used,
         lacked: has_time.then_some(NO_PLACE),
         suspended: suspended.as_ref(),
+        backoff: Backoff::of(&core.settings, &claimed.task.type_id),
     };
     let now = core.clock.now();
-    event_of(exit, report, mistake, attempt, &core.settings, now)
+    event_of(exit, report, mistake, attempt, now)
 }
 
 /// Runs the component, and writes along what it says. Whether it had any time left.
@@ -232,6 +235,7 @@ fn not_begun(
         used: task.used(),
         lacked: lacked.as_deref(),
         suspended: None,
+        backoff: Backoff::of(&core.settings, &task.type_id),
     };
     event_before_start(reason, attempt, core.clock.now())
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskhost_model::audit::Act;
-use taskhost_model::descriptor::StreamUse;
-use taskhost_model::ids::{RunId, RunKeyId, Space, StreamKey, StreamName, TaskKey, TypeId};
+use taskhost_model::ids::{RunId, RunKeyId, StreamName, TaskKey};
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Parent, Task};
@@ -17,40 +16,14 @@ use crate::access::Caller;
 use crate::concurrency::key_of;
 use crate::core::{Core, Tasks};
 use crate::error::ServiceError;
-use crate::named_streams::named_streams;
 use crate::run_keys::{InUse, PAUSED_AT_MOST, QUEUED_AT_MOST, Wanted};
-use crate::seen::{RESERVED_PREFIX, came_of, taken};
-use crate::types::LoadedVersion;
+use crate::seen::{came_of, taken};
 use crate::view::TaskView;
-
-/// Priorities go from −100 to 100.
-const PRIORITY_MAX: i32 = 100;
+pub use crate::wishes::ScheduleRequest;
+use crate::wishes::{Asker, check_id, check_numbers};
 
 /// A run that needs a key of its own begins no later than so long from now.
 const AHEAD_AT_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-/// A wish to run a task.
-#[derive(Debug, Clone)]
-pub struct ScheduleRequest {
-    /// The task type.
-    pub type_id: TypeId,
-    /// The stream to work on.
-    pub stream: Option<StreamName>,
-    /// JSON text, against the type's schema.
-    pub params: Arc<str>,
-    /// −100 to 100, 0 when left out; higher goes first.
-    pub priority: Option<i32>,
-    /// Not before.
-    pub run_at: Option<Timestamp>,
-    /// Shortens the type's wall-clock limit.
-    pub timeout_ms: Option<u64>,
-    /// Whether what the run asks and is answered is to be kept.
-    pub record: bool,
-    /// The span that schedules it, if any: what the run does stands in its trace.
-    pub trace: Option<TraceParent>,
-    /// Only when the task is absent, or has a version.
-    pub condition: Option<WriteCondition>,
-}
 
 /// The run that spawns a task, and with what it reads streams.
 #[derive(Debug, Clone)]
@@ -60,17 +33,27 @@ pub(crate) struct Spawned {
 }
 
 /// What is made of a request, beside what it says itself.
-#[derive(Debug)]
-struct Wish {
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
     max_attempts: u32,
     wall_ms: u64,
     concurrency_key: Option<String>,
-    also_reads: Vec<StreamName>,
+    pub(crate) also_reads: Vec<StreamName>,
     due_at: Timestamp,
+    /// Whether it goes on with the checkpoints of the task's former run.
+    pub(crate) keeps_checkpoints: bool,
+    /// A digest of the request, where it may be repeated by a key.
+    pub(crate) receipt: Option<String>,
 }
 
 impl Wish {
-    fn run(&self, request: &ScheduleRequest, by: &Requester, key: Option<RunKeyId>) -> NewRun {
+    /// The run, with an id of its own.
+    pub(crate) fn run(
+        &self,
+        request: &ScheduleRequest,
+        by: &Requester,
+        key: Option<RunKeyId>,
+    ) -> NewRun {
         NewRun {
             id: RunId::new(),
             type_id: request.type_id.clone(),
@@ -88,8 +71,16 @@ impl Wish {
             timeout_ms: request.timeout_ms,
             max_attempts: self.max_attempts,
             condition: request.condition,
+            keeps_checkpoints: self.keeps_checkpoints,
+            receipt: self.receipt.clone(),
         }
     }
+}
+
+/// That a task is to run, for the audit log.
+pub(crate) fn act(deed: &'static str, key: &TaskKey, request: &ScheduleRequest) -> Act {
+    let act = Act::in_space(deed, &key.space, &key.id);
+    act.with(format!("type {}", request.type_id))
 }
 
 /// What came of it.
@@ -139,31 +130,11 @@ impl Tasks {
         mut request: ScheduleRequest,
         spawned: Option<Spawned>,
     ) -> Result<Scheduled, ServiceError> {
-        self.check_running()?;
-        let version = self.0.types.active(&request.type_id)?;
-        check_id(&key, &request)?;
-        self.check_stream(by, &key.space, &request, &version, spawned.is_some())
-            .await?;
-        check_numbers(&request)?;
-        self.check_record(&request)?;
-        self.check_params(&mut request, &version).await?;
-        let also_reads = self
-            .also_reads(by, &key.space, &request, &version, spawned.is_some())
-            .await?;
-        let now = self.0.clock.now();
-        let concurrency_key = key_of(
-            &version.descriptor,
-            request.stream.as_ref(),
-            &request.params,
-        );
-        let due_at = request.run_at.unwrap_or(now).max(now);
-        let wish = Wish {
-            max_attempts: version.descriptor.retry.attempts,
-            wall_ms: version.wall_ms(),
-            concurrency_key,
-            also_reads,
-            due_at,
+        let asker = match spawned {
+            Some(_) => Asker::Run,
+            None => Asker::Person,
         };
+        let wish = self.checked(by, &key, &mut request, asker).await?;
         let applied = match spawned {
             Some(spawned) => {
                 let run = wish.run(
@@ -181,12 +152,62 @@ impl Tasks {
                 self.0.apply_wish(&key, event).await?
             }
             None => {
-                let act = Act::in_space("task.schedule", &key.space, &key.id);
-                let act = act.with(format!("type {}", request.type_id));
-                let write = self.write(by, &key, &request, &wish);
-                self.0.audit.kept_as(by, act, write, came_of).await?
+                let write = self.write_as("task.schedule", by, &key, &request, &wish);
+                write.await?
             }
         };
+        self.scheduled(by, &key, &request, applied).await
+    }
+
+    /// Checks everything that can be checked before it is written, and leaves the params as they
+    /// are kept.
+    pub(crate) async fn checked(
+        &self,
+        by: &Requester,
+        key: &TaskKey,
+        request: &mut ScheduleRequest,
+        asker: Asker,
+    ) -> Result<Wish, ServiceError> {
+        self.check_running()?;
+        let version = self.0.types.active(&request.type_id)?;
+        check_id(key, request)?;
+        self.check_stream(by, &key.space, request, &version, asker)
+            .await?;
+        check_numbers(request)?;
+        self.check_record(request)?;
+        self.check_params(request, &version).await?;
+        let also_reads = self
+            .also_reads(by, &key.space, request, &version, asker)
+            .await?;
+        let now = self.0.clock.now();
+        let of_type = self.0.settings.of_type(&request.type_id);
+        let concurrency_key = key_of(
+            &version.descriptor,
+            &self.0.settings,
+            request.stream.as_ref(),
+            &request.params,
+        );
+        Ok(Wish {
+            max_attempts: of_type
+                .attempts
+                .unwrap_or(version.descriptor.retry.attempts),
+            wall_ms: version.wall_ms(),
+            concurrency_key,
+            also_reads,
+            due_at: request.run_at.unwrap_or(now).max(now),
+            keeps_checkpoints: false,
+            receipt: None,
+        })
+    }
+
+    /// What came of the write, for whoever asked.
+    pub(crate) async fn scheduled(
+        &self,
+        by: &Requester,
+        key: &TaskKey,
+        request: &ScheduleRequest,
+        applied: Applied,
+    ) -> Result<Scheduled, ServiceError> {
         let outcome = applied.outcome;
         let task = Core::visible(applied).map(|task| self.0.as_begun(task));
         let mut view = task.map_or_else(|| TaskView::not_started(key.clone()), TaskView::of);
@@ -197,7 +218,7 @@ impl Tasks {
         }
         match outcome {
             Outcome::Changed | Outcome::Repeated => Ok(Scheduled::New(view)),
-            Outcome::Unchanged => self.already_running(by, &key, &request, view).await,
+            Outcome::Unchanged => self.already_running(by, key, request, view).await,
             Outcome::Refused(Refusal::CancellationInProgress) => {
                 Err(ServiceError::CancellationInProgress)
             }
@@ -208,8 +229,22 @@ impl Tasks {
         }
     }
 
+    /// Writes the task as whoever asks, who has done this.
+    pub(crate) async fn write_as(
+        &self,
+        deed: &'static str,
+        by: &Requester,
+        key: &TaskKey,
+        request: &ScheduleRequest,
+        wish: &Wish,
+    ) -> Result<Applied, ServiceError> {
+        let act = act(deed, key, request);
+        let write = self.write(by, key, request, wish);
+        self.0.audit.kept_as(by, act, write, came_of).await
+    }
+
     /// Writes the task, where whoever asks sees what it takes the place of.
-    async fn write(
+    pub(crate) async fn write(
         &self,
         by: &Requester,
         key: &TaskKey,
@@ -257,7 +292,7 @@ impl Tasks {
     }
 
     /// With what the run is to read its stream: there before the run is.
-    async fn key_for(
+    pub(crate) async fn key_for(
         &self,
         caller: Caller<'_>,
         request: &ScheduleRequest,
@@ -282,7 +317,10 @@ impl Tasks {
         }
         let settings = &self.0.settings;
         let wall_ms = wish.wall_ms.min(request.timeout_ms.unwrap_or(u64::MAX));
-        let attempt = Duration::from_millis(wall_ms) + settings.retry_backoff_max;
+        let of_type = settings.of_type(&request.type_id);
+        let backoff_max = of_type.retry_backoff_max;
+        let backoff_max = backoff_max.unwrap_or(settings.retry_backoff_max);
+        let attempt = Duration::from_millis(wall_ms) + backoff_max;
         let longest = QUEUED_AT_MOST + PAUSED_AT_MOST + attempt * wish.max_attempts;
         let wanted = Wanted {
             own: own.clone(),
@@ -323,154 +361,4 @@ impl Tasks {
             is_same,
         }))
     }
-
-    async fn check_stream(
-        &self,
-        by: &Requester,
-        space: &Space,
-        request: &ScheduleRequest,
-        version: &LoadedVersion,
-        is_spawned: bool,
-    ) -> Result<(), ServiceError> {
-        let type_id = &request.type_id;
-        match (version.descriptor.stream, &request.stream) {
-            (StreamUse::Required, None) => Err(ServiceError::invalid(
-                "stream",
-                format!("is missing: tasks of type `{type_id}` work on a stream"),
-            )),
-            (StreamUse::None, Some(_)) => Err(ServiceError::invalid(
-                "stream",
-                format!("is not wanted: tasks of type `{type_id}` work on no stream"),
-            )),
-            (_, None) => Ok(()),
-            // Who spawns it reads the stream itself.
-            (StreamUse::Required | StreamUse::Optional, Some(name)) => {
-                self.check_readable(by, space, name, is_spawned).await
-            }
-        }
-    }
-
-    /// # Errors
-    /// [`ServiceError::UnknownStream`], also where they may not read it.
-    async fn check_readable(
-        &self,
-        by: &Requester,
-        space: &Space,
-        name: &StreamName,
-        is_spawned: bool,
-    ) -> Result<(), ServiceError> {
-        let unknown = || ServiceError::UnknownStream {
-            name: name.to_string(),
-        };
-        if !is_spawned && !self.0.caller(by).may_read(space, Some(name)).await? {
-            return Err(unknown());
-        }
-        let stream = StreamKey {
-            space: space.clone(),
-            name: name.clone(),
-        };
-        match self.0.streams.get(by, &stream).await? {
-            Some(_) => Ok(()),
-            None => Err(unknown()),
-        }
-    }
-
-    /// Streams that the params name: they are there, and a person has named them. A component that
-    /// could name them for a child would read, by its result, what it was not granted.
-    async fn also_reads(
-        &self,
-        by: &Requester,
-        space: &Space,
-        request: &ScheduleRequest,
-        version: &LoadedVersion,
-        is_spawned: bool,
-    ) -> Result<Vec<StreamName>, ServiceError> {
-        let Some(pointer) = &version.descriptor.streams_from else {
-            return Ok(Vec::new());
-        };
-        let field = format!("params{}", pointer.replace('/', "."));
-        if is_spawned {
-            let problem = "names streams: a person chooses which, and no component; a run has no \
-                           child of this type";
-            return Err(ServiceError::invalid(&field, problem));
-        }
-        let names = named_streams(&version.descriptor, &request.params);
-        let names = names.map_err(|problem| ServiceError::invalid(&field, problem))?;
-        for name in &names {
-            self.check_readable(by, space, name, false).await?;
-        }
-        Ok(names)
-    }
-
-    /// Looks for the key, too: a run that is to be recorded and cannot be is better not begun.
-    fn check_record(&self, request: &ScheduleRequest) -> Result<(), ServiceError> {
-        if !request.record {
-            return Ok(());
-        }
-        let type_id = &request.type_id;
-        if !self.0.settings.policy.may_record(type_id) {
-            let problem = format!(
-                "is not allowed to tasks of type `{type_id}`: an operator allows it in the host's \
-                 settings, by `record = true` in the `[[allow]]` that has `type = \"{type_id}\"`"
-            );
-            return Err(ServiceError::invalid("record", problem));
-        }
-        let key = self.0.host_key.to_seal();
-        let missing = |reason| ServiceError::Internal { reason };
-        key.map(drop).map_err(missing)
-    }
-
-    /// Leaves the params as they are kept.
-    async fn check_params(
-        &self,
-        request: &mut ScheduleRequest,
-        version: &Arc<LoadedVersion>,
-    ) -> Result<(), ServiceError> {
-        let given = std::mem::take(&mut request.params);
-        let checked = version.params_checked(given).await;
-        request.params = checked.map_err(|errors| ServiceError::Invalid { errors })?;
-        let bytes = request.params.len() as u64;
-        let bytes_max = self.0.settings.params_bytes_max as u64;
-        if bytes > bytes_max {
-            return Err(ServiceError::TooLarge {
-                what: "params",
-                bytes,
-                bytes_max,
-            });
-        }
-        Ok(())
-    }
-}
-
-fn check_id(key: &TaskKey, request: &ScheduleRequest) -> Result<(), ServiceError> {
-    let Some(stream) = key.id.as_str().strip_prefix(RESERVED_PREFIX) else {
-        return Ok(());
-    };
-    let type_fits = RESERVED_PREFIX.strip_suffix('_') == Some(request.type_id.as_str());
-    let stream_fits = request
-        .stream
-        .as_ref()
-        .is_some_and(|name| name.as_str() == stream);
-    if type_fits && stream_fits {
-        return Ok(());
-    }
-    let reason = format!(
-        "ids that begin with `{RESERVED_PREFIX}` belong to the type \
-         `streams_feature_identification` on the stream that the rest names: choose another id"
-    );
-    Err(ServiceError::IdNotAvailable { reason })
-}
-
-fn check_numbers(request: &ScheduleRequest) -> Result<(), ServiceError> {
-    if request
-        .priority
-        .is_some_and(|priority| !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&priority))
-    {
-        let problem = format!("has to be between -{PRIORITY_MAX} and {PRIORITY_MAX}");
-        return Err(ServiceError::invalid("priority", problem));
-    }
-    if request.timeout_ms == Some(0) {
-        return Err(ServiceError::invalid("timeout_ms", "has to be at least 1"));
-    }
-    Ok(())
 }

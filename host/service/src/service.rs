@@ -39,6 +39,7 @@ use crate::live::Live;
 use crate::peers::{Hint, Messenger, Peers};
 use crate::run_keys::{RunKeys, check_ring};
 use crate::scheduler::Scheduler;
+use crate::schedules::{Rounds, Schedules};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::spans::SpanSink;
@@ -89,6 +90,8 @@ pub struct Parts {
 pub struct Service {
     /// Tasks.
     pub tasks: Tasks,
+    /// Schedules.
+    pub schedules: Schedules,
     /// Task types.
     pub types: TaskTypes,
     /// Streams.
@@ -123,6 +126,8 @@ struct Loops {
     sweeper: Mutex<Option<Background>>,
     /// Writes what the audit log has noted.
     audit: Mutex<Option<Background>>,
+    /// Looks which schedules are due.
+    rounds: Mutex<Option<Background>>,
     /// What it takes to live with other hosts.
     together: Mutex<Vec<Background>>,
     runs: TaskTracker,
@@ -153,8 +158,16 @@ impl Loops {
                 () = stop.cancelled() => {}
             }
         };
+        let (rounds, may_fire) = (Rounds::new(core), begun.clone());
+        let firing = |stop: CancellationToken| async move {
+            tokio::select! {
+                () = may_fire.cancelled() => rounds.run(stop).await,
+                () = stop.cancelled() => {}
+            }
+        };
         Self {
             scheduler: Mutex::new(Some(Background::start(claiming))),
+            rounds: Mutex::new(Some(Background::start(firing))),
             sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
             audit: Mutex::new(Some(Background::start(|stop| core.audit.clone().run(stop)))),
             together: Mutex::new(together),
@@ -199,6 +212,8 @@ impl Service {
             hints: Arc::new(Semaphore::new(HINTS_AT_ONCE)),
             slots: Arc::new(Semaphore::new(parts.settings.slots)),
             tasks: parts.stores.tasks,
+            schedules: parts.stores.schedules,
+            timekeeping: Notify::new(),
             streams: parts.stores.streams,
             documents: parts.stores.documents,
             turns: RunTurns::of(reads_at_once),
@@ -215,6 +230,7 @@ impl Service {
             spans: parts.spans,
             begun: CancellationToken::new(),
             parked: Arc::new(Semaphore::new(parts.settings.parked)),
+            repeatable: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             keyed_children: tokio::sync::Mutex::new(()),
             clock: parts.clock,
             settings: parts.settings,
@@ -229,6 +245,7 @@ impl Service {
             tokens: Tokens::new(&core, tokens),
             sessions: Arc::new(sessions),
             tasks: Tasks(Arc::clone(&core)),
+            schedules: Schedules(Arc::clone(&core)),
             types,
             streams: Streams(Arc::clone(&core)),
             collections: Collections(Arc::clone(&core)),
@@ -353,9 +370,10 @@ impl Service {
         }
     }
 
-    /// Claims and sweeps no more.
+    /// Claims, fires and sweeps no more.
     async fn stop_loops(&self) {
         stop(&self.loops.scheduler).await;
+        stop(&self.loops.rounds).await;
         stop(&self.loops.sweeper).await;
         self.loops.runs.close();
     }
@@ -486,6 +504,7 @@ fn type_parts(parts: &Parts, access: &Arc<Access>, audit: &Audit, wake: &Arc<Wak
         rules: Rules {
             bounds: parts.settings.bounds,
             policy: parts.settings.policy.clone(),
+            runs_at_once: parts.settings.runs_at_once(),
         },
         retired_versions_kept: parts.settings.retired_versions_kept,
         clock: parts.clock.clone(),

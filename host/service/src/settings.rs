@@ -1,8 +1,10 @@
 //! The service's own settings, checked by whoever reads them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use taskhost_model::descriptor::Bounds;
+use taskhost_model::ids::TypeId;
 
 use crate::policy::Policy;
 
@@ -27,6 +29,10 @@ pub struct Settings {
     pub retry_backoff: Duration,
     /// The longest wait between two attempts.
     pub retry_backoff_max: Duration,
+    /// What an operator has decided of task types, beside what they may reach.
+    pub types: BTreeMap<TypeId, TypeSettings>,
+    /// What has ended is kept for so long; of what does not say when it goes, too.
+    pub retention: Duration,
     /// A task whose hosts were lost so often fails.
     pub crashes_max: u32,
     /// How often the sweeper looks for what was left behind.
@@ -59,6 +65,21 @@ impl Default for AuditBounds {
     }
 }
 
+impl Settings {
+    /// What an operator has decided of a type.
+    #[must_use]
+    pub fn of_type(&self, type_id: &TypeId) -> TypeSettings {
+        self.types.get(type_id).copied().unwrap_or_default()
+    }
+
+    /// Of those types of which an operator has decided it, how many runs may be at work at once.
+    pub(crate) fn runs_at_once(&self) -> BTreeMap<TypeId, u64> {
+        let decided = self.types.iter();
+        let decided = decided.filter_map(|(id, it)| Some((id.clone(), it.runs_at_once?)));
+        decided.collect()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -71,6 +92,8 @@ impl Default for Settings {
             log_bytes_max: 1024 * 1024,
             retry_backoff: Duration::from_secs(1),
             retry_backoff_max: Duration::from_secs(300),
+            types: BTreeMap::new(),
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
             crashes_max: 5,
             sweep_interval: Duration::from_secs(10),
             hosts: HostSettings::default(),
@@ -79,6 +102,22 @@ impl Default for Settings {
             audit: AuditBounds::default(),
         }
     }
+}
+
+/// What an operator has decided of a task type, in place of what its descriptor or the host says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TypeSettings {
+    /// Attempts in all, the first one included.
+    pub attempts: Option<u32>,
+    /// The wait before the second attempt.
+    pub retry_backoff: Option<Duration>,
+    /// The longest wait between two attempts.
+    pub retry_backoff_max: Option<Duration>,
+    /// What is due and has not begun for so long fails.
+    pub queue_timeout: Option<Duration>,
+    /// Of its runs in a space that have the same concurrency key so many may be at work at once, on
+    /// all hosts together; of a type without keys, of all its runs in a space.
+    pub runs_at_once: Option<u64>,
 }
 
 /// How a host lives with others on one store. All of them have to have the same lease.

@@ -38,6 +38,8 @@ pub(crate) struct Swept {
     pub(crate) orphans: u64,
     pub(crate) recordings: u64,
     pub(crate) audit: u64,
+    pub(crate) expired: u64,
+    pub(crate) overdue: u64,
 }
 
 /// What a held document needs.
@@ -126,6 +128,10 @@ impl Sweeper {
             };
         }
         let core = &self.core;
+        // What is kept of spaces that nobody follows any more goes.
+        core.changes.followed();
+        let overdue = done("tasks that wait for too long", core.end_overdue().await);
+        let expired = done("tasks whose time is up", core.expire_ended().await);
         let tombstones = core.tasks.remove_tombstones().await;
         let orphans = core.cancel_orphans().await;
         let stream_documents = match core.streams.enforce_retention(core.clock.now()).await {
@@ -145,6 +151,8 @@ impl Sweeper {
             orphans: done("children without a parent", orphans),
             recordings: done("old recordings", recordings),
             audit: done("old entries of the audit log", core.audit.trim().await),
+            expired,
+            overdue,
         }
     }
 

@@ -133,7 +133,7 @@ impl Counted {
                 RunEvent::Paused { .. } => Self::Pause,
                 _ => Self::End,
             },
-            Event::Cancel { .. } | Event::HostLost { .. } => Self::End,
+            Event::Cancel { .. } | Event::HostLost { .. } | Event::Overdue { .. } => Self::End,
             _ => Self::Nothing,
         }
     }

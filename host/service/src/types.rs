@@ -13,6 +13,7 @@ mod life;
 mod others;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use crate::access::Access;
 use crate::audit::Audit;
 use crate::error::ServiceError;
 use crate::policy::Policy;
+use crate::view::{WaitReason, Waiting};
 use crate::wake::Wake;
 use catalog::Catalog;
 use push::Pushes;
@@ -70,6 +72,15 @@ struct Inner {
 pub(crate) struct Rules {
     pub(crate) bounds: Bounds,
     pub(crate) policy: Policy,
+    /// Of types of which an operator has decided it: so many runs with the same key at once.
+    pub(crate) runs_at_once: BTreeMap<TypeId, u64>,
+}
+
+impl Rules {
+    /// So many runs with the same key at once: what an operator says, or else the type.
+    fn runs_per_key(&self, type_id: &TypeId, own: Option<u64>) -> Option<u64> {
+        self.runs_at_once.get(type_id).copied().or(own)
+    }
 }
 
 /// A file that was refused; kept for display alone.
@@ -239,7 +250,8 @@ impl TaskTypes {
     /// So many runs with the same concurrency key at once, if the type has a bound.
     pub(crate) fn runs_per_key(&self, type_id: &TypeId) -> Option<u64> {
         let active = self.0.catalog.active(type_id)?;
-        Some(active.descriptor.concurrency.as_ref()?.max)
+        let own = active.descriptor.concurrency.as_ref().map(|it| it.max);
+        self.0.rules.runs_per_key(type_id, own)
     }
 
     /// For how long a run of a type may be without a living host before readers are told, where
@@ -280,18 +292,28 @@ impl TaskTypes {
         version.component.get_or_try_init(load).await
     }
 
-    /// Why nothing of a type is claimed, for people.
-    pub(crate) fn held_up(&self, type_id: &TypeId) -> Option<String> {
+    /// Why nothing of a type is claimed.
+    pub(crate) fn held_up(&self, type_id: &TypeId) -> Option<Waiting> {
         if let Some(paused) = self.0.catalog.paused(type_id) {
-            return Some(life::paused_words(type_id, &paused));
+            return Some(Waiting {
+                reason: WaitReason::Paused,
+                words: life::paused_words(type_id, &paused),
+            });
         }
         let is_missing = self.0.catalog.active(type_id).is_none();
-        is_missing.then(|| format!("no version of the task type `{type_id}` is active"))
+        is_missing.then(|| Waiting {
+            reason: WaitReason::NoVersion,
+            words: format!("no version of the task type `{type_id}` is active"),
+        })
     }
 
     /// What this host can claim now.
     pub(crate) fn claimable(&self) -> Vec<ClaimableType> {
-        self.0.catalog.claimable()
+        let mut claimable = self.0.catalog.claimable();
+        for one in &mut claimable {
+            one.runs_per_key = self.0.rules.runs_per_key(&one.type_id, one.runs_per_key);
+        }
+        claimable
     }
 
     /// What this host can claim now, as authors call the versions.

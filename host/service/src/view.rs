@@ -1,11 +1,49 @@
 //! What readers are shown of a task.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use taskhost_model::ids::TaskKey;
 use taskhost_model::status::Status;
 use taskhost_model::task::Task;
 use taskhost_store::queue::StoredTask;
+
+/// Why a task waits that is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// It is due, and no host has a free slot for it.
+    Slot,
+    /// As many runs of its type are at work as may be at once.
+    TypeLimit,
+    /// As many runs with its concurrency key are at work as may be at once.
+    Key,
+    /// Its type is paused.
+    Paused,
+    /// No version of its type is active.
+    NoVersion,
+    /// It is not due yet.
+    RunAt,
+}
+
+/// Why a task waits, and the same in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// For machines.
+    pub reason: WaitReason,
+    /// For people: "It waits for: …".
+    pub words: String,
+}
+
+impl Deref for Waiting {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.words
+    }
+}
 
 /// A task as a reader sees it.
 #[derive(Debug, Clone)]
@@ -20,8 +58,8 @@ pub struct TaskView {
     pub payload: Option<Arc<str>>,
     /// JSON text, where the payload was looked for.
     pub params: Option<Arc<str>>,
-    /// Why it waits although it may be due, for people.
-    pub waiting_for: Option<String>,
+    /// Why it waits, where it is to run and does not.
+    pub waiting_for: Option<Waiting>,
 }
 
 impl TaskView {

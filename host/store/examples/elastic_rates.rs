@@ -253,6 +253,8 @@ fn run() -> Result<NewRun, Failure> {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     })
 }
 

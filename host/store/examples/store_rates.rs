@@ -282,6 +282,8 @@ fn new_run() -> Result<NewRun, Failure> {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     })
 }
 

@@ -16,19 +16,22 @@
 
 mod due;
 mod import;
+mod scheduled;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use taskhost_model::error::{ErrorKind, TaskError};
+use taskhost_model::former::FormerRun;
 use taskhost_model::ids::TaskKey;
-use taskhost_model::status::{Next, Phase, Refusal, Status, Trigger};
+use taskhost_model::status::{Next, Phase, Refusal, Trigger};
 use taskhost_model::task::{Fence, Task};
 use taskhost_model::time::Timestamp;
 
-use crate::event::{Claim, Event, NewRun, Outcome, RunEvent, RunReport, WriteCondition};
-use due::{back_to_queue, queued_run, suspended, wait_until};
+use crate::event::{Claim, Event, Outcome, RunEvent, RunReport};
+use due::{back_to_queue, suspended, wait_until};
+use scheduled::{is_promised, schedule};
 
 /// What a backend has to do.
 #[derive(Debug)]
@@ -54,6 +57,26 @@ pub struct Write {
     pub ends_checkpoints: bool,
     /// Whether its recordings do.
     pub ends_recordings: bool,
+    /// The run that another one takes the place of; its log stays with it.
+    pub former: Option<Box<FormerRun>>,
+    /// Whether all of its former runs go.
+    pub ends_history: bool,
+}
+
+impl Write {
+    /// A document of which nothing else changes.
+    fn of(task: Task) -> Self {
+        Self {
+            task,
+            params: TextChange::Keep,
+            payload: TextChange::Keep,
+            log: TextChange::Keep,
+            ends_checkpoints: false,
+            ends_recordings: false,
+            former: None,
+            ends_history: false,
+        }
+    }
 }
 
 /// What happens to a text that lies apart from the document.
@@ -117,76 +140,17 @@ pub fn decide(key: &TaskKey, current: Option<&Task>, event: &Event, now: Timesta
             Some(_) => Decision::Nothing(Outcome::Unchanged),
             None => import::import(key, imported, now),
         },
+        Event::Overdue { due_before, limit } => {
+            match current.and_then(|task| overdue(task, *due_before, limit, now)) {
+                Some(task) => write(task),
+                None => Decision::Nothing(Outcome::Unchanged),
+            }
+        }
+        Event::Expire { unmarked_before } => current
+            .map_or(Decision::Nothing(Outcome::Unchanged), |task| {
+                expire(task, *unmarked_before, now)
+            }),
     }
-}
-
-fn schedule(key: &TaskKey, current: Option<&Task>, new: &NewRun, now: Timestamp) -> Decision {
-    if let Some(task) = current.filter(|task| task.run.id == new.id) {
-        let repeated = task.deleted_at.is_none();
-        return Decision::Nothing(if repeated {
-            Outcome::Repeated
-        } else {
-            Outcome::Fenced
-        });
-    }
-    let visible = current.filter(|task| task.deleted_at.is_none());
-    let holds = match new.condition {
-        None => true,
-        Some(WriteCondition::Absent) => visible.is_none(),
-        Some(WriteCondition::Version(version)) => has_version(current, Some(version)),
-    };
-    if !holds {
-        return Decision::Nothing(Outcome::VersionMismatch);
-    }
-    match current
-        .map_or(Phase::Absent, Task::phase)
-        .next(Trigger::Schedule)
-    {
-        Next::To(_) => {}
-        Next::Same => return Decision::Nothing(Outcome::Unchanged),
-        Next::Refused(refusal) => return refused(refusal),
-    }
-    // Versions start at the time, so that a task that was deleted and made again does not
-    // repeat one that somebody may still hold.
-    let first = u64::try_from(now.as_ms()).unwrap_or(1).max(1);
-    let last = |pick: fn(&Task) -> Option<Timestamp>| visible.and_then(pick);
-    let task = Task {
-        id: key.id.clone(),
-        type_id: new.type_id.clone(),
-        space: key.space.clone(),
-        stream: new.stream.clone(),
-        also_reads: new.also_reads.clone(),
-        status: Status::InProgress,
-        created_at: now,
-        last_completed_at: last(|task| task.last_completed_at),
-        last_acknowledged_at: last(|task| task.last_acknowledged_at),
-        last_canceled_at: last(|task| task.last_canceled_at),
-        last_failed_at: last(|task| task.last_failed_at),
-        parent: new.parent.clone(),
-        concurrency_key: new.concurrency_key.clone(),
-        record: new.record,
-        requested_by: new.requested_by.clone(),
-        canceled_by: None,
-        acknowledged_by: None,
-        version: current.map_or(first, |task| task.version + 1),
-        revision: current.map_or(first, |task| task.revision + 1),
-        deleted_at: None,
-        previous: current
-            .map(|task| task.previous.clone())
-            .unwrap_or_default(),
-        run: queued_run(new, current.map_or(0, |task| task.run.lease_number)),
-        progress: None,
-        usage: None,
-        error: None,
-    };
-    Decision::Write(Box::new(Write {
-        task,
-        params: TextChange::Set(Arc::clone(&new.params)),
-        payload: TextChange::Clear,
-        log: TextChange::Clear,
-        ends_checkpoints: true,
-        ends_recordings: true,
-    }))
 }
 
 /// Whether the visible task has the version that the caller holds; no version: always.
@@ -260,17 +224,56 @@ fn delete(task: &Task, now: Timestamp) -> Decision {
     next.version += 1;
     next.revision += 1;
     next.run.state = None;
+    next.run.checkpoints_of = None;
     next.progress = None;
     next.usage = None;
     next.error = None;
+    next.receipt.take_if(|_| !is_promised(task, now));
     Decision::Write(Box::new(Write {
-        task: next,
         params: TextChange::Clear,
         payload: TextChange::Clear,
         log: TextChange::Clear,
         ends_checkpoints: true,
         ends_recordings: true,
+        ends_history: true,
+        ..Write::of(next)
     }))
+}
+
+/// It is deleted, or, where it was deleted before, its promise ends.
+fn expire(task: &Task, unmarked_before: Timestamp, now: Timestamp) -> Decision {
+    let is_over = match (task.expires_at, task.ended_at()) {
+        (Some(at), _) => at <= now,
+        (None, Some(ended_at)) => ended_at < unmarked_before,
+        (None, None) => false,
+    };
+    if !is_over {
+        return Decision::Nothing(Outcome::Unchanged);
+    }
+    if task.deleted_at.is_none() {
+        return delete(task, now);
+    }
+    let mut next = task.clone();
+    next.receipt = None;
+    write(next)
+}
+
+/// It fails because nobody began it in time.
+fn overdue(task: &Task, due_before: Timestamp, limit: &str, now: Timestamp) -> Option<Task> {
+    let Next::To(phase) = task.phase().next(Trigger::Overdue) else {
+        return None;
+    };
+    if task.run.due_at >= due_before {
+        return None;
+    }
+    let mut next = moved(task, phase, now);
+    let message = format!(
+        "it was due at {}, and no host began it within {limit}: see why tasks wait \
+         (`run.waiting_for`), then run it again with `taskhost retry`",
+        task.run.due_at
+    );
+    next.error = Some(TaskError::of(ErrorKind::QueueTimeout, message));
+    Some(next)
 }
 
 fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> Decision {
@@ -327,12 +330,10 @@ fn run_speaks(task: &Task, fence: Fence, event: &RunEvent, now: Timestamp) -> De
         .clone()
         .map_or(TextChange::Keep, TextChange::Append);
     Decision::Write(Box::new(Write {
-        task: next,
-        params: TextChange::Keep,
         payload,
         log,
         ends_checkpoints: phase == Phase::Completed,
-        ends_recordings: false,
+        ..Write::of(next)
     }))
 }
 
@@ -370,14 +371,9 @@ fn progress(task: &Task, report: &RunReport) -> Decision {
         .log
         .clone()
         .map_or(TextChange::Keep, TextChange::Append);
-    let (params, payload) = (TextChange::Keep, TextChange::Keep);
     Decision::Write(Box::new(Write {
-        task: next,
-        params,
-        payload,
         log,
-        ends_checkpoints: false,
-        ends_recordings: false,
+        ..Write::of(next)
     }))
 }
 
@@ -455,15 +451,7 @@ fn moved(task: &Task, phase: Phase, now: Timestamp) -> Task {
 }
 
 fn write(task: Task) -> Decision {
-    let (params, payload, log) = (TextChange::Keep, TextChange::Keep, TextChange::Keep);
-    Decision::Write(Box::new(Write {
-        task,
-        params,
-        payload,
-        log,
-        ends_checkpoints: false,
-        ends_recordings: false,
-    }))
+    Decision::Write(Box::new(Write::of(task)))
 }
 
 fn refused(refusal: Refusal) -> Decision {

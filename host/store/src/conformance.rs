@@ -15,6 +15,7 @@ pub(crate) mod along;
 mod runs;
 mod children;
 mod lists;
+mod histories;
 mod texts;
 mod collections;
 mod kept;
@@ -28,6 +29,7 @@ mod hosts;
 mod run_keys;
 mod audit;
 mod tokens;
+mod timetables;
 pub mod rights;
 
 use taskhost_model::time::Clock;
@@ -75,6 +77,7 @@ macro_rules! each_case {
 pub async fn exercise(make: impl AsyncFn() -> Subject) {
     of_apply(&make).await;
     of_tasks(&make).await;
+    of_timetables(&make).await;
     of_documents(&make).await;
     of_streams(&make).await;
     of_stream_reads(&make).await;
@@ -100,6 +103,7 @@ pub(crate) async fn of_hosts(make: &impl AsyncFn() -> Subject) {
             what_a_life_holds_is_told,
             what_was_taken_over_is_held_no_more,
             a_change_of_types_is_told,
+            what_was_written_is_told_by_number,
         }
     }
 }
@@ -199,6 +203,9 @@ pub(crate) async fn of_run_keys(make: &impl AsyncFn() -> Subject) {
             many_runs_may_hold_one_key,
             whoever_sets_the_check_first_has_set_it,
         }
+        timetables {
+            a_schedule_holds_its_key,
+        }
     }
 }
 
@@ -283,11 +290,34 @@ pub(crate) async fn of_tasks(make: &impl AsyncFn() -> Subject) {
             a_foreign_cursor_is_refused,
             no_tombstone_is_shown_and_none_stays,
         }
+        histories {
+            a_run_that_another_one_follows_is_kept_with_its_log,
+            so_many_runs_are_kept_and_the_oldest_go,
+            a_run_goes_on_with_what_the_former_one_has_kept_where_it_is_wanted,
+            what_has_ended_goes_when_its_time_is_up,
+            a_promise_outlives_its_task_for_a_day,
+            what_waits_for_too_long_is_found_and_ended,
+            a_batch_does_to_each_what_is_done_to_one,
+            tasks_are_counted_by_status_as_they_are_listed,
+        }
         texts {
             texts_are_stored_exactly,
             what_is_too_large_is_refused_and_nothing_written,
             a_log_grows_and_ends_at_its_limit,
             a_new_run_has_none_of_the_old_texts,
+        }
+    }
+}
+
+pub(crate) async fn of_timetables(make: &impl AsyncFn() -> Subject) {
+    each_case! { make;
+        timetables {
+            a_schedule_is_there_as_it_was_written,
+            of_many_writers_of_a_schedule_one_writes,
+            a_repeated_write_of_a_schedule_is_recognized,
+            a_removed_schedule_is_gone,
+            schedules_are_listed_by_their_ids,
+            due_schedules_come_in_the_order_of_their_time,
         }
     }
 }

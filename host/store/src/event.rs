@@ -80,6 +80,18 @@ pub struct Imported {
     pub payload: Option<Arc<str>>,
     /// What its latest run has logged.
     pub log: Option<Arc<str>>,
+    /// The run has been due for longer than it may wait in the queue.
+    Overdue {
+        /// Only what has been due since before that.
+        due_before: Timestamp,
+        /// For people: how long it may wait, and who says so.
+        limit: String,
+    },
+    /// What has ended goes when its time is up.
+    Expire {
+        /// What says nothing of its time goes if it has ended before that.
+        unmarked_before: Timestamp,
+    },
 }
 
 /// A run as it is scheduled.
@@ -117,6 +129,11 @@ pub struct NewRun {
     pub max_attempts: u32,
     /// Only when there is no task of this id, or only when it has this version.
     pub condition: Option<WriteCondition>,
+    /// Whether it goes on with what the task's former run has kept, unless that has completed.
+    pub keeps_checkpoints: bool,
+    /// A digest of the request, where it may be repeated by a key: see
+    /// [`taskhost_model::receipt::Receipt`].
+    pub receipt: Option<String>,
 }
 
 /// A precondition on the stored version (`If-Match`, `If-None-Match`).

@@ -8,9 +8,11 @@
 //!    only say that it is not available, and so does this one.
 
 mod tasks;
+mod many;
 mod documents;
 mod checkpoints;
 mod recordings;
+mod schedules;
 mod streams;
 mod components;
 mod hosts;
@@ -106,6 +108,7 @@ pub fn wrap(stores: &Stores, policy: &Arc<dyn Policy>) -> Stores {
         faulty(&stores.components, policy),
     );
     wrapped.hosts = hosts;
+    wrapped.schedules = faulty(&stores.schedules, policy);
     wrapped.people.clone_from(&stores.people);
     // Whoever changes something waits for no answer of it.
     wrapped.audit = Arc::clone(&stores.audit);

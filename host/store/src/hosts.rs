@@ -11,7 +11,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use taskhost_model::ids::{Incarnation, TypeId};
+use taskhost_model::ids::{Incarnation, Space, TypeId};
 use taskhost_model::status::Phase;
 use taskhost_model::task::Task;
 
@@ -63,6 +63,16 @@ pub trait HostStore: Send + Sync + Debug {
         limit: usize,
     ) -> Result<Vec<Task>, StoreError>;
 
+    /// Documents of these spaces, tombstones included, that were written after a write of this
+    /// number, oldest first, each as it is when it is found; a few that were written before may be
+    /// among them. Without a number none, and the number of the latest write.
+    async fn changed(
+        &self,
+        spaces: &[Space],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Changed, StoreError>;
+
     /// Tells all hosts that task types have changed, by [`Hosts::types_version`].
     async fn types_changed(&self) -> Result<(), StoreError>;
 }
@@ -101,6 +111,15 @@ pub struct Host {
     /// Somebody has declared it lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_lost: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default)]
+pub struct Changed {
+    /// The documents.
+    pub tasks: Vec<Task>,
+    /// The number to ask with next.
+    pub last: u64,
 }
 
 /// All hosts.

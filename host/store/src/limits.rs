@@ -1,5 +1,11 @@
 //! How large what is stored may be.
 
+use std::time::Duration;
+
+use taskhost_model::receipt::Receipt;
+use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
+
 use crate::error::StoreError;
 use crate::event::{Event, RunEvent};
 
@@ -16,6 +22,10 @@ pub struct Limits {
     pub checkpoints_bytes_max: u64,
     /// One document of a stream.
     pub stream_document_bytes_max: u64,
+    /// Runs of one task that are shown, the latest among them.
+    pub runs_kept: usize,
+    /// What has ended is kept for so long.
+    pub retention: Duration,
 }
 
 impl Default for Limits {
@@ -26,6 +36,8 @@ impl Default for Limits {
             log_bytes_max: 1024 * 1024,
             checkpoints_bytes_max: 8 * 1024 * 1024,
             stream_document_bytes_max: 1024 * 1024,
+            runs_kept: 10,
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }
@@ -41,6 +53,24 @@ impl Limits {
             } => within("result", payload.len(), self.payload_bytes_max),
             _ => Ok(()),
         }
+    }
+
+    /// How many former runs of a task are kept.
+    pub(crate) fn former_runs_kept(&self) -> usize {
+        self.runs_kept.saturating_sub(1)
+    }
+
+    /// When a task goes by itself, as it is to be written: some time after it has ended. Of one
+    /// that was deleted, what was promised by a key that may be repeated stays as long as that
+    /// counts.
+    pub(crate) fn expires_at(&self, task: &Task) -> Option<Timestamp> {
+        let promised = task.receipt.as_ref();
+        let promised = promised.map(|it| it.at.plus(Receipt::COUNTS_FOR));
+        if task.deleted_at.is_some() {
+            return promised;
+        }
+        let expires_at = task.ended_at()?.plus(self.retention);
+        Some(promised.map_or(expires_at, |promised| promised.max(expires_at)))
     }
 
     /// What of `addition` still fits into a log of `kept` bytes: whole lines only.

@@ -6,16 +6,20 @@ mod checkpoints;
 mod components;
 mod documents;
 mod hosts;
+mod many;
 pub mod people;
 mod recordings;
 mod run_keys;
+mod schedules;
 mod streams;
 mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use taskhost_model::ids::{DocumentId, Label, StreamKey, TaskKey, TypeId};
+use taskhost_model::former::FormerRun;
+use taskhost_model::ids::{DocumentId, Label, ScheduleKey, StreamKey, TaskKey, TypeId};
+use taskhost_model::schedule::Schedule;
 use taskhost_model::task::Task;
 use taskhost_model::time::Clock;
 
@@ -45,6 +49,8 @@ struct Content {
     tasks: BTreeMap<TaskKey, Entry>,
     /// Grows with every new task; breaks ties in lists.
     last_task: i64,
+    /// Grows with every write of a task.
+    last_write: u64,
     last_recording: i64,
     labels: BTreeMap<Label, TypeId>,
     paused_types: BTreeMap<TypeId, Paused>,
@@ -55,6 +61,7 @@ struct Content {
     hosts: Hosts,
     keys: run_keys::Keys,
     audit: audit::Entries,
+    schedules: BTreeMap<ScheduleKey, Schedule>,
 }
 
 /// `Scope` as a key that sorts.
@@ -63,6 +70,8 @@ type ScopeKey = (String, Option<String>, String);
 #[derive(Debug)]
 struct Entry {
     number: i64,
+    /// Of its last write.
+    write: u64,
     place: Place,
     task: Task,
     params: Option<Arc<str>>,
@@ -70,6 +79,8 @@ struct Entry {
     log: String,
     checkpoints: BTreeMap<String, Checkpoint>,
     recordings: Vec<recordings::Recording>,
+    /// Former runs with their logs, newest first.
+    former: Vec<(FormerRun, String)>,
 }
 
 #[derive(Debug)]

@@ -28,6 +28,7 @@ use crate::memory::Memory;
 use crate::memory::people::Declared;
 use crate::recordings::RecordingStore;
 use crate::run_keys::RunKeyStore;
+use crate::schedules::ScheduleStore;
 use crate::sqlite::Sqlite;
 use crate::sqlite::peopled::Peopled;
 use crate::streams::{READS_AT_ONCE, StreamStore};
@@ -83,6 +84,8 @@ pub struct Stores {
     pub components: Arc<dyn ComponentStore>,
     /// Who has changed what.
     pub audit: Arc<dyn AuditStore>,
+    /// Schedules.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// Other hosts on the same store; none where this process is the only one that can use it.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// Who may do what; none where the store has no people of its own.
@@ -155,6 +158,7 @@ pub fn open(settings: &Settings, clock: Clock) -> Result<Stores, OpenError> {
         streams: Arc::clone(&sqlite) as Arc<dyn StreamStore>,
         components: Arc::clone(&sqlite) as Arc<dyn ComponentStore>,
         audit: Arc::clone(&sqlite) as Arc<dyn AuditStore>,
+        schedules: Arc::clone(&sqlite) as Arc<dyn ScheduleStore>,
         // The folder's lock sees to it.
         hosts: None,
         people: None,
@@ -215,6 +219,7 @@ pub async fn open_elastic(
         streams,
         components: Arc::clone(&elastic) as Arc<dyn ComponentStore>,
         audit: Arc::clone(&elastic) as Arc<dyn AuditStore>,
+        schedules: Arc::clone(&elastic) as Arc<dyn ScheduleStore>,
         hosts: Some(Arc::clone(&elastic) as Arc<dyn HostStore>),
         people: Some(People {
             authority: Arc::new(security),
@@ -293,6 +298,7 @@ fn of_memory(memory: Arc<Memory>, is_shared: bool) -> Stores {
         streams: Arc::clone(&memory) as Arc<dyn StreamStore>,
         components: Arc::clone(&memory) as Arc<dyn ComponentStore>,
         audit: Arc::clone(&memory) as Arc<dyn AuditStore>,
+        schedules: Arc::clone(&memory) as Arc<dyn ScheduleStore>,
         hosts: is_shared.then_some(memory as Arc<dyn HostStore>),
         people: None,
         folder: None,
@@ -320,6 +326,7 @@ impl Stores {
             streams,
             components,
             audit: Arc::new(Memory::new(Limits::default(), Clock::default())),
+            schedules: Arc::new(Memory::new(Limits::default(), Clock::default())),
             hosts: None,
             people: None,
             folder: None,

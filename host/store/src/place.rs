@@ -18,7 +18,7 @@ pub(crate) enum Place {
     Waiting = 2,
     /// A guest may be alive under its lease, or under the lease of a `previous` run.
     Held = 3,
-    /// It was deleted, and nothing hangs on it.
+    /// It was deleted, and nothing hangs on it any more.
     Tombstone = 4,
     /// It could be claimed, and as many as its concurrency key allows are at work or ready before
     /// it. A backend puts it there, and back: no document tells it, and where it is written anew
@@ -32,7 +32,11 @@ pub(crate) fn of(task: &Task, now: Timestamp) -> Place {
         return Place::Held;
     }
     if task.deleted_at.is_some() {
-        return Place::Tombstone;
+        // What was promised by a key that may be repeated is told as long as that counts.
+        return match task.receipt {
+            Some(_) => Place::Rest,
+            None => Place::Tombstone,
+        };
     }
     match task.phase() {
         Phase::Running | Phase::BeingCanceled => Place::Held,

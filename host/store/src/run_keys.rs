@@ -16,7 +16,7 @@ use crate::error::StoreError;
 ///
 /// # Guarantees
 /// 1. What was answered is on disk, and `get` sees it at once.
-/// 2. `held` sees every schedule that was answered before, in all spaces.
+/// 2. `held` sees every run and every schedule that was written before, in all spaces.
 /// 3. Whoever sets the check first has set it; everybody reads the same one.
 #[async_trait]
 pub trait RunKeyStore: Send + Sync + Debug {
@@ -33,7 +33,7 @@ pub trait RunKeyStore: Send + Sync + Debug {
     /// At most `limit` keys, the oldest first; may miss the last second's.
     async fn list(&self, limit: usize) -> Result<Vec<RunKey>, StoreError>;
 
-    /// Which of these unfinished runs hold: queued, at work, waiting or being ended.
+    /// Which of these unfinished runs hold (queued, at work, waiting or being ended), or schedules.
     async fn held(&self, ids: &[RunKeyId]) -> Result<Vec<RunKeyId>, StoreError>;
 
     /// Removes keys; what is gone is no error.

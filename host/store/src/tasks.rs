@@ -3,13 +3,14 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use taskhost_model::ids::{Digest, RunId, Space, StreamName, TaskKey, TypeId};
-use taskhost_model::status::Status;
+use taskhost_model::ids::{Digest, RunId, TaskKey, TypeId};
 use taskhost_model::task::Task;
-use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::event::{Applied, Event};
+use crate::history::TaskHistory;
+pub use crate::lists::{ListRequest, TaskPage};
+use crate::many::ManyTasks;
 use crate::queue::{RunQueue, StoredTask};
 
 /// Task documents, their params, payloads and logs; what of them is to be run is [`RunQueue`]'s.
@@ -26,7 +27,7 @@ use crate::queue::{RunQueue, StoredTask};
 /// 6. Texts are stored exactly, or refused; of a log that reaches its limit the whole lines
 ///    before it.
 #[async_trait]
-pub trait TaskStore: RunQueue {
+pub trait TaskStore: RunQueue + ManyTasks + TaskHistory {
     /// Applies an event to one task.
     async fn apply(&self, key: &TaskKey, event: Event) -> Result<Applied, StoreError>;
 
@@ -59,58 +60,6 @@ pub trait TaskStore: RunQueue {
     /// How many unfinished runs are pinned to each component, and how many of each type are
     /// unfinished.
     async fn unfinished(&self) -> Result<Unfinished, StoreError>;
-}
-
-/// Which documents to list.
-#[derive(Debug, Clone)]
-pub struct ListRequest {
-    /// In this space.
-    pub space: Space,
-    /// Of any of these stored statuses; all when empty.
-    pub statuses: Vec<Status>,
-    /// Of this type.
-    pub type_id: Option<TypeId>,
-    /// On this stream.
-    pub stream: Option<StreamName>,
-    /// Scheduled by.
-    pub requested_by: Option<String>,
-    /// Scheduled after, exclusive.
-    pub created_after: Option<Timestamp>,
-    /// With this text in the id, ASCII case ignored.
-    pub id_contains: Option<String>,
-    /// Where the last page ended.
-    pub cursor: Option<String>,
-    /// At most so many, 1 to 1,000.
-    pub limit: usize,
-}
-
-impl ListRequest {
-    /// Everything in a space, 100 a page.
-    #[must_use]
-    pub fn all(space: Space) -> Self {
-        Self {
-            space,
-            statuses: Vec::new(),
-            type_id: None,
-            stream: None,
-            requested_by: None,
-            created_after: None,
-            id_contains: None,
-            cursor: None,
-            limit: 100,
-        }
-    }
-}
-
-/// One page of a list.
-#[derive(Debug, Clone)]
-pub struct TaskPage {
-    /// Newest first.
-    pub tasks: Vec<Task>,
-    /// For each of them, where a page begins that comes after it.
-    pub cursors: Vec<String>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<String>,
 }
 
 /// The tasks that a run has spawned.

@@ -77,11 +77,19 @@ impl Wire {
     /// # Panics
     /// When the connection breaks.
     pub async fn send(&mut self, method: &str, path: &str, json: &str) -> Said<'_> {
+        self.send_as(method, path, "application/json", json).await
+    }
+
+    /// The same with a body of another kind.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub async fn send_as(&mut self, method: &str, path: &str, kind: &str, body: &str) -> Said<'_> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\n{}content-type: application/json\r\n\
-             content-length: {}\r\n\r\n{json}",
+            "{method} {path} HTTP/1.1\r\n{}content-type: {kind}\r\n\
+             content-length: {}\r\n\r\n{body}",
             self.head,
-            json.len()
+            body.len()
         );
         self.request.clear();
         self.request.extend_from_slice(head.as_bytes());

@@ -49,6 +49,7 @@ impl Bench {
         let store = Arc::new(Store::new(stores.tasks, trouble));
         let core = Arc::new(Core {
             host: "host-1".to_owned(),
+            repeatable: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             hosts: None,
             lease: Arc::new(Lease::of_the_only_host()),
             peers: Peers::default(),
@@ -57,6 +58,8 @@ impl Bench {
             hints: Arc::new(Semaphore::new(0)),
             slots: Arc::new(Semaphore::new(slots)),
             tasks: Arc::<Store>::clone(&store),
+            schedules: stores.schedules,
+            timekeeping: Notify::new(),
             streams: stores.streams,
             documents: stores.documents,
             turns: crate::turns::RunTurns,
@@ -140,6 +143,8 @@ pub(crate) async fn schedule(
         timeout_ms: None,
         max_attempts: 2,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     core.apply_wish(&key(id), Event::Schedule(Box::new(run)))
         .await

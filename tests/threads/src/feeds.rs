@@ -77,6 +77,8 @@ fn task() -> Task {
         timeout_ms: None,
         max_attempts: 1,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let event = Event::Schedule(Box::new(run));
     match decide(&key, None, &event, Timestamp::from_ms(1)) {

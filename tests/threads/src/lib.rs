@@ -214,6 +214,8 @@ mod swept_keys {
         }
     }
 }
+#[path = "../../../host/service/src/upkeep.rs"]
+mod upkeep;
 #[path = "../../../host/service/src/sweeper.rs"]
 mod sweeper;
 mod store;

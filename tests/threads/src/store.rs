@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
+use taskhost_model::former::FormerRun;
 use taskhost_model::ids::{RunId, Space, TaskKey, TypeId};
-use taskhost_model::status::Phase;
+use taskhost_model::receipt::Receipt;
+use taskhost_model::status::{Phase, Status};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, Outcome};
+use taskhost_store::history::TaskHistory;
+use taskhost_store::many::ManyTasks;
 use taskhost_store::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
 use taskhost_store::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
 
@@ -167,6 +171,50 @@ impl RunQueue for Store {
     ) -> Result<Vec<TaskKey>, StoreError> {
         let holders = self.beneath.holders(space, type_id, concurrency_key);
         self.pass(holders).await
+    }
+}
+
+#[async_trait]
+impl ManyTasks for Store {
+    async fn apply_all(&self, events: Vec<(TaskKey, Event)>) -> Vec<Result<Applied, StoreError>> {
+        let mut answers = Vec::new();
+        for (key, event) in events {
+            answers.push(TaskStore::apply(self, &key, event).await);
+        }
+        answers
+    }
+
+    async fn expired(&self, before: Timestamp, limit: usize) -> Result<Vec<TaskKey>, StoreError> {
+        self.pass(self.beneath.expired(before, limit)).await
+    }
+
+    async fn overdue(
+        &self,
+        type_id: &TypeId,
+        due_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TaskKey>, StoreError> {
+        let overdue = self.beneath.overdue(type_id, due_before, limit);
+        self.pass(overdue).await
+    }
+
+    async fn counts(&self, request: &ListRequest) -> Result<Vec<(Status, u64)>, StoreError> {
+        self.pass(self.beneath.counts(request)).await
+    }
+}
+
+#[async_trait]
+impl TaskHistory for Store {
+    async fn former_runs(&self, key: &TaskKey) -> Result<Vec<FormerRun>, StoreError> {
+        self.pass(self.beneath.former_runs(key)).await
+    }
+
+    async fn receipt(&self, key: &TaskKey) -> Result<Option<Receipt>, StoreError> {
+        self.pass(self.beneath.receipt(key)).await
+    }
+
+    async fn former_log(&self, key: &TaskKey, run: RunId) -> Result<Option<String>, StoreError> {
+        self.pass(self.beneath.former_log(key, run)).await
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) use real_tokio::sync::{OwnedSemaphorePermit, broadcast};
 pub(crate) use real_tokio_util::sync::CancellationToken;
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicUsize};
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+/// Of what is shared here by it nothing is read: that is HTTP's.
+pub(crate) use std::sync::OnceLock;
 
 /// Threads, and their sleep.
 pub(crate) mod thread {

@@ -203,6 +203,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let schedule = Event::Schedule(Box::new(new));
     stores.tasks.apply(&key, schedule).await.unwrap();
@@ -212,13 +214,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         digest: Digest::parse(&"0".repeat(64)).unwrap(),
         wall_ms: 300_000,
     };
-    let task = stores
-        .tasks
-        .apply(&key, Event::Claim(claim))
-        .await
-        .unwrap()
-        .task
-        .unwrap();
+    let claimed = stores.tasks.apply(&key, Event::Claim(claim)).await;
+    let task = claimed.unwrap().task.unwrap();
     RunInfo {
         task: key,
         type_id,

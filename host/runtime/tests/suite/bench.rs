@@ -288,6 +288,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let event = Event::Schedule(Box::new(new));
     stores.tasks.apply(&key, event).await.unwrap();
@@ -297,13 +299,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         digest: digest(),
         wall_ms: 300_000,
     };
-    let task = stores
-        .tasks
-        .apply(&key, Event::Claim(claim))
-        .await
-        .unwrap()
-        .task
-        .unwrap();
+    let claimed = stores.tasks.apply(&key, Event::Claim(claim)).await;
+    let task = claimed.unwrap().task.unwrap();
     RunInfo {
         task: key,
         type_id,

@@ -41,7 +41,10 @@ fn text_of_task(id: &str, task: &Value) -> String {
     }
     line("run", run(task));
     line("due", waits_until(task).unwrap_or_default());
-    line("waits", string(&task["run"]["waiting_for"]));
+    if task["run"]["waiting_for"] != "run_at" {
+        line("waits", string(&task["run"]["waiting_because"]));
+    }
+    line("goes", string(&task["expires_at"]));
     line("progress", progress(&task["progress"]));
     line("used", usage(&task["usage"]));
     line("canceled", canceled(task));

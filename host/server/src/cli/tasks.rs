@@ -1,28 +1,24 @@
-//! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `acknowledge`, `delete`,
-//! `list`.
+//! The commands for tasks: `schedule`, `status`, `watch`, `cancel`, `retry`, `acknowledge`,
+//! `delete`.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use taskhost_model::ids::{StreamName, TaskId, TypeId};
-use taskhost_model::status::Status;
 use uuid::Uuid;
 
+use super::chosen::{Chosen, SomeTasks};
 use super::client::{Client, Target};
 use super::failure::{Exit, Failure};
 use super::files;
 use super::follow::follow;
 use super::progress::Progress;
 use super::show;
-use super::table::{Medium, table};
 use super::text;
 
 /// What is read of a params file; the host's own limit is lower.
 const PARAMS_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Rows that one request asks for.
-const PAGE: usize = 1_000;
 
 /// Schedule a task.
 #[derive(Debug, clap::Args)]
@@ -61,40 +57,27 @@ pub struct OneTask {
     pub(crate) target: Target,
 }
 
-/// Cancel a task.
+/// Cancel tasks.
 #[derive(Debug, clap::Args)]
 pub struct Cancel {
-    /// The task's id.
-    pub id: TaskId,
     /// Why, for whoever looks at it later.
     #[arg(long)]
     pub reason: Option<String>,
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) chosen: Chosen,
 }
 
-/// List tasks, the newest first.
+/// Run tasks again.
 #[derive(Debug, clap::Args)]
-pub struct List {
-    /// Only of this status; may be given several times.
-    #[arg(long, value_parser = status_of)]
-    pub status: Vec<Status>,
-    /// Only of this type.
-    #[arg(long = "type")]
-    pub type_id: Option<TypeId>,
-    /// Only on this stream.
+pub struct Retry {
+    /// Forget what the former run has kept, and begin from the start.
     #[arg(long)]
-    pub stream: Option<StreamName>,
-    /// At most so many.
-    #[arg(long, default_value_t = NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN))]
-    pub limit: NonZeroUsize,
+    pub fresh: bool,
+    /// Follow the task until it ends; for one task.
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-fn status_of(text: &str) -> Result<Status, String> {
-    let all = || Status::ALL.map(Status::as_str).join(", ");
-    Status::parse(text).ok_or_else(|| format!("a status is one of {}", all()))
+    pub(crate) chosen: Chosen,
 }
 
 pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
@@ -132,7 +115,7 @@ pub(crate) async fn schedule(command: &Schedule) -> Result<Exit, Failure> {
         Some("already_running") => say!("{id}: already running with the same params"),
         _ => say!("{id}: scheduled"),
     }
-    if let Some(why) = task["run"]["waiting_for"].as_str() {
+    if let Some(why) = task["run"]["waiting_because"].as_str() {
         say!("It waits: {}", text::shown(why));
     }
     say!("Follow it with `taskhost watch {id}`.");
@@ -252,8 +235,13 @@ pub(crate) fn exit_of(task: &Value) -> Exit {
 }
 
 pub(crate) async fn cancel(command: &Cancel) -> Result<Exit, Failure> {
-    let client = Client::new(&command.target)?;
-    let id = command.id.as_str();
+    let (chosen, target) = (&command.chosen, &command.chosen.target);
+    let Some(task_id) = chosen.one()? else {
+        let reason = command.reason.as_ref();
+        let more = reason.map_or(Value::Null, |reason| json!({"reason": reason}));
+        return chosen.each("cancel", more).await;
+    };
+    let (client, id) = (Client::new(target)?, task_id.as_str());
     let mut request = client.in_space(Method::POST, &["tasks", id, "cancel"]);
     if let Some(reason) = &command.reason {
         request = request.json(&json!({"reason": reason}));
@@ -268,44 +256,76 @@ pub(crate) async fn cancel(command: &Cancel) -> Result<Exit, Failure> {
     } else {
         ""
     };
-    if command.target.json || is_known(&task) {
-        say(id, &task, note, command.target.json);
+    if target.json || is_known(&task) {
+        say(id, &task, note, target.json);
     }
-    known(&command.target, &command.id, &task)
+    known(target, task_id, &task)
 }
 
-pub(crate) async fn acknowledge(command: &OneTask) -> Result<Exit, Failure> {
-    let client = Client::new(&command.target)?;
-    let id = command.id.as_str();
+pub(crate) async fn retry(command: &Retry) -> Result<Exit, Failure> {
+    let (chosen, target) = (&command.chosen, &command.chosen.target);
+    let body = json!({"fresh": command.fresh});
+    let Some(task_id) = chosen.one()? else {
+        if command.watch {
+            return Err(Failure::wrong_use("--watch follows one task: give its id"));
+        }
+        return chosen.each("retry", body).await;
+    };
+    let (client, id) = (Client::new(target)?, task_id.as_str());
+    let request = client.in_space(Method::POST, &["tasks", id, "retry"]);
+    let (status, task) = client.answer(request.json(&body)).await?;
+    match status {
+        StatusCode::NOT_FOUND if task["code"] == "not-found" => {
+            return Err(unknown(target, task_id));
+        }
+        status if !status.is_success() => return Err(Failure::of_problem(&task)),
+        _ if command.watch => return watch_id(&client, target, task_id).await,
+        _ if target.json => say!("{}", text::json(&task)),
+        _ if task["outcome"] == "already_running" => say!("{id}: runs already"),
+        _ => say!("{id}: runs again. Follow it with `taskhost watch {id}`."),
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn acknowledge(command: &SomeTasks) -> Result<Exit, Failure> {
+    let (chosen, target) = (&command.chosen, &command.chosen.target);
+    let Some(task_id) = chosen.one()? else {
+        return chosen.each("acknowledge", Value::Null).await;
+    };
+    let (client, id) = (Client::new(target)?, task_id.as_str());
     let request = client.in_space(Method::POST, &["tasks", id, "acknowledge"]);
     let (status, answer) = client.answer(request).await?;
     if status.is_success() {
-        say(id, &answer, "", command.target.json);
+        say(id, &answer, "", target.json);
         return Ok(Exit::Done);
     }
     if status == StatusCode::CONFLICT {
         let read = client.in_space(Method::GET, &["tasks", id]);
         let task = client.call(read).await?;
-        known(&command.target, &command.id, &task)?;
+        known(target, task_id, &task)?;
         // What is wanted is so already.
         if task["status"] == "acknowledged" {
-            say(id, &task, " already", command.target.json);
+            say(id, &task, " already", target.json);
             return Ok(Exit::Done);
         }
     }
     Err(Failure::of_problem(&answer))
 }
 
-pub(crate) async fn delete(command: &OneTask) -> Result<Exit, Failure> {
-    let client = Client::new(&command.target)?;
-    let request = client.in_space(Method::DELETE, &["tasks", command.id.as_str()]);
+pub(crate) async fn delete(command: &SomeTasks) -> Result<Exit, Failure> {
+    let (chosen, target) = (&command.chosen, &command.chosen.target);
+    let Some(id) = chosen.one()? else {
+        return chosen.each("delete", Value::Null).await;
+    };
+    let client = Client::new(target)?;
+    let request = client.in_space(Method::DELETE, &["tasks", id.as_str()]);
     let (status, answer) = client.answer(request).await?;
     match status {
-        StatusCode::NOT_FOUND => return Err(unknown(&command.target, &command.id)),
+        StatusCode::NOT_FOUND => return Err(unknown(target, id)),
         status if !status.is_success() => return Err(Failure::of_problem(&answer)),
         // The host answers nothing, and so does `--json`.
-        _ if command.target.json => {}
-        _ => say!("{}: deleted", command.id),
+        _ if target.json => {}
+        _ => say!("{id}: deleted"),
     }
     Ok(Exit::Done)
 }
@@ -318,95 +338,6 @@ fn say(id: &str, task: &Value, note: &str, json: bool) {
         let status = task["status"].as_str().unwrap_or_default();
         say!("{id}: {status}{note}");
     }
-}
-
-pub(crate) async fn list(command: &List) -> Result<Exit, Failure> {
-    let client = Client::new(&command.target)?;
-    let (tasks, next) = all(&client, command).await?;
-    if command.target.json {
-        let mut answer = json!({"tasks": tasks});
-        if let Some(next) = next {
-            answer["next"] = next;
-        }
-        say!("{}", text::json(&answer));
-        return Ok(Exit::Done);
-    }
-    if tasks.is_empty() {
-        say!("no tasks");
-        return Ok(Exit::Done);
-    }
-    let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
-    let header = ["id", "type", "status", "progress", "scheduled"];
-    say!("{}", table(Medium::of_stdout(), &header, &rows));
-    if next.is_some() {
-        eprintln!("There are more: raise --limit above {}.", command.limit);
-    }
-    Ok(Exit::Done)
-}
-
-/// Pages until the limit; also where the next page would begin.
-async fn all(client: &Client, command: &List) -> Result<(Vec<Value>, Option<Value>), Failure> {
-    let mut tasks = Vec::new();
-    let mut cursor: Option<Value> = None;
-    while tasks.len() < command.limit.get() {
-        let limit = (command.limit.get() - tasks.len()).min(PAGE).to_string();
-        let mut query = vec![("limit", limit)];
-        query.extend(
-            command
-                .status
-                .iter()
-                .map(|status| ("status", status.as_str().to_owned())),
-        );
-        query.extend(command.type_id.iter().map(|id| ("type", id.to_string())));
-        query.extend(
-            command
-                .stream
-                .iter()
-                .map(|name| ("stream", name.to_string())),
-        );
-        query.extend(
-            cursor
-                .iter()
-                .filter_map(|c| Some(("cursor", c.as_str()?.to_owned()))),
-        );
-        let request = client.in_space(Method::GET, &["tasks"]).query(&query);
-        let mut page = client.call(request).await?;
-        let got = page["tasks"]
-            .as_array_mut()
-            .map(std::mem::take)
-            .unwrap_or_default();
-        tasks.extend(got);
-        cursor = page.get("next").cloned();
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok((tasks, cursor))
-}
-
-fn row(task: &Value) -> Vec<String> {
-    let text_of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let progress = &task["progress"];
-    let count = match (progress["done"].as_u64(), progress["total"].as_u64()) {
-        (Some(done), Some(total)) => format!("{done}/{total}"),
-        (Some(done), None) if done > 0 => done.to_string(),
-        _ => String::new(),
-    };
-    let state = task["run"]["state"].as_str();
-    let status = match state.filter(|_| task["status"] == "in_progress") {
-        Some(state) => match show::waits_until(task) {
-            Some(due_at) => format!("in_progress ({state} until {due_at})"),
-            None => format!("in_progress ({state})"),
-        },
-        None => text_of(&task["status"]),
-    };
-    vec![
-        text_of(&task["id"]),
-        text_of(&task["type"]),
-        status,
-        count,
-        text_of(&task["created_at"]),
-    ]
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use taskhost_model::status::Status;
 use taskhost_model::task::{Run, Task};
-use taskhost_service::view::TaskView;
+use taskhost_service::view::{TaskView, WaitReason, Waiting};
 
 /// Every key that a status answer may have; a payload's key of the same name stays below
 /// `payload`.
-const RESERVED: [&str; 26] = [
+const RESERVED: [&str; 27] = [
     "outcome",
     "params",
     "id",
@@ -45,6 +45,7 @@ const RESERVED: [&str; 26] = [
     "version",
     "revision",
     "run",
+    "expires_at",
     "progress",
     "usage",
     "error",
@@ -58,8 +59,8 @@ pub(crate) struct StatusAnswer<'a> {
     pub(crate) payload: Option<&'a str>,
     /// The running run's params, when a schedule changed nothing because of it.
     pub(crate) already_running: Option<&'a str>,
-    /// Why it waits although it may be due.
-    pub(crate) waiting_for: Option<String>,
+    /// Why it waits, where it is to run and does not.
+    pub(crate) waiting_for: Option<Waiting>,
 }
 
 /// A run with what is only known when it is shown.
@@ -69,7 +70,10 @@ struct ShownRun<'a> {
     run: &'a Run,
     /// Why it waits although it may be due.
     #[serde(skip_serializing_if = "Option::is_none")]
-    waiting_for: Option<&'a str>,
+    waiting_for: Option<WaitReason>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_because: Option<&'a str>,
 }
 
 impl<'a> StatusAnswer<'a> {
@@ -136,14 +140,21 @@ impl Serialize for StatusAnswer<'_> {
         optional(&mut map, "acknowledged_by", task.acknowledged_by.as_ref())?;
         map.serialize_entry("version", &task.version.to_string())?;
         map.serialize_entry("revision", &task.revision)?;
-        let waiting_for = self.waiting_for.as_deref();
+        let waiting_for = self.waiting_for.as_ref().map(|it| it.reason);
+        let waiting_because = self.waiting_for.as_deref();
         // Which key it reads with would tell what else its requester has at work.
         let without_key = task.run.key.map(|_| Run {
             key: None,
             ..task.run.clone()
         });
         let run = without_key.as_ref().unwrap_or(&task.run);
-        map.serialize_entry("run", &ShownRun { run, waiting_for })?;
+        let shown = ShownRun {
+            run,
+            waiting_for,
+            waiting_because,
+        };
+        map.serialize_entry("run", &shown)?;
+        optional(&mut map, "expires_at", task.expires_at.as_ref())?;
         optional(&mut map, "progress", task.progress.as_ref())?;
         optional(&mut map, "usage", task.usage.as_ref())?;
         // The error of an attempt that will be tried again is no answer yet.
@@ -365,7 +376,10 @@ mod tests {
                 crashes: 0,
                 pauses: 0,
                 suspension: None,
+                checkpoints_of: None,
             },
+            expires_at: None,
+            receipt: None,
             progress: None,
             usage: None,
             error: Some(TaskError::of(ErrorKind::Trap, "it broke")),
@@ -431,6 +445,7 @@ mod tests {
         task.last_canceled_at = at;
         task.last_failed_at = at;
         task.record = true;
+        task.expires_at = at;
         task.parent = Some(taskhost_model::task::Parent {
             task: task.id.clone(),
             run: task.run.id,

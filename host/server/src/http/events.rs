@@ -29,7 +29,7 @@ use super::request::PathIds;
 use super::state::State;
 
 /// A comment goes out so often, so that neither side takes silence for a broken connection.
-const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 
 pub(crate) fn routes() -> Routes {
     Routes::of("Tasks").get("/v1/spaces/{space}/tasks/{id}/events", events, about_events)
@@ -71,10 +71,15 @@ async fn events(
         state: State::clone(&state),
         _place: place,
     };
-    let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::new().interval(COMMENT_INTERVAL));
+    let sse = Sse::new(feed.into_stream()).keep_alive(keep_alive());
     let mut response = sse.into_response();
     answer::no_store(response.headers_mut());
     Ok(response)
+}
+
+/// How a stream says that it is there.
+pub(crate) fn keep_alive() -> KeepAlive {
+    KeepAlive::new().interval(COMMENT_INTERVAL)
 }
 
 struct Feed {
@@ -167,19 +172,28 @@ fn reset() -> Event {
     Event::default().event("reset").data("{}")
 }
 
+/// A line of a task's log.
 #[derive(Serialize)]
-struct LogEvent<'a> {
+pub(crate) struct LogEvent<'a> {
+    id: &'a TaskId,
     run: RunId,
     #[serde(flatten)]
     line: &'a LogLine,
 }
 
+impl<'a> LogEvent<'a> {
+    pub(crate) fn of(task: &'a Task, line: &'a LogLine) -> Self {
+        let (id, run) = (&task.id, task.run.id);
+        Self { id, run, line }
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 fn log(task: &Task, line: &LogLine) -> Event {
-    let data = serde_json::to_string(&LogEvent {
-        run: task.run.id,
-        line,
-    })
-    .unwrap_or_default();
+    let data = LogEvent::of(task, line).to_json();
     // Without an id: the last one that the client knows goes on saying which state it has seen.
     Event::default().event("log").data(data)
 }

@@ -148,7 +148,7 @@ pub(crate) fn check_content_type(headers: &HeaderMap, accepted: &[&str]) -> Resu
 }
 
 /// A body that comes more slowly is given up: it holds a place that others wait for.
-const BODY_BYTES_A_SECOND_MIN: u64 = 16 * 1024;
+pub(crate) const BODY_BYTES_A_SECOND_MIN: u64 = 16 * 1024;
 
 /// Reads a body of at most `bytes_max` bytes; each next part has to come within `patience`, and
 /// all of it at a pace of at least [`BODY_BYTES_A_SECOND_MIN`] after that.
@@ -205,7 +205,7 @@ pub(crate) async fn body(
 
 /// Reads on to the end of a body that is refused, within reason: a client that still sends when
 /// the connection closes never sees the answer.
-async fn discard(parts: &mut BodyDataStream, patience: Duration) {
+pub(crate) async fn discard(parts: &mut BodyDataStream, patience: Duration) {
     let mut bytes = 0;
     while bytes < DISCARDED_BYTES_MAX {
         match tokio::time::timeout(patience, parts.next()).await {

@@ -236,6 +236,16 @@ impl State {
         self.0.watchers_max - self.0.watchers.available_permits()
     }
 
+    /// A place for a large body that is read and dealt with piece by piece.
+    pub(crate) async fn upload_place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        place(&self.0.uploads).await
+    }
+
+    /// The largest body with the params of one task.
+    pub(crate) fn json_bytes_max(&self) -> u64 {
+        self.0.json_bytes_max
+    }
+
     /// A large body, handed to `then` while few others are held in memory.
     pub(crate) async fn upload<T, F>(
         &self,

@@ -20,7 +20,7 @@ use super::request::{self, PathIds};
 /// The largest body of documents, in bytes.
 const INGEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-const NDJSON: [&str; 3] = [
+pub(crate) const NDJSON: [&str; 3] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",

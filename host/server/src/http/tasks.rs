@@ -1,31 +1,40 @@
-//! The routes for one task, and the list.
+//! The routes for one task.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use taskhost_model::ids::{RunId, StreamName, TypeId};
-use taskhost_model::status::Status;
-use taskhost_model::time::Timestamp;
+use serde::Deserialize;
+use taskhost_model::ids::{TaskId, TypeId};
+use taskhost_service::error::ServiceError;
 use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
-use taskhost_store::tasks::ListRequest;
 
 use super::answer::{self, StatusAnswer};
 use super::asked::Asked;
 use super::codes::Code;
 use super::described::{Anything, Operation, Routes};
+use super::list::{about_list, list};
 use super::problem::Problem;
-use super::request::{self, PageSize, PathIds, QueryParams, Span};
+use super::request::{self, PathIds, QueryParams, Span};
 use super::traced::HEADER;
+use super::wish::ScheduleBody;
 
 /// The longest that a read waits; a longer wish is cut.
 const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// What may be refused to whoever wants a task to run.
+pub(super) const REFUSED: [Code; 7] = [
+    Code::UnknownTaskType,
+    Code::UnknownStream,
+    Code::AlreadyRunning,
+    Code::CancellationInProgress,
+    Code::UnfitStream,
+    Code::IdNotAvailable,
+    Code::Stopping,
+];
 
 pub(crate) fn routes() -> Routes {
     let one = "/v1/spaces/{space}/tasks/{id}";
@@ -35,42 +44,13 @@ pub(crate) fn routes() -> Routes {
         .put(one, schedule, about_schedule)
         .get(one, read, about_read)
         .delete(one, delete, about_delete)
+        .post(&of_one("retry"), retry, about_retry)
         .post(&of_one("cancel"), cancel, about_cancel)
         .post(&of_one("acknowledge"), acknowledge, about_acknowledge)
-        .get(&of_one("runs/{run}/log"), log, about_log)
         .get(&of_one("recording"), recording, about_recording)
 }
 
 type Answer = Result<Response<Body>, Problem>;
-
-/// What is to be run.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ScheduleBody {
-    /// The task type.
-    r#type: TypeId,
-    /// The stream that it works on, where its type works on one.
-    stream: Option<StreamName>,
-    /// As the type's `params_schema` wants them.
-    #[serde(default = "no_params", deserialize_with = "request::text")]
-    #[schemars(with = "Value", extend("default" = json!({})))]
-    params: Arc<str>,
-    /// Higher goes first; 0 when left out. One more is worth a minute of waiting.
-    #[schemars(range(min = -100, max = 100))]
-    priority: Option<i32>,
-    /// Not before; at once when left out.
-    run_at: Option<Timestamp>,
-    /// Shortens the type's limit for one attempt.
-    #[schemars(range(min = 1))]
-    timeout_ms: Option<u64>,
-    /// Whether what the run asks and is answered is kept, so that it can be run again.
-    #[serde(default)]
-    record: bool,
-}
-
-fn no_params() -> Arc<str> {
-    Arc::from("{}")
-}
 
 fn about_schedule(it: Operation) -> Operation {
     it.says("schedule_task", "Schedule a task under an id of your own")
@@ -88,15 +68,7 @@ fn about_schedule(it: Operation) -> Operation {
             "It runs already with the same params: `outcome` is `already_running`.",
         )
         .with_etag()
-        .refuses(&[
-            Code::UnknownTaskType,
-            Code::UnknownStream,
-            Code::AlreadyRunning,
-            Code::CancellationInProgress,
-            Code::UnfitStream,
-            Code::IdNotAvailable,
-            Code::Stopping,
-        ])
+        .refuses(&REFUSED)
 }
 
 async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
@@ -106,18 +78,20 @@ async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer 
     // Its checks and its write may wait: by then its params are there once, and as text.
     drop(bytes);
     let wish = ScheduleRequest {
-        type_id: body.r#type,
-        stream: body.stream,
-        params: body.params,
-        priority: body.priority,
-        run_at: body.run_at,
-        timeout_ms: body.timeout_ms,
-        record: body.record,
-        trace: state.trace(),
         condition: request::write_condition(&headers)?,
+        trace: state.trace(),
+        ..body.without_id("the path has it")?
     };
     let (id, wanted) = (key.id.clone(), wish.type_id.clone());
     let scheduled = state.service().tasks.schedule(state.by(), key, wish).await;
+    scheduled_answer(scheduled, &id, Some(&wanted))
+}
+
+fn scheduled_answer(
+    scheduled: Result<Scheduled, ServiceError>,
+    id: &TaskId,
+    wanted: Option<&TypeId>,
+) -> Answer {
     match scheduled.map_err(|error| Problem::from(error).of_task(id.as_str(), None))? {
         Scheduled::New(view) => Ok(answer::task(StatusCode::CREATED, &view)),
         Scheduled::AlreadyRunning(running) if running.is_same => {
@@ -130,14 +104,46 @@ async fn schedule(state: Asked, ids: PathIds, request: Request<Body>) -> Answer 
                 &running.view,
             ))
         }
-        Scheduled::AlreadyRunning(running) => Err(already_running(&running, &wanted)),
+        Scheduled::AlreadyRunning(running) => Err(already_running(&running, wanted)),
     }
 }
 
-fn already_running(running: &RunningTask, wanted: &TypeId) -> Problem {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RetryBody {
+    /// Without the checkpoints of its former run.
+    #[serde(default)]
+    fresh: bool,
+}
+
+fn about_retry(it: Operation) -> Operation {
+    it.says("retry_task", "Run a task again with the params that it has")
+        .details(
+            "On the version of its type that is active now, in the name of whoever asks. A run \
+             that has not ended stays: `outcome` is `already_running` then.",
+        )
+        .if_match()
+        .may_take::<RetryBody>()
+        .answers::<StatusAnswer<'_>>(StatusCode::CREATED, "It is scheduled.")
+        .answers::<StatusAnswer<'_>>(StatusCode::OK, "It runs already.")
+        .with_etag()
+        .refuses(&REFUSED)
+}
+
+async fn retry(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
+    let key = ids.task()?;
+    let (headers, bytes) = state.json_body(request).await?;
+    let RetryBody { fresh } = request::json_or_empty(&bytes)?;
+    let version = request::if_version(&headers)?;
+    let tasks = &state.service().tasks;
+    let scheduled = tasks.retry(state.by(), &key, fresh, version).await;
+    scheduled_answer(scheduled, &key.id, None)
+}
+
+fn already_running(running: &RunningTask, wanted: Option<&TypeId>) -> Problem {
     let task = running.view.task.as_ref();
     let run = task.map(|task| task.run.id);
-    let other = task.filter(|task| task.type_id != *wanted);
+    let other = task.filter(|task| wanted.is_some_and(|wanted| task.type_id != *wanted));
     let detail = match other {
         Some(task) => format!(
             "a task of this id runs already, of the type `{}`: take another id, or wait until it \
@@ -193,91 +199,6 @@ async fn read(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     })
 }
 
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TaskList")]
-struct Page<'a> {
-    /// Newest first.
-    tasks: Vec<StatusAnswer<'a>>,
-    /// The `cursor` of the next page; none at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a str>,
-}
-
-fn about_list(it: Operation) -> Operation {
-    it.says("list_tasks", "List the tasks of a space, newest first")
-        .query::<Vec<Status>>("status", "Of any of these statuses.")
-        .query::<TypeId>("type", "Of this type.")
-        .query::<StreamName>("stream", "On this stream.")
-        .query::<String>("requested_by", "Scheduled by this person.")
-        .query::<Timestamp>("created_after", "Scheduled after this time.")
-        .query::<String>("q", "With this text in the id.")
-        .query::<String>("cursor", "The `next` of the page before.")
-        .query::<PageSize>("limit", "How many on a page; 100 when left out.")
-        .answers::<Page<'_>>(StatusCode::OK, "A page of tasks.")
-}
-
-async fn list(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
-    let mut query = QueryParams::of(request.uri())?;
-    let wish = ListRequest {
-        statuses: statuses(&query.take_all("status"))?,
-        type_id: query.parse("type")?,
-        stream: query.parse("stream")?,
-        requested_by: query.take("requested_by"),
-        created_after: query
-            .take("created_after")
-            .map(|text| time(&text))
-            .transpose()?,
-        id_contains: query.take("q"),
-        cursor: query.take("cursor"),
-        limit: query
-            .number("limit")?
-            .map_or(100, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-        ..ListRequest::all(ids.id("space")?)
-    };
-    query.finish()?;
-    let service = &state.service().tasks;
-    let page = service.list(state.by(), wish).await?;
-    let mut tasks = Vec::with_capacity(page.tasks.len());
-    let waiting_for = service.each_waiting_for(state.by(), &page.tasks).await?;
-    for (task, waiting_for) in page.tasks.iter().zip(waiting_for) {
-        tasks.push(StatusAnswer {
-            status: service.status(task),
-            waiting_for,
-            ..StatusAnswer::of_task(task)
-        });
-    }
-    Ok(answer::json(
-        StatusCode::OK,
-        &Page {
-            tasks,
-            next: page.next.as_deref(),
-        },
-    ))
-}
-
-/// `status=failed&status=canceled` and `status=failed,canceled` say the same.
-fn statuses(given: &[String]) -> Result<Vec<Status>, Problem> {
-    let words = given
-        .iter()
-        .flat_map(|text| text.split(','))
-        .filter(|word| !word.is_empty());
-    let status = |word: &str| {
-        let known = || Status::ALL.map(Status::as_str).join(", ");
-        Status::parse(word)
-            .ok_or_else(|| Problem::invalid("status", format!("has to be one of {}", known())))
-    };
-    words.map(status).collect()
-}
-
-/// A time in a query: RFC 3339 or epoch milliseconds.
-fn time(text: &str) -> Result<Timestamp, Problem> {
-    let parsed = match text.parse::<i64>() {
-        Ok(ms) => serde_json::from_value(Value::from(ms)).map_err(|error| error.to_string()),
-        Err(_) => Timestamp::parse(text),
-    };
-    parsed.map_err(|problem| Problem::invalid("created_after", problem))
-}
-
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CancelBody {
@@ -309,7 +230,7 @@ async fn cancel(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NoBody {}
+pub(super) struct NoBody {}
 
 fn about_acknowledge(it: Operation) -> Operation {
     it.says(
@@ -355,25 +276,6 @@ async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-fn about_log(it: Operation) -> Operation {
-    it.says("get_log", "Get the log of a run").answers_other(
-        StatusCode::OK,
-        "application/x-ndjson",
-        "A `LogLine` a line.",
-    )
-}
-
-async fn log(state: Asked, ids: PathIds) -> Answer {
-    let key = ids.task()?;
-    let run = RunId::parse(ids.text("run")).map_err(|error| Problem::invalid_id("run", &error))?;
-    let lines = state.service().tasks.log(state.by(), &key, run).await?;
-    Ok(answer::bytes_of(
-        "application/x-ndjson",
-        StatusCode::OK,
-        lines,
-    ))
-}
-
 fn about_recording(it: Operation) -> Operation {
     it.says(
         "get_recording",
@@ -405,27 +307,4 @@ async fn recording(state: Asked, ids: PathIds, request: Request<Body>) -> Answer
         StatusCode::OK,
         Body::from_stream(pieces),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_read_from_lists_and_repetitions() {
-        let given = [
-            "failed,canceled".to_owned(),
-            "completed".to_owned(),
-            String::new(),
-        ];
-        let read = statuses(&given).unwrap();
-        assert_eq!(read, [Status::Failed, Status::Canceled, Status::Completed]);
-        assert!(statuses(&["cancelled".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn times_are_read_in_both_forms() {
-        assert_eq!(time("1000").unwrap(), time("1970-01-01T00:00:01Z").unwrap());
-        assert!(time("yesterday").is_err());
-    }
 }

@@ -31,6 +31,10 @@ pub struct RunSettings {
     pub sweep_interval: Duration,
     /// Retired versions that are kept of each type.
     pub retired_versions_kept: usize,
+    /// What has ended is kept for so long.
+    pub retention: Duration,
+    /// Runs of one task that are shown, the latest among them.
+    pub runs_kept: usize,
 }
 
 /// How large what is kept may be, in bytes.
@@ -67,6 +71,8 @@ impl RunSettings {
             crashes_max: narrow(reader.number("runs.crashes_max", 5, 1..=100)),
             sweep_interval: seconds(reader, "runs.sweep_interval_s", 10, 3600),
             retired_versions_kept: size(reader, "runs.retired_versions_kept", 5, 100),
+            retention: seconds(reader, "runs.retention_s", 7 * DAY_S, 3_650 * DAY_S),
+            runs_kept: size(reader, "runs.history", 10, 100),
         };
         if settings.retry_backoff > settings.retry_backoff_max {
             let problem = "is longer than `runs.retry_backoff_max_s`".to_owned();

@@ -102,7 +102,7 @@ async fn the_next_of_a_key_runs_as_soon_as_the_one_before_has_ended() {
     let second = schedule(&service, "second", WAITS).await;
     let why = second.waiting_for.unwrap();
     for part in ["key `*`: 1 of", "`keyed`", "1 may be at once"] {
-        assert!(why.contains(part), "{why}");
+        assert!(why.contains(part), "{why:?}");
     }
     schedule(&service, "third", COMPLETES).await;
     let (tasks, by) = (&service.tasks, somebody());

@@ -56,6 +56,8 @@ async fn left_behind(stores: &Stores, id: &str, parent: RunId, due_at: Timestamp
         timeout_ms: None,
         max_attempts: 1,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let schedule = Event::Schedule(Box::new(run));
     stores.tasks.apply(&key(id), schedule).await.unwrap();

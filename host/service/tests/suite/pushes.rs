@@ -11,6 +11,7 @@ use taskhost_model::time::{Clock, Timestamp};
 use taskhost_runtime::{Runtime, RuntimeSettings};
 use taskhost_service::error::ServiceError;
 use taskhost_service::types::{Pushed, ShownState};
+use taskhost_service::view::WaitReason;
 use taskhost_service::{Parts, Service};
 use taskhost_store::components::VersionState;
 use taskhost_store::faulty::{Call, Fate, Policy, wrap};
@@ -399,7 +400,8 @@ async fn what_is_scheduled_while_its_last_version_is_deleted_waits_for_another_o
     let view = service.tasks.get(&somebody(), &key("late")).await.unwrap();
     assert_eq!(view.status, Status::InProgress, "{view:?}");
     let why = view.waiting_for.unwrap();
-    assert!(why.contains("no version of the task type"), "{why}");
+    assert_eq!(why.reason, WaitReason::NoVersion);
+    assert!(why.contains("no version of the task type"), "{why:?}");
     let wish = Wish::Schedule(guest::COMPLETES);
     let refused = say(&service, &accepted, "later", wish).await.unwrap_err();
     assert!(matches!(refused, ServiceError::UnknownTaskType { .. }));

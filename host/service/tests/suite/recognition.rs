@@ -198,6 +198,8 @@ async fn as_much_is_asked_where_a_task_is_hidden_as_where_there_is_none() {
         timeout_ms: None,
         max_attempts: 1,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let schedule = Event::Schedule(Box::new(run));
     stores.tasks.apply(&key(&ids[0]), schedule).await.unwrap();

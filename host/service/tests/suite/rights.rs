@@ -48,6 +48,8 @@ async fn what_a_run_has_handed_down_is_seen_with_the_right_to_its_stream() {
         timeout_ms: None,
         max_attempts: 1,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let schedule = Event::Schedule(Box::new(run));
     let applied = it.stores[0].tasks.apply(&key("child"), schedule).await;

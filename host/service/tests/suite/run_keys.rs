@@ -185,6 +185,8 @@ async fn no_key_no_run() {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     for (id, of) in [
         ("none", None),

@@ -81,6 +81,8 @@ impl Host {
             timeout_ms: None,
             max_attempts: 1,
             condition: None,
+            keeps_checkpoints: false,
+            receipt: None,
             concurrency_key: None,
         }
     }

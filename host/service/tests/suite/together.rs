@@ -235,6 +235,11 @@ impl Together {
         self.hosts[host] = Some(service);
     }
 
+    /// What all hosts have, without a line between.
+    pub(crate) fn stores(&self, host: usize) -> &Stores {
+        &self.stores[host]
+    }
+
     /// A host that runs.
     pub(crate) fn host(&self, host: usize) -> &Service {
         self.hosts[host].as_ref().expect("the host runs")

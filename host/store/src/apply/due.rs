@@ -31,6 +31,7 @@ pub(super) fn queued_run(new: &NewRun, lease_number: u64) -> Run {
         crashes: 0,
         pauses: 0,
         suspension: None,
+        checkpoints_of: None,
     }
 }
 

@@ -42,6 +42,8 @@ fn schedule() -> Event {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     }))
 }
 
@@ -123,6 +125,13 @@ fn events(fence: Fence) -> Vec<Event> {
     events.extend([5, 1].map(|crashes_max| Event::HostLost { fence, crashes_max }));
     events.push(Event::PreviousEnded { fence });
     events.push(Event::Resume { run: fence.run });
+    events.push(Event::Overdue {
+        due_before: at(1_000),
+        limit: "1 s".to_owned(),
+    });
+    events.push(Event::Expire {
+        unmarked_before: at(1_000),
+    });
     events
 }
 
@@ -191,16 +200,16 @@ fn in_phase(phase: Phase) -> Option<Task> {
 /// follows, `p` the same phase with a document that was written, `.` unchanged, `r` repeated,
 /// `x` refused, `f` fenced.
 const TABLE: [(Phase, &str); 10] = [
-    (Phase::Absent, "Qx.xxffffffffff.."),
-    (Phase::Queued, ".RCx-rrrrrrrrrr.."),
-    (Phase::Running, ".xBx-pDFWWQFSQF.."),
-    (Phase::WaitingRetry, ".RCx-rrrrrrrrrr.."),
-    (Phase::Suspended, ".RCx-rrrrrrrrrr.."),
-    (Phase::BeingCanceled, "xx.x-pCCCCCCCCC.."),
-    (Phase::Canceled, "Qx.x-rrrrrrrrrr.."),
-    (Phase::Failed, "Qx.x-rrrrrrrrrr.."),
-    (Phase::Completed, "Qx.A-rrrrrrrrrr.."),
-    (Phase::Acknowledged, "Qx.x-rrrrrrrrrr.."),
+    (Phase::Absent, "Qx.xxffffffffff...."),
+    (Phase::Queued, ".RCx-rrrrrrrrrr..F."),
+    (Phase::Running, ".xBx-pDFWWQFSQF...."),
+    (Phase::WaitingRetry, ".RCx-rrrrrrrrrr...."),
+    (Phase::Suspended, ".RCx-rrrrrrrrrr...."),
+    (Phase::BeingCanceled, "xx.x-pCCCCCCCCC...."),
+    (Phase::Canceled, "Qx.x-rrrrrrrrrr...-"),
+    (Phase::Failed, "Qx.x-rrrrrrrrrr...-"),
+    (Phase::Completed, "Qx.A-rrrrrrrrrr...-"),
+    (Phase::Acknowledged, "Qx.x-rrrrrrrrrr...-"),
 ];
 
 fn letter(before: Phase, outcome: Outcome, after: Option<&Task>) -> char {
@@ -282,7 +291,9 @@ fn texts_change_with_schedule_result_and_deletion_only() {
                 (Event::Schedule(run), _) => {
                     (TextChange::Set(Arc::clone(&run.params)), TextChange::Clear)
                 }
-                (Event::Delete { .. }, _) => (TextChange::Clear, TextChange::Clear),
+                (Event::Delete { .. } | Event::Expire { .. }, _) => {
+                    (TextChange::Clear, TextChange::Clear)
+                }
                 (
                     Event::Run {
                         event: RunEvent::Completed { .. },
@@ -304,7 +315,7 @@ fn texts_change_with_schedule_result_and_deletion_only() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn any_history_keeps_the_rules(picks in vec((0..17usize, 0..4usize), 0..60)) {
+    fn any_history_keeps_the_rules(picks in vec((0..19usize, 0..4usize), 0..60)) {
         let (mut stored, mut fences, mut now_ms) = (None, Vec::new(), 0);
         for (pick, fence) in picks {
             now_ms += 1;

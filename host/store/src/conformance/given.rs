@@ -246,6 +246,8 @@ impl Subject {
             timeout_ms: None,
             max_attempts: 3,
             condition: None,
+            keeps_checkpoints: false,
+            receipt: None,
         }
     }
 

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use taskhost_model::ids::Incarnation;
+use taskhost_model::ids::{Incarnation, Space};
 use taskhost_model::task::Task;
 
 use super::Subject;
-use super::given::{cancel, claim_request, delete, key, type_id, until};
+use super::given::{cancel, claim_request, delete, key, space, type_id, until};
 use crate::error::StoreError;
 use crate::event::{Event, Outcome};
-use crate::hosts::{Beat, Host, HostStore, Hosts};
+use crate::hosts::{Beat, Changed, Host, HostStore, Hosts};
 
 fn hosts(s: &Subject) -> &Arc<dyn HostStore> {
     s.stores.hosts.as_ref().expect("the store is shared")
@@ -204,5 +204,29 @@ pub(super) async fn a_change_of_types_is_told(s: &Subject) -> Result<(), StoreEr
     hosts(s).types_changed().await?;
     let is_new = |found: &Hosts| found.types_version != after && found.types_version != before;
     until(|| hosts(s).list(), is_new).await;
+    Ok(())
+}
+
+pub(super) async fn what_was_written_is_told_by_number(s: &Subject) -> Result<(), StoreError> {
+    let spaces = [space()];
+    s.scheduled("before").await?;
+    let begin = until(
+        || hosts(s).changed(&spaces, None, 100),
+        |it| it.tasks.is_empty(),
+    );
+    let begin = begin.await.last;
+    s.scheduled("a").await?;
+    s.scheduled("b").await?;
+    s.apply("a", delete()).await?;
+    let has_both = |it: &Changed| {
+        let state = |id: &str| it.tasks.iter().find(|task| task.key() == key(id));
+        let is_deleted = state("a").is_some_and(|task| task.deleted_at.is_some());
+        is_deleted && state("b").is_some()
+    };
+    let found = until(|| hosts(s).changed(&spaces, Some(begin), 1_000), has_both).await;
+    assert!(found.last > begin);
+    let elsewhere = [Space::parse("elsewhere").expect("it is valid")];
+    let none = hosts(s).changed(&elsewhere, Some(begin), 1_000).await?;
+    assert!(none.tasks.is_empty());
     Ok(())
 }

@@ -154,7 +154,8 @@ impl Elastic {
         let texts = self
             .texts_after(key, former, &write, written, put_apart)
             .await?;
-        let task = write.task;
+        let mut task = write.task;
+        task.expires_at = self.limits.expires_at(&task);
         self.before_writing(key, current, &task).await?;
         let along = &mut applying.along;
         let claimed = self

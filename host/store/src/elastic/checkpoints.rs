@@ -54,11 +54,10 @@ impl CheckpointStore for Elastic {
         checkpoint: Checkpoint,
     ) -> Result<(), StoreError> {
         within("checkpoint", checkpoint.value.len(), VALUE_BYTES_MAX)?;
-        let id = format!("{}.checkpoint.{}", run.fence.run, unique());
         let bytes = checkpoint.value.len() as u64;
-        let mut is_put = false;
+        let mut put = None;
         loop {
-            let (seen, mut content) = self.checkpoints(run).await?;
+            let (keeper, seen, mut content) = self.checkpoints(run).await?;
             let others = content.kept.iter().filter(|(other, _)| *other != key);
             let others: u64 = others
                 .map(|(key, kept)| counted_bytes(key, kept.bytes))
@@ -69,20 +68,26 @@ impl CheckpointStore for Elastic {
                 all,
                 self.limits.checkpoints_bytes_max,
             )?;
-            if !std::mem::replace(&mut is_put, true) {
-                let value = STANDARD.encode(&checkpoint.value);
-                self.put_apart(&run.task, run.fence.run, "checkpoint", &id, &value)
-                    .await?;
-            }
+            let id = match put.take() {
+                Some(id) => id,
+                None => {
+                    let id = format!("{keeper}.checkpoint.{}", unique());
+                    let value = STANDARD.encode(&checkpoint.value);
+                    self.put_apart(&run.task, keeper, "checkpoint", &id, &value)
+                        .await?;
+                    id
+                }
+            };
+            put = Some(id.clone());
             let kept = Kept {
-                id: id.clone(),
+                id,
                 bytes,
                 schema_version: checkpoint.schema_version,
             };
             content.task = task_id(&run.task);
             let former = content.kept.insert(key.to_owned(), kept);
             if self
-                .share("checkpoints", &name(run.fence.run), seen, &content)
+                .share("checkpoints", &name(keeper), seen, &content)
                 .await?
             {
                 return self
@@ -94,7 +99,7 @@ impl CheckpointStore for Elastic {
 
     async fn load(&self, run: &RunOfTask, key: &str) -> Result<Option<Checkpoint>, StoreError> {
         loop {
-            let (_, content) = self.checkpoints(run).await?;
+            let (_, _, content) = self.checkpoints(run).await?;
             let Some(kept) = content.kept.get(key) else {
                 return Ok(None);
             };
@@ -111,12 +116,12 @@ impl CheckpointStore for Elastic {
 
     async fn forget(&self, run: &RunOfTask, key: &str) -> Result<(), StoreError> {
         loop {
-            let (seen, mut content) = self.checkpoints(run).await?;
+            let (keeper, seen, mut content) = self.checkpoints(run).await?;
             let Some(kept) = content.kept.remove(key) else {
                 return Ok(());
             };
             if self
-                .share("checkpoints", &name(run.fence.run), seen, &content)
+                .share("checkpoints", &name(keeper), seen, &content)
                 .await?
             {
                 return self.remove_apart(&[kept.id]).await;
@@ -126,18 +131,22 @@ impl CheckpointStore for Elastic {
 }
 
 impl Elastic {
-    /// The checkpoints of a run that may have some now.
-    async fn checkpoints(&self, run: &RunOfTask) -> Result<(Option<Seen>, Content), StoreError> {
-        let (own, name) = (run.fence.lease_number, name(run.fence.run));
+    /// The checkpoints of a run that may have some now, and under whose name they are kept.
+    async fn checkpoints(
+        &self,
+        run: &RunOfTask,
+    ) -> Result<(RunId, Option<Seen>, Content), StoreError> {
+        let own = run.fence.lease_number;
         loop {
             self.is_open()?;
-            self.check_fence(run).await?;
+            let keeper = self.keeper(run).await?;
+            let name = name(keeper);
             let (seen, mut content) = self.shared::<Content>(&name).await?;
             if content.lease > own {
                 return Err(StoreError::Fenced);
             }
             if content.lease == own || own <= 1 {
-                return Ok((seen, content));
+                return Ok((keeper, seen, content));
             }
             content.task = task_id(&run.task);
             content.lease = own;
@@ -148,12 +157,16 @@ impl Elastic {
 
     /// Whether a run may write now.
     pub(super) async fn check_fence(&self, run: &RunOfTask) -> Result<(), StoreError> {
+        self.keeper(run).await.map(drop)
+    }
+
+    /// Under whose name a run keeps its checkpoints, if it may write now.
+    async fn keeper(&self, run: &RunOfTask) -> Result<RunId, StoreError> {
         let current = self.current(&run.task).await?;
         let task = current.as_ref().map(|current| &current.hot.task);
-        if may_write(task, run.fence) {
-            Ok(())
-        } else {
-            Err(StoreError::Fenced)
+        match task.filter(|task| may_write(Some(task), run.fence)) {
+            Some(task) => Ok(task.run.keeper()),
+            None => Err(StoreError::Fenced),
         }
     }
 

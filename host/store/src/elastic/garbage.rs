@@ -141,9 +141,15 @@ impl Elastic {
         Ok(current.is_some_and(|current| {
             let task = &current.hot.task;
             let is_over = matches!(task.status, Status::Completed | Status::Acknowledged);
-            task.run.id == text.run
-                && task.deleted_at.is_none()
-                && !(is_over && text.kind == "checkpoint")
+            let former = &current.hot.texts.former;
+            let is_named = match text.kind.as_str() {
+                "checkpoint" => task.run.keeper() == text.run && !is_over,
+                "run" | "log" => {
+                    task.run.id == text.run || former.iter().any(|it| it.run == text.run)
+                }
+                _ => task.run.id == text.run,
+            };
+            is_named && task.deleted_at.is_none()
         }))
     }
 

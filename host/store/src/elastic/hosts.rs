@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taskhost_model::ids::Incarnation;
+use taskhost_model::ids::{Incarnation, Space};
 use taskhost_model::task::{Lease, Task};
 
 use super::Elastic;
@@ -18,7 +18,7 @@ use super::names::Index;
 use super::search::PAGE;
 use super::shared::content;
 use crate::error::StoreError;
-use crate::hosts::{Beat, Host, HostStore, Hosts, holders_of, is_to_stop};
+use crate::hosts::{Beat, Changed, Host, HostStore, Hosts, holders_of, is_to_stop};
 use crate::place::Place;
 
 /// The kind of a life's document.
@@ -29,6 +29,8 @@ const TYPES: &str = "types";
 const TRIES_MAX: usize = 10;
 /// Lives that are told of.
 const LIVES_MAX: usize = 1_000;
+/// So many writes of a later number may be shown before one of an earlier number is.
+const SHOWN_OUT_OF_ORDER: u64 = 200;
 
 #[derive(Deserialize)]
 struct Kind {
@@ -222,6 +224,49 @@ impl HostStore for Elastic {
             is_to_stop(task) && holders_of(task).any(|holder| holder == incarnation)
         })
         .await
+    }
+
+    async fn changed(
+        &self,
+        spaces: &[Space],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Changed, StoreError> {
+        self.is_open()?;
+        let Some(after) = after else {
+            let body = json!({
+                "query": { "match_all": {} }, "sort": [{ "_seq_no": "desc" }], "size": 1,
+                "_source": false, "seq_no_primary_term": true, "track_total_hits": false,
+            });
+            let hits = self.search(Index::Tasks, &body).await?;
+            let last = hits.first().and_then(|hit| hit.seen);
+            return Ok(Changed {
+                tasks: Vec::new(),
+                last: last.map_or(0, |seen| seen.number),
+            });
+        };
+        // Of writes at the same time the later one may be shown first.
+        let from = after.saturating_sub(SHOWN_OUT_OF_ORDER);
+        let body = json!({
+            "query": { "bool": { "filter": [
+                { "range": { "_seq_no": { "gt": from } } },
+                { "terms": { "space": spaces } },
+            ] } },
+            "sort": [{ "_seq_no": "asc" }], "size": limit,
+            "seq_no_primary_term": true, "track_total_hits": false,
+        });
+        let mut changed = Changed {
+            tasks: Vec::new(),
+            last: after,
+        };
+        for hit in self.search(Index::Tasks, &body).await? {
+            let number = hit.seen.map_or(0, |seen| seen.number);
+            changed.last = changed.last.max(number);
+            changed
+                .tasks
+                .extend(hit.task()?.map(|it| it.hot.task.clone()));
+        }
+        Ok(changed)
     }
 
     async fn types_changed(&self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ mod form;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use taskhost_model::ids::TaskKey;
+use taskhost_model::ids::{RunId, TaskKey};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
@@ -44,6 +44,18 @@ pub(super) struct Texts {
     pub(super) payload: Option<Text>,
     #[serde(default, skip_serializing_if = "Log::is_empty")]
     pub(super) log: Log,
+    /// Former runs, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) former: Vec<Former>,
+}
+
+/// Where a former run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Former {
+    /// The run.
+    pub(super) run: RunId,
+    /// Its document among the texts.
+    pub(super) id: String,
 }
 
 /// Where a text is.

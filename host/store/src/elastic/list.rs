@@ -49,7 +49,7 @@ impl Elastic {
             };
             // Scheduled again it counts as a new one, and stands at the beginning.
             let is_same = hit.sort.first().and_then(Value::as_i64) == Some(task.created_at.as_ms());
-            if is_same && is_wanted(request, &task) {
+            if is_same && request.wants(&task) {
                 tasks.push(task);
                 cursors.push(after(hit).unwrap_or_default());
             }
@@ -239,7 +239,7 @@ impl Elastic {
 }
 
 #[derive(Deserialize)]
-struct Buckets<T> {
+pub(super) struct Buckets<T> {
     buckets: Vec<Bucket<T>>,
 }
 
@@ -273,7 +273,7 @@ impl Buckets<TypeId> {
 }
 
 impl<T: Ord> Buckets<T> {
-    fn sorted(self) -> Vec<(T, u64)> {
+    pub(super) fn sorted(self) -> Vec<(T, u64)> {
         let each = self.buckets.into_iter().map(|it| (it.key, it.doc_count));
         let all: BTreeMap<T, u64> = each.collect();
         all.into_iter().collect()
@@ -289,7 +289,7 @@ fn unfinished(also: &[Value]) -> Value {
     } })
 }
 
-fn query(request: &ListRequest) -> Value {
+pub(super) fn query(request: &ListRequest) -> Value {
     let mut filter = vec![json!({ "term": { "space": request.space } })];
     if !request.statuses.is_empty() {
         filter.push(json!({ "terms": { "status": request.statuses } }));
@@ -306,6 +306,12 @@ fn query(request: &ListRequest) -> Value {
     if let Some(after) = request.created_after {
         filter.push(json!({ "range": { "created_at": { "gt": after } } }));
     }
+    if let Some(before) = request.created_before {
+        filter.push(json!({ "range": { "created_at": { "lt": before } } }));
+    }
+    if !request.error_kinds.is_empty() {
+        filter.push(json!({ "terms": { "error_kind": request.error_kinds } }));
+    }
     if let Some(part) = &request.id_contains {
         let mut pattern = "*".to_owned();
         for letter in part.chars() {
@@ -319,24 +325,6 @@ fn query(request: &ListRequest) -> Value {
         filter.push(json!({ "wildcard": { "id": wanted } }));
     }
     json!({ "filter": filter, "must_not": [{ "exists": { "field": "deleted_at" } }] })
-}
-
-fn is_wanted(request: &ListRequest, task: &Task) -> bool {
-    let fits = |wanted: bool| wanted;
-    task.deleted_at.is_none()
-        && fits(request.statuses.is_empty() || request.statuses.contains(&task.status))
-        && request
-            .type_id
-            .as_ref()
-            .is_none_or(|it| task.type_id == *it)
-        && request
-            .stream
-            .as_ref()
-            .is_none_or(|it| task.stream.as_ref() == Some(it))
-        && request
-            .requested_by
-            .as_ref()
-            .is_none_or(|it| task.requested_by == *it)
 }
 
 fn cursor(created_ms: i64, run: &Value) -> String {

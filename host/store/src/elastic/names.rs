@@ -23,6 +23,8 @@ pub(super) enum Index {
     Keys,
     /// The audit log.
     Audit,
+    /// Schedules.
+    Schedules,
 }
 
 impl Index {
@@ -34,6 +36,7 @@ impl Index {
         Self::Components,
         Self::Keys,
         Self::Audit,
+        Self::Schedules,
     ];
 }
 
@@ -60,6 +63,7 @@ impl Names {
             Index::Components => "task_components",
             Index::Keys => "task_keys",
             Index::Audit => "audit",
+            Index::Schedules => "schedules",
         };
         format!("{}_{name}", self.prefix)
     }

@@ -150,6 +150,9 @@ impl RunKeyStore for Elastic {
             held.extend(buckets.map(|bucket| bucket.key));
         }
         self.held_by_former_runs(&mut held).await?;
+        for ids in ids.chunks(PAGE) {
+            self.held_by_schedules(ids, &mut held).await?;
+        }
         Ok(ids.iter().copied().filter(|id| held.contains(id)).collect())
     }
 

@@ -17,7 +17,7 @@ use crate::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
 use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished};
 
 /// So often a document is read anew whose texts were replaced while they were read.
-const TRIES_MAX: usize = 10;
+pub(super) const TRIES_MAX: usize = 10;
 
 #[async_trait]
 impl RunQueue for Elastic {
@@ -119,7 +119,7 @@ impl TaskStore for Elastic {
 }
 
 impl Elastic {
-    async fn visible(&self, key: &TaskKey) -> Result<Option<Current>, StoreError> {
+    pub(super) async fn visible(&self, key: &TaskKey) -> Result<Option<Current>, StoreError> {
         self.is_open()?;
         let current = self.current(key).await?;
         if let Some(current) = &current {

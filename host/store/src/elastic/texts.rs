@@ -16,7 +16,7 @@ use taskhost_model::time::Timestamp;
 use super::Elastic;
 use super::client::unavailable;
 use super::group::{Op, Write, Written};
-use super::hot::{HERE_BYTES_MAX, Hot, Log, Text, Texts};
+use super::hot::{Former, HERE_BYTES_MAX, Hot, Log, Text, Texts};
 use super::names::{Index, task_id};
 use crate::apply::{self, TextChange};
 use crate::error::StoreError;
@@ -28,6 +28,7 @@ use taskhost_model::status::Status;
 pub(super) struct PutApart {
     params: Option<Text>,
     payload: Option<Text>,
+    pub(super) former: Option<Former>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +48,9 @@ impl Elastic {
     ) -> Result<Texts, StoreError> {
         let former = former.map(|hot| hot.texts.clone()).unwrap_or_default();
         let run = write.task.run.id;
+        let runs = self
+            .former_after(key, &former, write, written, put_apart)
+            .await?;
         let params = match &write.params {
             TextChange::Keep => former.params,
             TextChange::Clear => None,
@@ -81,6 +85,7 @@ impl Elastic {
             params,
             payload,
             log,
+            former: runs,
         })
     }
 

@@ -1,12 +1,12 @@
 //! Hosts behind a policy.
 
 use async_trait::async_trait;
-use taskhost_model::ids::Incarnation;
+use taskhost_model::ids::{Incarnation, Space};
 use taskhost_model::task::Task;
 
 use super::Faulty;
 use crate::error::StoreError;
-use crate::hosts::{Beat, Host, HostStore, Hosts};
+use crate::hosts::{Beat, Changed, Host, HostStore, Hosts};
 
 #[async_trait]
 impl HostStore for Faulty<dyn HostStore> {
@@ -56,6 +56,16 @@ impl HostStore for Faulty<dyn HostStore> {
     ) -> Result<Vec<Task>, StoreError> {
         let work = self.inner.to_stop(incarnation, limit);
         self.read("hosts.to_stop", work).await
+    }
+
+    async fn changed(
+        &self,
+        spaces: &[Space],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Changed, StoreError> {
+        let work = self.inner.changed(spaces, after, limit);
+        self.read("hosts.changed", work).await
     }
 
     async fn types_changed(&self) -> Result<(), StoreError> {

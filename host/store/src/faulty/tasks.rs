@@ -192,6 +192,8 @@ fn names_a_version(event: &Event) -> bool {
         | Event::HostLost { .. }
         | Event::PreviousEnded { .. }
         | Event::Resume { .. }
+        | Event::Overdue { .. }
+        | Event::Expire { .. }
         | Event::Import(_) => false,
     }
 }

@@ -1,12 +1,12 @@
 //! Hosts in memory: services over one store are as many hosts, for tests.
 
 use async_trait::async_trait;
-use taskhost_model::ids::Incarnation;
+use taskhost_model::ids::{Incarnation, Space};
 use taskhost_model::task::Task;
 
-use super::{Content, Memory};
+use super::{Content, Entry, Memory};
 use crate::error::StoreError;
-use crate::hosts::{Beat, Host, HostStore, Hosts, holders_of, is_to_stop};
+use crate::hosts::{Beat, Changed, Host, HostStore, Hosts, holders_of, is_to_stop};
 use crate::place::Place;
 
 #[async_trait]
@@ -81,6 +81,32 @@ impl HostStore for Memory {
         let content = self.content()?;
         let to_stop = content.held_by(incarnation).filter(|task| is_to_stop(task));
         Ok(to_stop.take(limit).cloned().collect())
+    }
+
+    async fn changed(
+        &self,
+        spaces: &[Space],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Changed, StoreError> {
+        let content = self.content()?;
+        let last = content.last_write;
+        let Some(after) = after else {
+            let tasks = Vec::new();
+            return Ok(Changed { tasks, last });
+        };
+        let of_space = |entry: &&Entry| spaces.contains(&entry.task.space);
+        let entries = content.tasks.values().filter(of_space);
+        let mut changed: Vec<&Entry> = entries.filter(|entry| entry.write > after).collect();
+        changed.sort_by_key(|entry| entry.write);
+        changed.truncate(limit);
+        Ok(Changed {
+            last: changed.last().map_or(after, |entry| entry.write),
+            tasks: changed
+                .into_iter()
+                .map(|entry| entry.task.clone())
+                .collect(),
+        })
     }
 
     async fn types_changed(&self) -> Result<(), StoreError> {

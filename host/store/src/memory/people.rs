@@ -93,6 +93,13 @@ impl Declared {
         }
     }
 
+    /// Somebody ends all of their keys.
+    pub fn end_keys_of(&self, name: &str) {
+        for key in self.state().keys.values_mut() {
+            key.is_ended |= key.owner == name;
+        }
+    }
+
     /// A key that they have made elsewhere, with all their rights.
     ///
     /// # Panics

@@ -52,6 +52,7 @@ impl RunKeyStore for Memory {
             }
             held.extend(task.previous.iter().filter_map(|lease| lease.key));
         }
+        held.extend(content.schedules.values().filter_map(|it| it.key));
         Ok(ids.iter().copied().filter(|id| held.contains(id)).collect())
     }
 

@@ -91,7 +91,7 @@ impl TaskStore for Memory {
         let mut found: Vec<&Entry> = content
             .tasks
             .values()
-            .filter(|entry| entry.task.deleted_at.is_none() && wanted(request, &entry.task))
+            .filter(|entry| request.wants(&entry.task))
             .filter(|entry| after.is_none_or(|after| order(entry) < after))
             .collect();
         found.sort_by_key(|entry| std::cmp::Reverse(order(entry)));
@@ -218,7 +218,7 @@ impl Content {
         claimed
     }
 
-    fn visible(&self, key: &TaskKey) -> Option<&Entry> {
+    pub(super) fn visible(&self, key: &TaskKey) -> Option<&Entry> {
         self.tasks
             .get(key)
             .filter(|entry| entry.task.deleted_at.is_none())
@@ -235,7 +235,13 @@ impl Content {
             .filter(move |entry| entry.place == place)
     }
 
-    fn apply(&mut self, key: &TaskKey, event: &Event, limits: &Limits, now: Timestamp) -> Applied {
+    pub(super) fn apply(
+        &mut self,
+        key: &TaskKey,
+        event: &Event,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Applied {
         let current = self.tasks.get(key).map(|entry| &entry.task);
         let outcome = match decide(key, current, event, now) {
             Decision::Nothing(outcome) => outcome,
@@ -250,11 +256,13 @@ impl Content {
 
     fn write(&mut self, key: &TaskKey, write: Write, limits: &Limits, now: Timestamp) {
         let place = place::of(&write.task, now);
+        self.last_write += 1;
         let last_task = &mut self.last_task;
         let entry = self.tasks.entry(key.clone()).or_insert_with(|| {
             *last_task += 1;
             Entry {
                 number: *last_task,
+                write: 0,
                 place,
                 task: write.task.clone(),
                 params: None,
@@ -262,10 +270,20 @@ impl Content {
                 log: String::new(),
                 checkpoints: BTreeMap::new(),
                 recordings: Vec::new(),
+                former: Vec::new(),
             }
         });
         entry.place = place;
+        entry.write = self.last_write;
         entry.task = write.task;
+        entry.task.expires_at = limits.expires_at(&entry.task);
+        if let Some(former) = write.former {
+            entry.former.insert(0, (*former, entry.log.clone()));
+            entry.former.truncate(limits.former_runs_kept());
+        }
+        if write.ends_history {
+            entry.former.clear();
+        }
         change(&mut entry.params, write.params);
         change(&mut entry.payload, write.payload);
         if write.ends_checkpoints {
@@ -371,29 +389,4 @@ fn change(text: &mut Option<Arc<str>>, change: TextChange) {
         TextChange::Clear => *text = None,
         TextChange::Set(new) | TextChange::Append(new) => *text = Some(new),
     }
-}
-
-fn wanted(request: &ListRequest, task: &Task) -> bool {
-    let id_contains = |part: &str| {
-        let id = task.id.as_str().to_ascii_lowercase();
-        id.contains(&part.to_ascii_lowercase())
-    };
-    task.space == request.space
-        && (request.statuses.is_empty() || request.statuses.contains(&task.status))
-        && request
-            .type_id
-            .as_ref()
-            .is_none_or(|wanted| task.type_id == *wanted)
-        && request
-            .stream
-            .as_ref()
-            .is_none_or(|wanted| task.stream.as_ref() == Some(wanted))
-        && request
-            .requested_by
-            .as_ref()
-            .is_none_or(|wanted| task.requested_by == *wanted)
-        && request
-            .created_after
-            .is_none_or(|after| task.created_at > after)
-        && request.id_contains.as_deref().is_none_or(id_contains)
 }

@@ -9,7 +9,7 @@ use taskhost_model::time::Timestamp;
 use super::row;
 use crate::cursor;
 use crate::error::StoreError;
-use crate::tasks::{ListRequest, TaskPage};
+use crate::lists::{ListRequest, TaskPage};
 
 const ROWS_MAX: usize = 1_000;
 
@@ -45,6 +45,24 @@ pub(super) fn page(connection: &Connection, request: &ListRequest) -> Result<Tas
     })
 }
 
+/// How many there are of each status.
+pub(super) fn counts(
+    connection: &Connection,
+    request: &ListRequest,
+) -> Result<Vec<(Status, u64)>, StoreError> {
+    let query = Query::of_counts(request);
+    let mut statement = connection.prepare_cached(&query.sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(&query.parameters))?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let status = row.get_ref(0)?.as_str().map_err(row::damaged)?;
+        let known = Status::parse(status);
+        let status = known.ok_or_else(|| row::damaged(format!("status `{status}`")))?;
+        counts.push((status, row.get::<_, i64>(1)?.cast_unsigned()));
+    }
+    Ok(counts)
+}
+
 /// A statement with its parameters.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -74,11 +92,44 @@ impl Query {
             parameters: Vec::new(),
         };
         query.filter(" AND space = ?", Some(text(request.space.as_str())));
+        query.filter(" AND status = ?", status.map(|it| text(it.as_str())));
+        query.filters(request);
+        if let Some((created_ms, number)) = after {
+            query.filter(
+                " AND (created_ms, number) < (?, ",
+                Some(Value::Integer(created_ms)),
+            );
+            query.filter("?)", Some(Value::Integer(number)));
+        }
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        query.filter(
+            " ORDER BY created_ms DESC, number DESC LIMIT ?",
+            Some(Value::Integer(limit)),
+        );
+        query
+    }
+
+    /// Counts by status.
+    pub(super) fn of_counts(request: &ListRequest) -> Self {
+        let mut query = Self {
+            sql: "SELECT status, count(*) FROM tasks INDEXED BY tasks_by_status \
+                  WHERE deleted_ms IS NULL"
+                .to_owned(),
+            parameters: Vec::new(),
+        };
+        query.filter(" AND space = ?", Some(text(request.space.as_str())));
+        query.filters(request);
+        query.sql.push_str(" GROUP BY status");
+        query
+    }
+
+    /// What is wanted beside space and status.
+    fn filters(&mut self, request: &ListRequest) {
+        let query = self;
         query.filter(
             " AND stream = ?",
             request.stream.as_ref().map(|it| text(it.as_str())),
         );
-        query.filter(" AND status = ?", status.map(|it| text(it.as_str())));
         query.filter(
             " AND type = ?",
             request.type_id.as_ref().map(|it| text(it.as_str())),
@@ -93,19 +144,15 @@ impl Query {
         );
         let newer = request.created_after.map(Timestamp::as_ms);
         query.filter(" AND created_ms > ?", newer.map(Value::Integer));
-        if let Some((created_ms, number)) = after {
-            query.filter(
-                " AND (created_ms, number) < (?, ",
-                Some(Value::Integer(created_ms)),
-            );
-            query.filter("?)", Some(Value::Integer(number)));
+        let older = request.created_before.map(Timestamp::as_ms);
+        query.filter(" AND created_ms < ?", older.map(Value::Integer));
+        if !request.error_kinds.is_empty() {
+            // None of them has a quote in it.
+            let kinds = request.error_kinds.iter().map(|kind| kind.as_str());
+            let kinds = kinds.collect::<Vec<_>>().join("','");
+            let one_of = format!(" AND json_extract(body, '$.error.kind') IN ('{kinds}')");
+            query.sql.push_str(&one_of);
         }
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        query.filter(
-            " ORDER BY created_ms DESC, number DESC LIMIT ?",
-            Some(Value::Integer(limit)),
-        );
-        query
     }
 
     fn filter(&mut self, sql: &str, parameter: Option<Value>) {

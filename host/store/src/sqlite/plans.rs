@@ -11,8 +11,8 @@ use taskhost_model::time::Timestamp;
 use super::connection::Format;
 use super::range::Range;
 use super::{
-    checkpoints, children, claim, collection, components, conditions, documents, drawing, lanes,
-    list, read_task, recordings, retention, schema, search, tasks,
+    checkpoints, children, claim, collection, components, conditions, documents, drawing, history,
+    lanes, list, many, read_task, recordings, retention, schedules, schema, search, tasks,
 };
 use crate::tasks::ListRequest;
 
@@ -103,6 +103,31 @@ fn tasks_are_found_and_claimed_by_one_seek() {
             "LIST SUBQUERY 1",
             "SEARCH tasks USING COVERING INDEX tasks_waiting (due_ms<?)",
         ],
+    );
+}
+
+#[test]
+fn former_runs_and_what_goes_are_found_by_one_seek() {
+    let connection = connection(&schema::TASKS);
+    let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
+    let of_task = "SEARCH former_runs USING INDEX former_runs_of_task (task=?)";
+    check(history::SELECT, &[of_task]);
+    check(history::SELECT_ONE, &[of_task]);
+    check(
+        history::SELECT_OLDER,
+        &["SEARCH former_runs USING COVERING INDEX former_runs_of_task (task=?)"],
+    );
+    check(
+        many::SELECT_EXPIRED,
+        &["SEARCH tasks USING INDEX tasks_expiring (expires_ms>? AND expires_ms<?)"],
+    );
+    check(
+        many::SELECT_OVERDUE[0],
+        &["SEARCH tasks USING INDEX tasks_ready (type=?)"],
+    );
+    check(
+        many::SELECT_OVERDUE[1],
+        &["SEARCH tasks USING INDEX tasks_behind (type=?)"],
     );
 }
 
@@ -343,5 +368,18 @@ fn stream_data_is_read_along_an_index() {
             "LIST SUBQUERY 1",
             "SEARCH documents USING COVERING INDEX documents_by_time (stream=?)",
         ],
+    );
+}
+
+#[test]
+fn schedules_are_found_by_one_seek() {
+    let connection = connection(&schema::TASKS);
+    let check = |sql: &str, expected: &[&str]| check(&connection, sql, expected);
+    let by_id = "SEARCH schedules USING INDEX schedules_by_id (space=? AND id";
+    check(schedules::BY_KEY, &[&format!("{by_id}=?)")]);
+    check(schedules::LIST, &[&format!("{by_id}>?)")]);
+    check(
+        schedules::DUE,
+        &["SEARCH schedules USING INDEX schedules_due ((act_ms,space,id)>(?,?,?) AND act_ms<?)"],
     );
 }

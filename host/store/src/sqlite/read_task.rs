@@ -14,11 +14,12 @@ use crate::error::StoreError;
 /// The task of a key.
 pub(super) const SELECT_BY_KEY: &str = "\
     SELECT space, id, type, stream, status, created_ms, deleted_ms, rank, due_ms, digest, \
-    requested_by, body, concurrency_key, number, place FROM tasks WHERE space = ?1 AND id = ?2";
+    requested_by, body, concurrency_key, expires_ms, number, place FROM tasks \
+    WHERE space = ?1 AND id = ?2";
 /// The task of a number.
 pub(super) const SELECT_BY_NUMBER: &str = "\
     SELECT space, id, type, stream, status, created_ms, deleted_ms, rank, due_ms, digest, \
-    requested_by, body, concurrency_key, number, place FROM tasks WHERE number = ?1";
+    requested_by, body, concurrency_key, expires_ms, number, place FROM tasks WHERE number = ?1";
 /// The earliest of those that wait for their time.
 pub(super) const NEXT_DUE: &str =
     "SELECT due_ms FROM tasks INDEXED BY tasks_waiting WHERE place = 2 ORDER BY due_ms LIMIT 1";

@@ -8,6 +8,7 @@ use taskhost_model::error::TaskError;
 use taskhost_model::ids::{
     Digest, Incarnation, RunId, RunKeyId, Space, StreamName, TaskId, TypeId,
 };
+use taskhost_model::receipt::Receipt;
 use taskhost_model::status::{RunState, Status};
 use taskhost_model::task::{Lease, Parent, Progress, Run, Suspension, Task, Usage};
 use taskhost_model::time::Timestamp;
@@ -17,10 +18,10 @@ use crate::error::StoreError;
 
 /// The columns of a task in the order in which [`read`] wants them.
 pub(super) const COLUMNS: &str = "space, id, type, stream, status, created_ms, deleted_ms, rank, \
-                                  due_ms, digest, requested_by, body, concurrency_key";
+                                  due_ms, digest, requested_by, body, concurrency_key, expires_ms";
 
 /// How many columns [`COLUMNS`] names.
-pub(super) const COLUMNS_COUNT: usize = 13;
+pub(super) const COLUMNS_COUNT: usize = 14;
 
 /// Reads a task from the first columns of a row.
 pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
@@ -57,6 +58,8 @@ pub(super) fn read(row: &Row<'_>) -> Result<Task, StoreError> {
         version: body.version,
         revision: body.revision,
         previous: body.previous.into_owned(),
+        expires_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_ms),
+        receipt: body.receipt.map(Cow::into_owned),
         progress: body.progress.map(Cow::into_owned),
         usage: body.usage,
         error: body.error.map(Cow::into_owned),
@@ -85,6 +88,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         requested_by: _,
         deleted_at: _,
         concurrency_key: _,
+        expires_at: _,
         last_completed_at,
         last_acknowledged_at,
         last_canceled_at,
@@ -98,6 +102,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         revision,
         previous,
         run,
+        receipt,
         progress,
         usage,
         error,
@@ -116,6 +121,7 @@ pub(super) fn body(task: &Task) -> Result<String, StoreError> {
         acknowledged_by: acknowledged_by.as_deref().map(Cow::Borrowed),
         previous: Cow::Borrowed(previous),
         run: RunBody::of(run),
+        receipt: receipt.as_ref().map(Cow::Borrowed),
         progress: progress.as_ref().map(Cow::Borrowed),
         usage: *usage,
         error: error.as_ref().map(Cow::Borrowed),
@@ -155,6 +161,8 @@ struct Body<'a> {
     #[serde(default, skip_serializing_if = "<[Lease]>::is_empty")]
     previous: Cow<'a, [Lease]>,
     run: RunBody<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Cow<'a, Receipt>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     progress: Option<Cow<'a, Progress>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +205,8 @@ struct RunBody<'a> {
     pauses: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspension: Option<Cow<'a, Suspension>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoints_of: Option<RunId>,
 }
 
 impl<'a> RunBody<'a> {
@@ -224,6 +234,7 @@ impl<'a> RunBody<'a> {
             crashes,
             pauses,
             suspension,
+            checkpoints_of,
         } = run;
         Self {
             id: *id,
@@ -245,6 +256,7 @@ impl<'a> RunBody<'a> {
             crashes: *crashes,
             pauses: *pauses,
             suspension: suspension.as_ref().map(Cow::Borrowed),
+            checkpoints_of: *checkpoints_of,
         }
     }
 
@@ -273,6 +285,7 @@ impl<'a> RunBody<'a> {
             crashes: self.crashes,
             pauses: self.pauses,
             suspension: self.suspension.map(Cow::into_owned),
+            checkpoints_of: self.checkpoints_of,
         }
     }
 }

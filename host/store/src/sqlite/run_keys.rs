@@ -17,7 +17,8 @@ const RESEAL: &str = "UPDATE run_keys SET sealed = ?2 WHERE id = ?1";
 const SELECT: &str = "SELECT sealed, body FROM run_keys WHERE id = ?1";
 const LIST: &str = "SELECT sealed, body FROM run_keys ORDER BY id LIMIT ?1";
 const DELETE: &str = "DELETE FROM run_keys WHERE id = ?1";
-const IS_HELD: &str = "SELECT EXISTS (SELECT 1 FROM run_key_holders WHERE key = ?1)";
+pub(super) const IS_HELD: &str = "SELECT EXISTS (SELECT 1 FROM run_key_holders WHERE key = ?1) \
+     OR EXISTS (SELECT 1 FROM schedules WHERE key = ?1)";
 const CHECK: &str = "SELECT value FROM identity WHERE name = 'check'";
 const SET_CHECK: &str = "INSERT OR IGNORE INTO identity (name, value) VALUES ('check', ?1)";
 const REPLACE_CHECK: &str = "UPDATE identity SET value = ?2 WHERE name = 'check' AND value = ?1";

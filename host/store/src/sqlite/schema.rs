@@ -2,11 +2,19 @@
 //! milliseconds since 1970, `body` is JSON.
 
 use super::connection::Format;
+use super::schedules::SCHEDULES_SCHEMA;
 
 /// Tasks, components and collections.
 pub(super) const TASKS: Format = Format {
     file: "tasks.sqlite",
-    steps: &[TASKS_SCHEMA, TASKS_SCHEMA_2, IDENTITY_SCHEMA, SEEING_SCHEMA],
+    steps: &[
+        TASKS_SCHEMA,
+        TASKS_SCHEMA_2,
+        HISTORY_SCHEMA,
+        SCHEDULES_SCHEMA,
+        IDENTITY_SCHEMA,
+        SEEING_SCHEMA,
+    ],
 };
 
 /// Stream data.
@@ -136,6 +144,33 @@ const TASKS_SCHEMA_2: &str = "
     ALTER TABLE components ADD COLUMN approval TEXT;
     ALTER TABLE components ADD COLUMN signed_by TEXT;
     CREATE TABLE paused_types (type TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Former runs with their logs, and when tasks go. What had ended before goes as if it had ended
+/// under this version, with the usual retention.
+const HISTORY_SCHEMA: &str = "
+    CREATE TABLE former_runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        task INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX former_runs_of_task ON former_runs (task, number);
+    CREATE TABLE former_logs (
+        run INTEGER NOT NULL,
+        piece INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (run, piece)
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE tasks ADD COLUMN expires_ms INTEGER;
+    UPDATE tasks SET expires_ms = 604800000 + CASE status
+        WHEN 'completed' THEN json_extract(body, '$.completed_ms')
+        WHEN 'acknowledged' THEN json_extract(body, '$.acknowledged_ms')
+        WHEN 'failed' THEN json_extract(body, '$.failed_ms')
+        WHEN 'canceled' THEN json_extract(body, '$.canceled_ms') END
+        WHERE deleted_ms IS NULL AND json_valid(body);
+    CREATE INDEX tasks_expiring ON tasks (expires_ms) WHERE expires_ms IS NOT NULL;
 ";
 
 /// The audit log, each shelf in the order of time; tokens of people, of which only a digest is

@@ -11,6 +11,7 @@ use taskhost_model::time::Timestamp;
 
 use super::claim::{Claimed, claim};
 use super::read_task::{Stored, by_key, by_number, next_due, texts_of};
+use super::reserve::Reserve;
 use super::row::damaged;
 use super::write_task::write;
 use super::{Sqlite, children, lanes, list};
@@ -18,6 +19,7 @@ use crate::apply::{Decision, decide};
 use crate::crash::Step;
 use crate::error::StoreError;
 use crate::event::{Applied, Event, RunEvent};
+use crate::limits::Limits;
 use crate::place::is_made_ready;
 use crate::queue::{ClaimRequest, Claimer, RunQueue, StoredTask};
 use crate::tasks::{Children, ListRequest, TaskPage, TaskStore, Unfinished, Waiting};
@@ -101,17 +103,7 @@ impl TaskStore for Sqlite {
             (step(&event), key.clone(), self.limits, self.clock.clone());
         let reserve = self.reserve.clone();
         let work = move |connection: &Connection| {
-            let now = clock.now();
-            let stored = by_key(connection, &key)?;
-            let current = stored.as_ref().map(|stored| &stored.task);
-            let decision = decide(&key, current, &event, now);
-            // Of all that happens to a task this alone, and a claim, brings new data.
-            if let (Event::Schedule(_), Decision::Write(_)) = (&event, &decision) {
-                reserve.spare()?;
-            }
-            let applied = write(connection, &limits, stored, decision, now)?;
-            let is_made_ready = is_made_ready(&event, &applied, now);
-            Ok((applied, is_made_ready))
+            apply(connection, (&key, &event), &limits, clock.now(), &reserve)
         };
         let writer = &self.tasks.writer;
         let (applied, _) = writer
@@ -227,6 +219,26 @@ impl TaskStore for Sqlite {
     }
 }
 
+/// Applies an event, and says whether a run can be claimed along that could not before.
+pub(super) fn apply(
+    connection: &Connection,
+    (key, event): (&TaskKey, &Event),
+    limits: &Limits,
+    now: Timestamp,
+    reserve: &Reserve,
+) -> Result<(Applied, bool), StoreError> {
+    let stored = by_key(connection, key)?;
+    let current = stored.as_ref().map(|stored| &stored.task);
+    let decision = decide(key, current, event, now);
+    // Of all that happens to a task this alone, and a claim, brings new data.
+    if let (Event::Schedule(_), Decision::Write(_)) = (event, &decision) {
+        reserve.spare()?;
+    }
+    let applied = write(connection, limits, stored, decision, now)?;
+    let is_made_ready = is_made_ready(event, &applied, now);
+    Ok((applied, is_made_ready))
+}
+
 /// A damaged row is left out, so that it keeps nobody from the end of the others; `unreadable`
 /// has those that the log knows of. It does not count: who gets fewer than `limit` has seen all.
 fn held(
@@ -318,15 +330,15 @@ fn counts(
     Ok(counts)
 }
 
-fn step(event: &Event) -> Step {
+pub(super) fn step(event: &Event) -> Step {
     match event {
         Event::Schedule(_) => Step::Schedule,
         Event::Claim(_) => Step::Claim,
         Event::Cancel { .. } => Step::Cancel,
         Event::Acknowledge { .. } => Step::Acknowledge,
-        Event::Delete { .. } => Step::Delete,
+        Event::Delete { .. } | Event::Expire { .. } => Step::Delete,
         Event::HostLost { .. } | Event::PreviousEnded { .. } => Step::HostLost,
-        Event::Resume { .. } | Event::Import(_) => Step::Other,
+        Event::Resume { .. } | Event::Overdue { .. } | Event::Import(_) => Step::Other,
         Event::Run { event, .. } => match event {
             RunEvent::Progress(_) => Step::Progress,
             RunEvent::Completed { .. }

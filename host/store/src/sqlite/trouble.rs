@@ -70,6 +70,8 @@ fn new_run(params: &str) -> NewRun {
         timeout_ms: None,
         max_attempts: 1,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     }
 }
 

@@ -8,7 +8,7 @@ use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
 
 use super::read_task::Stored;
-use super::{checkpoints, key_holders, lanes, recordings, row};
+use super::{checkpoints, history, key_holders, lanes, recordings, row};
 use crate::apply::{Decision, TextChange, Write};
 use crate::error::StoreError;
 use crate::event::{Applied, Outcome};
@@ -17,19 +17,19 @@ use crate::place::{self, Place};
 
 const INSERT: &str = "\
     INSERT INTO tasks (space, id, type, stream, status, created_ms, deleted_ms, place, rank, \
-    due_ms, digest, requested_by, body, parent_run, concurrency_key) VALUES (?1, ?2, ?3, ?4, ?5, \
-    ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    due_ms, digest, requested_by, body, parent_run, concurrency_key, expires_ms) VALUES (?1, ?2, \
+    ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 /// Nothing that is looked for has changed.
 const UPDATE_BODY: &str = "UPDATE tasks SET body = ?2 WHERE number = ?1";
 /// It was claimed, for one.
 const UPDATE_PLACE: &str = "UPDATE tasks SET place = ?2, digest = ?3, body = ?4 WHERE number = ?1";
 /// It has ended, for one.
-const UPDATE_STATUS: &str =
-    "UPDATE tasks SET place = ?2, digest = ?3, body = ?4, status = ?5 WHERE number = ?1";
+const UPDATE_STATUS: &str = "UPDATE tasks SET place = ?2, digest = ?3, body = ?4, status = ?5, \
+                             expires_ms = ?6 WHERE number = ?1";
 const UPDATE_ALL: &str = "\
     UPDATE tasks SET type = ?2, stream = ?3, status = ?4, created_ms = ?5, deleted_ms = ?6, \
     place = ?7, rank = ?8, due_ms = ?9, digest = ?10, requested_by = ?11, body = ?12, \
-    parent_run = ?13, concurrency_key = ?14 WHERE number = ?1";
+    parent_run = ?13, concurrency_key = ?14, expires_ms = ?15 WHERE number = ?1";
 
 /// Does what was decided on the task `stored`.
 pub(super) fn write(
@@ -46,18 +46,28 @@ pub(super) fn write(
         }),
         Decision::Write(write) => {
             let Write {
-                task,
+                mut task,
                 params,
                 payload,
                 log,
                 ends_checkpoints,
                 ends_recordings,
+                former,
+                ends_history,
             } = *write;
+            task.expires_at = limits.expires_at(&task);
             let number = write_row(connection, stored.as_ref(), &task, now)?;
             let before = stored.as_ref().map(|stored| &stored.task);
             key_holders::follow(connection, number, before, &task)?;
             // A new row cannot have texts yet: clearing them is left out.
             let fresh = stored.is_none();
+            if let Some(former) = former {
+                // Before its log is cleared.
+                history::keep(connection, limits, number, &former)?;
+            }
+            if ends_history && !fresh {
+                history::end_all(connection, number)?;
+            }
             write_text(connection, &PARAMS, number, params, fresh)?;
             write_text(connection, &PAYLOADS, number, payload, fresh)?;
             write_log(connection, limits, number, log, fresh)?;
@@ -95,6 +105,7 @@ fn write_row(
         && old.run.due_at == task.run.due_at
         && old.requested_by == task.requested_by
         && old.parent == task.parent
+        && (old.expires_at == task.expires_at || old.status != task.status)
         && old.concurrency_key == task.concurrency_key;
     let same_place = stored.place == place as i64 && old.run.digest == task.run.digest;
     let digest = task.run.digest.as_ref().map(|digest| digest.as_str());
@@ -108,7 +119,9 @@ fn write_row(
         statement.execute((number, place, digest, body))?;
     } else if same_schedule {
         let mut statement = connection.prepare_cached(UPDATE_STATUS)?;
-        statement.execute((number, place, digest, body, task.status.as_str()))?;
+        let status = task.status.as_str();
+        let expires_ms = task.expires_at.map(Timestamp::as_ms);
+        statement.execute((number, place, digest, body, status, expires_ms))?;
     } else {
         connection.prepare_cached(UPDATE_ALL)?.execute(params![
             number,
@@ -125,6 +138,7 @@ fn write_row(
             body,
             parent_run(task),
             task.concurrency_key,
+            task.expires_at.map(Timestamp::as_ms),
         ])?;
     }
     if old.concurrency_key.is_some() || task.concurrency_key.is_some() {
@@ -155,6 +169,7 @@ fn insert(
         body,
         parent_run(task),
         task.concurrency_key,
+        task.expires_at.map(Timestamp::as_ms),
     ])?;
     Ok(connection.last_insert_rowid())
 }

@@ -144,7 +144,23 @@ impl Writer {
         &self,
         step: Step,
         bytes: u64,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.write_bulk_in_company(step, bytes, work, |_| false)
+            .await
+    }
+
+    /// As `write_bulk`; a value that wants it gets the companion into its commit.
+    pub(super) async fn write_bulk_in_company<T, F>(
+        &self,
+        step: Step,
+        bytes: u64,
         mut work: F,
+        wants_company: fn(&T) -> bool,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -160,7 +176,7 @@ impl Writer {
             let _room = &room;
             work(connection)
         };
-        self.write(step, work).await
+        self.write_in_company(step, work, wants_company).await
     }
 
     /// As `write`; a value that wants it gets the companion into its commit.

@@ -113,6 +113,7 @@ macro_rules! suite {
 suite! {
     it_applies_as_the_suite_wants: of_apply;
     it_queues_and_lists_as_the_suite_wants: of_tasks;
+    it_keeps_schedules_as_the_suite_wants: of_timetables;
     it_keeps_documents_as_the_suite_wants: of_documents;
     it_keeps_components_as_the_suite_wants: of_components;
     it_keeps_hosts_as_the_suite_wants: of_hosts;

@@ -5,12 +5,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use taskhost_benches::load::round;
 use taskhost_benches::wire::Wire;
-use taskhost_benches::{line, machine, median};
+use taskhost_benches::{line, machine, median, ms, percentile};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 
@@ -41,6 +41,8 @@ async fn main() {
         wire.schedule(&format!("pending-{n}"), body).await;
     }
     let aged = rates(&host, "aged").await;
+    let pages = pages(&mut wire).await;
+    let claims = claims(&mut wire).await;
     println!("{}", machine());
     println!("new store:                {young:?} tasks/s");
     println!("{finished} finished, {pending} pending: {aged:?} tasks/s");
@@ -51,6 +53,13 @@ async fn main() {
         .collect();
     let ratio = format!("{:.2}", median(&ratios) as f64 / 1e3);
     println!("{}", line("aged to new, median of the pairs", &ratio));
+    let page = ms(percentile(&pages, 95));
+    println!("{}", line("a page of the list, 95 of 100 within", &page));
+    let claim = ms(percentile(&claims, 99));
+    println!(
+        "{}",
+        line("a task with its claim, 99 of 100 within", &claim)
+    );
     let each = format!("{} B", bytes / in_all as u64);
     println!("{}", line("on disk, a finished task", &each));
     let syncs = syncs(&host).await as f64 / TASKS as f64;
@@ -58,6 +67,33 @@ async fn main() {
         "{}",
         line("fdatasync and fsync, a task", &format!("{syncs:.3}"))
     );
+}
+
+/// How long pages of the list take: of all, of those that wait, of those that have failed.
+async fn pages(wire: &mut Wire) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for n in 0..300 {
+        let query = ["", "&status=in_progress", "&type=hello", "&status=failed"][n % 4];
+        let begun = Instant::now();
+        let path = format!("/v1/spaces/default/tasks?limit=100{query}");
+        assert_eq!(wire.send("GET", &path, "").await.status, 200);
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+/// How long a task takes from its schedule to its result, claim included, past all that is pending.
+async fn claims(wire: &mut Wire) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for n in 0..500 {
+        let id = format!("claimed-{n}");
+        let body = r#"{"type":"hello","params":{"name":"you"}}"#;
+        let begun = Instant::now();
+        let revision = wire.schedule(&id, body).await;
+        wire.until(&id, "completed", revision).await;
+        times.push(begun.elapsed());
+    }
+    times
 }
 
 async fn rates(host: &Host, name: &str) -> Vec<u64> {

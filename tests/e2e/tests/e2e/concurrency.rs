@@ -19,7 +19,7 @@ async fn schedule(host: &Host, id: &str, key: &str, ms: u64) -> Value {
 }
 
 fn waiting_for(task: &Value) -> &str {
-    task["run"]["waiting_for"].as_str().unwrap_or_default()
+    task["run"]["waiting_because"].as_str().unwrap_or_default()
 }
 
 #[tokio::test]

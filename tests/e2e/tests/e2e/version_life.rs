@@ -117,7 +117,10 @@ async fn tasks_of_a_paused_type_wait_say_why_and_go_on() {
         .expect(200);
     assert_eq!(paused["paused"]["reason"], reason["reason"], "{paused:#}");
     let scheduled = host.schedule("waits", "greeter", json!({})).await;
-    let why = scheduled["run"]["waiting_for"].as_str().unwrap().to_owned();
+    let why = scheduled["run"]["waiting_because"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for part in ["`greeter` is paused since", "it floods the other side"] {
         assert!(why.contains(part), "{why}");
     }
@@ -134,12 +137,13 @@ async fn tasks_of_a_paused_type_wait_say_why_and_go_on() {
         (&waits["status"], &waits["run"]["state"]),
         (&json!("in_progress"), &json!("queued"))
     );
-    assert_eq!(waits["run"]["waiting_for"], why);
+    assert_eq!(waits["run"]["waiting_for"], "paused");
+    assert_eq!(waits["run"]["waiting_because"], why);
     let list = host
         .get("/v1/spaces/default/tasks?type=greeter")
         .await
         .expect(200);
-    assert_eq!(list["tasks"][0]["run"]["waiting_for"], why);
+    assert_eq!(list["tasks"][0]["run"]["waiting_because"], why);
     let shown = host.cli(&["status", "waits"]).await.done();
     assert!(shown.contains("it floods the other side"), "{shown}");
     let listed = host.cli(&["types", "list"]).await.done();

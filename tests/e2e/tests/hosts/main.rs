@@ -9,6 +9,7 @@
 
 mod load;
 mod storm;
+mod schedules;
 mod takeover;
 mod zombie;
 mod outage;

@@ -11,7 +11,7 @@ use taskhost_model::task::Task;
 use super::{KibanaStatus, ShownRun, StatusAnswer};
 
 /// Keys of a document that no answer has.
-const INNER: [&str; 2] = ["deleted_at", "previous"];
+const INNER: [&str; 3] = ["deleted_at", "previous", "receipt"];
 
 impl JsonSchema for StatusAnswer<'_> {
     fn schema_name() -> Cow<'static, str> {

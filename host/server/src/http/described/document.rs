@@ -178,6 +178,9 @@ fn of_answer(answered: &Answered, generator: &mut SchemaGenerator) -> Value {
         );
         whole["content"] = json!({media_type: content});
     }
+    if answered.is_also_events {
+        whole["content"]["text/event-stream"] = json!({});
+    }
     if answered.has_etag {
         whole["headers"] = json!({"ETag": {
             "description": "The version, for `If-Match`.",

@@ -58,6 +58,7 @@ pub(super) struct Answered {
     pub(super) description: &'static str,
     pub(super) media_type: Option<&'static str>,
     pub(super) shape: Option<Shape>,
+    pub(super) is_also_events: bool,
     pub(super) has_etag: bool,
 }
 
@@ -267,9 +268,18 @@ impl Operation {
             description,
             media_type,
             shape,
+            is_also_events: false,
             has_etag: false,
         };
         self.answers.insert(status.as_u16(), answered);
+        self
+    }
+
+    /// The answers so far come as server-sent events as well, for whoever wants to follow them.
+    pub(crate) fn or_events(mut self) -> Self {
+        for answered in self.answers.values_mut() {
+            answered.is_also_events = true;
+        }
         self
     }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use taskhost_model::status::{Phase, Status};
 use taskhost_model::task::Task;
 use taskhost_model::time::Timestamp;
-use taskhost_service::view::TaskView;
+use taskhost_service::view::{TaskView, WaitReason, Waiting};
 
 use super::listed;
 use super::review;
@@ -216,8 +216,9 @@ fn waits(phase: Phase) -> &'static str {
 
 /// Why it does not run yet.
 fn reason(view: View<'_>, task: &Task) -> Markup {
-    if let Some(waiting_for) = &view.task.waiting_for {
-        return html! { "It waits for: " (waiting_for) "." };
+    let is_told = |it: &&Waiting| it.reason != WaitReason::RunAt;
+    if let Some(waiting_for) = view.task.waiting_for.as_ref().filter(is_told) {
+        return html! { "It waits for: " (waiting_for.words) "." };
     }
     let is_later = task.run.due_at > view.now;
     html! {

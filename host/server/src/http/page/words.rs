@@ -183,6 +183,9 @@ pub(super) fn advice(kind: ErrorKind) -> &'static str {
             "It took too long. Choose a shorter range and start again; if the store or a model \
              was slow, later may be better."
         }
+        ErrorKind::QueueTimeout => {
+            "No host had room for it in time. Start again later, or ask whoever runs this host."
+        }
         ErrorKind::NoProgress => {
             "It stood still for too long. Start again; if it happens again, tell the author of \
              the task type."

@@ -40,6 +40,8 @@ impl Item for Waiting {
             Index::Keys | Index::Audit => 2 * 1024,
             Index::Texts | Index::Documents => 256 * 1024,
             Index::Components => 4 * 1024 * 1024,
+            // With its params.
+            Index::Schedules => 16 * 1024,
         }
     }
 }

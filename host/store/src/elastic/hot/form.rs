@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use taskhost_model::error::TaskError;
+use taskhost_model::error::{ErrorKind, TaskError};
 use taskhost_model::task::Task;
 
 use super::{Hot, Texts};
@@ -16,6 +16,8 @@ struct Beside {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lane: Option<String>,
     holds_key: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_kind: Option<ErrorKind>,
     written: String,
     task: Opaque,
 }
@@ -36,6 +38,7 @@ impl Hot {
             place: name(self.place).to_owned(),
             lane: self.lane(),
             holds_key: task.holds_key(),
+            error_kind: task.error.as_ref().map(|error| error.kind),
             written: self.written.clone(),
             task: Opaque {
                 texts: self.texts.clone(),
@@ -109,11 +112,10 @@ mod tests {
     use std::sync::Arc;
 
     use serde_json::{Value, json};
-    use taskhost_model::error::ErrorKind;
     use taskhost_model::ids::{Incarnation, RunId};
     use taskhost_model::time::Timestamp;
 
-    use super::super::{Log, Text};
+    use super::super::{Former, Log, Text};
     use super::*;
     use crate::elastic::names::Index;
 
@@ -129,6 +131,7 @@ mod tests {
                 "trace": taskhost_model::trace::TraceParent::root(),
                 "cancel_requested_at": at, "cancel_reason": "r", "crashes": 1, "pauses": 2,
                 "suspension": {"wait": "w", "until": at, "times": 1, "ids": ["x"]},
+                "checkpoints_of": RunId::new(),
         });
         serde_json::from_value(json!({
             "id": "t", "type": "hello", "space": "default", "stream": "logs",
@@ -141,7 +144,8 @@ mod tests {
             "acknowledged_by": "c", "version": 1, "revision": 2, "deleted_at": at,
             "previous": [{"run": RunId::new(), "lease_number": 1,
                 "incarnation": Incarnation::new()}],
-            "run": run,
+            "run": run, "expires_at": at,
+            "receipt": {"body": "b", "run": RunId::new(), "at": at},
             "progress": {"done": 1, "total": 2, "message": "m", "phase": "p", "updated_at": at},
             "usage": {"attempt": 1, "cpu_ms": 1, "host_wait_ms": 2, "peak_memory_bytes": 3,
                 "host_calls": 4},
@@ -159,6 +163,10 @@ mod tests {
                 apart: vec!["first".to_owned()],
                 here: "last\n".to_owned(),
             },
+            former: vec![Former {
+                run: RunId::new(),
+                id: "former".to_owned(),
+            }],
         };
         Hot::new(full(), texts, Timestamp::from_ms(0), "w")
     }

@@ -25,22 +25,27 @@ pub(in crate::elastic) fn properties(index: Index) -> Value {
             "id": keyword(), "shelf": keyword(), "at": date(), "by": keyword(),
             "space": keyword(), "deed": keyword(), "target": keyword(), "content": kept(),
         }),
+        Index::Schedules => json!({
+            "name": keyword(), "space": keyword(), "id": keyword(), "act_at": date(),
+            "key": keyword(), "content": kept(),
+        }),
     }
 }
 
 /// Fields of a task, of its run and of its parent, by how they are searched. `place`, `lane` and
 /// `holds_key` are what the scheduler looks for.
 const KEYWORDS: &str = "id type space stream also_reads status requested_by canceled_by \
-    acknowledged_by concurrency_key place lane parent.task parent.run parent.key run.id \
+    acknowledged_by concurrency_key place lane error_kind parent.task parent.run parent.key run.id \
     run.state run.host run.incarnation run.digest run.key";
 const DATES: &str = "created_at last_completed_at last_acknowledged_at last_canceled_at \
     last_failed_at expires_at deleted_at run.due_at run.started_at run.deadline_at \
     run.cancel_requested_at";
 /// What a task type has under `task`, no index looks at.
-const KEPT: &str = "record version revision previous progress usage task written parent.depth \
-    parent.stream parent.also_reads \
+const KEPT: &str = "record version revision previous progress usage task written receipt \
+    parent.depth parent.stream parent.also_reads \
     run.attempt run.max_attempts run.priority run.timeout_ms run.wall_ms run.lease_number \
-    run.cancel_reason run.trace run.crashes run.pauses run.suspension";
+    run.cancel_reason run.trace run.crashes run.pauses run.suspension \
+    run.checkpoints_of";
 
 fn tasks() -> Value {
     let mut found = json!({

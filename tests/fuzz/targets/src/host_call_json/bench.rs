@@ -129,6 +129,8 @@ async fn claimed(stores: &Stores, now: Timestamp) -> RunInfo {
         timeout_ms: None,
         max_attempts: 3,
         condition: None,
+        keeps_checkpoints: false,
+        receipt: None,
     };
     let schedule = Event::Schedule(Box::new(new));
     stores.tasks.apply(&key, schedule).await.unwrap();
