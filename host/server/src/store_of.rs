@@ -24,6 +24,8 @@ pub(crate) fn limits(settings: &Settings) -> Limits {
         log_bytes_max: settings.limits.log_bytes_max,
         checkpoints_bytes_max: settings.limits.checkpoints_bytes_max,
         stream_document_bytes_max: settings.limits.document_bytes_max,
+        runs_kept: settings.runs.runs_kept,
+        retention: settings.runs.retention,
     }
 }
 

@@ -65,6 +65,18 @@ pub enum Event {
         /// The suspended run.
         run: RunId,
     },
+    /// The run has been due for longer than it may wait in the queue.
+    Overdue {
+        /// Only what has been due since before that.
+        due_before: Timestamp,
+        /// For people: how long it may wait, and who says so.
+        limit: String,
+    },
+    /// What has ended goes when its time is up.
+    Expire {
+        /// What says nothing of its time goes if it has ended before that.
+        unmarked_before: Timestamp,
+    },
     /// It comes from another store, where nobody runs it any more.
     Import(Box<Imported>),
 }
@@ -80,18 +92,6 @@ pub struct Imported {
     pub payload: Option<Arc<str>>,
     /// What its latest run has logged.
     pub log: Option<Arc<str>>,
-    /// The run has been due for longer than it may wait in the queue.
-    Overdue {
-        /// Only what has been due since before that.
-        due_before: Timestamp,
-        /// For people: how long it may wait, and who says so.
-        limit: String,
-    },
-    /// What has ended goes when its time is up.
-    Expire {
-        /// What says nothing of its time goes if it has ended before that.
-        unmarked_before: Timestamp,
-    },
 }
 
 /// A run as it is scheduled.

@@ -147,14 +147,17 @@ struct OneAnswer {
 }
 
 fn about_bulk(it: Operation) -> Operation {
-    it.says("change_tasks", "Do one thing to all tasks that a filter finds")
-        .details(
-            "A task is changed only as the filter finds it; what is scheduled after the call has \
+    it.says(
+        "change_tasks",
+        "Do one thing to all tasks that a filter finds",
+    )
+    .details(
+        "A task is changed only as the filter finds it; what is scheduled after the call has \
              begun is not meant.",
-        )
-        .takes::<BulkBody>()
-        .answers::<Answer>(StatusCode::OK, "What became of each.")
-        .refuses(&[Code::Stopping])
+    )
+    .takes::<BulkBody>()
+    .answers::<Answer>(StatusCode::OK, "What became of each.")
+    .refuses(&[Code::Stopping])
 }
 
 async fn bulk(

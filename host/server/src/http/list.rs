@@ -46,7 +46,10 @@ pub(crate) fn about_filter(it: Operation) -> Operation {
 
 pub(crate) fn about_list(it: Operation) -> Operation {
     about_filter(it.says("list_tasks", "List the tasks of a space, newest first"))
-        .query::<bool>("counts", "Whether the answer says how many there are in each status.")
+        .query::<bool>(
+            "counts",
+            "Whether the answer says how many there are in each status.",
+        )
         .query::<String>("cursor", "The `next` of the page before.")
         .query::<PageSize>("limit", "How many on a page; 100 when left out.")
         .answers::<Page<'_>>(StatusCode::OK, "A page of tasks.")

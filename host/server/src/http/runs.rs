@@ -37,9 +37,11 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn routes() -> Routes {
     let all = "/v1/spaces/{space}/tasks/{id}/runs";
-    Routes::of("Tasks")
-        .get(all, runs, about_runs)
-        .get(&format!("{all}/{{run}}/log"), log, about_log)
+    Routes::of("Tasks").get(all, runs, about_runs).get(
+        &format!("{all}/{{run}}/log"),
+        log,
+        about_log,
+    )
 }
 
 type Answer = Result<Response<Body>, Problem>;
@@ -68,9 +70,16 @@ fn about_log(it: Operation) -> Operation {
             "With `follow` it comes as server-sent events: `log` for each line, `end` when nothing \
              will be added. `id` is a cursor.",
         )
-        .query::<bool>("follow", "Whether what is added is sent as well, as server-sent events.")
+        .query::<bool>(
+            "follow",
+            "Whether what is added is sent as well, as server-sent events.",
+        )
         .header::<String>("Last-Event-ID", "The `id` of the last event that was seen.")
-        .answers_other(StatusCode::OK, "application/x-ndjson", "A `LogLine` a line.")
+        .answers_other(
+            StatusCode::OK,
+            "application/x-ndjson",
+            "A `LogLine` a line.",
+        )
         .or_events()
         .refuses(&[Code::Busy])
 }

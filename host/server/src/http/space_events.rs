@@ -39,18 +39,21 @@ pub(crate) fn routes() -> Routes {
 }
 
 fn about_events(it: Operation) -> Operation {
-    about_filter(it.says("follow_tasks", "Follow the tasks of a space by server-sent events"))
-        .details(
-            "Events are `status`, `progress`, `log`, `deleted`, and `reset` when some were missed \
+    about_filter(it.says(
+        "follow_tasks",
+        "Follow the tasks of a space by server-sent events",
+    ))
+    .details(
+        "Events are `status`, `progress`, `log`, `deleted`, and `reset` when some were missed \
              and the tasks have to be read again. `id` is a cursor.",
-        )
-        .header::<String>("Last-Event-ID", "The `id` of the last event that was seen.")
-        .answers_other(
-            StatusCode::OK,
-            "text/event-stream",
-            "Events, until either side ends.",
-        )
-        .refuses(&[Code::Busy])
+    )
+    .header::<String>("Last-Event-ID", "The `id` of the last event that was seen.")
+    .answers_other(
+        StatusCode::OK,
+        "text/event-stream",
+        "Events, until either side ends.",
+    )
+    .refuses(&[Code::Busy])
 }
 
 async fn events(

@@ -40,9 +40,11 @@ const LINES_MAX: u64 = 50_000;
 
 pub(crate) fn routes() -> Routes {
     let all = "/v1/spaces/{space}/tasks";
-    Routes::of("Tasks")
-        .post(all, submit, about_submit)
-        .post(&format!("{all}/bulk"), bulk, about_bulk)
+    Routes::of("Tasks").post(all, submit, about_submit).post(
+        &format!("{all}/bulk"),
+        bulk,
+        about_bulk,
+    )
 }
 
 type Answer = Result<Response<Body>, Problem>;
@@ -204,7 +206,10 @@ fn about_bulk(it: Operation) -> Operation {
             "A line is what scheduling one takes, with an `id`, or without one, and the host makes \
              it. What is wrong with a line keeps no other from being accepted.",
         )
-        .header::<String>(HEADER, "The span that they are part of: their runs will be too.")
+        .header::<String>(
+            HEADER,
+            "The span that they are part of: their runs will be too.",
+        )
         .takes_other("application/x-ndjson", "A task a line.")
         .answers::<BulkAnswer>(StatusCode::OK, "What became of each line.")
         .refuses(&[Code::Stopping])

@@ -212,8 +212,8 @@ impl Schedules {
                 Tried::Failed(why) => next.note_failed(run, why, now),
                 Tried::NoIdentity(why) => {
                     let why = format!(
-                        "the key with which its runs read their stream, granted to {}, is not \
-                         accepted: {why}. Put the schedule again, which gives it a new one",
+                        "the key of its runs, granted to {}, is not accepted: {why}. Put the \
+                         schedule again, which gives it a new one",
                         stored.author
                     );
                     let is_news = next.note_failed(run, &why, now);

@@ -25,6 +25,9 @@ pub(super) fn import(key: &TaskKey, imported: &Imported, now: Timestamp) -> Deci
     task.run.key = None;
     task.run.state = None;
     task.run.suspension = None;
+    // Nor does it go on with checkpoints that are not here, or keep what was promised there.
+    task.run.checkpoints_of = None;
+    task.receipt = None;
     task.version = task.version.max(1);
     task.revision = task.revision.max(1);
     if !task.status.is_terminal() {
@@ -44,8 +47,6 @@ pub(super) fn import(key: &TaskKey, imported: &Imported, now: Timestamp) -> Deci
         params: TextChange::Set(Arc::clone(&imported.params)),
         payload: or_clear(payload, TextChange::Set),
         log: or_clear(imported.log.as_ref(), TextChange::Append),
-        task,
-        ends_checkpoints: false,
-        ends_recordings: false,
+        ..Write::of(task)
     }))
 }

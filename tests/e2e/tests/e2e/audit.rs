@@ -143,3 +143,57 @@ async fn a_change_that_outlives_the_host_has_its_entry() {
     assert!(kept[0]["outcome"].is_null(), "nobody was told: {kept:#?}");
     host.stop().await;
 }
+
+/// Each task of many once as well, also one that takes the place of another.
+#[tokio::test]
+async fn what_is_submitted_tried_again_and_planned_is_kept_once() {
+    let (host, _) = Home::with(&["hello-task"]).start_for_people().await;
+    let hello = json!({"type": "hello", "params": {"name": "Ada"}});
+    let made = host.post("/v1/spaces/default/tasks", &hello).await;
+    let made = made.expect(202)["id"].as_str().unwrap().to_owned();
+    host.ends(&made).await;
+    host.verb(&made, "retry").await.expect(201);
+    host.ends(&made).await;
+    let line = |id: &str| {
+        let mut line = hello.clone();
+        line["id"] = json!(id);
+        format!("{line}\n")
+    };
+    let wrong = json!({"id": "c", "type": "nobody"});
+    let lines = format!("{}{}{wrong}\n", line("a"), line("b"));
+    for (lines, accepted) in [(lines, 2), (line("a"), 1)] {
+        let path = "/v1/spaces/default/tasks/bulk";
+        let answer = host.upload(path, "application/x-ndjson", lines).await;
+        let answer = answer.expect(200);
+        assert_eq!(answer["accepted"], accepted, "{answer:#}");
+        host.ends("a").await;
+        host.ends("b").await;
+    }
+    let found = async |deed: &str| -> Vec<_> {
+        let found = entries(&host, &format!("deed={deed}&limit=1000")).await;
+        found.iter().map(shown).collect()
+    };
+    let of = |deed: &str, target: &str| (deed.to_owned(), target.to_owned(), "done".to_owned());
+    let expected = [
+        of("task.schedule", "a"),
+        of("task.schedule", "b"),
+        of("task.schedule", "a"),
+        of("task.retry", &made),
+        of("task.schedule", &made),
+    ];
+    assert_eq!(found("task").await, expected);
+
+    let path = "/v1/spaces/default/schedules/s";
+    let mut body = hello.clone();
+    body["interval"] = json!("1h");
+    host.put(path, &body).await.expect(201);
+    for (verb, status) in [("pause", 200), ("resume", 200), ("run", 202)] {
+        let answer = host.post(&format!("{path}/{verb}"), &json!({})).await;
+        answer.expect(status);
+    }
+    host.delete(path).await.expect(204);
+    let deeds = ["delete", "run", "resume", "pause", "put"];
+    let expected = deeds.map(|deed| of(&format!("schedule.{deed}"), "s"));
+    assert_eq!(found("schedule").await, expected);
+    host.stop().await;
+}

@@ -32,10 +32,11 @@ fn filled(route: &str, name: &str) -> String {
     ] {
         path = path.replace(parameter, value);
     }
+    let schedule = path.replace("/schedules/{id}", &format!("/schedules/{name}"));
     // A task's id names its stream where Kibana asks for it.
-    match path.contains("/tasks/{id}") {
-        true => path.replace("{id}", &of_type),
-        false => path.replace("{id}", "x"),
+    match schedule.contains("/tasks/{id}") {
+        true => schedule.replace("{id}", &of_type),
+        false => schedule.replace("{id}", "x"),
     }
 }
 
@@ -87,6 +88,9 @@ async fn peopled() -> (Host, Vec<(&'static str, Holder)>) {
     host.post(identify, &range).await.expect(200);
     host.reaches(&format!("{TYPE}_seen"), "completed").await;
     host.run("plain", "hello", json!({"name": "Ada"})).await;
+    let body = json!({"type": TYPE, "stream": "seen", "interval": "24h", "params": range});
+    let schedule = "/v1/spaces/default/schedules/seen";
+    host.put(schedule, &body).await.expect(201);
     let mut people = Vec::new();
     for (who, wanted) in [
         // Everything, elsewhere.
@@ -119,6 +123,7 @@ async fn behind_a_wall_there_is_nothing_on_any_route() {
         "{}",
         "{\"from\":0,\"to\":9}",
         "{\"action\":\"acknowledge\"}",
+        "{\"op\":\"delete\",\"filter\":{\"all\":true},\"dry_run\":true}",
     ];
     let mut asked = 0;
     for route in routes::all() {
@@ -216,6 +221,8 @@ async fn lists_counts_and_pages_tell_of_nothing_behind_a_wall() {
             "/v1/spaces/default/tasks",
             "/v1/spaces/default/tasks?q=seen",
             "/v1/spaces/default/tasks?limit=1",
+            "/v1/spaces/default/tasks?counts=true",
+            "/v1/spaces/default/schedules",
             "/v1/spaces/default/streams",
             "/internal/streams/_tasks",
             "/",
