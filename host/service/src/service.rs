@@ -1,7 +1,8 @@
 //! Puts the service together, and takes it down.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+mod loops;
+
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use taskhost_clients::calls::CallScript;
@@ -15,17 +16,15 @@ use taskhost_model::time::Clock;
 use taskhost_runtime::Runtime;
 use taskhost_store::open::{People, Stores};
 use taskhost_store::tokens::TokenStore;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use self::loops::{Loops, stop};
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::background::Background;
 use crate::backlog::Backlog;
 use crate::changes::Changes;
-use crate::claims::Claims;
 use crate::collections::Collections;
 use crate::core::{Core, Tasks};
 use crate::elsewhere::{Elsewhere, HINTS_AT_ONCE};
@@ -38,8 +37,7 @@ use crate::lease::Lease;
 use crate::live::Live;
 use crate::peers::{Hint, Messenger, Peers};
 use crate::run_keys::{RunKeys, check_ring};
-use crate::scheduler::Scheduler;
-use crate::schedules::{Rounds, Schedules};
+use crate::schedules::Schedules;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::spans::SpanSink;
@@ -118,63 +116,6 @@ pub struct Health {
     pub claiming: bool,
     /// Runs at this moment.
     pub running: usize,
-}
-
-#[derive(Debug)]
-struct Loops {
-    scheduler: Mutex<Option<Background>>,
-    sweeper: Mutex<Option<Background>>,
-    /// Writes what the audit log has noted.
-    audit: Mutex<Option<Background>>,
-    /// Looks which schedules are due.
-    rounds: Mutex<Option<Background>>,
-    /// What it takes to live with other hosts.
-    together: Mutex<Vec<Background>>,
-    runs: TaskTracker,
-    /// Canceled when claiming may begin.
-    begun: CancellationToken,
-}
-
-impl Loops {
-    fn start(
-        core: &Arc<Core>,
-        runtime: Arc<Runtime>,
-        sweeper: Sweeper,
-        together: Vec<Background>,
-    ) -> Self {
-        let runs = TaskTracker::new();
-        let scheduler = Scheduler::new(Claims {
-            core: Arc::clone(core),
-            runtime,
-            runs: runs.clone(),
-            executor: Handle::current(),
-            turn: AtomicUsize::new(0),
-        });
-        let begun = core.begun.clone();
-        let may_claim = begun.clone();
-        let claiming = |stop: CancellationToken| async move {
-            tokio::select! {
-                () = may_claim.cancelled() => scheduler.run(stop).await,
-                () = stop.cancelled() => {}
-            }
-        };
-        let (rounds, may_fire) = (Rounds::new(core), begun.clone());
-        let firing = |stop: CancellationToken| async move {
-            tokio::select! {
-                () = may_fire.cancelled() => rounds.run(stop).await,
-                () = stop.cancelled() => {}
-            }
-        };
-        Self {
-            scheduler: Mutex::new(Some(Background::start(claiming))),
-            rounds: Mutex::new(Some(Background::start(firing))),
-            sweeper: Mutex::new(Some(Background::start(|stop| sweeper.run(stop)))),
-            audit: Mutex::new(Some(Background::start(|stop| core.audit.clone().run(stop)))),
-            together: Mutex::new(together),
-            runs,
-            begun,
-        }
-    }
 }
 
 impl Service {
@@ -400,16 +341,6 @@ impl Service {
             claiming: scheduler.as_ref().is_some_and(Background::is_alive),
             running: self.tasks.0.live.count(),
         }
-    }
-}
-
-async fn stop(running: &Mutex<Option<Background>>) {
-    let taken = running
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    if let Some(background) = taken {
-        background.stop().await;
     }
 }
 

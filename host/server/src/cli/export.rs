@@ -23,8 +23,8 @@ const PAGE: usize = 500;
 
 /// Write tasks with their results, collections and the settings of streams to a file, as JSON
 /// lines. The host may go on running: on the embedded store they are read from a copy, for which
-/// there has to be room on the disk. Documents of streams, components and recordings are not among
-/// them.
+/// there has to be room on the disk. Documents of streams, components, recordings, schedules and
+/// former runs are not among them.
 #[derive(Debug, clap::Args)]
 pub struct Export {
     /// The file to make.
