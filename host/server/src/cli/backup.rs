@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use taskhost_model::audit::Act;
-use taskhost_model::ids::TaskKey;
+use taskhost_model::ids::{RunId, TaskKey};
+use taskhost_model::schedule::Schedule;
 use taskhost_model::time::{Clock, Timestamp};
 use taskhost_store::backup::{self, Manifest};
 use taskhost_store::event::Event;
 use taskhost_store::open::{HeldFolder, Stores};
+use taskhost_store::schedules::DuePlace;
 
 use super::failure::{Exit, Failure};
 use super::serve::{LogFormat, log_as, read};
@@ -19,6 +21,10 @@ use crate::store_of::limits;
 
 /// Tasks that are canceled at once.
 const AT_ONCE: usize = 256;
+/// Schedules that are read together.
+const PAGE: usize = 500;
+/// Who cancels and pauses.
+const BY: &str = "restore";
 
 /// Which data folder.
 #[derive(Debug, clap::Args)]
@@ -63,7 +69,8 @@ pub struct Restore {
 const UNFINISHED: &str = "\
 Whether what was waiting or running when the backup was made has ended since, no backup can know.
 So it is canceled, with a reason that names the backup, and nothing runs twice by itself: schedule
-again what should run. With --run-unfinished all of it runs.";
+again what should run. Nor can it know what schedules have fired since: they are paused. With
+--run-unfinished all of it runs, and schedules go on.";
 
 impl DataFolder {
     /// The settings, of which the embedded store's folder is wanted.
@@ -151,7 +158,10 @@ pub(crate) async fn restore(command: &Restore) -> Result<Exit, Failure> {
     }
     let prepared = tempfile::tempdir_in(&data).map_err(failed)?;
     backup::unpack(&command.from, prepared.path()).map_err(failed)?;
-    let unfinished = prepare(&settings, &manifest, prepared.path(), command).await?;
+    let Prepared {
+        unfinished,
+        schedules,
+    } = prepare(&settings, &manifest, prepared.path(), command).await?;
     backup::put_in_place(prepared.path(), &data).map_err(failed)?;
     drop(held);
     let has_tokens = backup::tokens(&data).is_ok_and(|tokens| !tokens.is_empty());
@@ -165,6 +175,12 @@ pub(crate) async fn restore(command: &Restore) -> Result<Exit, Failure> {
              `taskhost list --status canceled` shows them; schedule again what should run"
         ),
     }
+    if schedules > 0 {
+        say!(
+            "{schedules} schedules are paused, since they may have fired after {at}: `taskhost \
+             schedules` shows them; resume what should go on"
+        );
+    }
     if has_tokens {
         say!(
             "its tokens are those of {at}: what was revoked since is accepted again, until you \
@@ -174,36 +190,88 @@ pub(crate) async fn restore(command: &Restore) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Brings the copy up to date, and cancels what has not ended. How much that is.
+/// What there was in a copy.
+struct Prepared {
+    /// Tasks that had not ended.
+    unfinished: usize,
+    /// Schedules that are paused now.
+    schedules: usize,
+}
+
+/// Brings the copy up to date, cancels what has not ended, and pauses what would fire.
 async fn prepare(
     settings: &Settings,
     manifest: &Manifest,
     folder: &Path,
     command: &Restore,
-) -> Result<usize, Failure> {
+) -> Result<Prepared, Failure> {
     let wanted = taskhost_store::open::Settings {
         folder: folder.to_owned(),
         limits: limits(settings),
     };
     let stores = taskhost_store::open::open(&wanted, Clock::System).map_err(failed)?;
     let unfinished = backup::unfinished(folder).map_err(failed)?;
-    let count = unfinished.len();
-    let what_of = if command.run_unfinished {
-        "run"
-    } else {
-        "are canceled"
+    let goes_on = command.run_unfinished;
+    let firing = match goes_on {
+        true => Vec::new(),
+        false => firing(&stores).await?,
     };
-    let act = Act::everywhere("store.restore", &manifest.at)
-        .with(format!("{count} unfinished tasks {what_of}"));
+    let prepared = Prepared {
+        unfinished: unfinished.len(),
+        schedules: firing.len(),
+    };
+    let what_of = if goes_on { "run" } else { "are canceled" };
+    let mut detail = format!("{} unfinished tasks {what_of}", prepared.unfinished);
+    if prepared.schedules > 0 {
+        detail.push_str(&format!(", {} schedules are paused", prepared.schedules));
+    }
+    let act = Act::everywhere("store.restore", &manifest.at).with(detail);
     let canceled = async {
-        if command.run_unfinished {
+        if goes_on {
             return Ok(());
         }
+        pause(&stores, firing, manifest.at).await?;
         cancel(&stores, unfinished, manifest.at).await
     };
     let done = by_owner::kept(&stores, &Clock::System, act, canceled).await;
     stores.close().await;
-    done.map(|()| count)
+    done.map(|()| prepared)
+}
+
+/// The schedules that would fire sooner or later, or have something to write.
+async fn firing(stores: &Stores) -> Result<Vec<Schedule>, Failure> {
+    let whenever = Timestamp::from_ms(i64::MAX);
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let some = stores.schedules.due(whenever, after.as_ref(), PAGE).await;
+        let some = some.map_err(failed)?;
+        let is_last = some.len() < PAGE;
+        after = some.last().and_then(DuePlace::of);
+        all.extend(some);
+        if is_last || after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// What it has fired since the backup is not known here: it makes up for nothing by itself.
+async fn pause(stores: &Stores, all: Vec<Schedule>, at: Timestamp) -> Result<(), Failure> {
+    let reason =
+        format!("restored from the backup of {at}: what it has fired since then is not known");
+    let now = Clock::System.now();
+    for mut schedule in all {
+        let version = schedule.version;
+        let fires = schedule.active.iter().filter(|fire| !fire.is_written);
+        let fires: Vec<RunId> = fires.map(|fire| fire.run).collect();
+        for run in fires {
+            schedule.note_failed(run, &reason, now);
+        }
+        schedule.pause(Some(BY), Some(&reason), now);
+        schedule.stamp(now);
+        let put = stores.schedules.put(&schedule, Some(version)).await;
+        put.map_err(failed)?;
+    }
+    Ok(())
 }
 
 async fn cancel(stores: &Stores, keys: Vec<TaskKey>, at: Timestamp) -> Result<(), Failure> {
@@ -213,7 +281,7 @@ async fn cancel(stores: &Stores, keys: Vec<TaskKey>, at: Timestamp) -> Result<()
     );
     let cancel = |key: TaskKey| {
         let event = Event::Cancel {
-            by: "restore".to_owned(),
+            by: BY.to_owned(),
             reason: Some(reason.clone()),
             if_version: None,
         };

@@ -99,6 +99,9 @@ async fn what_was_in_flight_is_canceled_with_a_reason_unless_it_is_to_run() {
         .await;
     host.schedule("waiting", "hello", json!({"name": "x"}))
         .await;
+    let schedule = "/v1/spaces/default/schedules/hourly";
+    let hourly = json!({"type": "hello", "params": {"name": "x"}, "interval": "1h"});
+    host.put(schedule, &hourly).await.expect(201);
     back_up(&home, &to(&home)).await.done();
     host.verb("running", "cancel").await.expect(200);
     host.reaches("waiting", "completed").await;
@@ -106,6 +109,7 @@ async fn what_was_in_flight_is_canceled_with_a_reason_unless_it_is_to_run() {
 
     let said = restore(&home, &to(&home), &["--replace"]).await.done();
     assert!(said.contains("2 unfinished tasks are canceled"), "{said}");
+    assert!(said.contains("1 schedules are paused"), "{said}");
     let host = home.start().await;
     for id in ["running", "waiting"] {
         let task = host.reaches(id, "canceled").await;
@@ -116,12 +120,16 @@ async fn what_was_in_flight_is_canceled_with_a_reason_unless_it_is_to_run() {
             "{reason}"
         );
     }
+    let paused = host.get(schedule).await.expect(200);
+    assert_eq!(paused["state"], "paused", "{paused:#}");
+    assert_eq!(paused["paused"]["by"], "restore", "{paused:#}");
     host.stop().await;
 
     restore(&home, &to(&home), &["--replace", "--run-unfinished"])
         .await
         .done();
     let host = home.start().await;
+    assert_eq!(host.get(schedule).await.expect(200)["state"], "active");
     host.until("running", |task| task["run"]["state"] == "running")
         .await;
     host.verb("running", "cancel").await.expect(200);
