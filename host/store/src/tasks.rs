@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use taskhost_model::ids::{Digest, RunId, TaskKey, TypeId};
 use taskhost_model::task::Task;
+use taskhost_model::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::event::{Applied, Event};

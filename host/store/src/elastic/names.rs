@@ -28,7 +28,7 @@ pub(super) enum Index {
 }
 
 impl Index {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Tasks,
         Self::Texts,
         Self::Shared,
