@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use taskhost_model::audit;
 use taskhost_model::ids::{Space, TaskId, TaskKey};
 use taskhost_model::requester::Requester;
 use taskhost_store::error::StoreError;
 use taskhost_store::event::{Applied, Event, NewRun, Outcome, WriteCondition};
 
-use crate::audit::{self, Noted};
+use crate::audit::{Noted, outcome_of};
 use crate::core::Tasks;
 use crate::error::ServiceError;
 use crate::run_keys::InUse;
@@ -141,12 +142,12 @@ impl Tasks {
             }
         };
         let act = |it: &Ready| act("task.schedule", &it.key, &it.request);
-        let audit = &self.0.audit;
-        let noted: Vec<Noted<'_>> = ready.iter().map(|it| audit.begun(by, act(it))).collect();
+        let begun = |it: &Ready| self.0.audit.begun(by, act(it));
+        let noted: Vec<Noted<'_>> = ready.iter().map(begun).collect();
         let applied = match self.0.apply_all(events, told).await {
             Ok(applied) => applied,
             Err(error) => {
-                let outcome = audit::outcome_of(&error);
+                let outcome = outcome_of(&error);
                 noted.into_iter().for_each(|it| it.ended(outcome));
                 return Err(error);
             }
@@ -157,7 +158,7 @@ impl Tasks {
             noted.ended(match &outcome {
                 Ok(Accepted::Scheduled) => audit::Outcome::Done,
                 Ok(Accepted::AlreadyRunning) => audit::Outcome::Unchanged,
-                Err(error) => audit::outcome_of(error),
+                Err(error) => outcome_of(error),
             });
             answers.push((number, outcome));
         }

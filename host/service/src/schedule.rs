@@ -9,7 +9,6 @@ use taskhost_model::requester::Requester;
 use taskhost_model::status::Refusal;
 use taskhost_model::task::{Parent, Task};
 use taskhost_model::time::Timestamp;
-use taskhost_model::trace::TraceParent;
 use taskhost_store::event::{Applied, Event, NewRun, Outcome, WriteCondition};
 
 use crate::access::Caller;

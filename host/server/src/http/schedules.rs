@@ -9,15 +9,11 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use taskhost_model::ids::{ScheduleId, ScheduleKey, Space, StreamName, TaskId, TypeId};
-use taskhost_model::schedule::{
-    CatchUp, Counts, FiredTask, Overlap, PastOutcome, Pause, Rule, parse_span,
-};
-use taskhost_model::status::Status;
+use taskhost_model::ids::{ScheduleId, ScheduleKey, StreamName, TaskId, TypeId};
+use taskhost_model::schedule::{CatchUp, FiredTask, Overlap, Rule, parse_span};
 use taskhost_model::time::Timestamp;
-use taskhost_service::schedules::{FireView, ScheduleView, ScheduleWish, TimingWish};
+use taskhost_service::schedules::{ScheduleView, ScheduleWish, TimingWish};
 
 use self::shown::{CatchUpWord, ScheduleAnswer};
 use super::answer;
