@@ -25,7 +25,7 @@ use crate::fields::{fields, text_at};
 use crate::identify::{Found, Said, evaluate, is_enough};
 use crate::proposal::{Proposal, Shown, Verdict, fields_of, quotes, single, told};
 use crate::watch::{Stopped, Watch};
-use crate::words_of_models::{NAME_CHARS_MAX, clean, says_nothing};
+use crate::words_of_models::{clean, says_nothing};
 use crate::worth::{of_own, overlap, worth};
 
 /// A filter speaks of a cluster when they share so much of what either has.
@@ -157,10 +157,10 @@ impl<'a> Ground<'a> {
         shown: &mut Shown,
         watch: &mut dyn Watch,
     ) -> Result<Result<Verdict, String>, Stopped> {
-        let name = clean(&proposal.name, NAME_CHARS_MAX);
+        let name = &proposal.name;
         let quotes = quotes(proposal);
         // What costs nothing comes first.
-        if let Err(why) = self.check_name(&name, &quotes) {
+        if let Err(why) = self.check_name(name, &quotes) {
             return Ok(Err(why));
         }
         let (filter, matched) = match self.selected(proposal, watch)? {
@@ -173,7 +173,7 @@ impl<'a> Ground<'a> {
         if !self.stand(quotes.iter(), &matched) {
             return Ok(Err(NO_EVIDENCE.to_owned()));
         }
-        Ok(self.placed(proposal, &name, (filter, matched), &quotes, found))
+        Ok(self.placed(proposal, name, (filter, matched), &quotes, found))
     }
 
     /// The filter of a proposal, none for that of its cluster, and what it selects.
@@ -274,11 +274,8 @@ impl<'a> Ground<'a> {
             }
             None => &mut found[at],
         };
-        let title = proposal
-            .title
-            .as_deref()
-            .map(|it| clean(it, 2 * NAME_CHARS_MAX));
-        one.story.title = title.filter(|it| !it.is_empty()).unwrap_or(name.to_owned());
+        let title = proposal.title.clone().filter(|it| !it.is_empty());
+        one.story.title = title.unwrap_or(name.to_owned());
         if is_borne_out {
             let computed = std::mem::replace(&mut one.story.name, name.to_owned());
             said.computed_name = Some(computed);
@@ -405,7 +402,7 @@ impl<'a> Ground<'a> {
             story: crate::naming::Story::default(),
         };
         one.story.name = name.to_owned();
-        one.story.title = clean(title, 2 * NAME_CHARS_MAX);
+        title.clone_into(&mut one.story.title);
         one.story.description = format!("{} of the sampled documents are its own.", new);
         one.story.evidence = self.lines(&one.own, LINES_SHOWN);
         found.push(one);

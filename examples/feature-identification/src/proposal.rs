@@ -107,11 +107,9 @@ impl Proposal {
 
 /// What it quotes, long enough to say something.
 pub(crate) fn quotes(proposal: &Proposal) -> Vec<String> {
-    let quotes = proposal.evidence.iter().take(EXTRAS_MAX);
-    let quotes = quotes.map(|quote| single(quote));
-    quotes
-        .filter(|quote| quote.len() >= QUOTE_BYTES_MIN)
-        .collect()
+    let quotes = proposal.evidence.iter();
+    let long_enough = quotes.filter(|quote| quote.len() >= QUOTE_BYTES_MIN);
+    long_enough.cloned().collect()
 }
 
 /// As it is shown to a model, a line has single blanks.
@@ -132,8 +130,7 @@ pub(crate) fn told(proposal: &Proposal, verdict: &Verdict, shown: &Shown) -> Val
         Verdict::Adds(_) => "is new".to_owned(),
         Verdict::Dropped(why) => format!("dropped: {}", clean(why, WHY_CHARS_MAX)),
     };
-    let name = clean(&proposal.name, NAME_CHARS_MAX);
-    json!({"name": name, "verdict": verdict, "documents": shown.documents,
+    json!({"name": proposal.name, "verdict": verdict, "documents": shown.documents,
         "of_clusters": shown.clusters, "lines": shown.lines})
 }
 

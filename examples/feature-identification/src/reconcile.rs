@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn costly_filters_are_left_out_and_excluded_ones_last() {
+    fn costly_filters_are_left_out_but_what_is_excluded_comes_first() {
         let documents = [json!({"message": "alpha"})];
         let found = [found("x", "alpha", &documents)];
         let one = run(&found, &[], &documents, "monday").remove(0);
