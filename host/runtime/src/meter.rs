@@ -25,6 +25,9 @@ const LONG_NS: u64 = 2_000_000;
 /// and host in one call (24 MiB at most) takes a tenth of it.
 const HELD_IN_ALL_NS: u64 = 100_000_000;
 
+/// What a short task computes at most.
+const SHORT_NS: u64 = 20_000_000;
+
 /// Shared by the run, its host functions and its epoch checks; all on one thread at a time.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -86,6 +89,11 @@ impl Meter {
             self.turn_ns.store(now_ns, Ordering::Relaxed);
         }
         is_over
+    }
+
+    /// Whether the guest has computed for longer than a short task does.
+    pub(crate) fn is_long(&self) -> bool {
+        self.cpu_ns.load(Ordering::Relaxed) > SHORT_NS
     }
 
     /// Whether the guest has kept others from its thread, where no epoch check could help.
@@ -227,6 +235,21 @@ mod tests {
         compute(Duration::from_millis(11));
         assert!(meter.is_over() && meter.ends_turn());
         assert!(meter.usage(Usage::default()).cpu_ms > 1_000);
+    }
+
+    #[test]
+    fn who_computes_for_long_in_short_turns_is_long_and_holds_no_thread() {
+        let meter = new(Duration::from_secs(1));
+        for _ in 0..40 {
+            meter.resume();
+            compute(Duration::from_millis(1));
+            assert!(!meter.is_over());
+        }
+        assert!(meter.is_long() && !meter.has_held_thread());
+        let short = new(Duration::from_secs(1));
+        short.resume();
+        compute(Duration::from_millis(5));
+        assert!(!short.is_over() && !short.is_long());
     }
 
     #[test]

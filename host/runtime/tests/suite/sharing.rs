@@ -112,11 +112,18 @@ async fn what_holds_on_to_a_thread_goes_on_among_its_kind() {
     };
     // Also where its first instruction is its last.
     for (hog, cpu_ms) in [(&hogs[0], 1_000), (&hogs[1], 10)] {
-        for thread in ["taskhost-guest", "taskhost-hog"] {
+        for thread in ["taskhost-guest", "taskhost-long"] {
             let ended = thread_of(hog, Duration::from_millis(cpu_ms)).await;
             assert_eq!(failed(&ended.0).kind, ErrorKind::OutOfCpu);
             assert_eq!(ended.1, thread);
         }
+    }
+    // Who gives its thread away is not known for computing long.
+    let loops = load(&runtime, wat::runs("", "(loop (br 0)) unreachable")).await;
+    for _ in 0..2 {
+        let ended = thread_of(&loops, Duration::from_millis(200)).await;
+        assert_eq!(failed(&ended.0).kind, ErrorKind::OutOfCpu);
+        assert_eq!(ended.1, "taskhost-guest");
     }
     let ended = thread_of(&short, Duration::from_secs(1)).await;
     assert_eq!(
