@@ -19,7 +19,7 @@ use super::names::{Index, Names};
 use crate::error::StoreError;
 
 /// The version of all mappings together. It grows with each field that is added.
-pub(crate) const VERSION: u64 = 3;
+pub(crate) const VERSION: u64 = 4;
 
 /// Sees to it that all indices are there.
 pub(super) async fn prepare(client: &Client, names: &Names) -> Result<(), StoreError> {
