@@ -11,10 +11,12 @@ use taskhost_model::ids::TaskId;
 use taskhost_model::requester::Requester;
 use taskhost_model::status::Status;
 use taskhost_model::task::Task;
+use taskhost_model::trace::TraceParent;
 use taskhost_store::tasks::ListRequest;
 
 use crate::core::Tasks;
 use crate::error::ServiceError;
+use crate::retry::RetryRequest;
 use crate::schedule::Scheduled;
 
 /// Tasks that one call does something to.
@@ -55,6 +57,8 @@ pub struct BulkRequest {
     pub filter: ListRequest,
     /// Nothing is done.
     pub dry_run: bool,
+    /// What the request is part of.
+    pub trace: Option<TraceParent>,
 }
 
 /// What was done.
@@ -164,7 +168,7 @@ impl Tasks {
         let key = found.key();
         let mut version = found.version;
         for _ in 0..TRIES {
-            match self.bulk_op(by, &request.op, found, version).await {
+            match self.bulk_op(by, request, found, version).await {
                 Err(ServiceError::VersionMismatch) => {}
                 // It was deleted meanwhile.
                 Err(ServiceError::NotFound { .. }) => return Ok(BulkOutcome::Changed),
@@ -181,12 +185,12 @@ impl Tasks {
     async fn bulk_op(
         &self,
         by: &Requester,
-        op: &BulkOp,
+        request: &BulkRequest,
         found: &Task,
         version: u64,
     ) -> Result<Status, ServiceError> {
         let (key, version) = (found.key(), Some(version));
-        match op {
+        match &request.op {
             BulkOp::Cancel { reason } => {
                 let view = self.cancel(by, &key, reason.clone(), version).await?;
                 Ok(view.status)
@@ -196,10 +200,17 @@ impl Tasks {
                 self.delete(by, &key, version).await?;
                 Ok(Status::NotStarted)
             }
-            BulkOp::Retry { fresh } => match self.retry(by, &key, *fresh, version).await? {
-                Scheduled::New(view) => Ok(view.status),
-                Scheduled::AlreadyRunning(running) => Ok(running.view.status),
-            },
+            BulkOp::Retry { fresh } => {
+                let wanted = RetryRequest {
+                    fresh: *fresh,
+                    if_version: version,
+                    trace: request.trace,
+                };
+                match self.retry(by, &key, wanted).await? {
+                    Scheduled::New(view) => Ok(view.status),
+                    Scheduled::AlreadyRunning(running) => Ok(running.view.status),
+                }
+            }
         }
     }
 }

@@ -96,6 +96,7 @@ pub use bulk::{BulkAnswer, BulkOp, BulkOutcome, BulkRequest, BulkResult};
 pub use changes::{Change, ChangeKind, Lagged, Numbered};
 pub use core::Tasks;
 pub use follow::Follow;
+pub use retry::RetryRequest;
 pub use runs::RunLog;
 pub use schedule::{RunningTask, ScheduleRequest, Scheduled};
 pub use service::{Health, Parts, Service};

@@ -5,6 +5,7 @@ use taskhost_model::requester::Requester;
 use taskhost_model::status::Next;
 use taskhost_model::status::Trigger;
 use taskhost_model::task::Task;
+use taskhost_model::trace::TraceParent;
 use taskhost_store::event::WriteCondition;
 use taskhost_store::queue::StoredTask;
 
@@ -14,9 +15,19 @@ use crate::error::ServiceError;
 use crate::schedule::{ScheduleRequest, Scheduled};
 use crate::wishes::Asker;
 
+/// How a task is run again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RetryRequest {
+    /// Without the checkpoints that its former run has left.
+    pub fresh: bool,
+    /// Only in this version.
+    pub if_version: Option<u64>,
+    /// What the request is part of.
+    pub trace: Option<TraceParent>,
+}
+
 impl Tasks {
-    /// Schedules what is not at work anew, in the name of whoever asks; unless it is to be `fresh`
-    /// it goes on with the checkpoints that its former run has left. A live run stays.
+    /// Schedules what is not at work anew, in the name of whoever asks. A live run stays.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::VersionMismatch`], and those of a schedule: the
@@ -25,8 +36,7 @@ impl Tasks {
         &self,
         by: &Requester,
         key: &TaskKey,
-        fresh: bool,
-        if_version: Option<u64>,
+        wanted: RetryRequest,
     ) -> Result<Scheduled, ServiceError> {
         self.check_running()?;
         let caller = self.0.caller(by);
@@ -37,14 +47,15 @@ impl Tasks {
             let stored = self.seen_whole(caller, key).await?;
             let stored = stored.ok_or_else(|| none(key))?;
             let version = stored.task.version;
-            if if_version.is_some_and(|wanted| wanted != version) {
+            if wanted.if_version.is_some_and(|it| it != version) {
                 return Err(ServiceError::VersionMismatch);
             }
             self.check_parent(&stored.task).await?;
-            let request = self.request_of(&stored);
-            match self.schedule_again(by, key, request, fresh).await {
+            let mut request = self.request_of(&stored);
+            request.trace = wanted.trace;
+            match self.schedule_again(by, key, request, wanted.fresh).await {
                 // Somebody was faster: it may be another task by now, or at work.
-                Err(ServiceError::VersionMismatch) if if_version.is_none() => {}
+                Err(ServiceError::VersionMismatch) if wanted.if_version.is_none() => {}
                 done => return done,
             }
         }

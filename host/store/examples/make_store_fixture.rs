@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use taskhost_model::audit::{Act, Entry, Outcome};
 use taskhost_model::capabilities::Capabilities;
 use taskhost_model::error::{ErrorKind, TaskError};
-use taskhost_model::ids::Label;
+use taskhost_model::ids::{Label, ScheduleId};
+use taskhost_model::rights::{Rights, Role};
+use taskhost_model::schedule::{CatchUp, Counts, FiredTask, Overlap, Rule, Schedule, Timing};
 use taskhost_model::task::Usage;
 use taskhost_store::checkpoints::{Checkpoint, RunOfTask};
 use taskhost_store::components::{Approval, Paused, Version, VersionState};
@@ -15,8 +18,9 @@ use taskhost_store::conformance::{Subject, given};
 use taskhost_store::documents::Writer;
 use taskhost_store::event::{Event, RunEvent, RunReport};
 use taskhost_store::limits::Limits;
-use taskhost_store::open::{Settings, open};
+use taskhost_store::open::{Settings, open_with_people};
 use taskhost_store::streams::StreamSettings;
+use taskhost_store::tokens::NewToken;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -25,10 +29,11 @@ async fn main() -> Result<(), Failure> {
     let folder = std::env::args().nth(1).ok_or("which folder?")?.into();
     let limits = Limits::default();
     let clock = given::clock();
-    let stores = open(&Settings { folder, limits }, clock.clone())?;
+    let stores = open_with_people(&Settings { folder, limits }, clock.clone())?;
     let subject = Subject { stores, clock };
     others(&subject).await?;
     tasks(&subject).await?;
+    of_version_3(&subject).await?;
     subject.stores.close().await;
     Ok(())
 }
@@ -70,8 +75,18 @@ async fn tasks(s: &Subject) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One that has failed for good, and one that is tried again.
+/// One that has failed for good, in two runs, and one that is tried again.
 async fn failures(s: &Subject) -> Result<(), Failure> {
+    let fence = s.running("failed").await?;
+    let former = RunEvent::Failed {
+        error: TaskError::of(ErrorKind::Task, "the first time"),
+        retry_at: None,
+        end: RunReport {
+            log: Some(Arc::from("first\n")),
+            ..RunReport::default()
+        },
+    };
+    s.says("failed", fence, former).await?;
     let fence = s.running("failed").await?;
     let mut error = TaskError::of(ErrorKind::Trap, "it ' stopped \u{0}");
     error.details = Some(serde_json::json!({"at": 7}));
@@ -169,6 +184,72 @@ async fn others(s: &Subject) -> Result<(), Failure> {
         ..StreamSettings::default()
     };
     s.stores.streams.put(&key, &settings).await?;
+    Ok(())
+}
+
+/// A schedule, two people's tokens, and what is noted of who has changed what.
+async fn of_version_3(s: &Subject) -> Result<(), Failure> {
+    let now = s.now();
+    let schedule = Schedule {
+        id: ScheduleId::parse("nightly")?,
+        space: given::space(),
+        timing: Timing {
+            rule: Rule::Interval("1h".to_owned()),
+            time_zone: "Europe/Berlin".to_owned(),
+            starts_at: now,
+            ends_at: None,
+            jitter_ms: 7_000,
+        },
+        overlap: Overlap::Queue,
+        catch_up: CatchUp::All(3),
+        task: FiredTask {
+            type_id: given::type_id("hello"),
+            stream: None,
+            also_reads: Vec::new(),
+            params: Arc::from("{\"n\":1.0e400}"),
+            priority: Some(-7),
+            timeout_ms: Some(1_000),
+        },
+        author: "bob".to_owned(),
+        key: None,
+        key_expires_at: None,
+        created_at: now,
+        updated_at: now,
+        paused: None,
+        next: Some(now),
+        waiting: Vec::new(),
+        active: Vec::new(),
+        past: Vec::new(),
+        counts: Counts::default(),
+        act_at: Some(now),
+        version: 1,
+    };
+    s.stores.schedules.put(&schedule, None).await?;
+    let people = s.stores.people.as_ref().ok_or("no people")?;
+    let tokens = people.tokens.as_ref().ok_or("no tokens")?;
+    for (name, rights) in [
+        ("ann", Rights::all()),
+        (
+            "vic",
+            Rights::of(&given::space(), Role::Viewer, &["logs-*"]),
+        ),
+    ] {
+        let new = NewToken {
+            name: name.to_owned(),
+            rights,
+            expires_at: None,
+            created_by: "bob".to_owned(),
+        };
+        let created = tokens.create(new, None).await?;
+        if name == "ann" {
+            println!("put into the test of the fixture: {}", created.secret);
+        }
+    }
+    let act = Act::in_space("task.schedule", &given::space(), "queued");
+    let mut entry = Entry::begun(&given::reader(), act, given::at(6));
+    entry.outcome = Some(Outcome::Done);
+    s.stores.audit.note(entry);
+    s.stores.audit.flush().await?;
     Ok(())
 }
 

@@ -169,7 +169,8 @@ async fn bulk(
     let (_, bytes) = state.json_body(request).await?;
     let body: BulkBody = request::json(&bytes)?;
     let dry_run = body.dry_run;
-    let wish = wish(space, body)?;
+    let mut wish = wish(space, body)?;
+    wish.trace = state.trace();
     let tasks = &state.service().tasks;
     let BulkAnswer { results, next } = tasks.bulk(state.by(), wish).await?;
     let answer = Answer {
@@ -211,6 +212,7 @@ fn wish(space: Space, body: BulkBody) -> Result<BulkRequest, Problem> {
     Ok(BulkRequest {
         op,
         dry_run: body.dry_run,
+        trace: None,
         filter: ListRequest {
             statuses: filter.status.into_all(),
             error_kinds: filter.error_kind.into_all(),

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use taskhost_model::ids::{TaskId, TypeId};
 use taskhost_service::error::ServiceError;
-use taskhost_service::{RunningTask, ScheduleRequest, Scheduled};
+use taskhost_service::{RetryRequest, RunningTask, ScheduleRequest, Scheduled};
 
 use super::answer::{self, StatusAnswer};
 use super::asked::Asked;
@@ -134,9 +134,12 @@ async fn retry(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let key = ids.task()?;
     let (headers, bytes) = state.json_body(request).await?;
     let RetryBody { fresh } = request::json_or_empty(&bytes)?;
-    let version = request::if_version(&headers)?;
-    let tasks = &state.service().tasks;
-    let scheduled = tasks.retry(state.by(), &key, fresh, version).await;
+    let wanted = RetryRequest {
+        fresh,
+        if_version: request::if_version(&headers)?,
+        trace: state.trace(),
+    };
+    let scheduled = state.service().tasks.retry(state.by(), &key, wanted).await;
     scheduled_answer(scheduled, &key.id, None)
 }
 

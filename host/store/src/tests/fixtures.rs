@@ -3,16 +3,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use taskhost_model::audit::Outcome;
 use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Label, RunId};
+use taskhost_model::requester::Authorization;
+use taskhost_model::schedule::Rule;
 use taskhost_model::status::{RunState, Status};
 
-use super::opened;
+use super::{opened, settings};
+use crate::audit::AuditRequest;
 use crate::checkpoints::{Checkpoint, RunOfTask};
 use crate::components::VersionState;
 use crate::conformance::given;
-use crate::open::Stores;
+use crate::open::{Stores, open_with_people};
 use crate::queue::StoredTask;
 use crate::tasks::ListRequest;
 
@@ -133,6 +138,72 @@ async fn version_2_has_concurrency_keys_and_version_1_has_none() {
         request.types[0].runs_per_key = Some(1);
         let found = stores.tasks.claim(&request).await.unwrap();
         assert_eq!(found.len(), claimed, "{version}");
+        stores.close().await;
+    }
+}
+
+/// Of a token that nobody has: it is in the fixture alone.
+const SECRET: &str = "tkh_70303daa827090ad_\
+                      02b10b922da8360d1c22488286d047e29b40496f0623c4cc30778fa3a2e9dfd1";
+
+#[tokio::test]
+async fn version_3_has_former_runs_schedules_tokens_and_an_audit_log() {
+    let folder = copy_of("v3");
+    let stores = open_with_people(&settings(folder.path()), given::clock()).unwrap();
+    tasks_of_version_1(&stores).await;
+    let failed = given::key("failed");
+    let former = stores.tasks.former_runs(&failed).await.unwrap();
+    let errors: Vec<_> = former.iter().filter_map(|run| run.error.as_ref()).collect();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].message, "the first time");
+    let log = stores.tasks.former_log(&failed, former[0].id);
+    assert_eq!(log.await.unwrap().as_deref(), Some("first\n"));
+    let schedules = stores.schedules.list(&given::space(), None, 10).await;
+    let schedules = schedules.unwrap();
+    assert_eq!(schedules.len(), 1);
+    let nightly = &schedules[0];
+    assert_eq!(nightly.timing.rule, Rule::Interval("1h".to_owned()));
+    assert_eq!(nightly.timing.time_zone, "Europe/Berlin");
+    assert_eq!(&*nightly.task.params, "{\"n\":1.0e400}");
+    let due = stores
+        .schedules
+        .due(nightly.act_at.unwrap(), None, 10)
+        .await;
+    assert_eq!(due.unwrap(), schedules);
+    let people = stores.people.as_ref().unwrap();
+    let tokens = people.tokens.as_ref().unwrap().list().await.unwrap();
+    let names: Vec<&str> = tokens.iter().map(|token| token.name.as_str()).collect();
+    assert_eq!(names, ["ann", "vic"]);
+    let ann = Authorization::parse(&format!("Bearer {SECRET}")).unwrap();
+    assert_eq!(people.authority.person(&ann).await.unwrap().name, "ann");
+    let request = AuditRequest {
+        limit: 10,
+        ..AuditRequest::default()
+    };
+    let noted = stores.audit.list(&request).await.unwrap().entries;
+    assert_eq!(noted.len(), 1);
+    assert_eq!(noted[0].outcome, Some(Outcome::Done));
+    stores.close().await;
+}
+
+#[tokio::test]
+async fn former_versions_have_no_history_and_begin_one() {
+    for version in ["v1", "v2"] {
+        let (folder, clock) = (copy_of(version), given::clock());
+        let stores = open_with_people(&settings(folder.path()), clock.clone()).unwrap();
+        let former = stores.tasks.former_runs(&given::key("failed")).await;
+        assert_eq!(former.unwrap(), []);
+        let schedules = stores.schedules.list(&given::space(), None, 10).await;
+        assert_eq!(schedules.unwrap(), []);
+        let people = stores.people.as_ref().unwrap();
+        assert!(people.tokens.as_ref().unwrap().is_empty().await.unwrap());
+        // What had ended before goes in its time.
+        let half_a_week = Duration::from_secs(7 * 24 * 60 * 60) / 2;
+        for goes in [false, true] {
+            clock.advance(half_a_week);
+            let expired = stores.tasks.expired(clock.now(), 10).await.unwrap();
+            assert_eq!(expired.contains(&given::key("failed")), goes, "{version}");
+        }
         stores.close().await;
     }
 }
