@@ -241,6 +241,9 @@ async fn bulk(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
         }
     }
     lines.discard().await;
+    if answer.results.is_empty() {
+        return Err(Problem::invalid("body", "holds no task: send one a line"));
+    }
     Ok(answer::json(StatusCode::OK, &answer))
 }
 

@@ -25,6 +25,8 @@ use super::wish::ScheduleBody;
 /// The longest that a read waits; a longer wish is cut.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// `bulk` looks like an id, and is a route of its own.
+const NO_ID: [Code; 1] = [Code::MethodNotAllowed];
 /// What may be refused to whoever wants a task to run.
 pub(super) const REFUSED: [Code; 7] = [
     Code::UnknownTaskType,
@@ -68,6 +70,7 @@ fn about_schedule(it: Operation) -> Operation {
             "It runs already with the same params: `outcome` is `already_running`.",
         )
         .with_etag()
+        .refuses(&NO_ID)
         .refuses(&REFUSED)
 }
 
@@ -177,6 +180,7 @@ fn about_read(it: Operation) -> Operation {
             StatusCode::NOT_MODIFIED,
             "The wait is over and nothing has changed.",
         )
+        .refuses(&NO_ID)
         .refuses(&[Code::Busy])
 }
 
@@ -266,6 +270,7 @@ fn about_delete(it: Operation) -> Operation {
         .details("A live run is interrupted, and writes nothing any more.")
         .if_match()
         .answers_nothing(StatusCode::NO_CONTENT, "It is gone.")
+        .refuses(&NO_ID)
 }
 
 async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {

@@ -53,9 +53,7 @@ async fn it_waits_for_a_place_runs_and_is_canceled() {
     browser.open(&page).await;
     browser.click("#start").await;
     browser.state("queued").await;
-    browser
-        .says("#reason", "Every place for runs is taken")
-        .await;
+    browser.says("#reason", "a free slot on a host").await;
     browser.says("#control", "Started by local").await;
     browser.picture("queued").await;
 
