@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use taskhost_benches::load::{Batches, in_batches, round};
 use taskhost_benches::wire::Wire;
-use taskhost_benches::{line, machine, percentile, spread};
+use taskhost_benches::{line, machine, spread};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 
