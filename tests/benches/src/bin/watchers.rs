@@ -84,9 +84,9 @@ fn report(heard: &Heard, (watchers, expected): (usize, u64)) {
     println!("{}", line("events that came", &events));
     let resets = heard.resets.get().to_string();
     println!("{}", line("watchers that missed some", &resets));
+    println!("50 / 95 / 99 of 100 take no more than");
     let delays = spread(&heard.delays.borrow());
-    let name = "change asked for → event read, p50 / p95 / p99";
-    println!("{}", line(name, &delays));
+    println!("{}", line("change asked for → event read", &delays));
 }
 
 /// As many open files as may be, for the host as well: it is started later.
