@@ -116,20 +116,21 @@ impl Pages {
 impl Figures {
     /// Adds so many finished and pending tasks, and measures.
     async fn of(host: &Host, name: &str, (finished, pending): (usize, usize)) -> Self {
-        let mut wire = Wire::connect(&host.url).await;
         round(&host.url, name, finished).await;
-        act(&mut wire, "/v1/task-types/hello/pause").await;
+        act(&host.url, "/v1/task-types/hello/pause").await;
         add(&host.url, LATER, pending - pending / 2).await;
         let due = add(&host.url, PAUSED, pending / 2).await;
+        // The host hangs up on a connection that is silent for ten seconds.
+        let mut wire = Wire::connect(&host.url).await;
         let pages = pages(&mut wire).await;
         let starts = starts(&mut wire, name).await;
-        let before = Claims::read(&mut wire).await;
-        act(&mut wire, "/v1/task-types/hello/resume").await;
+        let before = Claims::read(&host.url).await;
+        act(&host.url, "/v1/task-types/hello/resume").await;
         // Runs are claimed in the order of their acceptance.
         for id in due {
             wire.until(&id, "completed", 0).await;
         }
-        let claims = Claims::read(&mut wire).await.since(&before);
+        let claims = Claims::read(&host.url).await.since(&before);
         Self {
             pages,
             starts,
@@ -138,7 +139,8 @@ impl Figures {
     }
 }
 
-async fn act(wire: &mut Wire, path: &str) {
+async fn act(url: &str, path: &str) {
+    let mut wire = Wire::connect(url).await;
     let said = wire.send("POST", path, "").await;
     assert_eq!(said.status, 200, "{}", said.body);
 }
@@ -223,7 +225,8 @@ async fn starts(wire: &mut Wire, name: &str) -> Vec<Duration> {
 struct Claims(Vec<(String, u64)>);
 
 impl Claims {
-    async fn read(wire: &mut Wire) -> Self {
+    async fn read(url: &str) -> Self {
+        let mut wire = Wire::connect(url).await;
         let said = wire.send("GET", "/metrics", "").await;
         assert_eq!(said.status, 200, "{}", said.body);
         Self::of(said.body)
