@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 use taskhost_service::signatures::SIGNATURE_BYTES_MAX;
