@@ -2,6 +2,7 @@
 
 pub mod wire;
 pub mod load;
+pub mod syncs;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -34,6 +35,16 @@ pub fn percentile<T: Copy + Ord>(values: &[T], hundredths: usize) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     sorted[(sorted.len() * hundredths / 100).min(sorted.len() - 1)]
+}
+
+/// The times that 50, 95 and 99 of 100 are not above, in one text.
+///
+/// # Panics
+/// When there are none.
+#[must_use]
+pub fn spread(times: &[Duration]) -> String {
+    let each = [50, 95, 99].map(|hundredths| percentile(times, hundredths).as_secs_f64() * 1e3);
+    format!("{:.2} / {:.2} / {:.2} ms", each[0], each[1], each[2])
 }
 
 /// The value in the middle.

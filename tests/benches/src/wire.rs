@@ -169,6 +169,13 @@ impl Said<'_> {
         self.after(key)?.strip_prefix('"')?.split('"').next()
     }
 
+    /// The text after the last `"key":`, as it is written.
+    #[must_use]
+    pub fn last_text(&self, key: &str) -> Option<&str> {
+        let (_, rest) = self.body.rsplit_once(&format!("\"{key}\":\""))?;
+        rest.split('"').next()
+    }
+
     fn after(&self, key: &str) -> Option<&str> {
         let at = self.body.find(&format!("\"{key}\":"))?;
         Some(&self.body[at + key.len() + 3..])
@@ -205,5 +212,13 @@ mod tests {
             (Some("completed"), Some(12))
         );
         assert_eq!(said.number("none"), None);
+        let said = Said {
+            status: 200,
+            body: r#"{"results":[{"id":"a"},{"id":"b","outcome":"scheduled"}]}"#,
+        };
+        assert_eq!(
+            (said.text("id"), said.last_text("id")),
+            (Some("a"), Some("b"))
+        );
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn lists_are_filtered(s: &Subject) -> Result<(), StoreError> {
         change(&mut request);
         request
     };
-    let cases: [(ListRequest, &[&str]); 12] = [
+    let cases: [(ListRequest, &[&str]); 14] = [
         (all(), &["b-2", "b-1", "A-2", "a-1"]),
         (with(|r| r.statuses = vec![Status::Canceled]), &["a-1"]),
         (with(|r| r.statuses = vec![Status::Completed]), &[]),
@@ -80,6 +80,17 @@ pub(super) async fn lists_are_filtered(s: &Subject) -> Result<(), StoreError> {
         (
             with(|r| r.type_id = Some(type_id("other"))),
             &["b-2", "b-1"],
+        ),
+        (
+            with(|r| r.type_id = Some(type_id("hello"))),
+            &["A-2", "a-1"],
+        ),
+        (
+            with(|r| {
+                r.type_id = Some(type_id("hello"));
+                r.statuses = vec![Status::Canceled];
+            }),
+            &["a-1"],
         ),
         (
             with(|r| r.stream = Some(stream("logs").name)),
@@ -126,13 +137,15 @@ pub(super) async fn lists_are_complete_over_a_cursor(s: &Subject) -> Result<(), 
             s.wait_ms(1);
         }
     }
-    for statuses in [
-        vec![],
-        vec![Status::InProgress],
-        vec![Status::InProgress, Status::Canceled],
+    for (statuses, type_name) in [
+        (vec![], None),
+        (vec![Status::InProgress], None),
+        (vec![Status::InProgress, Status::Canceled], None),
+        (vec![], Some("hello")),
     ] {
         let mut request = ListRequest::all(space());
         request.statuses = statuses;
+        request.type_id = type_name.map(type_id);
         request.limit = 7;
         let (mut seen, mut pages) = (Vec::new(), 0);
         loop {

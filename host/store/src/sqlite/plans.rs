@@ -247,7 +247,18 @@ fn lists_go_along_an_index_without_sorting() {
             after,
             "tasks_by_status (space=? AND status=? AND created_ms<?)",
         ),
-        (&of_type, None, None, "tasks_by_type (space=? AND type=?)"),
+        (
+            &of_type,
+            completed,
+            None,
+            "tasks_by_type (space=? AND type=? AND status=?)",
+        ),
+        (
+            &of_type,
+            completed,
+            after,
+            "tasks_by_type (space=? AND type=? AND status=? AND created_ms<?)",
+        ),
         (
             &on_stream,
             completed,
@@ -256,6 +267,14 @@ fn lists_go_along_an_index_without_sorting() {
         ),
     ] {
         let query = list::Query::of(request, status, after, 100);
+        let plan = format!("SEARCH tasks USING INDEX {plan}");
+        check(&connection, &query.sql, &[plan.as_str()]);
+    }
+    for (request, plan) in [
+        (&all, "tasks_by_status (space=?)"),
+        (&of_type, "tasks_by_type (space=? AND type=?)"),
+    ] {
+        let query = list::Query::of_counts(request);
         let plan = format!("SEARCH tasks USING INDEX {plan}");
         check(&connection, &query.sql, &[plan.as_str()]);
     }

@@ -14,6 +14,7 @@ pub(super) const TASKS: Format = Format {
         SCHEDULES_SCHEMA,
         IDENTITY_SCHEMA,
         SEEING_SCHEMA,
+        LISTS_SCHEMA,
     ],
 };
 
@@ -216,6 +217,14 @@ const IDENTITY_SCHEMA: &str = "
 const SEEING_SCHEMA: &str = "
     DROP INDEX tasks_ready;
     CREATE INDEX tasks_ready ON tasks (type, rank, created_ms, due_ms) WHERE place = 1;
+";
+
+/// Tasks of a type lie by their status, so that a list of both reads what it shows: where one type
+/// is rare, the ten of it that have failed would be looked for among all that have.
+const LISTS_SCHEMA: &str = "
+    DROP INDEX tasks_by_type;
+    CREATE INDEX tasks_by_type ON tasks (space, type, status, created_ms)
+        WHERE deleted_ms IS NULL;
 ";
 
 /// A document's `number` is its stream's number and its own, the order of arrival within the
