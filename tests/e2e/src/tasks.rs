@@ -166,6 +166,31 @@ impl Host {
         .await
     }
 
+    /// The ids of all tasks of the space `default` that a query finds, the newest first.
+    pub async fn listed(&self, query: &str) -> Vec<String> {
+        let (mut listed, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/spaces/default/tasks?limit=1000&{query}{cursor}");
+            let page = self.get(&path).await.expect(200);
+            for each in page["tasks"].as_array().unwrap() {
+                listed.push(each["id"].as_str().unwrap().to_owned());
+            }
+            let Some(next) = page["next"].as_str() else {
+                return listed;
+            };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
+    /// The value of a line of `/metrics`, by its name and labels.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.text;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+
     /// Asks again and again until there is an answer: for what has no event to wait for, like
     /// the watched folder.
     pub async fn see<T>(&self, what: &str, asking: impl AsyncFn() -> Option<T>) -> T {

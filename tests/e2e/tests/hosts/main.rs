@@ -7,7 +7,6 @@
     reason = "what a test shares with others fails the test as well"
 )]
 
-mod load;
 mod storm;
 mod schedules;
 mod takeover;
