@@ -59,7 +59,10 @@ async fn fifty_runs_at_work_are_handed_back_and_end_once() {
     for n in 0..QUEUED {
         let ended = host.reaches(&format!("queued-{n}"), "completed").await;
         let claims = &ended["run"]["lease_number"];
-        assert_eq!(*claims, 1, "nothing was claimed to be handed back: {ended:#}");
+        assert_eq!(
+            *claims, 1,
+            "nothing was claimed to be handed back: {ended:#}"
+        );
         assert_ne!(ended["run"]["incarnation"], before[0]["run"]["incarnation"]);
     }
     for n in 0..2 * HALF {

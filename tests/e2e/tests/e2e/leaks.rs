@@ -40,7 +40,9 @@ async fn comes_and_goes(host: &Host, id: &str, n: usize) {
             let params = json!({"lines": 300, "bytes": 300});
             let done = host.run(id, "log-flood", params).await;
             let run = done["run"]["id"].as_str().unwrap();
-            host.get(&format!("{path}/runs/{run}/log")).await.expect(200);
+            host.get(&format!("{path}/runs/{run}/log"))
+                .await
+                .expect(200);
         }
         // It goes while it is at work.
         _ => {
@@ -65,14 +67,21 @@ async fn round(host: &Host, round: usize) {
     let lines: String = (0..TOGETHER).map(line).collect();
     let tasks = "/v1/spaces/default/tasks";
     let path = format!("{tasks}/bulk");
-    host.upload(&path, "application/x-ndjson", lines).await.expect(200);
+    host.upload(&path, "application/x-ndjson", lines)
+        .await
+        .expect(200);
     let all_ended = async || {
-        let page = host.get(&format!("{tasks}?counts&limit=1")).await.expect(200);
+        let page = host
+            .get(&format!("{tasks}?counts&limit=1"))
+            .await
+            .expect(200);
         (page["counts"]["completed"] == TOGETHER).then_some(())
     };
     host.see("all of them completed", all_ended).await;
     let delete = json!({"op": "delete", "filter": {"type": "hello"}});
-    host.post("/v1/spaces/default/bulk", &delete).await.expect(200);
+    host.post("/v1/spaces/default/bulk", &delete)
+        .await
+        .expect(200);
 }
 
 /// The least that is held after some rounds: what comes and goes by itself does not count.

@@ -20,7 +20,9 @@ async fn what_waits_is_counted_and_how_long_the_oldest_does() {
     let waiting = "taskhost_backlog_runs{type=\"hello\"}";
     let is_two = async || (host.metric(waiting).await == Some(2.0)).then_some(());
     host.see("two runs wait", is_two).await;
-    let oldest = host.metric("taskhost_backlog_oldest_seconds{type=\"hello\"}").await;
+    let oldest = host
+        .metric("taskhost_backlog_oldest_seconds{type=\"hello\"}")
+        .await;
     assert!(
         oldest.is_some_and(|it| (0.0..600.0).contains(&it)),
         "{oldest:?}"

@@ -121,7 +121,8 @@ async fn a_host_that_is_given_more_than_it_can_do_gets_over_it() {
     let greedy = Sender::of(&host, "greedy", 2, None).await;
     let steady = Sender::of(&host, "steady", 3, Some(pace)).await;
     for n in 0..2 * SLOTS {
-        host.run(&format!("warm-{n}"), "sleeper", json!({"ms": 1})).await;
+        host.run(&format!("warm-{n}"), "sleeper", json!({"ms": 1}))
+            .await;
     }
     let before = Held::by(&host);
     let until = Instant::now() + lasts;

@@ -64,7 +64,10 @@ async fn whatever_was_accepted_in_a_storm_of_kills_ends_once() {
     println!("{accepted} tasks were accepted, {kills} kills, {reruns} runs begun anew");
     let wanted = usize::try_from(storm.as_secs()).unwrap() * 5;
     assert!(accepted > wanted, "there was load: {accepted} tasks");
-    assert!((1..=kills * SLOTS).contains(&reruns), "{reruns}, {kills} kills");
+    assert!(
+        (1..=kills * SLOTS).contains(&reruns),
+        "{reruns}, {kills} kills"
+    );
     let listed = host.listed("").await;
     let ids: BTreeSet<_> = listed.iter().collect();
     assert_eq!(ids.len(), listed.len(), "each task has one document");

@@ -1,0 +1,564 @@
+//! T18: values that have wedged other task systems come in through every door. Each is refused in
+//! words, or comes out again exactly as it came in; none is a failure of the host, and whatever was
+//! accepted ends.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use taskhost_e2e::answer::Answer;
+use taskhost_e2e::component::echo;
+use taskhost_e2e::home::Home;
+use taskhost_e2e::host::Host;
+use taskhost_e2e::long;
+use taskhost_e2e::tasks::{stream, task};
+
+/// Doors behind which any JSON is kept.
+const DOORS: [Door; 6] = [
+    Door::Task,
+    Door::Submitted,
+    Door::InBulk,
+    Door::Scheduled,
+    Door::Collection,
+    Door::Document,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Task,
+    Submitted,
+    InBulk,
+    Scheduled,
+    Collection,
+    Document,
+}
+
+/// What becomes of a value, behind every door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Refused,
+    /// One of the two.
+    Either,
+}
+
+/// What became of one.
+#[derive(Debug)]
+enum Came {
+    /// It came out again, as this text.
+    Out(String),
+    /// By this problem.
+    Refused(Value),
+}
+
+/// Values as they stand in a body.
+fn values() -> Vec<(Vec<u8>, Fate)> {
+    use Fate::{Either, Kept, Refused};
+    let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let long = |bytes: usize| format!("\"{}\"", "y".repeat(bytes));
+    let many = |values: usize| format!("[{}1]", "1,".repeat(values));
+    let texts = [
+        (r#""NUL \u0000.""#, Kept),
+        (r#""\u0001\u001b[2J\u202e\u007f\ufeff\uffff""#, Kept),
+        (r#""\ud83d\ude00 \\ \" \/""#, Kept),
+        (r#"{"\u0000":1,"":2,"__proto__":{"constructor":3}}"#, Kept),
+        (r#""\ud800""#, Refused),
+        (r#""\udc00\ud800 x""#, Refused),
+        (r#"{"\udfff":1}"#, Refused),
+        ("1e400", Refused),
+        ("-1e400", Refused),
+        ("[1e999999999]", Refused),
+        ("9007199254740993", Kept),
+        ("-9007199254740993", Kept),
+        ("18446744073709551615", Kept),
+        ("-9223372036854775808", Kept),
+        ("18446744073709551616", Refused),
+        ("-9223372036854775809", Refused),
+        ("123456789012345678901234567890", Refused),
+        ("0.1000000000000000055511151231257827", Either),
+        ("1e-400", Either),
+        ("-0.0", Either),
+        (r#"{"a":1,"a":2}"#, Refused),
+        (r#"{"a":1,"\u0061":2}"#, Refused),
+        ("NaN", Refused),
+        ("-Infinity", Refused),
+        ("01", Refused),
+        ("'x'", Refused),
+        ("\"\u{1}\"", Refused),
+        ("\u{feff}1", Refused),
+        ("1/**/", Refused),
+        ("", Refused),
+        ("1} {\"v\":1", Refused),
+    ];
+    let mut all: Vec<(Vec<u8>, Fate)> = texts
+        .into_iter()
+        .map(|(text, fate)| (text.as_bytes().to_vec(), fate))
+        .collect();
+    all.extend([
+        (nested(50).into_bytes(), Kept),
+        (nested(65).into_bytes(), Refused),
+        (nested(5_000).into_bytes(), Refused),
+        ("[".repeat(100_000).into_bytes(), Refused),
+        (long(900_000).into_bytes(), Kept),
+        (long(2 << 20).into_bytes(), Refused),
+        (many(1_100_000).into_bytes(), Refused),
+        (b"\"\xff\xfe\"".to_vec(), Refused),
+        (b"\"\xed\xa0\x80\"".to_vec(), Refused),
+        (b"\"\xc0\x80\"".to_vec(), Refused),
+        (b"\0".to_vec(), Refused),
+    ]);
+    all
+}
+
+/// A host with something behind every door.
+async fn host() -> Host {
+    let home = Home::with(&["hello-task", "feature-identification"]);
+    home.add_bytes(
+        "echo",
+        &echo(r#"{"id":"echo","version":"1","title":"Echo"}"#),
+    );
+    let (host, _) = home.start_for_people().await;
+    host.put(&stream("s"), &json!({})).await.expect(201);
+    host
+}
+
+fn with_value(before: &str, value: &[u8], after: &str) -> Vec<u8> {
+    [before.as_bytes(), value, after.as_bytes()].concat()
+}
+
+async fn send(host: &Host, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Answer {
+    let request = host.request(method, path).header("content-type", kind);
+    host.send(request.body(body)).await
+}
+
+/// The text of a part of a JSON text, as it is written there.
+fn raw(text: &str, path: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for step in path {
+        let part: Box<RawValue> = match step.parse::<usize>() {
+            Ok(at) => {
+                let mut all: Vec<Box<RawValue>> = serde_json::from_str(&text).unwrap();
+                all.remove(at)
+            }
+            Err(_) => {
+                let mut all: BTreeMap<String, Box<RawValue>> =
+                    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                all.remove(*step)
+                    .unwrap_or_else(|| panic!("{step}: {text}"))
+            }
+        };
+        text = part.get().to_owned();
+    }
+    text
+}
+
+/// Sees that a refusal says what is wrong, and where.
+fn is_refusal(answer: &Answer) -> Value {
+    assert!([400, 413].contains(&answer.status), "{answer:?}");
+    let problem = answer.json();
+    let code = problem["code"].as_str().unwrap().to_owned();
+    says_where(&answer.problem(answer.status, &code));
+    problem
+}
+
+fn says_where(problem: &Value) {
+    let fields = problem["errors"].as_array().map_or(0, Vec::len);
+    let is_said = fields > 0 || problem["code"] == "too-large";
+    assert!(is_said, "{problem:#}");
+    let length = problem.to_string().len();
+    assert!(length < 5_000, "a refusal does not send back what came");
+}
+
+/// Waits until a task has ended, and reads what it was given.
+async fn echoed(host: &Host, id: &str) -> Came {
+    let ended = host.ends(id).await;
+    assert_eq!(ended["status"], "completed", "{:.2000}", ended.to_string());
+    let text = host.get(&task(id)).await.text;
+    Came::Out(raw(&text, &["payload", "v"]))
+}
+
+/// Sends a value through a door, and looks what comes out again.
+async fn through(host: &Host, door: Door, n: usize, value: &[u8]) -> Came {
+    const JSON: &str = "application/json";
+    const NDJSON: &str = "application/x-ndjson";
+    let tasks = "/v1/spaces/default/tasks";
+    let id = format!("{door:?}-{n}").to_lowercase();
+    let wish = |more: &str| {
+        let begun = format!("{{\"type\":\"echo\",{more}\"params\":{{\"v\":");
+        with_value(&begun, value, "}}")
+    };
+    match door {
+        Door::Task => {
+            let answer = send(host, Method::PUT, &task(&id), JSON, wish("")).await;
+            match answer.status {
+                201 => echoed(host, &id).await,
+                _ => Came::Refused(is_refusal(&answer)),
+            }
+        }
+        Door::Submitted => {
+            let answer = send(host, Method::POST, tasks, JSON, wish("")).await;
+            match answer.status {
+                202 => echoed(host, answer.json()["id"].as_str().unwrap()).await,
+                _ => Came::Refused(is_refusal(&answer)),
+            }
+        }
+        Door::InBulk => {
+            let line = wish(&format!("\"id\":\"{id}\","));
+            let answer = host.upload(&format!("{tasks}/bulk"), NDJSON, line).await;
+            let result = answer.expect(200)["results"][0].clone();
+            match result.get("problem") {
+                None => echoed(host, &id).await,
+                Some(problem) => {
+                    says_where(problem);
+                    Came::Refused(problem.clone())
+                }
+            }
+        }
+        Door::Scheduled => {
+            let path = format!("/v1/spaces/default/schedules/{id}");
+            let wish = wish("\"interval\":\"24h\",");
+            let answer = send(host, Method::PUT, &path, JSON, wish).await;
+            if answer.status != 201 {
+                return Came::Refused(is_refusal(&answer));
+            }
+            let shown = raw(&host.get(&path).await.text, &["params", "v"]);
+            assert_eq!(shown.as_bytes(), value);
+            let fired = host.post(&format!("{path}/run"), &json!({})).await;
+            echoed(host, fired.expect(202)["task"].as_str().unwrap()).await
+        }
+        Door::Collection => {
+            let path = format!("/v1/spaces/default/collections/prompts/{id}");
+            let body = with_value("{\"v\":", value, "}");
+            let answer = send(host, Method::PUT, &path, JSON, body).await;
+            match answer.status {
+                200 => Came::Out(raw(&host.get(&path).await.text, &["body", "v"])),
+                _ => Came::Refused(is_refusal(&answer)),
+            }
+        }
+        Door::Document => {
+            let line = with_value(&format!("{{\"@timestamp\":{n},\"v\":"), value, "}");
+            let answer = host.ingest("s", line).await.expect(200);
+            if answer["accepted"] != 1 {
+                let refused = answer["rejected"][0].clone();
+                assert!(refused["reason"].is_string(), "{answer:#}");
+                return Came::Refused(refused);
+            }
+            let query = json!({"from": n, "to": n + 1, "size": 1});
+            let found = host.post(&format!("{}/sample", stream("s")), &query).await;
+            Came::Out(raw(&found.text, &["documents", "0", "v"]))
+        }
+    }
+}
+
+fn is_right(door: Door, value: &[u8], fate: Fate, came: &Came) {
+    let short = value.len().min(80);
+    let shown = format!("{door:?} {}", value[..short].escape_ascii());
+    match came {
+        Came::Out(text) => {
+            assert_eq!(text.as_bytes(), value, "{shown}");
+            assert_ne!(fate, Fate::Refused, "{shown} came out again");
+        }
+        Came::Refused(problem) => assert_ne!(fate, Fate::Kept, "{shown}: {problem}"),
+    }
+}
+
+/// Nothing is wedged: whatever is there has ended, or is shown, and what comes next is done.
+async fn is_well(host: &Host) {
+    for id in host.listed("").await {
+        host.ends(&id).await;
+    }
+    let came = through(host, Door::Task, usize::MAX, b"{\"last\":1}").await;
+    is_right(Door::Task, b"{\"last\":1}", Fate::Kept, &came);
+}
+
+#[tokio::test]
+async fn what_can_be_kept_comes_out_as_it_came_and_the_rest_is_refused() {
+    let host = host().await;
+    for (n, (value, fate)) in values().into_iter().enumerate() {
+        for door in DOORS {
+            let came = through(&host, door, n, &value).await;
+            is_right(door, &value, fate, &came);
+        }
+    }
+    is_well(&host).await;
+    host.stop().await;
+}
+
+/// Doors where a field means something: a method, a path and a body, in which `VALUE` is the value.
+const FIELDS: &str = r#"
+PUT tasks/type {"type":VALUE,"params":{}}
+PUT tasks/stream {"type":"echo","stream":VALUE}
+PUT tasks/priority {"type":"echo","priority":VALUE}
+PUT tasks/timeout_ms {"type":"echo","timeout_ms":VALUE}
+PUT tasks/run_at {"type":"echo","run_at":VALUE}
+PUT tasks/record {"type":"echo","record":VALUE}
+PUT tasks/name {"type":"hello","params":{"name":VALUE}}
+PUT tasks/params {"type":"echo","params":VALUE}
+PUT tasks/whole VALUE
+POST tasks {"type":"echo","id":VALUE}
+POST tasks/bulk {"type":"echo","id":VALUE}
+POST tasks/bulk VALUE
+POST tasks/ended/cancel {"reason":VALUE}
+POST tasks/ended/retry {"fresh":VALUE}
+POST bulk {"op":VALUE,"filter":{"q":"x"}}
+POST bulk {"op":"delete","dry_run":true,"filter":{"q":VALUE}}
+POST bulk {"op":"delete","dry_run":true,"filter":{"status":VALUE}}
+POST bulk {"op":"delete","dry_run":true,"filter":{"created_after":VALUE}}
+POST bulk {"op":"delete","dry_run":true,"filter":{"requested_by":VALUE}}
+POST bulk {"op":"delete","dry_run":true,"filter":{"all":true},"limit":VALUE}
+POST bulk {"op":"delete","dry_run":true,"filter":{"all":true},"cursor":VALUE}
+PUT schedules/s {"type":"echo","interval":VALUE}
+PUT schedules/s {"type":"echo","cron":VALUE}
+PUT schedules/s {"type":"echo","rrule":VALUE}
+PUT schedules/s {"type":"echo","interval":"9h","time_zone":VALUE}
+PUT schedules/s {"type":"echo","interval":"9h","starts_at":VALUE}
+PUT schedules/s {"type":"echo","interval":"9h","jitter":VALUE}
+PUT schedules/s {"type":"echo","interval":"9h","catch_up":"all","catch_up_max":VALUE}
+PUT schedules/s {"type":"echo","interval":"9h","params":VALUE}
+PUT collections/prompts/p VALUE
+PUT streams/other {"retention_days":VALUE}
+POST streams/s/documents {"@timestamp":VALUE}
+POST streams/s/count {"from":VALUE,"to":9}
+POST streams/s/count {"from":0,"to":9,"where":{"field":"v","eq":VALUE}}
+POST streams/s/count {"from":0,"to":9,"where":{"field":VALUE,"exists":true}}
+POST streams/s/sample {"from":0,"to":9,"size":VALUE}
+POST streams/s/sample {"from":0,"to":9,"seed":VALUE}
+PUT streams/s/features/f {"name":VALUE,"filter":{"always":{}}}
+PUT streams/s/features/f {"name":"f","filter":VALUE}
+POST /v1/tokens {"name":VALUE,"roles":{"default":"viewer"}}
+POST /v1/tokens {"name":"ann","roles":{"default":"viewer"},"streams":[VALUE]}
+POST /v1/tokens {"name":"ann","roles":{"default":"viewer"},"expires_at":VALUE}
+POST /login {"token":VALUE}
+POST streams/s/features/_bulk {"operations":VALUE}
+POST streams/s/features/_bulk {"operations":[{"index":{"feature":VALUE}}]}
+POST /internal/streams/s/features/_task {"action":VALUE}
+POST /internal/streams/s/features/_task {"action":"schedule","from":VALUE,"to":9}
+POST /internal/streams/s/features/_task {"action":"schedule","from":0,"to":9,"connectorId":VALUE}
+POST /internal/streams/s/features/_identify?schedule=true {"from":0,"to":VALUE}
+"#;
+
+/// Texts for a path and a query, percent-encoded.
+const TEXTS: [&str; 14] = [
+    "%00",
+    "a%00b",
+    "%ff",
+    "%ed%a0%80",
+    "%c0%80",
+    "1e400",
+    "9007199254740993",
+    "18446744073709551616",
+    "-1",
+    "..",
+    "%2e%2e%2f",
+    "%f0%9f%98%80",
+    "%25",
+    "%22%27--",
+];
+
+/// Values of headers.
+const HEADERS: [&[u8]; 10] = [
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\"\xff\"",
+    b"",
+    b"\"",
+    b"*",
+    b"\"1e400\"",
+    b"W/\"1\"",
+    b"\"9007199254740993\"",
+    b"\"18446744073709551616\"",
+];
+
+/// Where `TEXT` stands for one of them.
+const PLACES: [&str; 20] = [
+    "tasks/TEXT",
+    "tasks/t?wait=TEXT",
+    "tasks/t?since=TEXT",
+    "tasks?q=TEXT",
+    "tasks?status=TEXT",
+    "tasks?type=TEXT",
+    "tasks?cursor=TEXT",
+    "tasks?limit=TEXT",
+    "tasks?created_after=TEXT",
+    "tasks?requested_by=TEXT",
+    "tasks?counts=TEXT",
+    "tasks?TEXT=1",
+    "tasks/t/runs/TEXT/log",
+    "schedules/TEXT",
+    "schedules?cursor=TEXT",
+    "streams/TEXT",
+    "collections/TEXT",
+    "collections/prompts/TEXT",
+    "collections/prompts?cursor=TEXT",
+    "streams/s/features/TEXT",
+];
+
+/// Whatever it means, it is no failure of the host, and a refusal says what is wrong.
+fn is_answer(answer: &Answer, shown: &str) {
+    assert!(answer.status < 500, "{shown}: {answer:?}");
+    if answer.status >= 400 {
+        let code = answer.json()["code"].as_str().unwrap().to_owned();
+        let problem = answer.problem(answer.status, &code);
+        assert!(problem.to_string().len() < 5_000, "{shown}: {answer:?}");
+        if code == "invalid" {
+            says_where(&problem);
+        }
+    }
+}
+
+fn path(place: &str) -> String {
+    match place.starts_with('/') {
+        true => place.to_owned(),
+        false => format!("/v1/spaces/default/{place}"),
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_means_nothing_is_no_failure_in_any_field() {
+    let host = host().await;
+    host.run("ended", "echo", json!({})).await;
+    let mut values: Vec<Vec<u8>> = values().into_iter().map(|(value, _)| value).collect();
+    let kinds = [
+        "null",
+        "true",
+        "-1",
+        "0",
+        "1.5",
+        "[]",
+        "{}",
+        "\"\"",
+        "\"9999-12-31T23:59:60Z\"",
+    ];
+    values.extend(kinds.map(|value| value.as_bytes().to_vec()));
+    for field in FIELDS.trim().lines() {
+        let mut words = field.splitn(3, ' ');
+        let [method, place, template] = std::array::from_fn(|_| words.next().unwrap());
+        let (before, after) = template.split_once("VALUE").unwrap();
+        let lines = place.ends_with("bulk") && place != "bulk" || place.ends_with("documents");
+        let kind = if lines {
+            "application/x-ndjson"
+        } else {
+            "application/json"
+        };
+        for value in &values {
+            let body = with_value(before, value, after);
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let answer = send(&host, method, &path(place), kind, body).await;
+            let short = value[..value.len().min(80)].escape_ascii();
+            is_answer(&answer, &format!("{field} {short}"));
+        }
+    }
+    let cancel = json!({"op": "cancel", "filter": {"all": true}});
+    host.post(&path("bulk"), &cancel).await.expect(200);
+    is_well(&host).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_that_means_nothing_is_no_failure_in_any_path_query_or_header() {
+    let host = host().await;
+    host.run("t", "echo", json!({})).await;
+    let long = "x".repeat(7_000);
+    for text in TEXTS.into_iter().chain([long.as_str()]) {
+        for place in PLACES {
+            let path = path(&place.replace("TEXT", text));
+            let answer = host.get(&path).await;
+            is_answer(&answer, &path);
+        }
+    }
+    for value in HEADERS {
+        let body = json!({"type": "echo"});
+        for (name, method, place) in [
+            ("idempotency-key", Method::POST, "tasks"),
+            ("if-match", Method::PUT, "tasks/t"),
+            ("if-none-match", Method::PUT, "tasks/t"),
+            ("traceparent", Method::POST, "tasks"),
+            ("last-event-id", Method::DELETE, "tasks/gone"),
+            ("content-type", Method::POST, "tasks"),
+        ] {
+            let request = host.request(method, &path(place)).json(&body);
+            let answer = host.send(request.header(name, value)).await;
+            is_answer(&answer, &format!("{name}: {}", value.escape_ascii()));
+        }
+    }
+    is_well(&host).await;
+    host.stop().await;
+}
+
+/// A value of pieces that parsers disagree on; often it is none.
+fn random_value(random: &mut StdRng, depth: usize) -> String {
+    let text = |random: &mut StdRng| {
+        let mut text = String::from("\"");
+        for _ in 0..random.random_range(0..6) {
+            match random.random_range(0..5) {
+                0 => text.push_str(&format!("\\u{:04x}", random.random_range(0..0x1_0000_u32))),
+                1 => text.push_str(&format!("\\ud8{:02x}\\udc{:02x}", 7, 0x33)),
+                2 => {
+                    text.push_str(["\\n", "\\/", "\\\\", "\\\"", "\\x"][random.random_range(0..5)])
+                }
+                3 => text.extend(char::from_u32(random.random_range(0x20..0x11_0000))),
+                _ => text.push('a'),
+            }
+        }
+        text.replace(['\n', '\r'], "") + "\""
+    };
+    match random.random_range(0..8) {
+        0 | 1 => text(random),
+        2 => {
+            let digits = random.random_range(1..25);
+            let digits = (0..digits).map(|_| char::from(random.random_range(b'0'..=b'9')));
+            format!("-{}", digits.collect::<String>())
+        }
+        3 => random.random::<i64>().to_string(),
+        4 => {
+            let exponent = random.random_range(-500..500);
+            format!(
+                "{}.{}e{exponent}",
+                random.random_range(0..10),
+                random.random::<u64>()
+            )
+        }
+        5 if depth < 70 => format!("[{}]", random_value(random, depth + 1)),
+        6 if depth < 70 => {
+            let (first, second) = (
+                random_value(random, depth + 1),
+                random_value(random, depth + 1),
+            );
+            format!("{{{}:{first},{}:{second}}}", text(random), text(random))
+        }
+        _ => [
+            "null", "true", "0", "-0", "[]", "{}", "nul", "+1", ".5", "1.",
+        ][random.random_range(0..10)]
+        .to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn whatever_comes_is_kept_exactly_or_refused() {
+    let cases = if long() { 20_000 } else { 200 };
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let host = host().await;
+    let (mut kept, mut refused) = (0, 0);
+    for n in 0..cases {
+        let value = random_value(&mut random, 0).into_bytes();
+        let door = DOORS[random.random_range(0..DOORS.len())];
+        let came = through(&host, door, n, &value).await;
+        is_right(door, &value, Fate::Either, &came);
+        match came {
+            Came::Out(_) => kept += 1,
+            Came::Refused(_) => refused += 1,
+        }
+    }
+    println!("{kept} kept, {refused} refused");
+    assert!(
+        kept > cases / 10 && refused > cases / 10,
+        "{kept} {refused}"
+    );
+    is_well(&host).await;
+    host.stop().await;
+}
