@@ -19,7 +19,7 @@ const SLOTS: u64 = 16;
 const LIFE_MS: std::ops::Range<u64> = 500..4_500;
 
 /// T4: every accepted id ends in exactly one terminal document, and no more runs are begun anew
-/// than were at work when their host was killed. 30 s of kills, and 10 min of them in the long form.
+/// than were at work when their host was killed. 30 s of kills; in the long form 10 min of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_accepted_in_a_storm_of_kills_ends_once() {
     let storm = Duration::from_secs(if long() { 600 } else { 30 });
