@@ -98,6 +98,17 @@ impl Host {
         self.ends(id).await
     }
 
+    /// Sees that a task's run is at work where it was begun: neither stale, nor lost and begun
+    /// anew.
+    pub async fn is_at_work_still(&self, id: &str) {
+        let task = self.task(id).await;
+        let run = &task["run"];
+        assert_eq!(task["status"], "in_progress", "{task:#}");
+        assert_eq!(run["state"], "running", "{task:#}");
+        let told = (&run["attempt"], &run["crashes"], &run["lease_number"]);
+        assert_eq!(told, (&json!(1), &json!(0), &json!(1)), "{task:#}");
+    }
+
     /// `POST …/tasks/{id}/{verb}` without a body.
     pub async fn verb(&self, id: &str, verb: &str) -> Answer {
         self.send(self.request(Method::POST, &format!("{}/{verb}", task(id))))

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taskhost_e2e::home::Home;
-use taskhost_e2e::host::Host;
 use taskhost_e2e::long;
 
 /// Guests that compute, for each core: so many that none has had its 10 s at the end of a minute.
@@ -47,7 +46,7 @@ async fn guests_that_compute_on_every_core_starve_nobody() {
         }
         pace.tick().await;
         let asked_at = Instant::now();
-        is_at_work(&host, &spinning[n % spinning.len()]).await;
+        host.is_at_work_still(&spinning[n % spinning.len()]).await;
         answers.push(asked_at.elapsed());
         // What is short has its turn among them.
         let id = format!("short-{n}");
@@ -73,21 +72,11 @@ async fn guests_that_compute_on_every_core_starve_nobody() {
         assert_eq!(host.metric(none).await, Some(0.0), "{none}");
     }
     for id in &spinning {
-        is_at_work(&host, id).await;
+        host.is_at_work_still(id).await;
         host.verb(id, "cancel").await.expect(200);
     }
     for id in &spinning {
         host.reaches(id, "canceled").await;
     }
     host.stop().await;
-}
-
-/// It is where it was begun: neither stale, nor lost and begun anew.
-async fn is_at_work(host: &Host, id: &str) {
-    let task = host.task(id).await;
-    let run = &task["run"];
-    assert_eq!(task["status"], "in_progress", "{task:#}");
-    assert_eq!(run["state"], "running", "{task:#}");
-    let told = (&run["attempt"], &run["crashes"], &run["lease_number"]);
-    assert_eq!(told, (&json!(1), &json!(0), &json!(1)), "{task:#}");
 }

@@ -8,6 +8,7 @@
 )]
 
 mod storm;
+mod starved;
 mod schedules;
 mod takeover;
 mod zombie;
