@@ -99,7 +99,9 @@ fn values() -> Vec<(Vec<u8>, Fate)> {
         .collect();
     all.extend([
         (nested(50).into_bytes(), Kept),
-        (nested(65).into_bytes(), Refused),
+        // Data of a stream may be deeper than what tasks are given.
+        (nested(65).into_bytes(), Either),
+        (nested(200).into_bytes(), Refused),
         (nested(5_000).into_bytes(), Refused),
         ("[".repeat(100_000).into_bytes(), Refused),
         (long(900_000).into_bytes(), Kept),
@@ -132,6 +134,45 @@ fn with_value(before: &str, value: &[u8], after: &str) -> Vec<u8> {
 async fn send(host: &Host, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Answer {
     let request = host.request(method, path).header("content-type", kind);
     host.send(request.body(body)).await
+}
+
+/// A JSON value, so that two texts of one are the same: `\u0061` is `a`, an object has no order, and
+/// a number is an integer or the nearest float, by another parser than the host's.
+#[derive(Debug, PartialEq)]
+enum Exact {
+    Object(BTreeMap<String, Self>),
+    Array(Vec<Self>),
+    Text(String),
+    Integer(i128),
+    Float(f64),
+    Word(String),
+}
+
+impl Exact {
+    fn of(text: &str) -> Self {
+        let text = text.trim();
+        match text.as_bytes()[0] {
+            b'{' => {
+                let all: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap();
+                let all = all
+                    .into_iter()
+                    .map(|(key, part)| (key, Self::of(part.get())));
+                Self::Object(all.collect())
+            }
+            b'[' => {
+                let all: Vec<Box<RawValue>> = serde_json::from_str(text).unwrap();
+                Self::Array(all.iter().map(|part| Self::of(part.get())).collect())
+            }
+            b'"' => Self::Text(serde_json::from_str(text).unwrap()),
+            b'-' | b'0'..=b'9' => match text.parse() {
+                Ok(integer) => Self::Integer(integer),
+                // `-0` is a float to some.
+                Err(_) if text.parse() == Ok(0.0) => Self::Integer(0),
+                Err(_) => Self::Float(text.parse().unwrap()),
+            },
+            _ => Self::Word(text.to_owned()),
+        }
+    }
 }
 
 /// The text of a part of a JSON text, as it is written there.
@@ -168,7 +209,8 @@ fn says_where(problem: &Value) {
     let fields = problem["errors"].as_array().map_or(0, Vec::len);
     let is_said = fields > 0 || problem["code"] == "too-large";
     assert!(is_said, "{problem:#}");
-    let length = problem.to_string().len();
+    let path = problem["instance"].as_str().map_or(0, str::len);
+    let length = problem.to_string().len() - path;
     assert!(length < 5_000, "a refusal does not send back what came");
 }
 
@@ -225,7 +267,7 @@ async fn through(host: &Host, door: Door, n: usize, value: &[u8]) -> Came {
                 return Came::Refused(is_refusal(&answer));
             }
             let shown = raw(&host.get(&path).await.text, &["params", "v"]);
-            assert_eq!(shown.as_bytes(), value);
+            is_right(door, value, Fate::Kept, &Came::Out(shown));
             let fired = host.post(&format!("{path}/run"), &json!({})).await;
             echoed(host, fired.expect(202)["task"].as_str().unwrap()).await
         }
@@ -258,8 +300,10 @@ fn is_right(door: Door, value: &[u8], fate: Fate, came: &Came) {
     let shown = format!("{door:?} {}", value[..short].escape_ascii());
     match came {
         Came::Out(text) => {
-            assert_eq!(text.as_bytes(), value, "{shown}");
             assert_ne!(fate, Fate::Refused, "{shown} came out again");
+            let value = std::str::from_utf8(value).unwrap();
+            let (came, sent) = (Exact::of(text), Exact::of(value));
+            assert!(came == sent, "{shown}: {text:.1000}");
         }
         Came::Refused(problem) => assert_ne!(fate, Fate::Kept, "{shown}: {problem}"),
     }
