@@ -40,9 +40,8 @@ async fn comes_and_goes(host: &Host, id: &str, n: usize) {
             let params = json!({"lines": 300, "bytes": 300});
             let done = host.run(id, "log-flood", params).await;
             let run = done["run"]["id"].as_str().unwrap();
-            host.get(&format!("{path}/runs/{run}/log"))
-                .await
-                .expect(200);
+            let log = host.get(&format!("{path}/runs/{run}/log")).await;
+            assert_eq!(log.status, 200, "{log:?}");
         }
         // It goes while it is at work.
         _ => {
