@@ -12,7 +12,7 @@ use taskhost_e2e::tasks::task;
 /// Tasks of a round, beside those that come together.
 const TASKS: usize = 80;
 /// So many at once: what is held at once does not grow.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 /// Tasks that come in one body.
 const TOGETHER: usize = 60;
 

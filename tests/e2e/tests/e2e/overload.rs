@@ -146,7 +146,7 @@ async fn a_host_that_is_given_more_than_it_can_do_gets_over_it() {
     assert_eq!(steady.refused, 0, "who keeps to their share is let in");
     assert!(oldest.last().unwrap() > &0.5, "{oldest:?}");
     for none in [BACKLOG, OLDEST] {
-        becomes(async || host.metric(none).await == Some(0.0)).await;
+        becomes(lasts, async || host.metric(none).await == Some(0.0)).await;
     }
     all_completed(&host, greedy.accepted.iter().chain(&steady.accepted)).await;
     most_kib = most_kib.max(Held::by(&host).rss_kib);
@@ -154,22 +154,22 @@ async fn a_host_that_is_given_more_than_it_can_do_gets_over_it() {
     assert!(growth < RSS_GROWTH_MAX_KIB, "{growth} KiB");
 }
 
-/// Asks until it is so, and not so often that it is too much.
-async fn becomes(is_so: impl AsyncFn() -> bool) {
+/// Asks until it is so, and not so often that it is too much: what was behind after so long.
+async fn becomes(lasts: Duration, is_so: impl AsyncFn() -> bool) {
     let waiting = async {
         let mut again = tokio::time::interval(BETWEEN_LOOKS);
         while !is_so().await {
             again.tick().await;
         }
     };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    let waited = tokio::time::timeout(PATIENCE + lasts, waiting).await;
     waited.expect("it comes to an end");
 }
 
 /// Asked by the page, since requests for each one of them would be too many as well.
 async fn all_completed(host: &Host, accepted: impl Iterator<Item = &String>) {
     let accepted: BTreeSet<&str> = accepted.map(String::as_str).collect();
-    becomes(async || {
+    becomes(Duration::ZERO, async || {
         let path = "/v1/spaces/default/tasks?status=in_progress&limit=1";
         let answer = host.get(path).await;
         answer.status == 200 && answer.json()["tasks"] == json!([])
