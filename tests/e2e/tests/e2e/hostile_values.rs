@@ -280,19 +280,22 @@ async fn through(host: &Host, door: Door, n: usize, value: &[u8]) -> Came {
                 _ => Came::Refused(is_refusal(&answer)),
             }
         }
-        Door::Document => {
-            let line = with_value(&format!("{{\"@timestamp\":{n},\"v\":"), value, "}");
-            let answer = host.ingest("s", line).await.expect(200);
-            if answer["accepted"] != 1 {
-                let refused = answer["rejected"][0].clone();
-                assert!(refused["reason"].is_string(), "{answer:#}");
-                return Came::Refused(refused);
-            }
-            let query = json!({"from": n, "to": n + 1, "size": 1});
-            let found = host.post(&format!("{}/sample", stream("s")), &query).await;
-            Came::Out(raw(&found.text, &["documents", "0", "v"]))
-        }
+        Door::Document => ingested(host, n, value).await,
     }
+}
+
+/// As a document of a stream, at a time of its own.
+async fn ingested(host: &Host, n: usize, value: &[u8]) -> Came {
+    let line = with_value(&format!("{{\"@timestamp\":{n},\"v\":"), value, "}");
+    let answer = host.ingest("s", line).await.expect(200);
+    if answer["accepted"] != 1 {
+        let refused = answer["rejected"][0].clone();
+        assert!(refused["reason"].is_string(), "{answer:#}");
+        return Came::Refused(refused);
+    }
+    let query = json!({"from": n, "to": n + 1, "size": 1});
+    let found = host.post(&format!("{}/sample", stream("s")), &query).await;
+    Came::Out(raw(&found.text, &["documents", "0", "v"]))
 }
 
 fn is_right(door: Door, value: &[u8], fate: Fate, came: &Came) {
