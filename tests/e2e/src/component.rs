@@ -64,6 +64,14 @@ pub fn component_with(descriptor: &str, result: &str, definitions: &str) -> Vec<
     assemble(descriptor, result, &describe, definitions)
 }
 
+/// A component with this descriptor whose result is its params, byte for byte.
+#[must_use]
+pub fn echo(descriptor: &str) -> Vec<u8> {
+    let describe = answers(descriptor);
+    let params = ["(local.get 0)", "(local.get 1)"];
+    with_answer(descriptor, "", &describe, "", params)
+}
+
 /// A component that imports something, and is well otherwise.
 #[must_use]
 pub fn importing(import: &str) -> Vec<u8> {
@@ -168,6 +176,19 @@ impl Steps {
 /// Puts the parts together. Memory: the answer's record at 0 (discriminant, pointer, length), the
 /// descriptor at 64, the result at 1 MiB, what the host passes in after that.
 fn assemble(descriptor: &str, result: &str, describe: &str, import: &str) -> Vec<u8> {
+    let length = format!("(i32.const {})", result.len());
+    let answer = ["(i32.const 1048576)", &length];
+    with_answer(descriptor, result, describe, import, answer)
+}
+
+/// The same where `run` answers what is at a pointer, with a length.
+fn with_answer(
+    descriptor: &str,
+    result: &str,
+    describe: &str,
+    import: &str,
+    [pointer, length]: [&str; 2],
+) -> Vec<u8> {
     let (descriptor_text, result_text) = (escaped(descriptor), escaped(result));
     let text = format!(
         r#"(component {import}
@@ -179,16 +200,15 @@ fn assemble(descriptor: &str, result: &str, describe: &str, import: &str) -> Vec
     (func (export "describe") (result i32) {describe})
     (func (export "run") (param i32 i32) (result i32)
       (i32.store8 (i32.const 16) (i32.const 0))
-      (i32.store (i32.const 24) (i32.const 1048576))
-      (i32.store (i32.const 28) (i32.const {length}))
+      (i32.store (i32.const 24) {pointer})
+      (i32.store (i32.const 28) {length})
       (i32.const 16)))
   (core instance $code (instantiate $code))
   (alias core export $code "memory" (core memory $bytes))
   (alias core export $code "realloc" (core func $realloc))
   {ERROR}
   {EXPORTS}
-)"#,
-        length = result.len(),
+)"#
     );
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }

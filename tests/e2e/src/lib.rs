@@ -29,6 +29,8 @@ pub mod cluster;
 pub mod holder;
 pub mod routes;
 pub mod fleet;
+pub mod load;
+pub mod held;
 pub mod linear;
 pub mod browser;
 

@@ -98,6 +98,17 @@ impl Host {
         self.ends(id).await
     }
 
+    /// Sees that a task's run is at work where it was begun: neither stale, nor lost and begun
+    /// anew.
+    pub async fn is_at_work_still(&self, id: &str) {
+        let task = self.task(id).await;
+        let run = &task["run"];
+        assert_eq!(task["status"], "in_progress", "{task:#}");
+        assert_eq!(run["state"], "running", "{task:#}");
+        let told = (&run["attempt"], &run["crashes"], &run["lease_number"]);
+        assert_eq!(told, (&json!(1), &json!(0), &json!(1)), "{task:#}");
+    }
+
     /// `POST …/tasks/{id}/{verb}` without a body.
     pub async fn verb(&self, id: &str, verb: &str) -> Answer {
         self.send(self.request(Method::POST, &format!("{}/{verb}", task(id))))
@@ -164,6 +175,31 @@ impl Host {
             lines,
         )
         .await
+    }
+
+    /// The ids of all tasks of the space `default` that a query finds, the newest first.
+    pub async fn listed(&self, query: &str) -> Vec<String> {
+        let (mut listed, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/spaces/default/tasks?limit=1000&{query}{cursor}");
+            let page = self.get(&path).await.expect(200);
+            for each in page["tasks"].as_array().unwrap() {
+                listed.push(each["id"].as_str().unwrap().to_owned());
+            }
+            let Some(next) = page["next"].as_str() else {
+                return listed;
+            };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
+    /// The value of a line of `/metrics`, by its name and labels.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.text;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
     }
 
     /// Asks again and again until there is an answer: for what has no event to wait for, like

@@ -28,6 +28,9 @@ use super::problem::Problem;
 /// How much of a body that is too large is read on.
 const DISCARDED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Of what a parser says of a body, the beginning and the end.
+const SHOWN_BYTES: [usize; 2] = [200, 200];
+
 /// The ids in a path, by the route's names.
 #[derive(Debug)]
 pub(crate) struct PathIds(Vec<(String, String)>);
@@ -249,7 +252,7 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str
 
 /// What the parser says, for people: a place in the text only where the text is what is wrong.
 fn words_of(error: &serde_json::Error) -> String {
-    let message = error.to_string();
+    let message = shortened(error.to_string());
     if error.is_eof() && error.line() <= 1 && error.column() == 0 {
         return "is empty: a JSON object is wanted".to_owned();
     }
@@ -265,12 +268,24 @@ fn words_of(error: &serde_json::Error) -> String {
     }
 }
 
+/// Without the middle where it is long: the parser repeats what it was given, which may be as long
+/// as a body.
+fn shortened(text: String) -> String {
+    let [begin, end] = SHOWN_BYTES;
+    if text.len() <= begin + end {
+        return text;
+    }
+    let begin = text.floor_char_boundary(begin);
+    let end = text.ceil_char_boundary(text.len() - end);
+    format!("{} … {}", &text[..begin], &text[end..])
+}
+
 /// The path of the field that a mistake is about; `body` when it is no field's.
 fn field_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     if !error.inner().is_data() {
         return "body".to_owned();
     }
-    let path = error.path().to_string();
+    let path = shortened(error.path().to_string());
     let message = error.inner().to_string();
     // The parser knows which field is missing, and names the object that misses it.
     let missing = message
@@ -360,6 +375,21 @@ mod tests {
         .concat();
         let refused = json::<Wanted>(&many).unwrap_err();
         assert!(format!("{refused:?}").contains("more than 1000000 values"));
+    }
+
+    #[test]
+    fn a_mistake_does_not_send_back_what_came() {
+        let long = "\u{e9}".repeat(10_000);
+        for body in [
+            format!("{{\"name\":\"x\",\"inner\":{{\"count\":\"{long}\"}}}}"),
+            format!("{{\"name\":\"x\",\"{long}\":1}}"),
+        ] {
+            let problem = json::<Wanted>(body.as_bytes()).unwrap_err();
+            let told = problem.as_json().to_string();
+            assert!(told.len() < 3_000, "{told}");
+            let said = ["expected u32", "expected one of `name`"];
+            assert!(said.iter().any(|said| told.contains(said)), "{told}");
+        }
     }
 
     #[test]

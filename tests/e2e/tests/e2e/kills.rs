@@ -114,18 +114,7 @@ async fn a_host_that_is_killed_at_any_moment_loses_nothing() {
             assert_eq!(&ended, before, "what was told of an ended task stays");
         }
     }
-    let (mut listed, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/v1/spaces/default/tasks?limit=1000{cursor}");
-        let page = host.get(&path).await.expect(200);
-        for each in page["tasks"].as_array().unwrap() {
-            listed.push(each["id"].as_str().unwrap().to_owned());
-        }
-        let Some(next) = page["next"].as_str() else {
-            break;
-        };
-        cursor = format!("&cursor={next}");
-    }
+    let mut listed = host.listed("").await;
     let count = listed.len();
     listed.sort();
     listed.dedup();

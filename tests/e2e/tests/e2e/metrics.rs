@@ -2,17 +2,7 @@
 
 use serde_json::json;
 use taskhost_e2e::home::Home;
-use taskhost_e2e::host::Host;
 use taskhost_e2e::tasks::task;
-
-/// The value of a line, by its name and labels.
-async fn number(host: &Host, name: &str) -> Option<f64> {
-    let text = host.get("/metrics").await.text;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map(|value| value.parse().unwrap())
-}
 
 /// Complaint 17: what waits is seen, by type, with how long.
 #[tokio::test]
@@ -28,18 +18,20 @@ async fn what_waits_is_counted_and_how_long_the_oldest_does() {
         host.schedule(id, "hello", json!({"name": id})).await;
     }
     let waiting = "taskhost_backlog_runs{type=\"hello\"}";
-    let is_two = async || (number(&host, waiting).await == Some(2.0)).then_some(());
+    let is_two = async || (host.metric(waiting).await == Some(2.0)).then_some(());
     host.see("two runs wait", is_two).await;
-    let oldest = number(&host, "taskhost_backlog_oldest_seconds{type=\"hello\"}").await;
+    let oldest = host
+        .metric("taskhost_backlog_oldest_seconds{type=\"hello\"}")
+        .await;
     assert!(
         oldest.is_some_and(|it| (0.0..600.0).contains(&it)),
         "{oldest:?}"
     );
-    assert_eq!(number(&host, "taskhost_slots").await, Some(1.0));
-    assert_eq!(number(&host, "taskhost_slots_available").await, Some(0.0));
+    assert_eq!(host.metric("taskhost_slots").await, Some(1.0));
+    assert_eq!(host.metric("taskhost_slots_available").await, Some(0.0));
     host.verb("long", "cancel").await.expect(200);
     host.reaches("b", "completed").await;
-    let is_none = async || (number(&host, waiting).await == Some(0.0)).then_some(());
+    let is_none = async || (host.metric(waiting).await == Some(0.0)).then_some(());
     host.see("nothing waits", is_none).await;
 }
 
@@ -126,7 +118,7 @@ async fn what_a_killed_host_was_running_is_counted_as_reclaimed() {
     host.kill().await;
     let host = home.start().await;
     assert_eq!(
-        number(&host, "taskhost_runs_reclaimed_total").await,
+        host.metric("taskhost_runs_reclaimed_total").await,
         Some(1.0)
     );
 }

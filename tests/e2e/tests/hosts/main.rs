@@ -7,8 +7,8 @@
     reason = "what a test shares with others fails the test as well"
 )]
 
-mod load;
 mod storm;
+mod starved;
 mod schedules;
 mod takeover;
 mod zombie;

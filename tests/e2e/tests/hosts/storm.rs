@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use taskhost_e2e::fleet::{Caller, Callers, Fleet, pass};
-
-use crate::load::Account;
+use taskhost_e2e::load::Account;
 
 const HOSTS: usize = 3;
 const CLIENTS: usize = 12;
+const SLOTS: u64 = 16;
 const BETWEEN_KILLS: Duration = Duration::from_secs(5);
 
+/// T4: and no more runs are begun anew than were at work when their host was killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_hosts_are_killed_all_that_was_accepted_ends_once() {
     let kills = if taskhost_e2e::long() { 24 } else { 3 };
     let account = Arc::new(Account::new().await);
     let (teller, allowed) = account.teller();
     // A run may be hit more than once.
-    let settings = format!("runs.crashes_max = 100\nruns.slots = 16\n{allowed}");
+    let settings = format!("runs.crashes_max = 100\nruns.slots = {SLOTS}\n{allowed}");
     let components = ["hello-task", "sleeper", "fails"];
     let Some(fleet) = Fleet::find(HOSTS, &components, &settings).await else {
         return;
@@ -62,7 +63,9 @@ async fn whatever_hosts_are_killed_all_that_was_accepted_ends_once() {
     let accepted = account.accepted();
     println!("{accepted} tasks were accepted, {kills} hosts killed");
     assert!(accepted > kills * 20, "there was load");
-    account.check(&hosts[0], 0).await;
+    let reruns = account.check(&hosts[0], 0).await;
+    let at_work = u64::try_from(kills).unwrap() * SLOTS;
+    assert!(reruns <= at_work, "{reruns} runs were begun anew");
     for host in hosts {
         host.stop().await;
     }

@@ -11,9 +11,8 @@ use std::time::Duration;
 use serde_json::json;
 use taskhost_e2e::fleet::{Caller, Callers, Fleet, pass};
 use taskhost_e2e::host::Host;
+use taskhost_e2e::load::Account;
 use tokio::process::Command;
-
-use crate::load::Account;
 
 const CLIENTS: usize = 6;
 const TURN: Duration = Duration::from_secs(10);

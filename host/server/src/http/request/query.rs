@@ -9,7 +9,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::Problem;
+use super::{Problem, shortened};
 
 /// The query string; what nobody has taken is refused.
 #[derive(Debug)]
@@ -63,7 +63,10 @@ impl QueryParams {
     pub(crate) fn finish(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
-            Some((key, _)) => Err(Problem::invalid(key, "is no parameter of this route")),
+            Some((key, _)) => {
+                let key = shortened(key.clone());
+                Err(Problem::invalid(key, "is no parameter of this route"))
+            }
         }
     }
 }

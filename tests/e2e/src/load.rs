@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use taskhost_e2e::component::with_origins;
-use taskhost_e2e::fleet::Callers;
-use taskhost_e2e::host::Host;
-use taskhost_e2e::plain_server::{Server, answer};
-use taskhost_e2e::tasks::{TERMINAL, task};
+
+use crate::component::with_origins;
+use crate::fleet::Callers;
+use crate::host::Host;
+use crate::plain_server::{Server, answer};
+use crate::tasks::{TERMINAL, task};
 
 /// Of one client, between two tasks.
 const PACE: Duration = Duration::from_millis(40);
@@ -20,11 +21,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Kinds of tasks, in turn.
 const KINDS: usize = 5;
+/// The one of them that tells the outside of its executions.
+const TELLER: usize = 4;
 /// One of so many is followed by whoever scheduled it.
 const FOLLOWED: usize = 16;
 
 /// What clients were told.
-pub(crate) struct Account {
+#[derive(Debug)]
+pub struct Account {
     /// Each execution of a task of the kind that tells it: its host says so to the outside.
     executions: Server,
     /// The answers to what was accepted, by task id.
@@ -37,7 +41,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) async fn new() -> Self {
+    /// An empty one.
+    pub async fn new() -> Self {
         Self {
             executions: Server::new(|_| answer("200 OK", "", "noted")).await,
             accepted: Mutex::default(),
@@ -48,7 +53,8 @@ impl Account {
     }
 
     /// The component that tells of its executions, and the settings that allow it that.
-    pub(crate) fn teller(&self) -> (Vec<u8>, String) {
+    #[must_use]
+    pub fn teller(&self) -> (Vec<u8>, String) {
         let origin = &self.executions.origin;
         let settings = format!(
             "[[allow]]\ntype = \"sends\"\nsecrets = [\"key\"]\nhttp = [\n\
@@ -80,16 +86,18 @@ impl Account {
     }
 
     /// Ends the load: each client after the task that it is at.
-    pub(crate) fn is_over(&self) {
+    pub fn is_over(&self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn accepted(&self) -> usize {
+    /// How many tasks were accepted by now.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
         self.accepted.lock().unwrap().len()
     }
 
     /// Schedules tasks over whichever host is there, and follows some of them to their end.
-    pub(crate) async fn client(&self, callers: &Callers, name: &str) {
+    pub async fn client(&self, callers: &Callers, name: &str) {
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for n in 0_usize.. {
@@ -145,13 +153,17 @@ impl Account {
     }
 
     /// Waits until everything has ended, and looks that it ended once, as it has to; so many hosts
-    /// were stopped in order, which hand back what they run.
-    pub(crate) async fn check(&self, host: &Host, stops: u64) {
+    /// were stopped in order, which hand back what they run. Answers how often a run was begun anew
+    /// since its host was lost.
+    pub async fn check(&self, host: &Host, stops: u64) -> u64 {
         let accepted = std::mem::take(&mut *self.accepted.lock().unwrap());
         let told = std::mem::take(&mut *self.ended.lock().unwrap());
+        let mut reruns = 0;
+        let mut claims = BTreeMap::new();
         for (id, answered) in &accepted {
             let ended = host.ends(id).await;
             ended_once(answered, &ended, stops);
+            reruns += ended["run"]["crashes"].as_u64().unwrap();
             let n: usize = id.rsplit('-').next().unwrap().parse().unwrap();
             let attempt = ended["run"]["attempt"].as_u64().unwrap();
             let expected = match n % KINDS {
@@ -164,20 +176,33 @@ impl Account {
             if let Some(told) = told.get(id) {
                 assert_eq!(told, &ended, "what was told of an ended task stays");
             }
-            if n % KINDS == 4 {
-                let asked = format!("/open/{id} ");
-                let executions = self.executions.seen();
-                let count = executions.iter().filter(|it| it.contains(&asked)).count();
-                let claims = ended["run"]["lease_number"].as_u64().unwrap();
-                assert!((1..=claims as usize).contains(&count), "{count}: {ended:#}");
+            if n % KINDS == TELLER {
+                claims.insert(id, ended["run"]["lease_number"].as_u64().unwrap());
             }
         }
         let unsure = std::mem::take(&mut *self.unsure.lock().unwrap());
         for id in unsure {
             if host.task(&id).await["status"] != "not_started" {
-                host.ends(&id).await;
+                reruns += host.ends(&id).await["run"]["crashes"].as_u64().unwrap();
             }
         }
+        let executions = self.executions();
+        for (id, claims) in claims {
+            let count = executions.get(id).copied().unwrap_or_default();
+            assert!((1..=claims).contains(&count), "{id}: {count} of {claims}");
+        }
+        reruns
+    }
+
+    /// How often each task that tells it was executed.
+    fn executions(&self) -> BTreeMap<String, u64> {
+        let mut executions = BTreeMap::new();
+        for request in self.executions.seen() {
+            let path = request.split_whitespace().nth(1).unwrap_or_default();
+            let id = path.rsplit('/').next().unwrap_or_default();
+            *executions.entry(id.to_owned()).or_default() += 1;
+        }
+        executions
     }
 }
 
