@@ -34,6 +34,8 @@ pub(crate) struct Guest {
     pub(crate) fence: Fence,
     /// It was told how to end, and has; its end may not have been written yet.
     pub(crate) word: Option<Word>,
+    /// When that was, by the clock on the wall.
+    pub(crate) ended_ms: i64,
     /// When it was asked to stop.
     pub(crate) canceled_ms: Option<u64>,
     /// The host stops.

@@ -75,7 +75,7 @@ impl World {
                 }
                 guest.said += 1;
             }
-            word => guest.word = Some(word),
+            word => (guest.word, guest.ended_ms) = (Some(word), at.wall_ms),
         }
     }
 
@@ -308,6 +308,7 @@ impl World {
         let guest = Guest {
             fence: doc.shown.fence(),
             word: None,
+            ended_ms: 0,
             canceled_ms: None,
             is_handed_back: false,
             is_fenced: false,
@@ -399,7 +400,7 @@ impl World {
             How::Failed(_, true) => {
                 let most_ms = BACKOFF_MS << (attempt - 1);
                 let due_ms = it.after.as_ref().map_or(0, |shown| shown.due_ms);
-                if !(most_ms / 2..=most_ms).contains(&(due_ms - at.wall_ms)) {
+                if !(most_ms / 2..=most_ms).contains(&(due_ms - guest.ended_ms)) {
                     return Err("it is tried again too soon or too late".to_owned());
                 }
                 let mut doc = moved(doc, Status::InProgress, waits);
@@ -409,7 +410,7 @@ impl World {
             How::Paused => {
                 let mut doc = moved(doc, Status::InProgress, waits);
                 doc.shown.pauses += 1;
-                doc.shown.due_ms = at.wall_ms + PAUSE_MS;
+                doc.shown.due_ms = guest.ended_ms + PAUSE_MS;
                 changed(doc)
             }
             How::HandedBack => changed(queued_again(doc, at)),

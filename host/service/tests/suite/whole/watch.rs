@@ -98,7 +98,7 @@ impl Watch {
             state.to_hold.insert(fence);
         }
         // Whoever does not hear it has been interrupted, and says so.
-        drop(guest.send(told));
+        let _ = guest.send(told);
     }
 
     /// An end is written now.
