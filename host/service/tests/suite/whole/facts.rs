@@ -185,6 +185,32 @@ pub(crate) struct Happened {
     pub(crate) owner: Option<Incarnation>,
 }
 
+impl Happened {
+    /// What kind of thing it is, in words: what, its outcome, and the status afterwards.
+    pub(crate) fn kind(&self) -> String {
+        let what = match &self.what {
+            What::Schedule { .. } => "schedule".to_owned(),
+            What::Claim => "claim".to_owned(),
+            What::Cancel(_) => "cancel".to_owned(),
+            What::Acknowledge(_) => "acknowledge".to_owned(),
+            What::Delete(_) => "delete".to_owned(),
+            What::Said(..) => "said".to_owned(),
+            What::Ended(_, how, _) => format!("{how:?}"),
+            What::Lost(_) => "lost".to_owned(),
+            What::PreviousEnded(_) => "previous ended".to_owned(),
+            What::Overdue(_) => "overdue".to_owned(),
+            What::TombstonesRemoved => "tombstones removed".to_owned(),
+            What::Other(_) => "other".to_owned(),
+        };
+        let outcome = match self.outcome {
+            Outcome::Refused(_) => "Refused".to_owned(),
+            outcome => format!("{outcome:?}"),
+        };
+        let status = self.after.as_ref().map(|after| after.status.as_str());
+        format!("{what}: {outcome}, {}", status.unwrap_or("nothing"))
+    }
+}
+
 /// When something happens: by the clock on the wall, which a test may set, and by the one that
 /// only goes on.
 #[derive(Debug, Clone, Copy)]

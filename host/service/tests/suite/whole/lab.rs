@@ -1,6 +1,6 @@
 //! A host that can be killed, on a store that stays, in a time that only the test moves.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use taskhost_model::time::{Clock, Timestamp};
@@ -32,6 +32,8 @@ const TURNS: usize = 30;
 enum Place {
     Memory(Stores),
     Folder(TempDir),
+    /// Somebody else has it now.
+    Gone,
 }
 
 /// A host, and what outlives it.
@@ -40,6 +42,8 @@ pub(crate) struct Lab {
     place: Place,
     clock: Clock,
     passed_ms: u64,
+    /// So many runs of the type at once.
+    limit: Option<usize>,
     host: Option<Host>,
 }
 
@@ -49,8 +53,7 @@ pub(crate) struct Lab {
 struct Host {
     service: Service,
     watch: Arc<Watch>,
-    /// What lies below the watch.
-    #[expect(dead_code, reason = "it has the lock on the folder")]
+    /// What lies below the watch; it has the lock on its folder.
     beneath: Stores,
     /// As long as it is here, time stands still.
     still: mpsc::Sender<()>,
@@ -59,26 +62,58 @@ struct Host {
 
 impl Lab {
     /// A host that knows the component, on a store in memory or in a folder of its own.
-    pub(crate) fn start(in_folder: bool) -> Self {
-        let clock = Clock::manual(Timestamp::from_ms(1_795_000_000_000));
-        let place = match in_folder {
-            true => Place::Folder(tempfile::tempdir().unwrap()),
-            false => Place::Memory(in_memory(Limits::default(), clock.clone())),
-        };
+    pub(crate) fn start(in_folder: bool, limit: Option<usize>) -> Self {
+        // Making a store takes longer than most of what is done to it.
+        static MADE: OnceLock<TempDir> = OnceLock::new();
+        let clock = clock();
+        if !in_folder {
+            let stores = in_memory(Limits::default(), clock.clone());
+            let lab = Self::on(Place::Memory(stores), clock, limit);
+            lab.push();
+            return lab;
+        }
+        let made = MADE.get_or_init(Self::made);
+        let folder = tempfile::tempdir().unwrap();
+        for file in made.path().read_dir().unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        Self::on(Place::Folder(folder), clock, limit)
+    }
+
+    /// A folder with the component in it.
+    fn made() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lab = Self::on(Place::Folder(folder), clock(), None);
+        lab.push();
+        let host = lab.host();
+        host.executor.block_on(host.beneath.close());
+        lab.kill();
+        match std::mem::replace(&mut lab.place, Place::Gone) {
+            Place::Folder(folder) => folder,
+            Place::Memory(_) | Place::Gone => panic!("it is in a folder"),
+        }
+    }
+
+    fn on(place: Place, clock: Clock, limit: Option<usize>) -> Self {
         let mut lab = Self {
             place,
             clock,
             passed_ms: 0,
+            limit,
             host: None,
         };
         lab.boot();
+        lab
+    }
+
+    fn push(&self) {
         let push = async |service: &Service| {
             let by = somebody();
             let pushed = service.types.push(&by, guest::component(), None).await;
             pushed.unwrap();
         };
-        lab.run(push);
-        lab
+        self.run(push);
     }
 
     /// Another life of the host.
@@ -102,7 +137,7 @@ impl Lab {
             watch: Arc::clone(&watch),
         });
         let service = executor.block_on(async {
-            let service = Service::start(settled_parts(&wrapped, &self.clock)).await;
+            let service = Service::start(parts_of(&wrapped, &self.clock, self.limit)).await;
             let service = service.unwrap();
             service.begin();
             service
@@ -121,6 +156,7 @@ impl Lab {
         let folder = match &self.place {
             Place::Memory(stores) => return stores.clone(),
             Place::Folder(folder) => folder.path().to_owned(),
+            Place::Gone => panic!("its folder is gone"),
         };
         let settings = Settings {
             folder,
@@ -213,19 +249,24 @@ impl Drop for Lab {
     }
 }
 
-fn settled_parts(stores: &Stores, clock: &Clock) -> Parts {
+fn parts_of(stores: &Stores, clock: &Clock, limit: Option<usize>) -> Parts {
     let mut parts = parts(stores, clock);
     let settings = &mut parts.settings;
     settings.slots = SLOTS;
     settings.crashes_max = CRASHES_MAX;
     settings.retry_backoff = Duration::from_millis(BACKOFF_MS.unsigned_abs());
     let of_type = TypeSettings {
+        runs_at_once: limit.map(|limit| limit as u64),
         queue_timeout: Some(Duration::from_millis(QUEUE_TIMEOUT_MS.unsigned_abs())),
         ..TypeSettings::default()
     };
     let type_id = guest::TYPE.parse().unwrap();
     settings.types.insert(type_id, of_type);
     parts
+}
+
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_ms(1_795_000_000_000))
 }
 
 /// Lets everybody go on who can, guests included.

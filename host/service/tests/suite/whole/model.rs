@@ -38,6 +38,10 @@ pub(crate) struct World {
     pub(crate) guests: BTreeMap<String, Guest>,
     /// What was promised by each key: of which body, its run and its task.
     pub(crate) promises: BTreeMap<u8, (String, RunId, String)>,
+    /// So many runs of the type at once; none: as many as there are slots.
+    limit: Option<usize>,
+    /// How often each kind of thing has happened.
+    pub(crate) tally: BTreeMap<String, u64>,
     runs: BTreeSet<RunId>,
     rules: Rules,
 }
@@ -45,6 +49,14 @@ pub(crate) struct World {
 type Verdict<T> = Result<T, String>;
 
 impl World {
+    /// In which so many runs of the type may be at work at once.
+    pub(crate) fn of(limit: Option<usize>) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
     /// The task, if anybody sees it.
     pub(crate) fn seen(&self, id: &str) -> Option<&Doc> {
         self.docs.get(id).filter(|doc| !doc.shown.is_deleted())
@@ -59,6 +71,13 @@ impl World {
     pub(crate) fn has_version(&self, id: &str, wanted: Option<u64>) -> bool {
         let version = self.seen(id).map_or(0, |doc| doc.shown.version);
         wanted.is_none_or(|wanted| wanted == version)
+    }
+
+    /// Whether as many runs of the type are at work as may be.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        let holds = |doc: &&Doc| doc.shown.is_at_work() || !doc.shown.previous.is_empty();
+        let holders = self.docs.values().filter(holds).count();
+        self.limit.is_some_and(|most| holders >= most)
     }
 
     /// What a guest is told.
@@ -92,12 +111,14 @@ impl World {
         self.docs.values_mut().for_each(|doc| doc.found_by_ms = 0);
     }
 
-    /// The clock on the wall was set, from what it showed before.
+    /// The clock on the wall was set, from what it showed before. Whoever waits for a time waits
+    /// for as long as he has meant to, but looks again after a while.
     pub(crate) fn step(&mut self, before_ms: i64, at: Moment) {
         for doc in self.docs.values_mut() {
-            let due_ms = doc.shown.due_ms;
-            if before_ms < due_ms && due_ms <= at.wall_ms {
-                doc.found_by_ms = at.passed_ms + LOOKED_WITHIN_MS;
+            let left_ms = u64::try_from(doc.shown.due_ms - before_ms).unwrap_or(0);
+            if left_ms > 0 {
+                let by_ms = at.passed_ms + left_ms.min(LOOKED_WITHIN_MS);
+                doc.found_by_ms = doc.found_by_ms.max(by_ms);
             }
         }
     }
@@ -125,8 +146,8 @@ impl World {
             if doc.shown.is_at_work() && is_alive != Some(doc.shown.fence()) {
                 return Err(format!("{id} is at work without a guest: {:#?}", doc.shown));
             }
-            let is_late = self.guests.len() < SLOTS && passed_ms >= doc.found_by_ms;
-            if is_late && is_claimable(doc, at) {
+            let is_late = passed_ms >= doc.found_by_ms && is_claimable(doc, at);
+            if is_late && self.guests.len() < SLOTS && !self.is_at_limit() {
                 let shown = &doc.shown;
                 return Err(format!(
                     "{id} is due, there is room, and it waits: {shown:#?}"
@@ -140,6 +161,7 @@ impl World {
     pub(crate) fn take(&mut self, it: &Happened, at: Moment) -> Verdict<()> {
         let told = |error| format!("{error}\nwhen this happened: {it:#?}");
         self.rules.check(it).map_err(told)?;
+        *self.tally.entry(it.kind()).or_default() += 1;
         if it.what == What::TombstonesRemoved {
             self.docs.retain(|_, doc| !is_removable(doc));
             return Ok(());
@@ -289,8 +311,8 @@ impl World {
         if !is_claimable(&doc, at) {
             return Err("it cannot be claimed".to_owned());
         }
-        if self.guests.len() >= SLOTS {
-            return Err("there is no slot".to_owned());
+        if self.guests.len() >= SLOTS || self.is_at_limit() {
+            return Err("there is no room".to_owned());
         }
         let rank = |doc: &Doc| {
             let shown = &doc.shown;

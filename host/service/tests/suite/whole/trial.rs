@@ -1,10 +1,12 @@
 //! Does to the service and to the model the same, and compares them after each step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use taskhost_model::ids::{TaskId, TypeId};
-use taskhost_model::status::{RunState, Status};
+use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
+use taskhost_service::view::WaitReason;
 use taskhost_service::{
     Accepted, BatchItem, BulkOp, BulkRequest, ScheduleRequest, Scheduled, Submitted,
 };
@@ -37,10 +39,11 @@ pub(crate) struct Trial {
 type Verdict = Result<(), String>;
 
 impl Trial {
-    pub(crate) fn start(in_folder: bool) -> Self {
+    /// A host on a store in memory or in a folder, which runs so many of the type at once.
+    pub(crate) fn start(in_folder: bool, limit: Option<usize>) -> Self {
         Self {
-            lab: Lab::start(in_folder),
-            world: World::default(),
+            lab: Lab::start(in_folder, limit),
+            world: World::of(limit),
             submitted: Vec::new(),
             stepped_ms: 0,
         }
@@ -439,13 +442,30 @@ impl Trial {
         let has_payload = matches!(view.status, Status::Completed | Status::Acknowledged);
         let payload = has_payload.then_some("{}");
         same("its payload", &view.payload.as_deref(), &payload)?;
-        let waits = doc.shown.state.is_some_and(|it| it != RunState::Running);
-        same("whether it waits", &view.waiting_for.is_some(), &waits)?;
+        let reason = view.waiting_for.as_ref().map(|it| it.reason);
+        let wanted = doc.shown.waits().then(|| self.reason_to_wait(&doc.shown));
+        same("why it waits", &reason, &wanted)?;
         let runs = runs.map_err(|error| error.to_string())?;
         let runs: Vec<_> = runs.iter().map(|run| (run.id, run.status)).collect();
         let mut wanted = doc.former.clone();
         wanted.insert(0, (doc.shown.run, doc.shown.status));
         same("its runs", &runs, &wanted)
+    }
+
+    fn reason_to_wait(&self, shown: &Shown) -> WaitReason {
+        if shown.due_ms > self.lab.now().wall_ms {
+            return WaitReason::RunAt;
+        }
+        // One whose former run has not ended counts as one that is at work itself.
+        match self.world.is_at_limit() && shown.previous.is_empty() {
+            true => WaitReason::TypeLimit,
+            false => WaitReason::Slot,
+        }
+    }
+
+    /// How often each kind of thing has happened.
+    pub(crate) fn tally(&self) -> &BTreeMap<String, u64> {
+        &self.world.tally
     }
 
     fn check_list(&self) -> Verdict {
