@@ -9,7 +9,7 @@ use super::facts::{How, Moment, Shown};
 use super::guest::{ATTEMPTS, GRACE_MS, Word};
 
 /// What is due and has not begun for so long fails.
-pub(crate) const QUEUE_TIMEOUT_MS: i64 = 3_000;
+pub(crate) const QUEUE_TIMEOUT_MS: i64 = 1_000;
 
 type Verdict<T> = Result<T, String>;
 

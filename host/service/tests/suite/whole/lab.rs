@@ -1,6 +1,7 @@
 //! A host that can be killed, on a store that stays, in a time that only the test moves.
 
-use std::sync::{Arc, OnceLock, mpsc};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use taskhost_model::time::{Clock, Timestamp};
@@ -27,13 +28,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The others look once more so often before it is believed that nobody is at work.
 const TURNS: usize = 30;
 
+/// What a case begins with.
+#[derive(Debug)]
+pub(crate) enum Ground {
+    /// A store in memory.
+    Memory,
+    /// A folder with an embedded store that has the component. Making one takes longer than most
+    /// of what is done to it, so each case has a copy.
+    Folder(TempDir),
+}
+
 /// Where the documents are.
 #[derive(Debug)]
 enum Place {
     Memory(Stores),
     Folder(TempDir),
-    /// Somebody else has it now.
-    Gone,
 }
 
 /// A host, and what outlives it.
@@ -60,39 +69,38 @@ struct Host {
     executor: Runtime,
 }
 
-impl Lab {
-    /// A host that knows the component, on a store in memory or in a folder of its own.
-    pub(crate) fn start(in_folder: bool, limit: Option<usize>) -> Self {
-        // Making a store takes longer than most of what is done to it.
-        static MADE: OnceLock<TempDir> = OnceLock::new();
-        let clock = clock();
-        if !in_folder {
-            let stores = in_memory(Limits::default(), clock.clone());
-            let lab = Self::on(Place::Memory(stores), clock, limit);
-            lab.push();
-            return lab;
-        }
-        let made = MADE.get_or_init(Self::made);
-        let folder = tempfile::tempdir().unwrap();
-        for file in made.path().read_dir().unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
-        }
-        Self::on(Place::Folder(folder), clock, limit)
-    }
-
+impl Ground {
     /// A folder with the component in it.
-    fn made() -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let mut lab = Self::on(Place::Folder(folder), clock(), None);
+    pub(crate) fn folder() -> Self {
+        let folder = new_folder();
+        let path = folder.path().to_owned();
+        let mut lab = Lab::on(Place::Folder(folder), clock(), None);
         lab.push();
         let host = lab.host();
         host.executor.block_on(host.beneath.close());
+        let made = new_folder();
         lab.kill();
-        match std::mem::replace(&mut lab.place, Place::Gone) {
-            Place::Folder(folder) => folder,
-            Place::Memory(_) | Place::Gone => panic!("it is in a folder"),
-        }
+        copy(&path, made.path());
+        Self::Folder(made)
+    }
+}
+
+impl Lab {
+    /// A host that knows the component, on a store of its own.
+    pub(crate) fn start(ground: &Ground, limit: Option<usize>) -> Self {
+        let clock = clock();
+        let folder = match ground {
+            Ground::Memory => {
+                let stores = in_memory(Limits::default(), clock.clone());
+                let lab = Self::on(Place::Memory(stores), clock, limit);
+                lab.push();
+                return lab;
+            }
+            Ground::Folder(folder) => folder,
+        };
+        let own = new_folder();
+        copy(folder.path(), own.path());
+        Self::on(Place::Folder(own), clock, limit)
     }
 
     fn on(place: Place, clock: Clock, limit: Option<usize>) -> Self {
@@ -156,7 +164,6 @@ impl Lab {
         let folder = match &self.place {
             Place::Memory(stores) => return stores.clone(),
             Place::Folder(folder) => folder.path().to_owned(),
-            Place::Gone => panic!("its folder is gone"),
         };
         let settings = Settings {
             folder,
@@ -197,6 +204,12 @@ impl Lab {
             settle(&host.watch).await;
             answer
         })
+    }
+
+    /// Reads something, which sets nobody to work.
+    pub(crate) fn read<T>(&self, what: impl AsyncFnOnce(&Service) -> T) -> T {
+        let host = self.host();
+        host.executor.block_on(what(&host.service))
     }
 
     /// Lets one step of time pass.
@@ -263,6 +276,18 @@ fn parts_of(stores: &Stores, clock: &Clock, limit: Option<usize>) -> Parts {
     let type_id = guest::TYPE.parse().unwrap();
     settings.types.insert(type_id, of_type);
     parts
+}
+
+/// In memory where there is such a place: no case is about what a disk keeps.
+fn new_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in from.read_dir().unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 fn clock() -> Clock {

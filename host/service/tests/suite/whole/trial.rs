@@ -8,7 +8,7 @@ use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
 use taskhost_service::view::WaitReason;
 use taskhost_service::{
-    Accepted, BatchItem, BulkOp, BulkRequest, ScheduleRequest, Scheduled, Submitted,
+    Accepted, BatchItem, BulkOp, BulkRequest, ScheduleRequest, Scheduled, Service, Submitted,
 };
 use taskhost_store::event::WriteCondition;
 use taskhost_store::tasks::ListRequest;
@@ -17,7 +17,7 @@ use super::answers::{Answer, of_bulk, of_error, of_schedule, of_view};
 use super::command::{Bulk, Command, Match, TASKS, Target, Wish};
 use super::facts::{Happened, Moment, Shown, What};
 use super::guest::{self, GRACE_MS, Word};
-use super::lab::Lab;
+use super::lab::{Ground, Lab};
 use super::model::World;
 use super::watch::Told;
 use crate::people::{key, somebody, space};
@@ -39,10 +39,10 @@ pub(crate) struct Trial {
 type Verdict = Result<(), String>;
 
 impl Trial {
-    /// A host on a store in memory or in a folder, which runs so many of the type at once.
-    pub(crate) fn start(in_folder: bool, limit: Option<usize>) -> Self {
+    /// A host that runs so many of the type at once.
+    pub(crate) fn start(ground: &Ground, limit: Option<usize>) -> Self {
         Self {
-            lab: Lab::start(in_folder, limit),
+            lab: Lab::start(ground, limit),
             world: World::of(limit),
             submitted: Vec::new(),
             stepped_ms: 0,
@@ -420,12 +420,12 @@ impl Trial {
     }
 
     fn check_get(&self, id: &str) -> Verdict {
-        let read = async |service: &taskhost_service::Service| {
+        let read = async |service: &Service| {
             let (tasks, by, key) = (&service.tasks, somebody(), key(id));
             let view = tasks.get(&by, &key).await;
             (view, tasks.runs(&by, &key).await)
         };
-        let (view, runs) = self.lab.run(read);
+        let (view, runs) = self.lab.read(read);
         let view = view.map_err(|error| error.to_string())?;
         let doc = self.world.seen(id);
         same("the status", &view.status, &self.world.status(id))?;
@@ -469,13 +469,13 @@ impl Trial {
     }
 
     fn check_list(&self) -> Verdict {
-        let read = async |service: &taskhost_service::Service| {
+        let read = async |service: &Service| {
             let (tasks, by) = (&service.tasks, somebody());
             let all = ListRequest::all(space());
             let page = tasks.list(&by, all.clone()).await;
             (page, tasks.counts(&by, all).await)
         };
-        let (page, counts) = self.lab.run(read);
+        let (page, counts) = self.lab.read(read);
         let listed = page.map_err(|error| error.to_string())?.tasks;
         let is_sorted = listed.is_sorted_by(|a, b| a.created_at >= b.created_at);
         same("whether the newest comes first", &is_sorted, &true)?;
