@@ -126,10 +126,7 @@ impl Service {
     pub async fn start(parts: Parts) -> Result<Self, ServiceError> {
         let wake = Arc::new(Wake::default());
         let runtime = Arc::clone(&parts.runtime);
-        let lease = Arc::new(match &parts.stores.hosts {
-            None => Lease::of_the_only_host(),
-            Some(_) => Lease::among_others(),
-        });
+        let lease = Arc::new(lease(&parts));
         let ForPeople {
             access,
             run_keys,
@@ -389,6 +386,13 @@ async fn for_people(parts: &Parts, lease: &Arc<Lease>) -> Result<ForPeople, Serv
         sessions: Sessions::new(shared, clock)?,
         access,
     })
+}
+
+fn lease(parts: &Parts) -> Lease {
+    match parts.stores.hosts {
+        None => Lease::of_the_only_host(),
+        Some(_) => Lease::among_others(),
+    }
 }
 
 fn card(parts: &Parts) -> Card {

@@ -261,11 +261,12 @@ async fn delete(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+/// The body of a pause, of a schedule or a task type; it may be left out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct PauseBody {
+pub(super) struct PauseBody {
     /// For people.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 fn about_pause(it: Operation) -> Operation {

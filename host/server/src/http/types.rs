@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use taskhost_model::ids::{Digest, TypeId};
 use taskhost_model::time::Timestamp;
 use taskhost_service::signatures::SIGNATURE_BYTES_MAX;
@@ -20,6 +20,7 @@ use super::codes::Code;
 use super::described::{Operation, Routes};
 use super::problem::Problem;
 use super::request::{self, PathIds};
+use super::schedules::PauseBody;
 use super::state::WASM;
 
 pub(crate) fn routes() -> Routes {
@@ -238,20 +239,12 @@ async fn forget(state: Asked, ids: PathIds) -> Answer {
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 
-/// The body of a pause; it may be left out.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Pause {
-    /// For people.
-    reason: Option<String>,
-}
-
 fn about_pause(it: Operation) -> Operation {
     it.says(
         "pause_task_type",
         "Have no run of a type begin until it is resumed",
     )
-    .may_take::<Pause>()
+    .may_take::<PauseBody>()
     .answers::<TypeView>(StatusCode::OK, "The task type.")
     .refuses(&[Code::UnknownTaskType])
 }
@@ -259,7 +252,7 @@ fn about_pause(it: Operation) -> Operation {
 async fn pause(state: Asked, ids: PathIds, request: Request<Body>) -> Answer {
     let type_id = ids.id("type")?;
     let (_, body) = state.json_body(request).await?;
-    let Pause { reason } = request::json_or_empty(&body)?;
+    let PauseBody { reason } = request::json_or_empty(&body)?;
     let types = &state.service().types;
     let view = types.pause(state.by(), &type_id, reason).await?;
     Ok(answer::json(StatusCode::OK, &view))

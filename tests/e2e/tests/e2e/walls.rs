@@ -88,7 +88,8 @@ async fn peopled() -> (Host, Vec<(&'static str, Holder)>) {
     host.post(identify, &range).await.expect(200);
     host.reaches(&format!("{TYPE}_seen"), "completed").await;
     host.run("plain", "hello", json!({"name": "Ada"})).await;
-    let body = json!({"type": TYPE, "stream": "seen", "interval": "24h", "params": range});
+    let params = json!({"start": 0, "end": 9_999_999});
+    let body = json!({"type": TYPE, "stream": "seen", "interval": "24h", "params": params});
     let schedule = "/v1/spaces/default/schedules/seen";
     host.put(schedule, &body).await.expect(201);
     let mut people = Vec::new();

@@ -105,7 +105,7 @@ mod tests {
         let known = (super::super::VERSION, digest.as_str());
         assert_eq!(
             known,
-            (3, "592d5266604211c4c124da6a2f07ae3b0065fa86"),
+            (4, "d3dc79fb27924664e4cac258a6caa4abe9e02194"),
             "{names:#?}"
         );
     }
