@@ -40,3 +40,4 @@ mod rotation;
 mod key_races;
 mod cluster;
 mod elastic;
+mod whole;

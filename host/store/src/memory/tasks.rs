@@ -198,8 +198,10 @@ impl Content {
         now: Timestamp,
     ) -> Vec<StoredTask> {
         for entry in self.tasks.values_mut() {
-            if entry.place == Place::Waiting && entry.task.run.due_at <= now {
-                entry.place = Place::Ready;
+            // Also what is not due any more, where the clock went back: it is not to keep others
+            // from the room that they would have.
+            if matches!(entry.place, Place::Waiting | Place::Ready) {
+                entry.place = place::of(&entry.task, now);
             }
         }
         let mut claimed = Vec::new();
@@ -210,9 +212,6 @@ impl Content {
             let applied = self.apply(&key, &Event::Claim(claim), limits, now);
             if applied.outcome == Outcome::Changed {
                 claimed.extend(self.visible(&key).map(Entry::stored));
-            } else if let Some(entry) = self.tasks.get_mut(&key) {
-                // The clock went back: it is not due any more.
-                entry.place = place::of(&entry.task, now);
             }
         }
         claimed
