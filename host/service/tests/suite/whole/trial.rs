@@ -8,7 +8,8 @@ use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
 use taskhost_service::view::WaitReason;
 use taskhost_service::{
-    Accepted, BatchItem, BulkOp, BulkRequest, ScheduleRequest, Scheduled, Service, Submitted,
+    Accepted, BatchItem, BulkOp, BulkRequest, RetryRequest, ScheduleRequest, Scheduled, Service,
+    Submitted,
 };
 use taskhost_store::event::WriteCondition;
 use taskhost_store::tasks::ListRequest;
@@ -222,8 +223,13 @@ impl Trial {
         let (id, version) = self.meant(target, matched);
         let wanted = self.world.on_retry(&id, version);
         let answer = self.lab.run(async |service| {
+            let wanted = RetryRequest {
+                fresh: is_fresh,
+                if_version: version,
+                trace: None,
+            };
             let tasks = &service.tasks;
-            tasks.retry(&somebody(), &key(&id), is_fresh, version).await
+            tasks.retry(&somebody(), &key(&id), wanted).await
         });
         self.answered(&of_schedule(&answer), &wanted)
     }
@@ -239,6 +245,7 @@ impl Trial {
             },
             filter: ListRequest::all(space()),
             dry_run: is_dry,
+            trace: None,
         };
         let answer = self.lab.run(async |service| {
             let tasks = &service.tasks;
