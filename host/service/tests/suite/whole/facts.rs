@@ -218,3 +218,26 @@ pub(crate) struct Moment {
     pub(crate) wall_ms: i64,
     pub(crate) passed_ms: u64,
 }
+
+/// The one of this number, counted round.
+pub(crate) fn nth_of<T>(of: &mut dyn Iterator<Item = T>, nth: u8) -> Option<T> {
+    let mut all: Vec<T> = of.collect();
+    if all.is_empty() {
+        return None;
+    }
+    let nth = usize::from(nth) % all.len();
+    Some(all.swap_remove(nth))
+}
+
+/// # Errors
+/// Where what is there is not what has to be.
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    got: &T,
+    wanted: &T,
+) -> Result<(), String> {
+    if got == wanted {
+        return Ok(());
+    }
+    Err(format!("{what} is\n{got:#?}\nand has to be\n{wanted:#?}"))
+}

@@ -23,6 +23,9 @@ use crate::people::somebody;
 
 /// What moves in one step of the test's time, in milliseconds.
 const STEP_MS: u64 = 10;
+/// The clock is not set further than that in all: nothing that has ended goes by itself, no
+/// attempt's time is up and every promise counts.
+pub(crate) const STEPPED_MS_MAX: i64 = 20 * 3_600_000;
 /// Far more than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The others look once more so often before it is believed that nobody is at work.

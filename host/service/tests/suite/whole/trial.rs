@@ -16,16 +16,12 @@ use taskhost_store::tasks::ListRequest;
 
 use super::answers::{Answer, of_bulk, of_error, of_schedule, of_view};
 use super::command::{Bulk, Command, Match, TASKS, Target, Wish};
-use super::facts::{Happened, Moment, Shown, What};
+use super::facts::{Happened, Shown, What, nth_of, same};
 use super::guest::{self, GRACE_MS, Word};
-use super::lab::{Ground, Lab};
+use super::lab::{Ground, Lab, STEPPED_MS_MAX};
 use super::model::World;
 use super::watch::Told;
 use crate::people::{key, somebody, space};
-
-/// The clock is not set further than that in all: nothing that has ended goes by itself, no
-/// attempt's time is up and every promise counts.
-const STEPPED_MS_MAX: i64 = 20 * 3_600_000;
 
 /// Both, side by side.
 #[derive(Debug)]
@@ -402,7 +398,7 @@ impl Trial {
 
     /// What people read is what the model has.
     fn check(&self) -> Verdict {
-        let at: Moment = self.lab.now();
+        let at = self.lab.now();
         self.world.check_settled(at)?;
         for guest in self.world.guests.values() {
             let watch = self.lab.watch();
@@ -508,20 +504,4 @@ impl Trial {
         }
         Ok(())
     }
-}
-
-fn nth_of<T>(of: &mut dyn Iterator<Item = T>, nth: u8) -> Option<T> {
-    let mut all: Vec<T> = of.collect();
-    if all.is_empty() {
-        return None;
-    }
-    let nth = usize::from(nth) % all.len();
-    Some(all.swap_remove(nth))
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, wanted: &T) -> Verdict {
-    if got == wanted {
-        return Ok(());
-    }
-    Err(format!("{what} is\n{got:#?}\nand has to be\n{wanted:#?}"))
 }
