@@ -137,12 +137,13 @@ pub(super) async fn lists_are_complete_over_a_cursor(s: &Subject) -> Result<(), 
             s.wait_ms(1);
         }
     }
-    for (statuses, type_name) in [
+    let wishes = [
         (vec![], None),
         (vec![Status::InProgress], None),
         (vec![Status::InProgress, Status::Canceled], None),
         (vec![], Some("hello")),
-    ] {
+    ];
+    for (wish, (statuses, type_name)) in wishes.into_iter().enumerate() {
         let mut request = ListRequest::all(space());
         request.statuses = statuses;
         request.type_id = type_name.map(type_id);
@@ -154,8 +155,7 @@ pub(super) async fn lists_are_complete_over_a_cursor(s: &Subject) -> Result<(), 
             assert!(page.tasks.len() <= 7);
             seen.extend(page.tasks);
             // What comes meanwhile does not disturb.
-            s.scheduled(&format!("new-{pages}-{}", request.statuses.len()))
-                .await?;
+            s.scheduled(&format!("new-{wish}-{pages}")).await?;
             pages += 1;
             request.cursor = page.next;
             if request.cursor.is_none() {

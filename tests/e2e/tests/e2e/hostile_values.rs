@@ -136,8 +136,8 @@ async fn send(host: &Host, method: Method, path: &str, kind: &str, body: Vec<u8>
     host.send(request.body(body)).await
 }
 
-/// A JSON value, so that two texts of one are the same: `\u0061` is `a`, an object has no order, and
-/// a number is an integer or the nearest float, by another parser than the host's.
+/// A JSON value, so that two texts of one are the same: `\u0061` is `a`, an object has no order,
+/// and a number is an integer or the nearest float, by another parser than the host's.
 #[derive(Debug, PartialEq)]
 enum Exact {
     Object(BTreeMap<String, Self>),

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use taskhost_service::RetryRequest;
 
 use super::guest::Word;
 
@@ -161,4 +162,13 @@ fn bulk() -> impl Strategy<Value = Bulk> {
         Just(Bulk::Delete),
         Just(Bulk::Retry),
     ]
+}
+
+/// How a task is run again.
+pub(crate) fn again(fresh: bool, if_version: Option<u64>) -> RetryRequest {
+    RetryRequest {
+        fresh,
+        if_version,
+        trace: None,
+    }
 }

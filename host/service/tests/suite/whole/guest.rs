@@ -103,18 +103,20 @@ const MEMORY: &str = r#"
         (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
 "#;
 
+/// What it may be told.
+const WORDS: [Word; 5] = [
+    Word::Beat,
+    Word::Complete,
+    Word::FailAgain,
+    Word::FailForGood,
+    Word::Pause,
+];
+
 /// Its two functions. Answers lie at 0 and those of the host at 64, the empty object at 512, the
 /// key at 600, the code of a pause at 620, the descriptor at 1024.
 fn code(descriptor: &str, length: usize) -> String {
     let key_length = ASKS.len();
-    let [beat, complete, again, for_good, pause] = [
-        Word::Beat,
-        Word::Complete,
-        Word::FailAgain,
-        Word::FailForGood,
-        Word::Pause,
-    ]
-    .map(|word| word as u32);
+    let [beat, complete, again, for_good, pause] = WORDS.map(|word| word as u32);
     format!(
         r#"
     (core module $guest'

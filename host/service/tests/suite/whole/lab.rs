@@ -44,7 +44,7 @@ pub(crate) enum Ground {
 /// Where the documents are.
 #[derive(Debug)]
 enum Place {
-    Memory(Stores),
+    Memory(Box<Stores>),
     Folder(TempDir),
 }
 
@@ -95,7 +95,7 @@ impl Lab {
         let folder = match ground {
             Ground::Memory => {
                 let stores = in_memory(Limits::default(), clock.clone());
-                let lab = Self::on(Place::Memory(stores), clock, limit);
+                let lab = Self::on(Place::Memory(Box::new(stores)), clock, limit);
                 lab.push();
                 return lab;
             }
@@ -165,7 +165,7 @@ impl Lab {
 
     fn stores(&self) -> Stores {
         let folder = match &self.place {
-            Place::Memory(stores) => return stores.clone(),
+            Place::Memory(stores) => return Stores::clone(stores),
             Place::Folder(folder) => folder.path().to_owned(),
         };
         let settings = Settings {

@@ -8,14 +8,13 @@ use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
 use taskhost_service::view::WaitReason;
 use taskhost_service::{
-    Accepted, BatchItem, BulkOp, BulkRequest, RetryRequest, ScheduleRequest, Scheduled, Service,
-    Submitted,
+    Accepted, BatchItem, BulkOp, BulkRequest, ScheduleRequest, Scheduled, Service, Submitted,
 };
 use taskhost_store::event::WriteCondition;
 use taskhost_store::tasks::ListRequest;
 
 use super::answers::{Answer, of_bulk, of_error, of_schedule, of_view};
-use super::command::{Bulk, Command, Match, TASKS, Target, Wish};
+use super::command::{Bulk, Command, Match, TASKS, Target, Wish, again};
 use super::facts::{Happened, Shown, What, nth_of, same};
 use super::guest::{self, GRACE_MS, Word};
 use super::lab::{Ground, Lab, STEPPED_MS_MAX};
@@ -74,10 +73,7 @@ impl Trial {
             Command::EndHeld(nth, word) => self.tell(*nth, (*word, false), true),
             Command::LetGo(nth) => self.let_go(*nth),
             Command::Pass(steps) => self.pass(*steps),
-            Command::Step(by_ms) => {
-                self.set_clock(*by_ms);
-                Ok(())
-            }
+            Command::Step(by_ms) => self.set_clock(*by_ms),
             Command::Crash => {
                 self.lab.kill();
                 self.world.crash();
@@ -219,13 +215,10 @@ impl Trial {
         let (id, version) = self.meant(target, matched);
         let wanted = self.world.on_retry(&id, version);
         let answer = self.lab.run(async |service| {
-            let wanted = RetryRequest {
-                fresh: is_fresh,
-                if_version: version,
-                trace: None,
-            };
             let tasks = &service.tasks;
-            tasks.retry(&somebody(), &key(&id), wanted).await
+            tasks
+                .retry(&somebody(), &key(&id), again(is_fresh, version))
+                .await
         });
         self.answered(&of_schedule(&answer), &wanted)
     }
@@ -298,14 +291,15 @@ impl Trial {
         Ok(())
     }
 
-    fn set_clock(&mut self, by_ms: i64) {
+    fn set_clock(&mut self, by_ms: i64) -> Verdict {
         if self.stepped_ms + by_ms > STEPPED_MS_MAX {
-            return;
+            return Ok(());
         }
         self.stepped_ms += by_ms;
         let before_ms = self.lab.now().wall_ms;
         self.lab.step(by_ms);
         self.world.step(before_ms, self.lab.now());
+        Ok(())
     }
 
     fn drain(&mut self) -> Verdict {
