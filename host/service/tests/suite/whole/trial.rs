@@ -74,12 +74,7 @@ impl Trial {
             Command::LetGo(nth) => self.let_go(*nth),
             Command::Pass(steps) => self.pass(*steps),
             Command::Step(by_ms) => self.set_clock(*by_ms),
-            Command::Crash => {
-                self.lab.kill();
-                self.world.crash();
-                self.lab.boot();
-                self.follow()
-            }
+            Command::Crash => self.crash(),
             Command::Drain => self.drain(),
         }
     }
@@ -314,6 +309,10 @@ impl Trial {
         self.lab.drain();
         self.follow()?;
         same("guests after a drain", &self.world.guests.len(), &0)?;
+        self.crash()
+    }
+
+    fn crash(&mut self) -> Verdict {
         self.lab.kill();
         self.world.crash();
         self.lab.boot();
