@@ -13,6 +13,8 @@ use taskhost_e2e::tasks::task;
 const TASKS: usize = 80;
 /// So many at once: what is held at once does not grow.
 const AT_ONCE: usize = 16;
+/// Measured: up to 25 beside the other tests. What each task leaves would be 1,680.
+const MAPS_OF_PLACES: usize = 64;
 /// Tasks that come in one body.
 const TOGETHER: usize = 60;
 
@@ -108,7 +110,12 @@ async fn tasks_that_have_gone_leave_nothing_behind() {
     let after = least_held(&host, end - looks..end).await;
     let tasks = (TASKS + TOGETHER) * rounds;
     println!("held at first: {before:?}\nafter {tasks} more tasks: {after:?}");
-    assert!(after.is_flat_since(&before), "{after:?}, before {before:?}");
+    // A place for guests that is taken for the first time divides maps, and which are is chance.
+    let bound = Held {
+        maps: before.maps + MAPS_OF_PLACES,
+        ..before
+    };
+    assert!(after.is_flat_since(&bound), "{after:?}, before {before:?}");
     assert_eq!(host.listed("").await, [""; 0], "all of them have gone");
     host.stop().await;
 }
