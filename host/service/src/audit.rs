@@ -3,7 +3,7 @@
 //! # How it works
 //! An entry is noted before the change is made and again when it is known what became of it. On the
 //! embedded store it goes to disk with the change, in its transaction, so that there is none
-//! without its entry whatever happens; on a cluster it is written behind, within [`FLUSH_AFTER`].
+//! without its entry whatever happens; on a cluster it is written behind, within a second.
 //! Nobody waits for either, and neither costs a commit of its own while others are made.
 //!
 //! # Why not only afterwards
