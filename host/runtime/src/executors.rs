@@ -42,9 +42,9 @@ const TURNS_BETWEEN_EVENTS: u32 = 3;
 const TURNS_FOR_ANSWERED: u32 = 2;
 /// The host's own threads go first (nice values, 0 is theirs): what answers, writes to disk and
 /// moves the epoch is short, and a guest that computes loses nothing that it would notice.
-const PRIORITY: i32 = 5;
+const PRIORITY: i32 = 10;
 /// A third of the weight, to the kernel.
-const PRIORITY_OF_LONG: i32 = 10;
+const PRIORITY_OF_LONG: i32 = 15;
 
 /// The executors. Ends every guest when dropped.
 #[derive(Debug)]
