@@ -51,8 +51,7 @@ impl Tasks {
                 return Err(ServiceError::VersionMismatch);
             }
             self.check_parent(&stored.task).await?;
-            let mut request = self.request_of(&stored);
-            request.trace = wanted.trace;
+            let request = self.request_of(&stored, wanted.trace);
             match self.schedule_again(by, key, request, wanted.fresh).await {
                 // Somebody was faster: it may be another task by now, or at work.
                 Err(ServiceError::VersionMismatch) if wanted.if_version.is_none() => {}
@@ -91,7 +90,7 @@ impl Tasks {
         }
     }
 
-    fn request_of(&self, stored: &StoredTask) -> ScheduleRequest {
+    fn request_of(&self, stored: &StoredTask, trace: Option<TraceParent>) -> ScheduleRequest {
         let task = &stored.task;
         ScheduleRequest {
             type_id: task.type_id.clone(),
@@ -101,7 +100,7 @@ impl Tasks {
             run_at: None,
             timeout_ms: task.run.timeout_ms,
             record: task.record && self.0.settings.policy.may_record(&task.type_id),
-            trace: None,
+            trace,
             condition: Some(WriteCondition::Version(task.version)),
         }
     }

@@ -9,6 +9,7 @@ use taskhost_model::error::ErrorKind;
 use taskhost_model::ids::{Space, StreamName, TaskId, TypeId};
 use taskhost_model::status::Status;
 use taskhost_model::time::Timestamp;
+use taskhost_model::trace::TraceParent;
 use taskhost_service::{BulkAnswer, BulkOp, BulkOutcome, BulkRequest, BulkResult};
 use taskhost_store::tasks::ListRequest;
 
@@ -169,8 +170,7 @@ async fn bulk(
     let (_, bytes) = state.json_body(request).await?;
     let body: BulkBody = request::json(&bytes)?;
     let dry_run = body.dry_run;
-    let mut wish = wish(space, body)?;
-    wish.trace = state.trace();
+    let wish = wish(space, body, state.trace())?;
     let tasks = &state.service().tasks;
     let BulkAnswer { results, next } = tasks.bulk(state.by(), wish).await?;
     let answer = Answer {
@@ -182,7 +182,7 @@ async fn bulk(
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
-fn wish(space: Space, body: BulkBody) -> Result<BulkRequest, Problem> {
+fn wish(space: Space, body: BulkBody, trace: Option<TraceParent>) -> Result<BulkRequest, Problem> {
     let no_use = |field: &str, of: &str| {
         let problem = format!("is for the operation `{of}` alone");
         Err(Problem::invalid(field, problem))
@@ -212,7 +212,7 @@ fn wish(space: Space, body: BulkBody) -> Result<BulkRequest, Problem> {
     Ok(BulkRequest {
         op,
         dry_run: body.dry_run,
-        trace: None,
+        trace,
         filter: ListRequest {
             statuses: filter.status.into_all(),
             error_kinds: filter.error_kind.into_all(),

@@ -92,8 +92,8 @@ const IMPORTS: &str = r#"
     (import "taskhost:task/children@1.0.0" (instance $children (type $children')))
 "#;
 
-/// What it gives the host.
-const EXPORTS: &str = r#"
+/// What a component of a test gives the host.
+pub(crate) const EXPORTS: &str = r#"
     (func $describe (result string)
         (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
     (func $run (param "params" string) (result (result string (error $error)))

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::guest::EXPORTS;
+
 /// Its type.
 pub(crate) const TYPE: &str = "scripted";
 /// Under this key it asks: it saves, and when that is answered it loads its [`Word`].
@@ -71,17 +73,6 @@ const IMPORTS: &str = r#"
         (export "load" (func (param "key" string)
             (result (result (option $checkpoint) (error $error)))))))
     (import "taskhost:task/state@1.0.0" (instance $state (type $state')))
-"#;
-
-/// What it gives the host.
-const EXPORTS: &str = r#"
-    (func $describe (result string)
-        (canon lift (core func $guest "describe") (memory (core memory $memory "memory"))))
-    (func $run (param "params" string) (result (result string (error $error)))
-        (canon lift (core func $guest "run")
-            (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
-    (instance $task (export "describe" (func $describe)) (export "run" (func $run)))
-    (export "taskhost:task/task@1.0.0" (instance $task))
 "#;
 
 /// Its memory, and the host's functions over it. Nothing is freed: it asks some dozen times.
