@@ -25,6 +25,19 @@ pub fn machine() -> String {
     format!("{model}, {cores} cores, Linux {}", kernel.trim())
 }
 
+/// The numbers that a program is given, in order, each in place of what is usual.
+///
+/// # Panics
+/// When something else is given.
+#[must_use]
+pub fn numbers<const N: usize>(usual: [usize; N]) -> [usize; N] {
+    let mut given = std::env::args().skip(1);
+    usual.map(|usual| {
+        let given = given.next();
+        given.map_or(usual, |text| text.parse().expect("a number"))
+    })
+}
+
 /// The value that so many hundredths of the values are not above.
 ///
 /// # Panics

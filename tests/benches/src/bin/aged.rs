@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use taskhost_benches::load::{Batches, in_batches, round};
-use taskhost_benches::{line, machine, median, syncs};
+use taskhost_benches::{line, machine, median, numbers, syncs};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 
@@ -16,11 +16,7 @@ const LATER: &str = r#"{"type":"hello","params":{"name":"you"},"run_at":"2999-01
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut wanted = std::env::args()
-        .skip(1)
-        .map(|text| text.parse().expect("a number"));
-    let finished: usize = wanted.next().unwrap_or(1_000_000);
-    let pending: usize = wanted.next().unwrap_or(100_000);
+    let [finished, pending] = numbers([1_000_000, 100_000]);
     let home = Home::with(&["hello-task"]);
     let host = home.start().await;
     round(&host.url, "warm", TASKS).await;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use taskhost_benches::load::{Batches, in_batches, singly};
 use taskhost_benches::wire::Wire;
-use taskhost_benches::{line, machine, median, syncs};
+use taskhost_benches::{line, machine, median, numbers, syncs};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 
@@ -21,11 +21,7 @@ const NOW: &str = r#"{"type":"hello","params":{"name":"you"}}"#;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut wanted = std::env::args()
-        .skip(1)
-        .map(|text| text.parse().expect("a number"));
-    let tasks: usize = wanted.next().unwrap_or(50_000);
-    let batch: usize = wanted.next().unwrap_or(500);
+    let [tasks, batch] = numbers([50_000, 500]);
     println!("{}", machine());
     println!("{tasks} tasks a round, {batch} in a batch, {ROUNDS} rounds");
     for (name, body, is_singly) in [("that wait", LATER, true), ("that run", NOW, false)] {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use taskhost_benches::load::{IN_FLIGHT, round_over};
 use taskhost_benches::wire::{Door, Wire};
-use taskhost_benches::{line, machine, median, ms, percentile};
+use taskhost_benches::{line, machine, median, ms, numbers, percentile};
 use taskhost_e2e::elasticsearch::Elasticsearch;
 use taskhost_e2e::fleet::Fleet;
 use taskhost_e2e::host::Host;
@@ -39,11 +39,7 @@ const LONG: &str = r#"{"type":"sleeper","params":{"ms":600000}}"#;
 /// One thread: the client takes as little of the cores as it can.
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .map(|n| n.parse().expect("a number"));
-    let tasks: usize = numbers.next().unwrap_or(TASKS);
-    let rounds: usize = numbers.next().unwrap_or(ROUNDS);
+    let [tasks, rounds] = numbers([TASKS, ROUNDS]);
     println!("{}", machine());
     println!("{tasks} tasks a round, {IN_FLIGHT} in flight over each host, {rounds} rounds");
     for count in [1, 2, 4] {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use taskhost_benches::load::{Batches, in_batches, round};
 use taskhost_benches::wire::Wire;
-use taskhost_benches::{line, machine, spread};
+use taskhost_benches::{line, machine, numbers, spread};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 
@@ -51,11 +51,7 @@ const LONG: [(&str, &str); 2] = [
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut wanted = std::env::args()
-        .skip(1)
-        .map(|text| text.parse().expect("a number"));
-    let finished: usize = wanted.next().unwrap_or(1_000_000);
-    let pending: usize = wanted.next().unwrap_or(100_000);
+    let [finished, pending] = numbers([1_000_000, 100_000]);
     let host = Home::with(&["hello-task", "sleeper"]).start().await;
     println!("{}", machine());
     // As many as fill some pages.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taskhost_benches::wire::{Said, Wire};
-use taskhost_benches::{line, machine, resident_kib, spread};
+use taskhost_benches::{line, machine, numbers, resident_kib, spread};
 use taskhost_e2e::home::Home;
 use taskhost_e2e::host::Host;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,14 +31,8 @@ const TICKS_A_SECOND: f64 = 100.0;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut wanted = std::env::args()
-        .skip(1)
-        .map(|text| text.parse::<usize>().expect("a number"));
-    let watchers = wanted.next().unwrap_or(1_000);
-    let pace = Pace {
-        changes: wanted.next().unwrap_or(100),
-        seconds: wanted.next().unwrap_or(30),
-    };
+    let [watchers, changes, seconds] = numbers([1_000, 100, 30]);
+    let pace = Pace { changes, seconds };
     take_files();
     let home = Home::with(&["hello-task"]);
     // A quarter of the connections is left for others.
